@@ -1,0 +1,32 @@
+# `make study` and `make test` need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+SPACE ?= digits_cnn
+TRIALS ?= 20
+BIN := .venv/bin
+
+.PHONY: setup study test check clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("regstudy needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'
+	touch $@
+
+study: setup
+	$(BIN)/python study.py --space $(SPACE) --trials $(TRIALS)
+
+# Fast tests first, so that a plain mistake shows at once.
+test: check
+	$(BIN)/python -m pytest -m 'not slow and not browser and not postgres and not ray'
+	$(BIN)/python -m pytest -m 'slow or browser or postgres or ray'
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,8 @@
+"""`python study.py --space svhn_resnet --trials 50`: the same as `regstudy study …`."""
+
+import sys
+
+from regstudy.cli import main
+
+if __name__ == "__main__":
+    main(["study", *sys.argv[1:]])
