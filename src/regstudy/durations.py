@@ -1,0 +1,37 @@
+"""Spans of time and numbers of things as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from regstudy.errors import RegstudyError
+
+UNITS = {"h": 3600, "m": 60, "s": 1}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a text such as 90s, 30m, 2h or 1h30m."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise RegstudyError(f"'{text}' is not a span of time. Write it as 90s, 30m, 2h or 1h30m.")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds in the two largest units that matter: 45 s, 12 min 5 s, 3 h 20 min."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, as in 1 trial and 2,000 trials."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,57 @@
+"""The errors a user can meet: each is one paragraph that says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class RegstudyError(Exception):
+    """Base of all errors that are the user's to mend; the command line prints the message and exits with 2."""
+
+
+class ConfigError(RegstudyError):
+    """A space or configuration that cannot be used; carries every problem found, not only the first."""
+
+
+class DataError(RegstudyError):
+    """Images that cannot be used: missing, damaged, or too few for what was asked."""
+
+
+class DataUnavailable(DataError):
+    """No file of the data set is here and it cannot be downloaded: the one case in which a fallback may step in."""
+
+
+class StorageError(RegstudyError):
+    """A database that cannot be opened, written or reached."""
+
+
+class StudyError(RegstudyError):
+    """A study that cannot be created, resumed or read."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a configuration: the dotted path of the value and a sentence about it."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
+    """All problems of one file as a single error, in the order found, without repetitions."""
+    lines = list(dict.fromkeys(str(problem) for problem in problems))
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return ConfigError(f"{source} has {count}:" + "".join(f"\n  - {line}" for line in lines))
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """Sentence for a name that does not exist, with the nearest valid one and all that are allowed."""
+    names = sorted(allowed)
+    close = get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"there is no {kind} '{given}'.{hint} Allowed: {', '.join(names) or 'none'}."

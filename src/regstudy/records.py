@@ -1,0 +1,97 @@
+"""What one epoch measured and what a run ended with; each record's writer stands beside its parser.
+
+Accuracies are fractions in 0..1, losses are means over examples in nats, times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+Outcome = Literal["finished", "stopped", "pruned", "diverged"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: the running training series, the clean training series, and the validation series.
+
+    ``train_*`` is measured while training, with dropout and augmentation on; ``clean_train_*`` in evaluation mode
+    on a fixed subset of the training part. Only the latter may be compared with ``val_*``.
+    """
+
+    epoch: int  # counts from 1
+    train_loss: float
+    train_accuracy: float
+    clean_train_loss: float
+    clean_train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    gradient_norm: float  # mean over the epoch's steps of the global L2 norm, before any clipping
+    seconds: float
+
+    @property
+    def gap_accuracy(self) -> float:
+        """Clean training accuracy minus validation accuracy."""
+        return self.clean_train_accuracy - self.val_accuracy
+
+    @property
+    def gap_loss(self) -> float:
+        """Validation loss minus clean training loss."""
+        return self.val_loss - self.clean_train_loss
+
+    @property
+    def finite(self) -> bool:
+        """Whether every loss and the gradient norm are finite numbers."""
+        return all(map(math.isfinite, (self.train_loss, self.clean_train_loss, self.val_loss, self.gradient_norm)))
+
+
+COLUMNS = tuple(field.name for field in fields(EpochRecord))
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def dump_records(records: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; numbers that JSON lacks become words."""
+    return {
+        "columns": list(COLUMNS),
+        "rows": [[_to_json(getattr(record, name)) for name in COLUMNS] for record in records],
+    }
+
+
+def parse_records(value: dict[str, Any]) -> list[EpochRecord]:
+    """Inverse of `dump_records`; unknown columns (a later version's) are ignored, missing ones are NaN."""
+    known = [(position, name) for position, name in enumerate(value["columns"]) if name in COLUMNS]
+    rows = ({name: _from_json(row[position]) for position, name in known} for row in value["rows"])
+    return [EpochRecord(**{**dict.fromkeys(COLUMNS, math.nan), **row}) for row in rows]
+
+
+def _to_json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _from_json(value: float | str) -> Any:
+    return _NON_FINITE[value] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a pruner decided about a running trial, and why in words."""
+
+    cut: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    ``best_epoch`` counts from 1 and is 0 if no epoch was usable; ``best_value`` is the objective there.
+    """
+
+    outcome: Outcome
+    reason: str
+    best_epoch: int
+    best_value: float
+    records: tuple[EpochRecord, ...]

@@ -1,0 +1,219 @@
+"""The sections of a run configuration: pydantic models, frozen and strict, with unknown keys refused.
+
+A field marked with `Null` is a regularizer: the mark holds the value that turns it off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+Options = dict[str, bool | int | float | str | None]
+
+
+def _share_or_count(value: int | float) -> int | float:
+    if 0 < value < 1 or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError("must be a share between 0 and 1 or a whole number of images")
+
+
+@dataclass(frozen=True)
+class Null:
+    """Marks a field as a regularizer and names the value at which it does nothing."""
+
+    value: float
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, strict about types, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which images, and how they are divided. The test part is never configured here: searches do not see it."""
+
+    name: str
+    root: str | None = None  # folder of one's own images
+    size: Annotated[int, Field(ge=4, le=2048)] | None = None  # pixels per side, for sources that resize
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an oblong image becomes a square of that size
+    unreadable: Literal["error", "skip"] = "error"  # what to do about image files that cannot be decoded
+    group: str | None = None  # images of one group stay on one side: a regex on the path, or near_duplicates
+    validation: Annotated[int | float, AfterValidator(_share_or_count)] = 0.1  # of the images used
+    train_limit: Count | None = None  # train on at most this many images
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    options: Options = {}
+
+
+class ChannelStatistics(Section):
+    """Mean and standard deviation per channel of images scaled to 0..1."""
+
+    mean: Annotated[tuple[float, ...], Field(strict=False)]
+    std: Annotated[tuple[Positive, ...], Field(strict=False)]
+
+
+class Preprocessing(Section):
+    """What happens to every image, in training and evaluation alike."""
+
+    crop: Count | None = None  # side of the centre crop in pixels
+    normalize: Literal["imagenet", "half", "train", "none"] | ChannelStatistics = "train"
+
+
+class Model(Section):
+    """Which network, what it starts from, and which part of it learns.
+
+    The regularizers go to the builder's parameters of the same names, ``options`` to its others. ``weights`` is a
+    file, or a name that the network knows, such as imagenet; frozen stages stay in evaluation mode.
+    """
+
+    name: str
+    dropout: Annotated[Rate, Null(0.0)] = 0.0
+    block_dropout: Annotated[Rate, Null(0.0)] = 0.0  # within residual blocks, or behind the pooling
+    stochastic_depth: Annotated[Rate, Null(0.0)] = 0.0  # of the last residual block; earlier ones proportionally less
+    weights: str | None = None
+    trainable: Literal["head", "last_stage", "all"] = "all"
+    options: Options = {}
+
+
+class SGD(Section):
+    name: Literal["sgd"]
+    lr: Positive = 0.05
+    momentum: Rate = 0.9
+    nesterov: bool = True
+
+
+class RMSprop(Section):
+    name: Literal["rmsprop"]
+    lr: Positive = 1e-3
+    alpha: Rate = 0.99
+    momentum: Rate = 0.0
+
+
+class Adam(Section):
+    name: Literal["adam"]
+    lr: Positive = 1e-3
+    beta1: Rate = 0.9
+    beta2: Rate = 0.999
+
+
+class AdamW(Adam):
+    name: Literal["adamw"]  # type: ignore[assignment]
+
+
+class Schedule(Section):
+    """Learning rate over the run; ``warmup_epochs`` raise it linearly before the schedule proper begins.
+
+    With ``interval: step`` it changes with every batch instead of every epoch.
+    """
+
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    interval: Literal["epoch", "step"] = "epoch"
+
+
+class Constant(Schedule):
+    name: Literal["constant"] = "constant"
+
+
+class Step(Schedule):
+    name: Literal["step"]
+    step_size: Count
+    gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+
+
+class MultiStep(Schedule):
+    """Multiply by ``gamma`` at each of the ``milestones``, which count epochs after the warm-up."""
+
+    name: Literal["multi_step"]
+    milestones: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
+    gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+
+
+class Exponential(Schedule):
+    """Multiply by ``gamma`` for every epoch."""
+
+    name: Literal["exponential"]
+    gamma: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Linear(Schedule):
+    name: Literal["linear"]
+    final: Fraction = 0.0  # learning rate at the end, as a share of the base rate
+
+
+class Cosine(Schedule):
+    name: Literal["cosine"]
+    final: Fraction = 0.0  # learning rate at the end, as a share of the base rate
+
+
+class Lambda(Schedule):
+    """Multiply the base rate by what a function of one's own says: epochs so far to a factor of at least 0."""
+
+    name: Literal["lambda"]
+    function: str  # package.module:function
+
+
+class Plateau(Schedule):
+    """Multiply by ``factor`` when the monitored value has not improved for more than ``patience`` epochs."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 2
+
+
+AnyOptimizer = Annotated[SGD | RMSprop | Adam | AdamW, Field(discriminator="name")]
+AnySchedule = Annotated[
+    Constant | Step | MultiStep | Exponential | Linear | Cosine | Plateau | Lambda, Field(discriminator="name")
+]
+
+
+class Regularization(Section):
+    """What is added to the loss, the weights, the labels or the images to keep a network from learning by heart.
+
+    ``l2_mode`` defaults to decoupled for adamw and coupled for every other optimizer. ``mixup`` and ``cutmix`` are the
+    shares of batches that are mixed, with mixing weights from Beta(alpha, alpha). ``ema`` is the decay of averaged
+    weights, which are then the ones that are measured and kept.
+    """
+
+    l1: Annotated[NotNegative, Null(0.0)] = 0.0
+    l2: Annotated[NotNegative, Null(0.0)] = 0.0
+    l2_mode: Literal["coupled", "decoupled"] | None = None
+    label_smoothing: Annotated[Rate, Null(0.0)] = 0.0
+    mixup: Annotated[Fraction, Null(0.0)] = 0.0
+    mixup_alpha: Positive = 0.2
+    cutmix: Annotated[Fraction, Null(0.0)] = 0.0
+    cutmix_alpha: Positive = 1.0
+    cutout: Annotated[int, Field(ge=0), Null(0)] = 0  # side in pixels of a square that is blanked in every image
+    random_erasing: Annotated[Fraction, Null(0.0)] = 0.0  # share of images in which a random rectangle is blanked
+    ema: Annotated[Rate, Null(0.0)] = 0.0
+
+
+Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "colour", "erase"]
+
+
+class Augmentation(Section):
+    """Random changes of training images; ``strength`` 0 leaves them as they are, 1 is each operation's maximum."""
+
+    strength: Annotated[Fraction, Null(0.0)] = 0.0
+    ops: Annotated[tuple[Operation, ...], Field(strict=False)] = ()
+
+
+class Training(Section):
+    """The loop: how long, in what steps, when to stop, and which epoch counts as the best."""
+
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
+    balance: Literal["none", "weights", "oversample"] = "none"  # of the classes, in the training part only
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    patience: Count | None = 5  # epochs without an accepted improvement of `monitor`; null never stops early
+    tolerance: NotNegative = 1e-4
+    reference: Literal["accepted", "minimum"] = "accepted"
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"  # its best epoch gives the weights that are kept
+    seed: Annotated[int, Field(ge=0)] = 0
