@@ -1,0 +1,190 @@
+"""Data sets: a table of sources, and the one way from a configuration to the parts that a run sees.
+
+A source is a function ``load(part, config, data_dir)`` that returns the part `train` or `test` as an `ImageSet`. It may
+also be asked for `validation` and returns None where it has no part of that name. One's own is named
+``package.module:function``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+import torch
+
+from regstudy.config import RunConfig
+from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
+from regstudy.data.image_set import Grouping, ImageSet, Splits
+from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
+from regstudy.errors import ConfigError, DataError, Problem, unknown
+from regstudy.plugins import is_plugin, load_plugin, option_problems
+from regstudy.sections import Data, Operation
+
+Source = Callable[..., ImageSet | None]
+EVERY_OPERATION: frozenset[str] = frozenset(get_args(Operation))
+
+
+class Entry(NamedTuple):
+    """A source's module, and what its images allow.
+
+    ``operations`` are the augmentations that leave the labels true, ``because`` says of the others why they do not;
+    ``files`` is False where images have no paths to group them by.
+    """
+
+    module: str
+    operations: frozenset[str] = EVERY_OPERATION
+    because: str = ""
+    files: bool = True
+
+
+def _of_digits(module: str) -> Entry:
+    return Entry(module, EVERY_OPERATION - {"flip"}, "a mirrored digit is another sign, or none", files=False)
+
+
+SOURCES = {
+    "cifar10": Entry("regstudy.data.cifar10"),
+    "digits": _of_digits("regstudy.data.digits"),
+    "image_folder": Entry("regstudy.data.image_folder"),
+    "street_digits": _of_digits("regstudy.data.street_digits"),
+    "svhn": _of_digits("regstudy.data.svhn"),
+}
+RESERVED = {"part", "config", "data_dir"}
+
+
+def source(name: str) -> Source:
+    """The function that loads a data set; ConfigError if there is none of that name."""
+    if is_plugin(name):
+        return load_plugin(name)
+    load: Source = import_module(SOURCES[name].module).load
+    return load
+
+
+def operations(name: str) -> frozenset[str]:
+    """The augmentation operations that a data set allows; one's own data sets allow every one."""
+    return SOURCES[name].operations if name in SOURCES else EVERY_OPERATION
+
+
+def problems(config: RunConfig) -> Iterable[Problem]:
+    """What is wrong with the data section, as far as can be said without touching an image."""
+    data = config.data
+    if not is_plugin(data.name) and data.name not in SOURCES:
+        yield Problem("data.name", unknown("data set", data.name, SOURCES))
+        return
+    try:
+        load = source(data.name)
+    except ConfigError as error:
+        yield Problem("data.name", str(error))
+        return
+    for sentence in option_problems(load, data.options, RESERVED):
+        yield Problem("data.options", sentence)
+    if data.name == "image_folder" and data.root is None:
+        yield Problem("data.root", "is required for image_folder: the folder with one sub-folder of images per class.")
+    yield from _group_problems(data)
+    yield from _operation_problems(config)
+
+
+def _group_problems(data: Data) -> Iterable[Problem]:
+    if data.group is None or data.group == NEAR_DUPLICATES:
+        return
+    wrong = rule_problem(data.group)
+    if wrong is not None:
+        yield Problem("data.group", wrong)
+    elif data.name in SOURCES and not SOURCES[data.name].files:
+        yield Problem(
+            "data.group",
+            f"'{data.group}' is searched in the paths of the images, but those of {data.name} have none. Write"
+            f" {NEAR_DUPLICATES}, which compares the pixels, or leave it out.",
+        )
+
+
+def _operation_problems(config: RunConfig) -> Iterable[Problem]:
+    """Of the configuration and all its phases."""
+    name = config.data.name
+    asked = {operation for one in (config, *config.in_phases()) for operation in one.augmentation.ops}
+    refused = sorted(asked - operations(name))
+    if refused:
+        yield Problem(
+            "augmentation.ops",
+            f"{', '.join(refused)} cannot be used with {name}: {SOURCES[name].because}."
+            f" Allowed: {', '.join(sorted(operations(name)))}.",
+        )
+
+
+def prepare(config: Data, data_dir: Path) -> Splits:
+    """Training, clean-training and validation parts; the test part is not touched. Raises DataError."""
+    load = source(config.name)
+    pool = _required(load("train", config, data_dir, **config.options), config, "training")
+    validation = load("validation", config, data_dir, **config.options)
+    if validation is not None:
+        _sound(validation, config, "validation")
+        if (validation.shape, validation.classes) != (pool.shape, pool.classes):
+            raise DataError(
+                f"The validation part of '{config.name}' has other classes or sizes than its training part."
+            )
+    groups = _groups(pool, validation, config, data_dir)
+    grouping = None
+    if config.group is not None and groups is not None:
+        sides = [set(part.tolist()) for part in np.split(groups, [len(pool)])]
+        grouping = Grouping(config.group, len(sides[0] | sides[1]), len(sides[0] & sides[1]))
+    if validation is None:
+        wanted = (config.validation, config.train_limit, config.split_seed, pool.classes)
+        labels = pool.labels.numpy()
+        kept, held_out = split_indices(labels, *wanted) if groups is None else split_groups(labels, groups, *wanted)
+        train, validation = pool.subset(torch.from_numpy(kept)), pool.subset(torch.from_numpy(held_out))
+    else:
+        limit = min(config.train_limit or len(pool), len(pool))
+        check_sizes(pool.labels.numpy(), limit, len(validation), pool.classes)
+        train = pool.subset(torch.from_numpy(stratified_subset(pool.labels.numpy(), limit, config.split_seed, least=1)))
+    clean = stratified_subset(train.labels.numpy(), len(validation), config.split_seed)
+    return Splits(train, train.subset(torch.from_numpy(clean)), validation, config.name, config.split_seed, grouping)
+
+
+def _groups(pool: ImageSet, validation: ImageSet | None, config: Data, data_dir: Path) -> Indices | None:
+    """The group of each image of the pool, and after them of a validation part that the data set brings."""
+    if config.group is None:
+        return None
+    if validation is None:
+        return group_keys(pool, config.group, config.name, data_dir)
+    paths = (*pool.paths, *validation.paths) if pool.paths and validation.paths else ()
+    if config.group != NEAR_DUPLICATES:  # else all pixels would be copied for their names
+        return path_groups(paths, config.group, config.name)
+    images, labels = (
+        torch.cat(parts) for parts in ((pool.images, validation.images), (pool.labels, validation.labels))
+    )
+    return group_keys(ImageSet(images, labels, pool.classes, paths), config.group, config.name, data_dir)
+
+
+def open_test(config: Data, data_dir: Path) -> ImageSet:
+    """The test part, for the final evaluation only; whoever calls this records it. DataError if there is none."""
+    return _required(source(config.name)("test", config, data_dir, **config.options), config, "test")
+
+
+def _required(images: ImageSet | None, config: Data, part: str) -> ImageSet:
+    if images is None:
+        raise DataError(f"The data set '{config.name}' has no {part} part.")
+    return _sound(images, config, part)
+
+
+def _sound(images: ImageSet, config: Data, part: str) -> ImageSet:
+    """The images as they are; DataError if they are not what an ImageSet promises, as one's own may not be."""
+    try:
+        sound = (
+            images.images.dtype == torch.uint8
+            and images.images.ndim == 4
+            and images.labels.dtype == torch.int64
+            and images.labels.shape == images.images.shape[:1]
+            and len(images) > 0
+            and len(images.paths) in (0, len(images))
+            and 0 <= int(images.labels.min()) <= int(images.labels.max()) < len(images.classes)
+        )
+    except (AttributeError, TypeError):
+        sound = False
+    if not sound:
+        raise DataError(
+            f"The {part} part of '{config.name}' is not an ImageSet of images (torch uint8, N×C×H×W), labels (torch"
+            " int64, N, from 0) and classes (one name per label)."
+        )
+    return images

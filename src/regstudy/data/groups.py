@@ -1,0 +1,103 @@
+"""Which images belong together and must stay on one side of a split: by their file's name, or because they are copies.
+
+`data.group` is a regular expression that is searched in each image's path, or the word ``near_duplicates``.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from regstudy.data import near_duplicates
+from regstudy.data.image_set import ImageSet
+from regstudy.errors import DataError
+from regstudy.files import write_atomically
+
+Indices = npt.NDArray[np.int64]
+
+NEAR_DUPLICATES = "near_duplicates"
+
+
+def rule_problem(rule: str) -> str | None:
+    """What keeps a rule from being one, if anything."""
+    if rule == NEAR_DUPLICATES:
+        return None
+    try:
+        re.compile(rule)
+    except re.error as error:
+        return (
+            f"'{rule}' is not a regular expression: {error}. It is searched in each image's path, and what its first"
+            f" (…) matches is the group, as in '([^/_]+)_\\d+\\.png'; or write {NEAR_DUPLICATES}."
+        )
+    return None
+
+
+def group_keys(images: ImageSet, rule: str, name: str, data_dir: Path) -> Indices:
+    """The number of each image's group, N, counted from 0. Raises DataError if the rule does not fit the images.
+
+    Clusters of near duplicates are kept in ``data_dir``, for they take time.
+    """
+    if rule == NEAR_DUPLICATES:
+        return _kept_clusters(images, data_dir)
+    return path_groups(images.paths, rule, name)
+
+
+def path_groups(paths: tuple[str, ...], rule: str, name: str) -> Indices:
+    """As `group_keys`, for a regular expression, from the paths alone."""
+    if not paths:
+        raise DataError(
+            f"data.group '{rule}' is searched in the paths of the images, but those of '{name}' have none. Write"
+            f" `group: {NEAR_DUPLICATES}`, which compares the pixels, or leave data.group out."
+        )
+    keys = [_key(rule, path) for path in paths]
+    missed = [path for path, key in zip(paths, keys, strict=True) if key is None]
+    if len(missed) == len(keys):
+        raise DataError(
+            f"data.group '{rule}' matches none of the {len(keys)} images of '{name}', as for example '{missed[0]}'. It"
+            " is a regular expression, searched in the path below the data set's folder; what its first (…) matches,"
+            f" or else all that it matches, is the group. Mend it, or write {NEAR_DUPLICATES}."
+        )
+    if missed:
+        examples = " and ".join(f"'{path}'" for path in missed[:2])
+        raise DataError(
+            f"data.group '{rule}' does not match {len(missed)} of the {len(keys)} images of '{name}', as for example"
+            f" {examples}. Every image needs a group: extend the pattern, as in 'this|that', or move these files."
+        )
+    number: dict[str | None, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+
+
+def _key(rule: str, path: str) -> str | None:
+    found = re.search(rule, path)
+    if found is None:
+        return None
+    return found[1] if found.re.groups else found[0]
+
+
+def _kept_clusters(images: ImageSet, data_dir: Path) -> Indices:
+    """The clusters of these very pixels, found once; a file that cannot be read is made anew."""
+    path = data_dir / "near_duplicates" / f"v{near_duplicates.VERSION}_{images.hash}.npy"
+    kept = _read(path)
+    if kept is not None and kept.shape == (len(images),) and kept.dtype == np.int64:
+        return kept
+    found = near_duplicates.clusters(images.images)
+    buffer = io.BytesIO()
+    np.save(buffer, found)
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        message = f"The groups of near duplicates cannot be kept in {path.parent}: {error}. Choose another --data-dir."
+        raise DataError(message) from error
+    return found
+
+
+def _read(path: Path) -> Indices | None:
+    try:
+        found: Indices = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except Exception:  # numpy raises many kinds for damaged files
+        return None
+    return found

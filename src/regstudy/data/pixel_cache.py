@@ -1,0 +1,217 @@
+"""Decoded pictures in one file per set of pictures and policy, which is mapped into memory instead of read.
+
+``<key>.npy`` holds uint8 N×3×size×size. The key is a digest of the pictures' names and bytes and of the policy, so a
+copied or touched folder finds its pixels again and a changed one does not find stale ones. ``<key>.skipped.txt`` lists
+the files that could not be decoded and have no place in the array.
+
+A file counts when it has its name: it is written as ``<key>.partial``, flushed to the disk and renamed, by one process
+at a time; what a dead process left is removed by the next. Type, shape and length are checked at every start. A
+checksum is not: it would mean to read everything once more, against an accident that renaming rules out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import PIL
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, large_images
+from regstudy.data.file_digests import File, stamp_of
+from regstudy.data.parallel import BATCH, in_parallel
+from regstudy.errors import DataError
+from regstudy.files import DISK_FULL, make_folder, write_atomically
+
+BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
+PATIENCE = 1.0  # seconds to wait for another process before saying so
+
+Skipped = dict[str, str]  # why, by name
+
+
+def load_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
+    """The decodable files' pixels in their order, and the other files; decoded only if no such array is in the folder.
+
+    The array is a private view of the file: writing to it changes memory, never the file. Raises DataError if the
+    array cannot be kept.
+    """
+    key = key_of(files, policy)
+    found = _kept(key, len(files), policy, folder)
+    if found is not None:
+        return found
+    try:
+        make_folder(folder)
+        with _alone(folder):
+            return _kept(key, len(files), policy, folder) or _build(key, files, policy, folder)
+    except NotImplementedError:
+        raise DataError(f"{folder} lies on a file system without locks. Choose another --data-dir.") from None
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise DataError(f"The disk that holds {folder} became full. {_room(files, policy)}") from None
+        raise DataError(f"The decoded images cannot be kept in {folder}: {error}. Choose another --data-dir.") from None
+
+
+def find_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped] | None:
+    """What `load_pixels` kept; None if there is nothing, or nothing whole."""
+    return _kept(key_of(files, policy), len(files), policy, folder)
+
+
+def _kept(key: str, count: int, policy: Policy, folder: Path) -> tuple[Pixels, Skipped] | None:
+    path, skipped = folder / f"{key}.npy", _read_skipped(_list_path(key, folder))
+    if skipped is None:
+        return None
+    try:
+        pixels = np.lib.format.open_memmap(path, mode="c")
+        whole = path.stat().st_size == pixels.offset + pixels.nbytes
+    except (OSError, ValueError, EOFError):
+        return None
+    expected = (count - len(skipped), 3, policy.size, policy.size)
+    if not whole or pixels.dtype != np.uint8 or pixels.shape != expected:
+        return None
+    return np.asarray(pixels), skipped
+
+
+def key_of(files: Sequence[File], policy: Policy) -> str:
+    """Twenty-four hexadecimal digits over the files' names and contents and the policy."""
+    digest = hashlib.sha256(f"{policy}\n".encode())
+    for file in files:
+        digest.update(os.fsencode(file.name) + f"\0{file.digest}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def skipped_path(files: Sequence[File], policy: Policy, folder: Path) -> Path:
+    """Where the files that could not be decoded are listed, if there are any."""
+    return _list_path(key_of(files, policy), folder)
+
+
+def _list_path(key: str, folder: Path) -> Path:
+    return folder / f"{key}.skipped.txt"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process, and one thread in it, decodes into a folder; what dead ones left there is removed."""
+    lock = FileLock(folder / "decoding.lock")
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        Console(stderr=True).print(f"waiting for another process that decodes images into {folder}", soft_wrap=True)
+        lock.acquire()
+    try:
+        for leftover in folder.glob("*.partial"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
+    needed = len(files) * 3 * policy.size**2
+    if shutil.disk_usage(folder).free < needed:
+        raise DataError(f"The disk that holds {folder} has too little room. {_room(files, policy)}")
+    partial = folder / f"{key}.partial"
+    try:
+        with partial.open("wb") as content:
+            skipped = _decode_into(content, files, policy)
+            content.flush()
+            os.fsync(content.fileno())
+        listed = _list_path(key, folder)
+        if skipped:
+            write_atomically(listed, _skipped_text(skipped))
+        else:
+            listed.unlink(missing_ok=True)
+        if len(skipped) == len(files):
+            return np.empty((0, 3, policy.size, policy.size), np.uint8), skipped
+        os.replace(partial, folder / f"{key}.npy")
+    finally:
+        partial.unlink(missing_ok=True)
+    built = _kept(key, len(files), policy, folder)
+    if built is None:
+        raise DataError(
+            f"The decoded images that were written to {folder} cannot be read back. Choose another --data-dir."
+        )
+    return built
+
+
+def _decode_into(content: BinaryIO, files: Sequence[File], policy: Policy) -> Skipped:
+    """Write the array's header and picture after picture; the files that have none, and why."""
+    skipped: Skipped = {}
+    start = _write_header(content, len(files), policy.size)
+    batch = max(1, min(BATCH, BATCH_BYTES // (3 * policy.size**2)))
+    decoded = in_parallel(lambda file: _decoded(file, policy), files, "decoding images", batch)
+    with large_images(), closing(decoded) as results:
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, str):
+                skipped[file.name] = result
+            else:
+                content.write(result.data)
+    if skipped:
+        content.seek(0)  # NumPy pads the header so that any number of pictures fits into it
+        if _write_header(content, len(files) - len(skipped), policy.size) != start:
+            raise AssertionError("the header of the array has another length for another number of pictures")
+    return skipped
+
+
+def _write_header(content: BinaryIO, count: int, size: int) -> int:
+    """Where the pixels begin."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
+    np.lib.format.write_array_header_1_0(content, header)
+    return content.tell()
+
+
+def _decoded(file: File, policy: Policy) -> Pixels | str:
+    """One picture, or why there is none."""
+    if file.reason:
+        return file.reason
+    try:
+        with file.path.open("rb") as content:
+            if stamp_of(os.fstat(content.fileno())) != file.stamp:
+                raise FileNotFoundError
+            return decode(content.read(), policy)
+    except FileNotFoundError:
+        raise DataError(f"{file.path} was changed while the images were read. Run the command again.") from None
+    except (Unreadable, OSError) as error:
+        return str(error)
+
+
+def _room(files: Sequence[File], policy: Policy) -> str:
+    needed = len(files) * 3 * policy.size**2
+    return (
+        f"{len(files):,} images of {policy.size}×{policy.size} pixels take {needed / 1e9:.2g} GB. Free some space,"
+        " lower data.size, or choose another --data-dir."
+    )
+
+
+def _skipped_text(skipped: Skipped) -> bytes:
+    """One line per file: its name in quotation marks and the reason. The first names the Pillow that failed."""
+    lines = [f"# not readable by Pillow {PIL.__version__}"]
+    lines += [f"{json.dumps(name, ensure_ascii=False)} {reason}" for name, reason in skipped.items()]
+    return os.fsencode("\n".join(lines) + "\n")
+
+
+def _read_skipped(path: Path) -> Skipped | None:
+    """The files listed by `_skipped_text`, none if there is no list; None if another Pillow might read them."""
+    try:
+        head, *lines = os.fsdecode(path.read_bytes()).split("\n")
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        return None
+    if head != f"# not readable by Pillow {PIL.__version__}":
+        return None
+    skipped: Skipped = {}
+    for line in filter(None, lines):
+        try:
+            name, end = json.JSONDecoder().raw_decode(line)
+        except ValueError:
+            return None
+        skipped[str(name)] = line[end + 1 :]
+    return skipped

@@ -1,0 +1,107 @@
+"""House numbers drawn by the program (see `regstudy.house_numbers`), any number of them, drawn once and kept on disk.
+
+The training part is series 0 and the test part series 1, so the two never share a picture. `data.options.count` says
+how many training pictures there are; if it is not given, as many as `data.train_limit` and `data.validation` need,
+or 73,257 as in SVHN. The test part has a fifth as many, but at most 26,032 as in SVHN.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from regstudy.data.image_set import ImageSet
+from regstudy.errors import DataError
+from regstudy.files import write_atomically
+from regstudy.house_numbers.picture import SIZE, Labels, Pixels, draw_chunk
+from regstudy.sections import Data
+
+VERSION = 1  # part of the cache name; raise when pictures change
+CHUNK = 500  # pictures a process draws at a time
+FEW = 4000  # below this many, starting processes costs more than it saves
+SERIES = {"train": 0, "test": 1}  # the seed of each part
+TRAIN_IMAGES, TEST_IMAGES = 73257, 26032  # as in SVHN
+
+
+def load(part: str, config: Data, data_dir: Path, count: int | None = None) -> ImageSet | None:
+    """The training or test part, 3 channels of 32×32 pixels. Raises DataError if ``count`` is not positive."""
+    if part == "validation":
+        return None
+    if count is not None and count < 1:
+        raise DataError(f"data.options.count must be at least 1, but it is {count}.")
+    wanted = count or _needed(config)
+    if part == "test":
+        wanted = min(TEST_IMAGES, math.ceil(wanted / 5))
+    pixels, labels = load_cached(data_dir, SERIES[part], 0, wanted)
+    return ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels), tuple("0123456789"))
+
+
+def _needed(config: Data) -> int:
+    """Pictures for `train_limit` training images and the validation part that goes with them."""
+    if config.train_limit is None:
+        return TRAIN_IMAGES
+    if config.validation >= 1:
+        return config.train_limit + int(config.validation)
+    return math.ceil(config.train_limit / (1 - config.validation))
+
+
+def draw_many(seed: int, start: int, count: int, workers: int | None = None) -> tuple[Pixels, Labels]:
+    """Pictures start..start+count: uint8 N x 3 x 32 x 32 and int64 N, the same for any number of worker processes."""
+    chunks = [(seed, at, min(CHUNK, start + count - at)) for at in range(start, start + count, CHUNK)]
+    images, labels = np.empty((count, 3, SIZE, SIZE), np.uint8), np.empty(count, np.int64)
+    workers = min(workers or os.cpu_count() or 1, len(chunks))
+    with ExitStack() as stack:
+        drawn: Iterable[tuple[Pixels, Labels]] = map(draw_chunk, chunks)
+        if workers > 1 and count >= FEW and not multiprocessing.current_process().daemon:
+            context = multiprocessing.get_context("spawn")  # safe where torch already runs threads
+            drawn = stack.enter_context(ProcessPoolExecutor(workers, context)).map(draw_chunk, chunks)
+        quiet = count < 10_000 or not sys.stderr.isatty()
+        shown = track(drawn, "drawing street_digits", len(chunks), console=Console(stderr=True), disable=quiet)
+        for at, (part, part_labels) in zip(range(0, count, CHUNK), shown, strict=True):
+            images[at : at + CHUNK], labels[at : at + CHUNK] = part, part_labels
+    return images, labels
+
+
+def load_cached(data_dir: Path, seed: int, start: int, count: int) -> tuple[Pixels, Labels]:
+    """As `draw_many`, drawn once and kept in data_dir/street_digits/; a damaged file is drawn anew.
+
+    The file is the SHA-256 of what follows, then the images, then the labels (little-endian). Raises DataError if it
+    cannot be written.
+    """
+    path = data_dir / "street_digits" / f"v{VERSION}_seed{seed}_{start}_{count}.bin"
+    found = read_cache(path, count)
+    if found is not None:
+        return found
+    images, labels = draw_many(seed, start, count)
+    body = images.tobytes() + labels.astype("<i8").tobytes()
+    try:
+        write_atomically(path, sha256(body).digest() + body)
+    except OSError as error:
+        message = f"The drawn pictures cannot be kept in {path.parent}: {error}. Choose another --data-dir."
+        raise DataError(message) from error
+    return images, labels
+
+
+def read_cache(path: Path, count: int) -> tuple[Pixels, Labels] | None:
+    """What `load_cached` kept; None if it is not there, cannot be read, or is not whole."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    pixels = count * 3 * SIZE * SIZE
+    if len(content) != 32 + pixels + 8 * count or sha256(memoryview(content)[32:]).digest() != content[:32]:
+        return None
+    images = np.frombuffer(content, np.uint8, pixels, 32).reshape(count, 3, SIZE, SIZE).copy()
+    return images, np.frombuffer(content, "<i8", count, 32 + pixels).astype(np.int64)
