@@ -1,0 +1,102 @@
+"""Networks: a table of builders, and the one way from a configuration to a module.
+
+A builder is a function ``build(channels, size, classes, **options) -> nn.Module`` for square images of ``size`` pixels;
+it gets those of the configuration's regularizers that it takes. One's own is named ``package.module:function``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from regstudy.config import RunConfig
+from regstudy.errors import ConfigError, Problem, unknown
+from regstudy.models.dropout_cnn import dropout_cnn
+from regstudy.models.options import value_problems
+from regstudy.models.small_cnn import small_cnn
+from regstudy.models.stages import ParameterCounts, freeze, parameter_counts
+from regstudy.models.svhn_resnet import svhn_resnet, svhn_resnet_deep
+from regstudy.models.svhn_vgg import svhn_vgg
+from regstudy.models.torchvision_resnet import resnet18_dropout, resnet18_transfer, resnet50_transfer
+from regstudy.models.weights import fill, find_weights, weights_problem
+from regstudy.plugins import is_plugin, load_plugin, option_problems
+from regstudy.sections import Model
+
+__all__ = ["BUILDERS", "REGULARIZERS", "Builder", "ParameterCounts", "build", "parameter_counts", "problems"]
+
+Builder = Callable[..., nn.Module]
+BUILDERS: dict[str, Builder] = {
+    "dropout_cnn": dropout_cnn,
+    "resnet18_dropout": resnet18_dropout,
+    "resnet18_transfer": resnet18_transfer,
+    "resnet50_transfer": resnet50_transfer,
+    "small_cnn": small_cnn,
+    "svhn_resnet": svhn_resnet,
+    "svhn_resnet_deep": svhn_resnet_deep,
+    "svhn_vgg": svhn_vgg,
+}
+REGULARIZERS = ("dropout", "block_dropout", "stochastic_depth")  # fields of the section that go to builders
+RESERVED = {"channels", "size", "classes", *REGULARIZERS}
+
+
+def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
+    """The network a configuration names: initialised from torch's global generator, then with the weights it is to
+    start from, and with what is not to learn frozen.
+
+    Raises ConfigError if the images are too small, the weights do not fit, or the stages to freeze are not known.
+    """
+    builder = _builder(config.name)
+    rates = {name: getattr(config, name) for name in REGULARIZERS if _takes(builder, name)}
+    weights = find_weights(config.name, config.weights) if config.weights is not None else None
+    network = builder(channels=channels, size=size, classes=classes, **rates, **config.options)
+    if weights:
+        fill(network, config.name, weights)
+    freeze(network, config.trainable, config.name)
+    return network
+
+
+def problems(config: RunConfig) -> Iterable[Problem]:
+    """What is wrong with the model section, as far as can be said without building the network."""
+    model = config.model
+    try:
+        builder = _builder(model.name)
+    except ConfigError as error:
+        yield Problem("model.name", str(error))
+        return
+    for sentence in option_problems(builder, model.options, RESERVED):
+        yield Problem("model.options", sentence)
+    for sentence in value_problems(builder, {k: v for k, v in model.options.items() if k not in RESERVED}):
+        yield Problem("model.options", sentence)
+    for name in REGULARIZERS:
+        if getattr(model, name) > 0 and not _takes(builder, name):
+            yield Problem(f"model.{name}", f"must be 0 because '{model.name}' takes no {name}; {_those_with(name)} do.")
+    wrong = weights_problem(model.name, model.weights) if model.weights is not None else None
+    if wrong:
+        yield Problem("model.weights", wrong)
+    if model.options.get("head_size") and any(c.training.balance == "weights" for c in config.in_phases()):
+        yield Problem(
+            "model.options",
+            "head_size cannot be set with training.balance: weights, which has one weight per class and none for"
+            " further outputs; leave it out, or balance by oversample.",
+        )
+
+
+def _builder(name: str) -> Builder:
+    if is_plugin(name):
+        return load_plugin(name)
+    if name not in BUILDERS:
+        raise ConfigError(unknown("model", name, BUILDERS))
+    return BUILDERS[name]
+
+
+def _takes(builder: Callable[..., Any], name: str) -> bool:
+    parameters = inspect.signature(builder).parameters.values()
+    return any(parameter.name == name or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _those_with(name: str) -> str:
+    """The networks of the table that take a regularizer."""
+    return ", ".join(sorted(label for label, builder in BUILDERS.items() if _takes(builder, name)))

@@ -1,0 +1,187 @@
+"""Weights to start from: a file of tensors, or published ones by name. Nothing executable is ever loaded.
+
+Every tensor of the file must fit. Only the head, the last of the declared `stages`, may differ or be absent: it then
+stays as it was initialised, because other classes need another head.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Set
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlparse
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from regstudy.errors import ConfigError, unknown
+from regstudy.models.stages import stages_of
+from regstudy.models.torchvision_resnet import PRETRAINED
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+SHOWN = 3  # tensors of each kind in a message
+COUNTER = "num_batches_tracked"  # of batch normalisation; old files lack it and nothing depends on it
+
+
+class StoredWeights(NamedTuple):
+    """Tensors by name, on the CPU, and the file that they are from."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+
+
+def weights_problem(model: str, weights: str) -> str | None:
+    """What is wrong with ``model.weights``, as far as can be said without reading or downloading; None if nothing."""
+    if weights in _names(model):
+        return None
+    path = _path(weights)
+    if path.suffix in SUFFIXES:
+        return None if path.is_file() else f"there is no file {path}{_from_here(path)}."
+    if path.is_file():
+        return f"the file {path} must end in {_either(SUFFIXES)}, which says how to read it."
+    files = f"Or give a file that ends in {_either(SUFFIXES)}."
+    if not _names(model):
+        others = ", ".join(sorted(PRETRAINED))
+        return f"'{weights}' is no file, and '{model}' knows no weights by name; {others} do. {files}"
+    return f"{unknown('set of weights', weights, _names(model))} {files}"
+
+
+def find_weights(model: str, weights: str) -> StoredWeights:
+    """The weights that ``model.weights`` names for a network of that name, downloaded where they have to be.
+
+    Raises ConfigError if there are none of that name, or they cannot be downloaded or read.
+    """
+    problem = weights_problem(model, weights)
+    if problem:
+        raise ConfigError(f"model.weights: {problem}")
+    published = _names(model).get(weights)
+    path = _download(published, weights) if published else _path(weights)
+    return StoredWeights(path, read_weights(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU. Raises ConfigError if it holds anything else or cannot be read."""
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both libraries raise many kinds for damaged files
+        raise ConfigError(
+            f"model.weights: {path} cannot be read as weights ({type(error).__name__}). It is damaged, of another"
+            f" format than its ending says, or holds Python objects, which are never loaded because they can run code."
+            f" {_SAVE}"
+        ) from None
+    tensors = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
+    if not content or not tensors:
+        keys = [str(key) for key in content] if isinstance(content, Mapping) else []
+        holds = f"the keys {_some(keys)}" if keys else f"a {type(content).__name__}"
+        raise ConfigError(f"model.weights: {path} is no plain mapping of names to tensors: it holds {holds}. {_SAVE}")
+    return {str(name): tensor.detach() for name, tensor in content.items()}
+
+
+_SAVE = (
+    "Save the weights alone, by safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') or"
+    " torch.save(model.state_dict(), 'weights.pt')."
+)
+
+
+def fill(network: nn.Module, model: str, weights: StoredWeights) -> None:
+    """Copy weights into a network of that name, the head only if it fits as a whole.
+
+    Raises ConfigError, before anything is copied, if any other tensor is missing, unknown or of another shape.
+    """
+    own: dict[str, Tensor] = network.state_dict()
+    stages = stages_of(network)
+    head = stages[-1] if stages else ()
+    wanted, given = _shapes(own), _shapes(weights.tensors)
+    body = {key for key in wanted.keys() | given.keys() if not _within(key, head)}
+    _check_body(_only(wanted, body), _only(given, body), model, weights.path, bool(head))
+    whole = _only(wanted, wanted.keys() - body) == _only(given, given.keys() - body)
+    taken = {key: t for key, t in weights.tensors.items() if key in own and (whole or not _within(key, head))}
+    network.load_state_dict(own | taken)
+
+
+def _check_body(wanted: Mapping[str, str], given: Mapping[str, str], model: str, path: Path, has_head: bool) -> None:
+    """Raise ConfigError unless the same tensors of the same shapes stand on both sides."""
+    missing = [f"{key} ({wanted[key]})" for key in wanted if key not in given]
+    strange = [f"{key} ({given[key]})" for key in given if key not in wanted]
+    reshaped = [
+        f"{key} ({given[key]} in the file, {wanted[key]} in the network)"
+        for key in wanted
+        if key in given and given[key] != wanted[key]
+    ]
+    kinds = [("Missing in the file", missing), ("Unknown to the network", strange), ("Of another shape", reshaped)]
+    found = [f"{words} ({len(names)}): {_some(names)}." for words, names in kinds if names]
+    if found:
+        raise ConfigError(
+            f"model.weights: {path} does not fit '{model}'. {' '.join(found)} Only the head may differ, which is the"
+            f" last of the network's stages{'' if has_head else ', but this one declares none'}. Use weights of this"
+            " very network with the same options and as many colour channels, choose the network they belong to"
+            " (model.name), or leave model.weights out."
+        )
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Shapes as words, without those of counters."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items() if not key.endswith(COUNTER)}
+    return {key: "×".join(map(str, shape)) or "a single number" for key, shape in shapes.items()}
+
+
+def _only(shapes: Mapping[str, str], keys: Set[str]) -> dict[str, str]:
+    """Some of the shapes, in their order."""
+    return {key: shape for key, shape in shapes.items() if key in keys}
+
+
+def _within(key: str, names: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _names(model: str) -> dict[str, WeightsEnum]:
+    """Published weights that a network knows, with ``imagenet`` for those that torchvision recommends."""
+    kind = PRETRAINED.get(model)
+    return {"imagenet": kind.DEFAULT, **{member.name: member for member in kind}} if kind else {}
+
+
+def _download(published: WeightsEnum, name: str) -> Path:
+    """Where torch keeps published weights, fetched with a checksum if they are not there yet."""
+    file = Path(urlparse(published.url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksum = path.stem.rpartition("-")[2]
+        torch.hub.download_url_to_file(published.url, str(path), checksum, progress=sys.stderr.isatty())
+    except (OSError, RuntimeError, HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"model.weights: '{name}' is not in {path.parent} and cannot be downloaded ({reason}). Fetch"
+            f" {published.url} on another machine and copy it there as {file}, name a file of your own, or leave"
+            " model.weights out to begin with random weights."
+        ) from None
+    return path
+
+
+def _path(weights: str) -> Path:
+    try:
+        return Path(weights).expanduser()
+    except RuntimeError:  # ~ of somebody who does not exist
+        return Path(weights)
+
+
+def _from_here(path: Path) -> str:
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
+def _either(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
