@@ -1,0 +1,54 @@
+"""Weight averaging: an exponential moving average of a network's weights, which is then what is measured and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """The average of a network's parameters and running statistics; whole-number buffers are copied.
+
+    ``decay`` is the share that the average keeps at every step. The first steps keep less, (1 + t) / (10 + t) after t
+    steps, so that the random initial weights are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.values = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the network's present weights by one step."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        now = model.state_dict()
+        real = [name for name, tensor in now.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.values[name] for name in real], [now[name] for name in real], 1 - decay)
+        for name in now.keys() - set(real):
+            self.values[name].copy_(now[name])
+
+    @contextmanager
+    def used_by(self, model: nn.Module) -> Iterator[None]:
+        """Within it the network has the averaged weights; afterwards its own again."""
+        own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.values)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"steps": self.steps, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the average that was kept."""
+        self.steps = state["steps"]
+        for name, tensor in state["values"].items():
+            self.values[name].copy_(tensor)
