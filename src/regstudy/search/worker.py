@@ -1,0 +1,203 @@
+"""A worker takes tickets and runs them until none is waiting, its time is over, or it is told to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import torch
+from optuna import Trial, TrialPruned
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from regstudy import attributes
+from regstudy.checkpoint import Checkpoint
+from regstudy.config import RunConfig
+from regstudy.data.image_set import Splits
+from regstudy.early_stopping import Signal
+from regstudy.errors import StorageError
+from regstudy.files import DISK_FULL
+from regstudy.plans import Agenda, Plan
+from regstudy.records import EpochRecord, Verdict, dump_records
+from regstudy.run import Trained, run
+from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.search.pruner import judge, make_pruner
+from regstudy.search.sampler import make_sampler
+from regstudy.search.storage import NoTicketLeft, in_words, open_storage
+from regstudy.search.tickets import count_finished, top_up, training_seed
+from regstudy.search.weights import drop_weights, keep_weights
+
+TELL_EVERY = 0.25  # seconds between events within an epoch
+
+
+class _Failed(Exception):
+    """A trial failed for a reason that stands in its attributes; the study goes on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to know; plain values, so that it can be sent to another process."""
+
+    storage: str  # URL
+    study: str
+    folder: Path  # of the study's results
+    agenda: Agenda
+    seed: int  # of the study
+    device: str
+    threads: int
+    worker: int = 0  # counts from 0; distinguishes the samplers and the lines on the screen
+    workers: int = 1  # on this machine, this one included
+    deadline: float = math.inf  # time.time() after which no further ticket is taken
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a worker and whoever started it speak: events go out, and a request to stop may come back at any step."""
+
+    tell: Callable[[Event], None]
+    stop_asked: Callable[[], bool] = lambda: False
+
+
+def work(job: Job, splits: Splits, watch: Watch) -> None:
+    """Run tickets one after the other; a trial that raises is recorded as failed and its ticket queued again.
+
+    Raises RegstudyError for what the user must mend, such as a full disk, and KeyboardInterrupt when asked to stop in
+    the middle of a trial, which is then closed without a fault.
+    """
+    torch.set_num_threads(job.threads)
+    with in_words(job.storage):
+        _work(job, splits.to(torch.device(job.device)), watch)
+
+
+def _work(job: Job, splits: Splits, watch: Watch) -> None:
+    storage = open_storage(job.storage, stale=lambda study, _trial: top_up(study, job.agenda, job.storage))
+    study = optuna.load_study(study_name=job.study, storage=storage)
+    study.sampler = make_sampler(job.agenda, job.seed, job.worker, count_finished(study))
+    study.pruner = make_pruner(job.agenda)
+    while time.time() < job.deadline and not watch.stop_asked():
+        try:
+            study.optimize(
+                lambda trial: _objective(job, splits, watch, trial),
+                n_trials=1,
+                catch=_Failed,
+                callbacks=[lambda study, trial: _tidy(job, study, trial)],
+            )
+        except NoTicketLeft:
+            return
+        except UpdateFinishedTrialError:
+            continue  # somebody took this process for dead and closed its trial; the ticket is theirs now
+
+
+def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
+    """After a trial: give its ticket back if it failed; else keep on disk only what is still wanted."""
+    if trial.state == TrialState.FAIL:
+        top_up(study, job.agenda, job.storage)
+        return
+    checkpoint_of(job.folder, trial.user_attrs[attributes.TICKET]).remove()
+    drop_weights(job.folder, study)
+
+
+def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
+    """The configuration that a trial's ticket and the sampler decide, with the seeds that belong to the ticket."""
+    ticket = trial.user_attrs[attributes.TICKET]
+    seeds = {"data.split_seed": splits.split_seed}
+    if isinstance(job.agenda, Plan):
+        total = int(trial.study.user_attrs[attributes.TRIALS])
+        return job.agenda.suggest(trial, ticket, total).replaced(seeds)
+    baseline = trial.user_attrs[attributes.ARM] == "baseline"
+    if not job.agenda.has("training.seed"):
+        seeds["training.seed"] = training_seed(job.seed, ticket)
+    return job.agenda.suggest(trial, baseline).replaced(seeds)
+
+
+def checkpoint_of(folder: Path, ticket: int) -> Checkpoint:
+    """Where the run of a ticket keeps its checkpoint; every attempt at the ticket finds it there."""
+    return Checkpoint(folder / "checkpoints" / f"ticket_{ticket:05d}.pt")
+
+
+def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
+    began = time.perf_counter()
+    number, ticket, arm = trial.number, trial.user_attrs[attributes.TICKET], trial.user_attrs[attributes.ARM]
+    checkpoint = checkpoint_of(job.folder, ticket)
+    reported, told = 0, 0.0
+    never_cut = isinstance(job.agenda, Plan) or arm == "baseline"
+
+    def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> Verdict | None:
+        nonlocal reported
+        if reported == 0 and len(records) > 1:
+            trial.set_user_attr(attributes.RESUMED, len(records) - 1)
+        trial.set_user_attr(attributes.EPOCHS, dump_records(records))
+        for record in records[reported:]:
+            if record.finite:
+                trial.report(getattr(record, config.training.metric), step=record.epoch)
+        reported = len(records)
+        watch.tell(EpochDone(job.worker, number, records[-1]))
+        return None if never_cut or not records[-1].finite else judge(trial, records[-1].epoch)
+
+    def on_step(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            watch.tell(StepDone(job.worker, done, total))
+        if watch.stop_asked():
+            raise KeyboardInterrupt  # the one interruption that Optuna closes a trial on
+
+    def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> None:
+        seconds = time.perf_counter() - began
+        watch.tell(TrialEnded(job.worker, number, ticket, arm, outcome, reason, value, best, reported, seconds))
+
+    try:
+        config = trial_config(job, splits, trial)  # two ends that are valid one by one can be invalid together
+        trial.set_user_attr(attributes.CONFIG, config.model_dump(mode="json"))
+        trial.set_user_attr(attributes.THREADS, job.threads)
+        trial.set_user_attr(attributes.WORKERS, job.workers)
+        watch.tell(TrialStarted(job.worker, number, ticket, arm, config.planned_epochs))
+        trained = run(config, splits, torch.device(job.device), on_epoch, on_step, checkpoint)
+        value = _finish(job, trial, trained)
+    except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
+        reason = describe(error)
+        trial.set_user_attr(attributes.FAULT, "error")
+        trial.set_user_attr(attributes.REASON, reason)
+        ended("failed", reason, math.nan, None)
+        raise _Failed(reason) from error
+    result = trained.result
+    ended(result.outcome, result.reason, value, result.records[result.best_epoch - 1] if result.best_epoch else None)
+    if result.outcome == "pruned":
+        raise TrialPruned(result.reason)
+    return value
+
+
+def describe(error: BaseException) -> str:
+    """Why a run failed, in a line; running out of memory has many names and gets one."""
+    text = " ".join(str(error).split())[:500]
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
+    return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"
+
+
+def _finish(job: Job, trial: Trial, trained: Trained) -> float:
+    """Record how a run ended, keep its weights if they may be among the best, and return its objective."""
+    result = trained.result
+    trial.set_user_attr(attributes.OUTCOME, result.outcome)
+    trial.set_user_attr(attributes.REASON, result.reason)
+    trial.set_user_attr(attributes.BEST_EPOCH, result.best_epoch)
+    if result.best_epoch:
+        trial.set_user_attr(attributes.BEST_VALUE, result.best_value)
+    if result.outcome == "diverged":
+        return chance_level(trained.state.config, len(trained.state.splits.train.classes))
+    if result.outcome != "pruned":
+        keep_weights(job.folder, trial.number, trained.weights)
+    return result.best_value
+
+
+def chance_level(config: RunConfig, classes: int) -> float:
+    """The objective of guessing: the value of a run that diverged, so that a sampler learns to stay away from there."""
+    return 1 / classes if config.training.metric == "val_accuracy" else math.log(classes)
