@@ -1,0 +1,216 @@
+"""What the runs of a plan showed: each arm's spread over its seeds, and paired differences from the first arm.
+
+Only runs whose outcome was seen to the end enter means; diverged, failed and missing ones are counted beside them.
+Accuracies and gaps are fractions in 0..1, times seconds. The last epoch is a run's own: early stopping may end runs of
+one arm at different epochs. The best epoch is that of the study's metric, whose weights are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from regstudy import attributes
+from regstudy.analysis.paired import Paired, Verdict, adjust, paired
+from regstudy.analysis.table import Study, Tables, load_tables
+from regstudy.errors import StudyError
+from regstudy.plans import Plan, parse_plan
+from regstudy.space_file import read_yaml_text
+
+MARGIN = 0.003
+MOMENTS = ("first", "last", "best")  # epochs of a run at which it is looked at
+SERIES = ("train_accuracy", "clean_train_accuracy", "val_accuracy", "gap_accuracy", "running_gap")
+OUTCOMES = ("val_accuracy_last", "gap_accuracy_last", "val_accuracy_best", "gap_accuracy_best")
+CURVES = ("train_accuracy", "clean_train_accuracy", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measure over the seeds of an arm; NaN where there is nothing, ``sd`` also with a single run."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration and what became of its runs.
+
+    ``spreads`` has an entry for each series at each moment, such as ``val_accuracy_last``. ``curves`` has per series
+    the mean, lowest and highest value by epoch, as far as every run of the arm went.
+    """
+
+    name: str
+    asked: int  # repeats asked for, or finished if that is more
+    used: int  # finished with a usable outcome
+    diverged: int
+    failed: int  # attempts failed, and none has succeeded
+    running: int
+    longer: int  # runs that went on after the last epoch of the curves
+    epochs: Spread  # of a run
+    planned_epochs: int
+    parameters: tuple[int, int] | None  # of the network, and those that are trained
+    seconds: float  # median of an epoch
+    workers: tuple[int, int] | None  # fewest and most processes on the machine while the times were measured
+    spreads: Mapping[str, Spread]
+    curves: Mapping[str, pd.DataFrame]
+
+    @property
+    def missing(self) -> int:
+        """Repeats that nobody has begun, or that were interrupted."""
+        return self.asked - self.used - self.diverged - self.failed - self.running
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One arm minus the first in one measure, over the repeats that both have."""
+
+    arm: str
+    against: str
+    measure: str
+    paired: Paired
+    margin: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the pairs show, in a word."""
+        return self.paired.verdict(self.margin)
+
+    @property
+    def more(self) -> float:
+        """Further repeats that would decide."""
+        return self.paired.more(self.margin)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A plan's study. ``runs`` has a row per usable run: number, arm, repeat, seed, epochs and every measure."""
+
+    tables: Tables
+    plan: Plan
+    arms: list[Arm]
+    differences: list[Difference]
+    margin: float
+    runs: pd.DataFrame
+
+    @property
+    def pairs(self) -> int:
+        """The fewest repeats that any other arm shares with the first; those of the only arm if there is no other."""
+        return min((d.paired.n for d in self.differences), default=self.arms[0].used)
+
+    def difference(self, arm: str, measure: str) -> Difference:
+        """The difference of an arm other than the first."""
+        return next(d for d in self.differences if (d.arm, d.measure) == (arm, measure))
+
+
+def load_comparison(study: Study) -> Comparison:
+    """Read the study of a plan. Raises StudyError if it is none."""
+    facts = study.user_attrs
+    if not facts.get(attributes.PLAN):
+        raise StudyError(f"the study '{study.study_name}' is not a comparison: it holds no plan.")
+    plan = parse_plan(read_yaml_text(facts[attributes.PLAN], study.study_name), study.study_name, study.study_name)
+    tables = load_tables(study)
+    runs = run_table(tables, plan)
+    workers = {trial.number: trial.user_attrs.get(attributes.WORKERS) for trial in study.get_trials(deepcopy=False)}
+    sizes = facts.get(attributes.PARAMETERS) or {}
+    asked = int(facts.get(attributes.TRIALS, 0)) // len(plan.arms)
+    arms = [_arm(name, tables, plan, runs, asked, sizes.get(name), workers) for name in plan.arms]
+    margin = float(facts.get(attributes.MARGIN, MARGIN))
+    return Comparison(tables, plan, arms, compare_arms(runs, list(plan.arms), margin), margin, runs)
+
+
+def run_table(tables: Tables, plan: Plan) -> pd.DataFrame:
+    """A row per run whose outcome was seen to the end, with every series at every moment (`val_accuracy_last`)."""
+    observed = tables.trials[tables.observed() & tables.trials["ticket"].notna()]
+    tasks = [plan.task(int(ticket)) for ticket in observed["ticket"]]
+    runs = pd.DataFrame(
+        {
+            "number": observed["number"].to_numpy(),
+            "arm": [task.arm for task in tasks],
+            "repeat": [task.repeat for task in tasks],
+            "seed": [task.seed for task in tasks],
+            "epochs": observed["epochs"].to_numpy(),
+            "best_epoch": observed["best_epoch"].to_numpy(),
+        }
+    )
+    epochs = tables.epochs.assign(running_gap=tables.epochs["train_accuracy"] - tables.epochs["val_accuracy"])
+    epochs = epochs.sort_values(["number", "epoch"])
+    at = {
+        "first": epochs.drop_duplicates("number", keep="first"),
+        "last": epochs.drop_duplicates("number", keep="last"),
+        "best": epochs.merge(runs[["number", "best_epoch"]], on="number").query("epoch == best_epoch"),
+    }
+    for moment in MOMENTS:
+        values = at[moment].set_index("number")[list(SERIES)].add_suffix(f"_{moment}")
+        runs = runs.join(values, on="number")
+    return runs
+
+
+def compare_arms(runs: pd.DataFrame, arms: list[str], margin: float) -> list[Difference]:
+    """Every other arm against the first in every outcome, with p-values adjusted over all of them."""
+    by_repeat = {arm: rows.set_index("repeat") for arm, rows in runs.groupby("arm")}
+    first, *others = arms
+    none = runs.iloc[:0].set_index("repeat")
+    found = []
+    for other in others:
+        mine, theirs = by_repeat.get(first, none), by_repeat.get(other, none)
+        both = mine.index.intersection(theirs.index)
+        for measure in OUTCOMES:
+            a, b = (rows.loc[both, measure].to_numpy(dtype=np.float64) for rows in (mine, theirs))
+            found.append((other, measure, paired(a, b)))
+    adjusted = adjust([pairs for _, _, pairs in found])
+    return [
+        Difference(arm, first, measure, pairs, margin) for (arm, measure, _), pairs in zip(found, adjusted, strict=True)
+    ]
+
+
+def spread(values: pd.Series) -> Spread:
+    """Mean, standard deviation (n − 1) and range of the numbers among the values."""
+    numbers = values.dropna().astype(float)
+    if numbers.empty:
+        return Spread(0, math.nan, math.nan, math.nan, math.nan)
+    sd = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
+    return Spread(len(numbers), float(numbers.mean()), sd, float(numbers.min()), float(numbers.max()))
+
+
+def _arm(
+    name: str,
+    tables: Tables,
+    plan: Plan,
+    runs: pd.DataFrame,
+    asked: int,
+    size: list[int] | None,
+    workers: Mapping[int, int | None],
+) -> Arm:
+    mine, trials = runs[runs["arm"] == name], tables.trials[tables.trials["arm"] == name]
+    diverged = int(((trials["outcome"] == "diverged") & (trials["state"] == "COMPLETE")).sum())
+    held = trials.loc[trials["state"].isin(["COMPLETE", "RUNNING"]), "ticket"]
+    faults = trials[(trials["state"] == "FAIL") & trials["fault"].notna() & ~trials["ticket"].isin(held)]
+    failed, running = int(faults["ticket"].nunique()), int((trials["state"] == "RUNNING").sum())
+    epochs = tables.epochs[tables.epochs["number"].isin(mine["number"])]
+    shared = int(mine["epochs"].min()) if len(mine) else 0
+    together = epochs[epochs["epoch"] <= shared].groupby("epoch")
+    beside = [count for number in mine["number"] if (count := workers.get(number)) is not None]
+    return Arm(
+        name=name,
+        asked=max(asked, len(mine) + diverged + failed + running),
+        used=len(mine),
+        diverged=diverged,
+        failed=failed,
+        running=running,
+        longer=int((mine["epochs"] > shared).sum()),
+        epochs=spread(mine["epochs"]),
+        planned_epochs=plan.arms[name].planned_epochs,
+        parameters=(size[0], size[1]) if size else None,
+        seconds=float(epochs["seconds"].median()) if len(epochs) else math.nan,
+        workers=(min(beside), max(beside)) if beside else None,
+        spreads={f"{s}_{moment}": spread(mine[f"{s}_{moment}"]) for moment in MOMENTS for s in SERIES},
+        curves={series: together[series].agg(["mean", "min", "max"]) for series in CURVES},
+    )

@@ -1,0 +1,253 @@
+"""Plotly draws what the analysis computed; every title says the finding, every axis its unit.
+
+Backgrounds are transparent and colours are middle tones, so that the page can set text and grid for light and dark.
+Texts that users chose and Plotly shows are escaped, since it reads a little HTML; a drawing's title is plain text,
+which the page prints as a heading.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from regstudy.analysis.gap import Qualification, Relation
+from regstudy.analysis.table import ParameterRange, Tables
+from regstudy.report.words import gap_percent, metric_name, objective, percent, plural, setting
+
+BLUE, ORANGE, GREY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
+HEIGHT = 340  # pixels
+FEW = 12  # so many whole numbers on an axis, or fewer, all get a tick
+SERIES_LINES = (
+    ("train_accuracy", "training, running", GREY, "dot"),
+    ("clean_train_accuracy", "training, clean", ORANGE, "solid"),
+    ("val_accuracy", "validation", BLUE, "solid"),
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and its heading."""
+
+    title: str
+    figure: go.Figure
+
+
+def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
+    """Running training, clean training and validation accuracy of one trial by epoch, best epoch marked."""
+    epochs = tables.epochs[tables.epochs["number"] == number]
+    row = tables.trials.set_index("number").loc[number]
+    figure = go.Figure()
+    for column, name, colour, dash in SERIES_LINES:
+        figure.add_scatter(
+            x=epochs["epoch"].tolist(),
+            y=(100 * epochs[column]).tolist(),
+            name=name,
+            mode="lines+markers" if len(epochs) < 3 else "lines",
+            line={"color": colour, "dash": dash, "width": 2},
+            hovertemplate="%{y:.1f} %",
+        )
+    best_epoch = row["best_epoch"]
+    if pd.notna(best_epoch) and best_epoch > 0:
+        figure.add_vline(x=int(best_epoch), line={"color": GREEN, "dash": "dash", "width": 1})
+        left = best_epoch > epochs["epoch"].max() / 2
+        figure.add_annotation(
+            x=int(best_epoch), y=0, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
+            text=f" best epoch {int(best_epoch)} ", showarrow=False, font={"color": GREEN},
+        )  # fmt: skip
+    finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
+    whole_ticks(figure, 1, int(epochs["epoch"].max()))
+    return Drawing(
+        f"{label}, trial {number}: gap {gap_percent(row)} at validation {percent(row['val_accuracy'])}", figure
+    )
+
+
+def gap_against(tables: Tables, relation: Relation, qualification: Qualification) -> Drawing:
+    """Gap of each trial against one regularizer's strength; off stands apart at the left."""
+    trials = tables.trials
+    strength = tables.strength(relation.path)
+    assert strength is not None
+    shown = tables.observed() & trials["gap_accuracy"].notna() & strength.notna()
+    place, axis = _strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
+    x = strength[shown].map(place)
+    rows = trials[shown]
+    good = qualification.mask[shown]
+    baseline = rows["arm"] == "baseline"
+    texts = [_hover(row, relation, value) for (_, row), value in zip(rows.iterrows(), strength[shown], strict=True)]
+    hover = pd.Series(texts, index=rows.index, dtype="object")
+    values = 100 * rows["val_accuracy"]
+    figure = go.Figure()
+    low, high = (values[good].min(), values[good].max()) if good.any() else (0.0, 1.0)
+    for name, mask, symbol in (("search", good & ~baseline, "circle"), ("baseline", good & baseline, "diamond")):
+        figure.add_scatter(
+            x=x[mask].tolist(), y=(100 * rows.loc[mask, "gap_accuracy"]).tolist(), mode="markers", name=name,
+            text=hover[mask].tolist(), hovertemplate="%{text}<extra></extra>",
+            marker={
+                "symbol": symbol, "size": 10 if len(rows) <= 200 else 6,
+                "color": values[mask].tolist(), "colorscale": "Viridis",
+                "cmin": low, "cmax": high,
+                "showscale": name == "search",
+                "colorbar": {"title": {"text": "val. %"}, "thickness": 10, "outlinewidth": 0},
+                "line": {"color": GREY, "width": 1},
+            },
+        )  # fmt: skip
+    if (~good).any():
+        figure.add_scatter(
+            x=x[~good].tolist(), y=(100 * rows.loc[~good, "gap_accuracy"]).tolist(), mode="markers",
+            name="excluded", text=hover[~good].tolist(), hovertemplate="%{text}<extra></extra>",
+            marker={"symbol": "circle-open", "size": 9, "color": GREY, "line": {"width": 1.5}},
+        )  # fmt: skip
+    finish(figure, html.escape(relation.path), "gap (accuracy points)")
+    figure.update_xaxes(**axis)
+    return Drawing(f"{relation.path}: {_short(relation)}", figure)
+
+
+def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawing:
+    """Importance of each parameter for one target, with the threshold it must pass to stand above chance."""
+    rows = importances[(importances["target"] == target) & importances["importance"].notna()].iloc[::-1]
+    named = rows["above_chance"]
+    texts = [html.escape(str(name)) for name in rows["parameter"]]
+    figure = go.Figure()
+    figure.add_bar(
+        x=rows["importance"].tolist(), y=texts, orientation="h", name="importance", showlegend=False,
+        marker={"color": [GREEN if above else GREY for above in named]},
+        text=rows["note"].tolist(), textposition="none", hovertemplate="%{y}: %{x:.4f}<br>%{text}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=rows["null_95"].tolist(), y=texts, mode="markers", name="must pass this to stand above chance",
+        marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": RED}},
+        hovertemplate="%{y}: chance reaches %{x:.4f}<extra></extra>",
+    )  # fmt: skip
+    count = int(named.sum())
+    finding = f"{plural(count, 'parameter')} above chance" if count else "none can be told from chance"
+    finish(figure, "PED-ANOVA importance", "")
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_layout(height=130 + 26 * max(len(rows), 3), bargap=0.35)
+    return Drawing(f"{label}: {finding}", figure)
+
+
+def history(tables: Tables) -> Drawing:
+    """Objective of each trial in the order they started, with the best so far."""
+    trials = tables.trials[np.isfinite(tables.trials["value"])]
+    observed = tables.observed()[trials.index]
+    sign, unit = 1 if tables.maximize else -1, 100 if (tables.metric or "").endswith("accuracy") else 1
+    competed = trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")
+    # a few hopeless trials must not squeeze the rest: those twice as far below the median as the worst tenth begins are
+    # drawn at the axis's worst end
+    low, middle = np.quantile(sign * trials.loc[competed, "value"], (0.1, 0.5)) if competed.any() else (-math.inf, 0.0)
+    worst = float(2 * low - middle)
+    height = (sign * trials["value"]).clip(lower=worst) * sign * unit
+    baseline = trials["arm"] == "baseline"
+    diverged = trials["outcome"] == "diverged"
+    groups = (
+        ("search", observed & ~baseline, "circle", BLUE),
+        ("baseline", observed & baseline, "diamond", ORANGE),
+        ("pruned", trials["state"] == "PRUNED", "x-thin-open", GREY),
+        ("diverged", diverged, "x", RED),
+        ("running", trials["state"] == "RUNNING", "circle-open", GREEN),
+    )
+    kinds, colours = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
+    for name, mask, _, colour in groups:
+        kinds[mask], colours[mask] = name, colour
+    poor = (sign * trials["value"] < worst) & (kinds != "")
+    edge = "triangle-down" if tables.maximize else "triangle-up"
+    drawn = [(name, mask & ~poor, symbol) for name, mask, symbol, _ in groups]
+    figure = go.Figure()
+    for name, mask, symbol in [*drawn, ("worse than shown", poor, edge)]:
+        if mask.any():
+            text = [
+                f"trial {row.number}, {kinds[row.Index]}: {objective(row.value, tables.metric)}"
+                + (" (drawn at the edge)" if poor[row.Index] else "")
+                + ("" if pd.isna(row.reason) else f"<br>{html.escape(row.reason)}")
+                for row in trials.loc[mask, ["number", "value", "reason"]].itertuples()
+            ]
+            colour = colours[mask].tolist()
+            figure.add_scatter(
+                x=trials.loc[mask, "number"].tolist(), y=height[mask].tolist(), mode="markers", name=name, text=text,
+                hovertemplate="%{text}<extra></extra>",
+                marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 1.5, "color": colour}},
+            )  # fmt: skip
+    if observed.any():
+        seen = trials[observed]
+        running = (sign * seen["value"]).cummax().clip(lower=worst) * sign
+        figure.add_scatter(
+            x=seen["number"].tolist(), y=(unit * running).tolist(), mode="lines", name="best so far", hoverinfo="skip",
+            line={"color": GREEN, "shape": "hv", "width": 2},
+        )  # fmt: skip
+    clipped = int(poor.sum())
+    note = f" ({plural(clipped, 'poor trial')} drawn at the edge)" if clipped else ""
+    name = metric_name(tables.metric)
+    finish(figure, "trial", html.escape(name + (" (%)" if unit == 100 else "")))
+    whole_ticks(figure, int(tables.trials["number"].min()), int(tables.trials["number"].max()))
+    return Drawing(f"{name[:1].upper() + name[1:]} by trial{note}", figure)
+
+
+def _strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> tuple[Any, dict[str, Any]]:
+    """How a strength becomes a horizontal position, and the axis with ``off`` at its left."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        return str, {"type": "category"}
+    on = numbers[numbers != null]
+    low = span.low if span and span.low is not None else float(on.min()) if len(on) else 0.0
+    high = span.high if span and span.high is not None else float(on.max()) if len(on) else 1.0
+    log = bool(span and span.log and low > 0)
+    start, end = (math.log10(low), math.log10(high)) if log else (low, high)
+    width = (end - start) or 1.0
+    off = start - 0.17 * width
+    first, last = math.ceil(start - 1e-9), math.floor(end + 1e-9)
+    ticks = range(first, last + 1, 1 if last - first < 4 else 2) if log else np.linspace(low, high, 5)
+    labels = [f"1e{t}" if log else f"{t:.3g}" for t in ticks]
+
+    def place(value: float) -> float:
+        if value == null:
+            return off
+        return math.log10(value) if log and value > 0 else float(value)
+
+    return place, {
+        "tickvals": [off, *map(float, ticks)], "ticktext": ["off", *labels],
+        "range": [off - 0.06 * width, end + 0.05 * width], "zeroline": False, "tickangle": 0,
+    }  # fmt: skip
+
+
+def _short(relation: Relation) -> str:
+    match relation.kind:
+        case "told":
+            return f"the gap {relation.verb} with strength"
+        case "as it stands":
+            return f"the gap {relation.verb} as it stands, cannot be separated from the others"
+        case "chance":
+            return "no relation to be told from chance"
+    return "not judged"
+
+
+def _hover(row: pd.Series, relation: Relation, value: Any) -> str:
+    strength = setting(value, relation.null, regularizer=True)
+    return (
+        f"trial {row['number']}: {html.escape(relation.path)} {html.escape(strength)}<br>"
+        f"gap {gap_percent(row)}, validation {percent(row['val_accuracy'])}, "
+        f"clean training {percent(row['clean_train_accuracy'])}"
+    )
+
+
+def whole_ticks(figure: go.Figure, first: int, last: int) -> None:
+    """No ticks between whole numbers where there are only a few of them."""
+    if last - first < FEW:
+        figure.update_xaxes(tickmode="linear", tick0=first, dtick=1, tickformat="d")
+    if last - first < 2:
+        figure.update_xaxes(range=[first - 0.5, last + 0.5])
+
+
+def finish(figure: go.Figure, x: str, y: str, **layout: Any) -> None:
+    """Names of the axes and the look that all figures share."""
+    figure.update_layout(
+        template="none", height=HEIGHT, margin={"l": 56, "r": 12, "t": 12, "b": 48},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY, "size": 12},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, **layout,
+    )  # fmt: skip
+    figure.update_xaxes(title={"text": x}, gridcolor="rgba(128,128,128,.2)", zeroline=False, automargin=True)
+    figure.update_yaxes(title={"text": y}, gridcolor="rgba(128,128,128,.2)", zeroline=False, automargin=True)

@@ -1,0 +1,132 @@
+"""Writes a study's report: one self-contained HTML page, three CSV files and a summary for a pull request.
+
+Every file is written under a temporary name and moved into place, so a reader never meets half a file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import plotly.offline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from regstudy.analysis.gap import compare, qualify, relations
+from regstudy.analysis.importance import counts, importances
+from regstudy.analysis.table import Study, Tables, load_tables
+from regstudy.files import write_atomically
+from regstudy.report.figures import Drawing
+from regstudy.report.sections import Findings, Section, sections
+from regstudy.report.words import VerdictText, percent, plural, verdict
+
+
+def write_report(study: Study, folder: Path) -> Path:
+    """Write report.html, trials.csv, epochs.csv, importance.csv and summary.md; returns the path of the page.
+
+    Raises StudyError for a study with several objectives.
+    """
+    found = find(study)
+    text = verdict(found.tables, found.comparison, found.relations)
+    parts = sections(found)
+    write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
+    write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
+    write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
+    write_atomically(folder / "summary.md", summary(found, text, parts))
+    page = folder / "report.html"
+    write_atomically(page, render(found, text, parts))
+    return page
+
+
+def find(study: Study) -> Findings:
+    """Run the whole analysis of a study."""
+    tables = load_tables(study)
+    return Findings(
+        tables, compare(tables), qualify(tables), relations(tables), importances(study, tables), counts(tables)
+    )
+
+
+def banners(tables: Tables) -> list[str]:
+    """What a reader must know before any number: other data than asked for, trials still running."""
+    lines = []
+    if reason := tables.data.get("fallback_reason"):
+        asked, used = tables.data.get("requested", "the data asked for"), tables.data.get("name", "other data")
+        lines.append(f"These numbers are not about {asked}: {used} was used instead. {reason}")
+    if running := int((tables.trials["state"] == "RUNNING").sum()):
+        lines.append(f"{plural(running, 'trial')} still running, or interrupted: this is a snapshot.")
+    return lines
+
+
+def render(found: Findings, text: VerdictText, parts: list[Section]) -> str:
+    """The report of a search as HTML."""
+    question = "Regularization study: which regularizers narrowed the gap between training and validation?"
+    return page_html(found.tables, question, text, parts)
+
+
+def page_html(tables: Tables, question: str, text: VerdictText, parts: list[Section]) -> str:
+    """A page as HTML; everything that a user may have named is escaped."""
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = breakable
+    drawings = {
+        section.id: [
+            (drawing.title, _figure_json(drawing), drawing.figure.layout.height) for drawing in section.figures
+        ]
+        for section in parts
+    }
+    return environment.get_template("template.html").render(
+        name=tables.name,
+        question=question,
+        banners=banners(tables),
+        verdict=text,
+        sections=parts,
+        drawings=drawings,
+        plotly=plotly.offline.get_plotlyjs(),
+    )
+
+
+def breakable(text: str) -> Markup:
+    """Escaped text that may wrap after the dots and underscores of a path."""
+    return Markup(re.sub(r"(?<=[a-z0-9])([._])(?=[a-z])", r"\1<wbr>", str(escape(text))))
+
+
+def summary(found: Findings, text: VerdictText, parts: list[Section]) -> str:
+    """The report in a page of Markdown."""
+    lines = [f"## {markdown(found.tables.name)}", ""]
+    for banner in banners(found.tables):
+        lines += [f"> {markdown(banner)}", ""]
+    lines += [f"**{markdown(text.headline)}**", "", *map(markdown, text.sentences), ""]
+    rows = [
+        f"| {label} | {s.number} | " + " | ".join(map(percent, (s.train, s.clean_train, s.val, s.gap))) + " |"
+        for label, s in (
+            ("best baseline", found.comparison.baseline),
+            ("best of the search", found.comparison.challenger),
+        )
+        if s is not None
+    ]
+    if rows:
+        lines += ["| | trial | training, running | training, clean | validation | gap |", "|---|--:|--:|--:|--:|--:|"]
+        lines += [*rows, ""]
+    wanted = ("gap", "importance", "trials", "making")
+    findings = [section.finding for section in parts if section.id in wanted and section.finding]
+    lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
+    lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]
+    if found.tables.command:
+        lines += ["", "Made by:", "", *("    " + line for line in found.tables.command.splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def _figure_json(drawing: Drawing) -> str:
+    """A figure as JSON that may stand in a script element: no ``<`` survives."""
+    return str(drawing.figure.to_json()).replace("<", "\\u003c")
+
+
+def markdown(text: str) -> str:
+    """User text as plain Markdown: no HTML, no table cells, no links or emphasis of its own."""
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")

@@ -1,0 +1,231 @@
+"""The report's sections: each a finding in words with its numbers, then the tables and figures that support it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from regstudy.analysis.attempts import attempts
+from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
+from regstudy.analysis.importance import Counts
+from regstudy.analysis.table import Tables, best
+from regstudy.report import figures
+from regstudy.report.figures import Drawing
+from regstudy.report.tables import Grid, fact_grid, state_words, trial_grid
+from regstudy.report.words import differences, gap_finding, listing, metric_name, percent, plural, points, signed
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page."""
+
+    id: str
+    title: str
+    finding: str
+    notes: list[str] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    figures: list[Drawing] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the analysis computed for one report."""
+
+    tables: Tables
+    comparison: Comparison
+    qualification: Qualification
+    relations: list[Relation]
+    importances: pd.DataFrame
+    counts: Counts
+
+
+def sections(found: Findings) -> list[Section]:
+    """All sections in reading order; those without anything to show say so in their finding."""
+    makers = (_comparison, _curves, _gaps, _importances, _history, _trials, _data, _making)
+    return [make(found) for make in makers]
+
+
+def _comparison(found: Findings) -> Section:
+    title, comparison, tables = "Baseline against best", found.comparison, found.tables
+    shown = (("baseline", comparison.baseline), ("search", comparison.challenger))
+    rows = [
+        [f"best {label}, trial {s.number}", *map(percent, (s.train, s.clean_train, s.val, s.gap))]
+        for label, s in shown
+        if s is not None
+    ]
+    head = ["", "training, running", "training, clean", "validation", "gap"]
+    numeric, last = (
+        frozenset(range(1, 5)),
+        frozenset(i for i, (_, scores) in enumerate(item for item in shown if item[1]) if scores is comparison.best),
+    )
+    notes = [
+        "Gap = clean training − validation. Clean training accuracy is measured without dropout and augmentation; "
+        "the running one, measured while they are on, may not be compared with validation."
+    ]
+    grids = [Grid(head, rows, numeric, last)] if rows else []
+    a, b = comparison.baseline, comparison.challenger
+    if a is None or b is None:
+        missing = "no trial" if a is b else f"no {'baseline' if a is None else 'search'} trial"
+        return Section("comparison", title, f"Nothing to compare: {missing} ran to a usable end.", notes, grids)
+    finding = (
+        f"Best of the search: validation {points(comparison.val_gain)}, gap {points(comparison.gap_change)}, "
+        f"against the best of {plural(comparison.baseline_trials, 'baseline trial')}."
+    )
+    if comparison.hobbled:
+        finding += " The gap shrank only because training got worse: it is not closed."
+    changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
+    rows.append(["change in points", *(points(change).removesuffix(" points") for change in changes)])
+    changed = [list(row) for row in differences(tables, a.number, b.number)]
+    stressed = frozenset(i for i, row in enumerate(changed) if row[0] in tables.regularizers)
+    if changed:
+        head = ["setting that differs", "best baseline", "best search"]
+        grids.append(Grid(head, changed, frozenset({1, 2}), stressed))
+        notes.append(
+            "The list of settings holds only what differs between the two. Regularizers are in bold; the others are "
+            "nuisances, tuned in both arms."
+        )
+    else:
+        notes.append("The two trials have the same settings.")
+    return Section("comparison", title, finding, notes, grids)
+
+
+def _curves(found: Findings) -> Section:
+    title, tables, comparison = "Learning curves", found.tables, found.comparison
+    shown = (("Best baseline", comparison.baseline), ("Best of the search", comparison.challenger))
+    recorded = set(tables.epochs["number"])
+    drawn = [(label, s.number) for label, s in shown if s is not None and s.number in recorded]
+    if not drawn:
+        return Section("curves", title, "No recorded epochs of a trial that ran to a usable end.")
+    assert comparison.best is not None
+    row = tables.trials.set_index("number").loc[comparison.best.number]
+    planned = tables.epochs_planned or int(row["epochs"])
+    finding = (
+        f"The best trial ({comparison.best.number}) peaked in epoch {row['best_epoch']} of {row['epochs']} run "
+        f"({planned} planned)."
+    )
+    if pd.notna(row["best_epoch"]) and row["best_epoch"] >= 0.75 * planned:
+        finding += " That is in the last quarter: longer training may still help."
+    elif pd.notna(row["best_epoch"]) and row["best_epoch"] <= 0.1 * planned:
+        finding += " That is in the first tenth: fewer epochs or a smaller learning rate would do."
+    return Section(
+        "curves", title, finding, figures=[figures.learning_curves(tables, number, label) for label, number in drawn]
+    )
+
+
+def _gaps(found: Findings) -> Section:
+    title, tables, qualification = "Gap against each regularizer", found.tables, found.qualification
+    if not found.relations:
+        missing = "No regularizer was varied." if tables.regularizers else "The study names no regularizers."
+        return Section("gap", title, missing)
+    trial = "baseline trial" if qualification.from_baseline else "trial, as there is no baseline"
+    notes = [
+        f"Judged: search trials that ran to the end with clean training accuracy no more than "
+        f"{100 * CLEAN_TRAIN_TOLERANCE:.0f} points below that of the best {trial} "
+        f"({percent(qualification.reference)}); {qualification.excluded} of either arm excluded (hollow grey): an "
+        "untrained network has no gap. Baseline trials (diamonds) are shown but not counted: all regularizers are off "
+        "in them together.",
+        "Rank correlation (Spearman), first plain, then with the others held equal: the other regularizers, the "
+        f"numeric nuisances and the order of the trials; that needs {MIN_TRIALS} more trials than there are things "
+        "held equal. The plain one is biased wherever the search learns, because it raises good settings together: in "
+        "simulated searches of 50 trials a regularizer without any effect had a plain relation, at the 1 % "
+        "level, in about one study of five. Hence “as it stands” is a hint, not a finding. Significance is "
+        "corrected for the number of regularizers. All of this is correlation among trials with one seed each; only "
+        "leaving one regularizer out at a time would prove it.",
+    ]
+    rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", r.words] for r in found.relations]
+    strong = frozenset(i for i, r in enumerate(found.relations) if r.told)
+    drawn = [figures.gap_against(tables, r, qualification) for r in found.relations if r.used or r.excluded]
+    grids = [Grid(["regularizer", "rank correlation, plain / others held equal", "finding"], rows, strong=strong)]
+    return Section("gap", title, gap_finding(found.relations), notes if drawn else [], grids, drawn)
+
+
+def _importances(found: Findings) -> Section:
+    title, frame, counts, tables = "Importances", found.importances, found.counts, found.tables
+    sentences, drawn = [], []
+    for target, label in (("val_accuracy", metric_name(tables.metric).capitalize()), ("gap", "Gap")):
+        rows = frame[frame["target"] == target]
+        named = rows.loc[rows["above_chance"], "parameter"].tolist()
+        if rows["importance"].notna().any():
+            n = int(rows["trials_used"].iloc[0])
+            words = f"{listing(named)} above chance" if named else f"nothing can be told from chance with {n} trials"
+            sentences.append(f"{label}: {words}.")
+            drawn.append(figures.importance_bars(frame, target, label))
+        elif len(rows):
+            sentences.append(f"{label}: {rows['note'].iloc[0]}.")
+    notes = [
+        f"Search arm: {counts.complete} complete, {counts.pruned} pruned, {counts.diverged} diverged, "
+        f"{counts.failed} failed; {counts.excluded} complete but excluded for the gap (clean training too low)."
+    ]
+    if counts.baseline:
+        notes[0] += f" Not counted: {plural(counts.baseline, 'baseline trial')}, with all regularizers off together."
+    if drawn:
+        notes.append(
+            "PED-ANOVA of the top fifth; a regularizer's switch and strength are added up. The red mark is what values "
+            "shuffled among neighbouring trials reach: if nothing mattered, any bar at all would pass its mark in "
+            "about 5 % of studies. The test is weak below some hundred trials: “not above chance” does not mean “no "
+            "effect”."
+        )
+    return Section("importance", title, " ".join(sentences) or "No parameter was searched.", notes, figures=drawn)
+
+
+def _history(found: Findings) -> Section:
+    tables = found.tables
+    observed = tables.trials[tables.observed()]
+    if observed.empty:
+        return Section("history", "Search history", "No trial ran to a usable end.")
+    row, last = best(tables), int(tables.trials["number"].max())
+    assert row is not None
+    finding = f"The best so far was last improved by trial {row['number']} (the newest is {last})."
+    if last >= 20 and row["number"] >= 0.8 * last:
+        finding += " That is late: more trials may find better."
+    return Section("history", "Search history", finding, figures=[figures.history(tables)])
+
+
+def _trials(found: Findings) -> Section:
+    trials = found.tables.trials
+    if trials.empty:
+        return Section("trials", "All trials", "The study has no trials yet.")
+    happened = trials.apply(state_words, axis=1).value_counts()
+    finding = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {words}" for words, n in happened.items()) + "."
+    finding = f"{finding} {attempts(found.tables).finding}".strip()
+    return Section("trials", "All trials", finding, grids=[trial_grid(found.tables)])
+
+
+def _data(found: Findings) -> Section:
+    data = found.tables.data
+    if not data:
+        return Section("data", "Data and split", "The study does not say which data it used.")
+    sizes = [
+        f"{data[key]:,} {key.replace('_', ' ')}" for key in ("train", "validation") if isinstance(data.get(key), int)
+    ]
+    finding = (
+        f"{data.get('name', 'unnamed')}: {' and '.join(sizes) or 'sizes unknown'}. The search never opens a test part."
+    )
+    facts = {key.replace("_", " "): value for key, value in data.items()}
+    return Section("data", "Data and split", finding, grids=[fact_grid(facts)])
+
+
+def _making(found: Findings) -> Section:
+    tables = found.tables
+    epochs, seconds = int(tables.trials["epochs"].sum()), float(tables.trials["seconds"].sum())
+    spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+    finding = f"Cost: {plural(epochs, 'epoch')}, {spent} of training."
+    if seconds == 0:
+        finding = "What the trials cost was not recorded."
+    ended = tables.trials[tables.trials["state"].isin(["COMPLETE", "PRUNED"])]
+    planned = (tables.epochs_planned or 0) * len(ended)
+    if planned > (ran := int(ended["epochs"].sum())) > 0:
+        saved = 100 * (1 - ran / planned)
+        finding += f" Stopping and pruning saved {saved:.0f}\N{NO-BREAK SPACE}% of the {planned:,} epochs planned."
+    facts = {
+        "command": tables.command,
+        "study": tables.name,
+        "space": tables.space_name,
+        "objective": f"{tables.direction} {metric_name(tables.metric)}",
+        "study seed": tables.seed,
+        "regularizers": ", ".join(tables.searched()) or None,
+        "nuisances": ", ".join(tables.nuisances) or None,
+        **tables.versions,
+    }
+    return Section("making", "How it was made", finding, grids=[fact_grid(facts)])
