@@ -1,0 +1,64 @@
+"""Failed attempts: counted by kind, told in words, and what they cost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from regstudy import attributes
+from regstudy.analysis.attempts import Attempts, attempts
+from regstudy.analysis.table import load_tables
+
+Row = tuple[int, TrialState, dict[str, Any]]
+OK, BAD = TrialState.COMPLETE, TrialState.FAIL
+
+
+def judged(*rows: Row) -> Attempts:
+    study = optuna.create_study()
+    for ticket, state, attrs in rows:
+        trial = create_trial(
+            state=state,
+            value=0.5 if state == OK else None,
+            user_attrs={attributes.TICKET: ticket} | attrs,
+        )
+        trial.datetime_start = datetime(2026, 1, 1)
+        study.add_trial(trial)
+    return attempts(load_tables(study))
+
+
+KILLED = {attributes.FAULT: "killed", attributes.REASON: "its process ended"}
+ERROR = {attributes.FAULT: "error", attributes.REASON: "ValueError: no"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "kinds", "given_up", "words"),
+    [
+        ([(0, OK, {})], {}, {}, ""),
+        ([(0, BAD, KILLED), (0, OK, {attributes.RESUMED: 4})], {"lost the process": 1}, {}, "4 epochs from"),
+        (
+            [(0, BAD, KILLED), (0, OK, {attributes.RESUMED: 1})],
+            {"lost the process": 1},
+            {},
+            "it was repeated, 1 epoch f",
+        ),
+        ([(0, BAD, ERROR)], {"ended in an error": 1}, {0: "ValueError: no"}, "1 trial could not be finished"),
+        ([(0, BAD, {}), (0, OK, {})], {"interrupted on purpose": 1}, {}, "no trial was lost"),
+        ([(0, BAD, ERROR)] * 3, {"ended in an error": 3}, {0: "ValueError: no"}, "trial 1: ValueError: no"),
+        ([(2, BAD, {})], {"interrupted on purpose": 1}, {}, "no trial was lost"),
+    ],
+)
+def test_attempts(rows: list[Row], kinds: dict[str, int], given_up: dict[int, str], words: str) -> None:
+    found = judged(*rows)
+    assert (found.kinds, found.given_up) == (kinds, given_up)
+    assert words in found.finding
+
+
+def test_a_trial_withdrawn_before_it_began_is_no_attempt() -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({}, user_attrs={attributes.TICKET: 5})
+    study._storage.set_trial_state_values(0, BAD)
+    assert attempts(load_tables(study)).kinds == {}

@@ -1,0 +1,59 @@
+"""What several tests need: the command line as a function, real image sets, and the rule for missing ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from regstudy.cli import main
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; torch is not loaded yet
+
+
+def require(condition: bool, reason: str) -> None:
+    """Skip a test whose surroundings are missing; in CI they must not be, so there it fails."""
+    if condition:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def real_images() -> Path:
+    """The folder of real image sets that REGSTUDY_TEST_DATA names."""
+    folder = os.environ.get("REGSTUDY_TEST_DATA")
+    require(bool(folder), "REGSTUDY_TEST_DATA does not name the folder of real image sets")
+    return Path(str(folder))
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def regstudy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in an empty working folder, in this process: importing torch anew would take seconds each time."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return run

@@ -1,0 +1,93 @@
+"""The report in a real browser: no errors, every figure drawn, nothing wider than a phone."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import require
+from PIL import Image
+from synthetic import make_study
+
+from regstudy.analysis import importance
+from regstudy.report.page import write_report
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--virtual-time-budget=8000",
+    "--allow-file-access-from-files", "--enable-logging=stderr", "--v=0",
+]  # fmt: skip
+PHONE = 390  # pixels
+WRAPPER = """<!doctype html><iframe id="frame" src="report.html" style="border:0;width:%dpx;height:844px"></iframe>
+<pre id="seen"></pre><script>
+  const frame = document.getElementById("frame");
+  setInterval(() => {
+    const page = frame.contentDocument, plots = [...page.querySelectorAll(".plot")];
+    document.getElementById("seen").textContent = JSON.stringify({
+      title: page.title, width: page.documentElement.clientWidth, needed: page.documentElement.scrollWidth,
+      plots: plots.length, drawn: plots.filter((plot) => plot.querySelector("svg.main-svg .trace")).length,
+    });
+  }, 200);
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    original = importance.importances
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "regstudy.report.page.importances", lambda study, tables: original(study, tables, permutations=20)
+        )
+        return write_report(make_study(50, failed=1, diverged=1, hobbled=2), tmp_path_factory.mktemp("report"))
+
+
+def browse(page: Path, profile: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    require(browser is not None, "needs Chromium")
+    return subprocess.run(
+        [str(browser), *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def console_errors(log: str) -> list[str]:
+    """What pages wrote to the console, exceptions included; the browser's own complaints are not the report's."""
+    return [line for line in log.splitlines() if "CONSOLE" in line]
+
+
+def test_the_errors_of_a_page_would_be_seen(tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text("<!doctype html><script>missing.call()</script>", encoding="utf-8")
+    assert "missing is not defined" in " ".join(console_errors(browse(page, tmp_path / "profile", "--dump-dom").stderr))
+
+
+def test_every_figure_is_drawn_and_a_phone_need_not_scroll_sideways(report: Path, tmp_path: Path) -> None:
+    wrapper = report.parent / "wrapper.html"
+    wrapper.write_text(WRAPPER % PHONE, encoding="utf-8")
+    done = browse(wrapper, tmp_path / "profile", "--dump-dom")
+    found = re.search(r'<pre id="seen">(\{.*?\})</pre>', done.stdout)
+    assert found, done.stderr
+    seen = json.loads(html.unescape(found[1]))
+    assert seen["title"].startswith("digits_small_cnn")
+    assert seen["plots"] == seen["drawn"] == 2 + 5 + 2 + 1  # curves, regularizers, importances, history
+    assert seen["width"] == PHONE and seen["needed"] <= PHONE
+    assert console_errors(done.stderr) == []
+
+
+def test_the_page_is_not_blank(report: Path, tmp_path: Path) -> None:
+    shot = tmp_path / "page.png"
+    done = browse(report, tmp_path / "profile", "--window-size=1200,3600", f"--screenshot={shot}")
+    assert console_errors(done.stderr) == []
+    with Image.open(shot) as image:
+        colours = image.convert("RGB").getcolors(maxcolors=1 << 24)
+    assert colours is not None and len(colours) > 300  # a page of text alone has about 150

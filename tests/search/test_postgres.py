@@ -1,0 +1,259 @@
+"""A study on a real PostgreSQL server: restarts, lost connections, helpers elsewhere, and a password kept secret."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+import psycopg
+import pytest
+from conftest import require
+from faults.checks import assert_curves_repeat, assert_sound
+from faults.commands import Command, Start, prepare_folder, until
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from search.postgres import PASSWORD, Server, binaries
+from sqlalchemy import NullPool
+from sqlalchemy.exc import DBAPIError
+
+from regstudy import attributes
+from regstudy.search import storage, tickets
+from regstudy.search.storage import TicketStorage, exclusive, open_storage
+from regstudy.space import parse_space
+
+pytest_plugins = ["faults.fixtures"]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+STUDY = ("study", "--space", "faulty.yaml", "--device", "cpu", "--data-dir", ".")
+SPACE = parse_space({"data": {"name": "digits"}, "model": {"name": "x"}, "optimizer": {"name": "sgd"}}, "x", "")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    programs = binaries()
+    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
+    assert programs is not None
+    started = Server(programs)
+    yield started
+    started.remove()
+
+
+@pytest.fixture
+def url(server: Server, tmp_path: Path) -> str:
+    """The URL of an empty database of the test's own."""
+    return server.create(tmp_path.name)
+
+
+@pytest.fixture
+def opened(url: str) -> Iterator[TicketStorage]:
+    """Our storage on that database, in this process."""
+    storage_here = open_storage(url)
+    yield storage_here
+    storage_here.engine.dispose()
+
+
+def query(url: str, sql: str) -> int:
+    """One number from the database, 0 while it has no such table."""
+    with psycopg.connect(url) as connection:
+        try:
+            row = connection.execute(sql.encode()).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return 0
+    return int(row[0]) if row else 0
+
+
+def running(url: str) -> int:
+    return query(url, "SELECT count(*) FROM trials WHERE state = 'RUNNING'")
+
+
+def finished(url: str) -> int:
+    return query(url, "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')")
+
+
+def load(url: str) -> optuna.Study:
+    """The study as plain Optuna sees it; no connection stays open."""
+    url = url.replace("postgresql://", "postgresql+psycopg://")
+    return optuna.load_study(study_name="faulty", storage=RDBStorage(url, engine_kwargs={"poolclass": NullPool}))
+
+
+def assert_secret(folder: Path, url: str, commands: list[Command]) -> None:
+    """The password, as typed and as meant, is in no output, no file and no attribute."""
+    secrets = [PASSWORD.encode(), quote(PASSWORD, safe="").encode()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path for command in commands for path in command.files} <= set(files)
+    told = {str(path) for path in files for secret in secrets if secret in path.read_bytes()}
+    assert told == set()
+    kept = load(url)
+    attrs = repr(kept.user_attrs) + repr([(t.user_attrs, t.system_attrs, t.params) for t in kept.trials])
+    assert not any(secret.decode() in attrs for secret in secrets)
+    assert "***" in kept.user_attrs[attributes.COMMAND]
+
+
+def test_a_study_survives_restarts_and_lost_connections_and_tells_nobody_the_password(
+    server: Server, url: str, folder: Path, start: Start
+) -> None:
+    command = start(*STUDY, "--trials", "14", "--workers", "2", "--threads", "2", "--storage", url, step=0.06)
+    until(lambda: finished(url) >= 2 and running(url) > 0, "trials are under way")
+    titles = [title for child in command.children() for title in child.cmdline()]
+    assert len(command.workers()) == 2
+    assert not any(secret in title for title in titles for secret in (PASSWORD, quote(PASSWORD, safe="")))
+    server.restart(away=3)
+    before = finished(url)
+    assert before < 12
+    until(lambda: finished(url) > before, "the study goes on after the restart")
+    assert server.drop_connections(url.rpartition("/")[2]) > 0
+    assert command.wait(240) == 0, command.said
+    assert "Traceback" not in command.said
+    trials = assert_sound(folder / "results" / "faulty", 14, study=load(url))
+    assert {t.state for t in load(url).trials} <= {TrialState.COMPLETE, TrialState.PRUNED}, "no attempt was lost"
+    assert_curves_repeat(folder, trials, through_cli=0)
+    assert_secret(folder, url, [command])
+
+
+def test_a_worker_elsewhere_helps_and_is_replaced_when_it_dies(url: str, tmp_path: Path, start: Start) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    prepare_folder(here)
+    prepare_folder(there)
+    first = start(*STUDY, "--trials", "12", "--threads", "1", "--storage", url, step=0.1, at=here)
+    until(lambda: running(url) > 0, "the study runs")
+    helping = ("worker", "--study", "faulty", "--device", "cpu", "--data-dir", ".", "--storage", url)
+    helper = start(*helping, "--workers", "2", "--threads", "2", step=0.1, at=there)
+    until(lambda: running(url) == 3, "both machines work")
+    titles = [title for child in helper.children() for title in child.cmdline()]
+    assert not any(secret in title for title in titles for secret in (PASSWORD, quote(PASSWORD, safe="")))
+    helper.workers()[0].kill()
+    assert [first.wait(), helper.wait()] == [0, 0], first.said + helper.said
+    if finished(url) < 12:  # the last ticket may have come back when nobody was looking any more
+        assert start(*STUDY, "--trials", "12", "--threads", "1", "--storage", url, at=here).wait() == 0
+    trials = assert_sound(here / "results" / "faulty", 12, study=load(url))
+    assert len({t.user_attrs[attributes.OWNER]["pid"] for t in trials}) >= 3
+    failed = [t.user_attrs[attributes.FAULT] for t in load(url).trials if t.state == TrialState.FAIL]
+    assert failed == ["killed"]
+    assert_secret(tmp_path, url, [first, helper])
+
+
+def test_kill_of_everything_on_a_server_and_again(url: str, folder: Path, start: Start) -> None:
+    arguments = (*STUDY, "--trials", "6", "--workers", "2", "--threads", "2", "--storage", url)
+    first = start(*arguments, step=0.1)
+    until(lambda: finished(url) > 0 and running(url) == 2, "two trials are under way")
+    first.kill_everything()
+    assert running(url) > 0
+    assert start(*arguments).wait() == 0
+    assert_sound(folder / "results" / "faulty", 6, study=load(url))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("port", "refused"),
+        ("password", "password authentication failed"),
+        ("database", "does not exist"),
+        ("silent", "timeout"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told_at_once(
+    server: Server, folder: Path, start: Start, wrong: str, words: str
+) -> None:
+    with socket.socket() as listener:  # it never answers
+        listener.bind(("127.0.0.1", 0))
+        silent = listener.getsockname()[1]
+        if wrong == "silent":
+            listener.listen()
+        where = {
+            "port": server.url("postgres").replace(f":{server.port}/", f":{silent}/"),
+            "silent": server.url("postgres").replace(f":{server.port}/", f":{silent}/"),
+            "password": server.url("postgres", "not the " + PASSWORD),
+            "database": server.url("nowhere"),
+        }[wrong]
+        command = start(*STUDY, "--trials", "2", "--storage", where)
+        began = time.monotonic()
+        assert command.wait(60) == 2, command.said
+    assert time.monotonic() - began < 30, "five minutes of patience are for studies under way"
+    assert command.stderr.startswith("error: The study's database postgresql://study:***@127.0.0.1:")
+    assert words in command.stderr
+    assert "Traceback" not in command.said
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in command.said
+    assert not (folder / "results").exists()
+
+
+def on_another_machine(url: str, opened: TicketStorage, ticket: int, silent_for: int) -> int:
+    """Queue a ticket and let a process elsewhere take it and give a last sign of life; returns the trial's number."""
+    study = optuna.load_study(study_name="faulty", storage=opened)
+    study.enqueue_trial({}, user_attrs={attributes.TICKET: ticket, attributes.ARM: "search"})
+    trial = study.ask()
+    trial.set_user_attr(attributes.OWNER, {"host": "another-machine", "pid": 1, "started": 0.0})
+    opened.record_heartbeat(trial._trial_id)
+    last = datetime.timedelta(seconds=silent_for)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - %s::interval", (last,))
+    return trial.number
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
+@pytest.mark.parametrize(("silent_for", "comes_back"), [(0, False), (storage.GRACE + 60, True)])
+def test_a_ticket_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
+    url: str, folder: Path, start: Start, silent_for: int, comes_back: bool
+) -> None:
+    arguments = (*STUDY, "--threads", "1", "--storage", url)
+    assert start(*arguments, "--trials", "2", step=0).wait() == 0
+    opened = open_storage(url)
+    number = on_another_machine(url, opened, 2, silent_for)
+    opened.engine.dispose()
+    command = start(*arguments, "--trials", "3", step=0)
+    assert command.wait() == 0, command.said
+    assert load(url).trials[number].state == (TrialState.FAIL if comes_back else TrialState.RUNNING)
+    if comes_back:
+        assert_sound(folder / "results" / "faulty", 3, study=load(url))
+    else:
+        assert "1 of 3 trials are left" in command.stdout
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
+def test_a_claim_whose_answer_was_lost_is_still_ours(
+    url: str, opened: TicketStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server commits the claim and goes away before saying so; asking again must not orphan the ticket."""
+    monkeypatch.setattr(storage, "PATIENCE", (0.1,) * 5)
+    created = optuna.create_study(study_name="s", storage=opened)
+    created.set_user_attr(attributes.TRIALS, 2)
+    tickets.top_up(created, SPACE, url)
+    real, calls = storage._create_scoped_session, []
+
+    def lose_the_answer(*args: object) -> object:
+        calls.append(args)
+        return _committed_then_lost(real(*args)) if len(calls) == 1 else real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(storage, "_create_scoped_session", lose_the_answer)
+    taken = created.ask()
+    assert len(calls) > 1
+    assert taken.user_attrs[attributes.TICKET] == 0
+    assert [t.state for t in created.trials] == [TrialState.RUNNING, TrialState.WAITING]
+
+
+class _committed_then_lost:  # noqa: N801
+    """A session that is committed, and whose connection then breaks."""
+
+    def __init__(self, session: object) -> None:
+        self.session = session
+
+    def __enter__(self) -> object:
+        return self.session.__enter__()  # type: ignore[attr-defined]
+
+    def __exit__(self, *error: object) -> None:
+        self.session.__exit__(*error)  # type: ignore[attr-defined]
+        lost = psycopg.OperationalError("server closed the connection unexpectedly")
+        raise DBAPIError("COMMIT", None, lost, connection_invalidated=True)
+
+
+def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_holder(url: str) -> None:
+    with exclusive(url), psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtext('regstudy'))").fetchone()
+        assert row == (False,)
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtext('regstudy'))").fetchone()
+        assert row == (True,)

@@ -1,0 +1,53 @@
+"""Epoch records survive storage to the bit, and say whether they are usable."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import astuple, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regstudy.records import COLUMNS, EpochRecord, dump_records, parse_records
+
+RECORD = EpochRecord(1, 1.5, 0.5, 1.25, 0.75, 2.0, 0.5, 0.01, 3.0, 9.5)
+ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
+ANY_RECORD = st.builds(EpochRecord, st.integers(1, 10**6), *[ANY_FLOAT] * (len(COLUMNS) - 1))
+
+
+@given(st.lists(ANY_RECORD, max_size=4))
+def test_records_come_back_from_strict_json_to_the_bit(records: list[EpochRecord]) -> None:
+    stored = json.dumps(dump_records(records), allow_nan=False)
+    found = parse_records(json.loads(stored))
+    assert [repr(astuple(record)) for record in found] == [repr(astuple(record)) for record in records]
+
+
+def test_columns_of_a_later_version_are_ignored_and_order_does_not_matter() -> None:
+    stored = dump_records([RECORD])
+    stored["columns"] = ["new", *reversed(stored["columns"])]
+    stored["rows"] = [["x", *reversed(row)] for row in stored["rows"]]
+    assert parse_records(stored) == [RECORD]
+
+
+def test_an_unknown_word_is_not_a_number() -> None:
+    stored = dump_records([RECORD])
+    stored["rows"][0][1] = "many"
+    with pytest.raises(KeyError):
+        parse_records(stored)
+
+
+def test_the_gap_is_positive_where_validation_is_worse() -> None:
+    assert RECORD.gap_accuracy == 0.25  # clean training minus validation
+    assert RECORD.gap_loss == 0.75  # validation minus clean training
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("name", "matters"),
+    [("train_loss", True), ("clean_train_loss", True), ("val_loss", True), ("gradient_norm", True), ("seconds", False)],
+)
+def test_finite_looks_at_losses_and_gradient(name: str, matters: bool, bad: float) -> None:
+    assert RECORD.finite
+    assert replace(RECORD, **{name: bad}).finite is not matters
