@@ -1,0 +1,66 @@
+"""Time of a study with several workers against one, in turn in one run: `python benchmarks/workers.py`.
+
+Start-up and report are left out: what is timed is the search, from the first ticket to the last, the start of worker
+processes included. Pruning depends on the order in which trials end, so it is switched off by asking for fewer trials
+than the pruner waits for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+import torch
+
+from regstudy import attributes, data
+from regstudy.search.study import Effort, create_study, search, study_place
+from regstudy.space_file import fallback_name, find_space, load_space
+
+CASES = {
+    "digits_cnn": [],
+    "svhn_resnet": ["data.train_limit=500", "data.validation=100", "training.epochs=2"],
+}
+TRIALS = 10
+
+
+def seconds(space_name: str, sets: list[str], workers: int, data_dir: Path) -> float:
+    """Time to run all trials of a fresh study."""
+    path = find_space(space_name)
+    space = load_space(path, sets, fallback=fallback_name(path) is not None)
+    splits = data.prepare(space.defaults().data, data_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        place = study_place(Path(folder), space.name)
+        study = create_study(place, space, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: ""})
+        effort = Effort(TRIALS, "cpu", torch.get_num_threads(), workers)
+        began = time.perf_counter()
+        search(place, study, space, splits, effort, lambda _: None)
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    threads = torch.get_num_threads()
+    print(f"{TRIALS} trials, {threads} threads shared by the workers, {options.rounds} rounds")
+    print(f"{'space':<14}{'1 worker':>10}{f'{options.workers} workers':>12}{'ratio (min–max)':>22}")
+    for name, sets in CASES.items():
+        pairs = []
+        for _ in range(options.rounds):
+            pairs.append([seconds(name, sets, workers, options.data_dir) for workers in (1, options.workers)])
+            torch.set_num_threads(threads)
+        one, many = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ratios = [b / a for a, b in pairs]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        print(f"{name:<14}{one:>8.1f} s{many:>10.1f} s{spread:>22}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
