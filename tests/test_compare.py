@@ -183,7 +183,7 @@ MISUSES = {
     "does not fit the images": (["tiny.yaml", "--arm", "a", "--arm", "x: model={name: dropout_cnn}"], "The arm 'x'"),
     "name of a study": (["tiny.yaml", "--study", "../x"], "cannot be the name of a study"),
     "span of time": (["tiny.yaml", "--budget", "soon"], "is not a span of time"),
-    "seed in a phase": (["tiny.yaml", "--set", "phases=[{training: {seed: 1}}]"], "phase 1: training.seed must be left out"),
+    "seed in a phase": (["tiny.yaml", "--set", "phases=[{training: {seed: 1}}]"], "training.seed must be left out"),
 }  # fmt: skip
 
 
