@@ -9,6 +9,7 @@ The page is docs/results/CASE.md, from the template benchmarks/cases/CASE.md; th
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -123,6 +124,8 @@ CASES = {
             " --set model.weights=results/pretrained/weights.safetensors"
             ' --arm "everything trained: model.trainable=all" --arm "last stage and head: model.trainable=last_stage"'
             ' --arm "head alone: model.trainable=head"',
+            "regstudy train {cases}/transfer.yaml -o results/resnet50 --set model.name=resnet50_transfer"
+            " --set model.weights=null --set training.epochs=2",
         ],
         ["transfer"],
     ),
@@ -182,6 +185,9 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
         """Mean ± standard deviation, in per cent or points."""
         return f"{100 * spread(study, arm, measure).mean:.1f} ± {100 * spread(study, arm, measure).sd:.1f}"
 
+    def sd(study: str, arm: str, measure: str) -> str:
+        return f"{100 * spread(study, arm, measure).sd:.1f}"
+
     def mean(study: str, arm: str, measure: str) -> str:
         return f"{100 * spread(study, arm, measure).mean:.1f}"
 
@@ -192,6 +198,16 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
 
     def fall(study: str, before: str, after: str, measure: str) -> str:
         return f"{100 * (spread(study, before, measure).mean - spread(study, after, measure).mean):.1f}"
+
+    def between(study: str, arm: str, first: int, last: int) -> str:
+        """Mean validation accuracy over some epochs and all seeds, in per cent."""
+        curves = next(a for a in found[study].arms if a.name == arm).curves["val_accuracy"]
+        return f"{100 * curves['mean'].loc[first:last].mean():.1f}"
+
+    def trained(folder: str, measure: str) -> str:
+        """A measure of a single training run's best epoch, in per cent."""
+        metrics = json.loads((work / "results" / folder / "metrics.json").read_text(encoding="utf-8"))
+        return f"{100 * metrics[measure]:.1f}"
 
     def seconds(study: str, arm: str) -> str:
         return f"{next(a for a in found[study].arms if a.name == arm).seconds:.0f}"
@@ -204,7 +220,10 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(template).render(
         cell=cell,
+        between=between,
+        trained=trained,
         mean=mean,
+        sd=sd,
         change=change,
         fall=fall,
         seconds=seconds,
@@ -230,7 +249,7 @@ def take_picture(comparisons: Sequence[Comparison], path: Path) -> None:
         return
     figures, height = [], 32
     for found in comparisons:
-        for drawing in [seed_points(found), *mean_curves(found)[:2]]:
+        for drawing in [seed_points(found), *mean_curves(found)[:3]]:
             drawing.figure.update_layout(width=960, height=340, margin={"b": 60})
             plain = {"full_html": False, "include_plotlyjs": False, "config": {"displayModeBar": False}}
             figures.append(f"<p><b>{drawing.title}</b></p>" + drawing.figure.to_html(**plain))
