@@ -102,7 +102,7 @@ CASES = {
             f"{COMPARE} {{cases}}/one_phase.yaml {{cases}}/two_phase.yaml {{cases}}/two_phase_deep.yaml"
             " --study recipes --repeats 2",
         ],
-        ["models@street_digits", "recipes"],
+        ["models", "recipes"],
     ),
     "smear": Case(
         slides,
@@ -185,6 +185,9 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
         """Mean ± standard deviation, in per cent or points."""
         return f"{100 * spread(study, arm, measure).mean:.1f} ± {100 * spread(study, arm, measure).sd:.1f}"
 
+    def low(study: str, arm: str, measure: str) -> str:
+        return f"{100 * spread(study, arm, measure).low:.1f}"
+
     def sd(study: str, arm: str, measure: str) -> str:
         return f"{100 * spread(study, arm, measure).sd:.1f}"
 
@@ -223,6 +226,7 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
         between=between,
         trained=trained,
         mean=mean,
+        low=low,
         sd=sd,
         change=change,
         fall=fall,
