@@ -64,7 +64,7 @@ def windows_found(image: Tensor, results: Tensor, side: int) -> dict[tuple[int, 
     every = image[0].unfold(1, side, 1).unfold(2, side, 1)  # C×tops×lefts×side×side
     tops, lefts = every.shape[1:3]
     windows = every.permute(1, 2, 0, 3, 4).reshape(tops * lefts, -1).float()
-    distances = torch.cdist(results.reshape(len(results), -1), windows, p=math.inf)
+    distances = torch.cdist(results.float().reshape(len(results), -1), windows, p=math.inf)
     nearest, which = distances.min(1)
     assert nearest.max() < NEAR, "a result is not a window of whole pixels"
     counts = torch.bincount(which, minlength=tops * lefts)
@@ -366,3 +366,23 @@ def test_shape_range_and_determinism_hold_for_all_settings(
     assert torch.equal(found, augmented(images, tuple(sorted(ops, reverse=True)), strength, side))
     nothing = augmented(images, tuple(ops), 0.0, side)
     assert torch.equal(nothing, preprocessing_for(images, side).crop(images))
+
+
+@pytest.mark.parametrize("crop", [None, 28, 29])
+@pytest.mark.parametrize(
+    "ops", [("crop",), ("shift",), ("flip",), ("crop", "shift", "flip"), ("crop", "flip", "colour")]
+)
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_whole_pixel_moves_are_what_resampling_gives(
+    crop: int | None, ops: tuple[str, ...], strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = noise(40, 32)
+    moved = augmented(images, ops, strength, crop)
+    monkeypatch.setattr("regstudy.augmentation.WHOLE_PIXELS", frozenset())
+    resampled = augmented(images, ops, strength, crop)
+    assert (moved.float() - resampled).abs().max() < NEAR
+
+
+def test_a_crop_copies_pixels_to_the_bit() -> None:
+    images = noise(40, 32)
+    assert augmented(images, ("crop", "flip"), 1.0).dtype == torch.uint8

@@ -173,6 +173,18 @@ def test_svhn_resnet_halves_its_map_twice_and_has_no_pooling_before_the_end() ->
     assert not any(isinstance(module, nn.MaxPool2d) for module in model.modules())
 
 
+def test_relu_behind_the_pooling_is_relu_before_it_gradients_included() -> None:
+    x = torch.randn(4, 3, 9, 9)
+    outcomes = []
+    for layers in ([nn.ReLU(), nn.MaxPool2d(2)], [nn.MaxPool2d(2), nn.ReLU()]):
+        leaf = x.clone().requires_grad_()
+        answer = nn.Sequential(*layers)(leaf)
+        answer.square().sum().backward()
+        outcomes.append((answer.detach(), leaf.grad))
+    assert torch.equal(outcomes[0][0], outcomes[1][0])
+    assert torch.equal(outcomes[0][1], outcomes[1][1])
+
+
 def test_dropout_cnn_is_the_reference_network() -> None:
     model = make("dropout_cnn", 3, 32, 10, dropout=0.25)
     layers = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
@@ -185,7 +197,7 @@ def test_dropout_cnn_is_the_reference_network() -> None:
     ]
     assert [(d.in_features, d.out_features) for d in dense] == [(512, 512), (512, 10)]
     names = [type(module).__name__ for module in layers]
-    assert names == ["Conv2d", "ReLU", "MaxPool2d"] * 3 + ["Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert names == ["Conv2d", "MaxPool2d", "ReLU"] * 3 + ["Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
     assert {module.p for module in layers if isinstance(module, nn.Dropout)} == {0.25}
 
 

@@ -53,6 +53,6 @@ def make_config(changes: dict[str, Any] | None = None) -> RunConfig:
         "preprocessing": {"normalize": "half"},
         "model": {"name": "tiny:cnn"},
         "optimizer": {"name": "adamw", "lr": 0.01},
-        "training": {"batch_size": 8, "epochs": 3, "patience": None},
+        "training": {"batch_size": 8, "epochs": 3, "patience": None, "precision": "fp32"},
     }
     return parse_config(tree, "the tiny configuration").replaced(changes or {})

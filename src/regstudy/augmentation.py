@@ -31,7 +31,8 @@ MAX_SCALE = 0.2
 MAX_SHEAR = math.radians(15)
 MAX_COLOUR = 0.4
 ERASED_AREA = (0.02, 0.2)
-MOVING = frozenset({"crop", "shift", "rotate", "scale", "shear", "flip"})
+WHOLE_PIXELS = frozenset({"crop", "shift", "flip"})  # these need no resampling
+MOVING = WHOLE_PIXELS | {"rotate", "scale", "shear"}
 
 
 def augment(
@@ -47,15 +48,17 @@ def augment(
     first = torch.rand(len(images), 4, generator=generator)  # angle, mirror, place of the window
     moves, colours, rectangles = _further_numbers(len(images), generator)
     if MOVING.isdisjoint(ops):
-        changed = preprocessing.crop(images).float()
+        changed = preprocessing.crop(images)
+    elif MOVING.intersection(ops) <= WHOLE_PIXELS:
+        changed = _moved(images, *_places(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side))
     else:
         transforms = _transforms(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side)
         size = [*images.shape[:2], preprocessing.side, preprocessing.side]
         grid = affine_grid(transforms.to(images.device), size, align_corners=False)
         changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     if "colour" in ops:
-        changed = change_colours(changed, (colours * 2 - 1) * (MAX_COLOUR * strength))
-    return erase_to_mean(changed, strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
+        changed = change_colours(changed.float(), (colours * 2 - 1) * (MAX_COLOUR * strength))
+    return erase_to_mean(changed.float(), strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
 
 
 def _further_numbers(count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,23 +81,59 @@ def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], s
     """
     none = torch.zeros(len(first))
     angle = first[:, 0] * (MAX_ANGLE * strength if "rotate" in ops else 0.0)
-    mirror = torch.where(first[:, 1].abs() < strength / 2, -1.0, 1.0) if "flip" in ops else none + 1
+    mirror = torch.where(_mirrored(first, ops, strength), -1.0, 1.0)
     slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
     zoom = 1 + (moves[:, 0] * 2 - 1) * (MAX_SCALE * strength) if "scale" in ops else none + 1
-    margin = full - side
-    shift = none.unsqueeze(1) - (margin % 2) / 2  # the centre crop rounds down
+    shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the centre crop rounds down
+    scale = side / full / zoom
+    cosine, sine = angle.cos() * scale, angle.sin() * scale
+    across, down = (shift * 2 / full).unbind(1)
+    rows = [cosine * mirror, cosine * slant - sine, across, sine * mirror, sine * slant + cosine, down]
+    return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+def _places(
+    first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int
+) -> tuple[Tensor, Tensor]:
+    """Which row and which column (each N×side) of an image every pixel of the result shows; same moves as above."""
+    steps = torch.arange(side)
+    across, down = (_shifts(first, moves, full, ops, strength, side).long() + (full - side) // 2).unbind(1)
+    columns = torch.where(_mirrored(first, ops, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
+    rows = steps + down.unsqueeze(1)
+    return _reflected(rows, full), _reflected(columns, full)
+
+
+def _reflected(places: Tensor, full: int) -> Tensor:
+    """Places beyond a border as their mirror image at the border's outer edge: -1 is 0, -2 is 1."""
+    inside = torch.where(places < 0, -1 - places, places)
+    return torch.where(inside >= full, 2 * full - 1 - inside, inside)
+
+
+def _moved(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The images' pixels at N×side rows and columns, to the bit; a third of the time of resampling them."""
+    count, channels, _, full = images.shape
+    side = rows.shape[1]
+    rows = rows.to(images.device)[:, None, :, None].expand(count, channels, side, full)
+    columns = columns.to(images.device)[:, None, None, :].expand(count, channels, side, side)
+    return images.gather(2, rows).gather(3, columns)
+
+
+def _mirrored(first: Tensor, ops: Collection[str], strength: float) -> Tensor:
+    """Which images to mirror."""
+    return first[:, 1].abs() < (strength / 2 if "flip" in ops else 0.0)
+
+
+def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
+    """Whole pixels to the right and down (N×2) by which the window leaves the centre."""
+    margin, shift = full - side, torch.zeros(len(first), 2)
     if "crop" in ops:
         rooms = (margin // 2, margin - margin // 2) if margin else (side * MAX_SHIFT, side * MAX_SHIFT)
         before, after = (math.floor(strength * room + 0.5) for room in rooms)
-        shift = _steps((first[:, 2:] + 1) / 2, before, after) + shift
+        shift += _steps((first[:, 2:] + 1) / 2, before, after)
     if "shift" in ops:
         reach = math.floor(strength * side * MAX_SHIFT + 0.5)
-        shift = _steps(moves[:, 2:], reach, reach) + shift
-    scale = side / full / zoom
-    cosine, sine = angle.cos() * scale, angle.sin() * scale
-    across, down = (shift * 2 / full).expand(-1, 2).unbind(1)
-    rows = [cosine * mirror, cosine * slant - sine, across, sine * mirror, sine * slant + cosine, down]
-    return torch.stack(rows, dim=1).view(-1, 2, 3)
+        shift += _steps(moves[:, 2:], reach, reach)
+    return shift
 
 
 def _steps(numbers: Tensor, before: int, after: int) -> Tensor:

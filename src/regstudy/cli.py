@@ -14,6 +14,7 @@ from rich.console import Console
 
 from regstudy.errors import RegstudyError
 
+SPIN_COUNT = "30000"
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 out = Console(soft_wrap=True, markup=False, highlight=False)
 
@@ -237,9 +238,10 @@ def spaces() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; errors that are the user's to mend become one paragraph and exit code 2."""
-    # Threads that wait for each other would spin for milliseconds; where other programs use the cores too, that makes
-    # an epoch of a small network five times as long (2 cores, two busy neighbours: 2.6 s against 0.55 s).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Threads that wait for each other would spin for milliseconds, which takes the cores from other programs and from
+    # each other; too short a wait costs as well (dropout_cnn, batch 32, images/s alone and beside two busy programs:
+    # 1,000 turns 5,800 and 1,170; 30,000 turns 6,380 and 2,860).
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     try:
         app(arguments, prog_name="regstudy")
     except RegstudyError as error:

@@ -11,9 +11,10 @@ import torch
 from regstudy.config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.schedules import learning_rate
-from regstudy.training import EVALUATION_BATCH, evaluate, shuffled_batches, start, train_step
+from regstudy.training import evaluate, shuffled_batches, start, train_step
 
-MEASURE_SECONDS = 2.0
+MEASURE_SECONDS = 1.0
+SAMPLE = 128  # images whose evaluation is timed
 
 
 def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -> float:
@@ -28,7 +29,7 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
     batches = shuffled_batches(state)
     lr = learning_rate(config, [])
     train_step(state, batches[0], lr)  # the first one also allocates
-    sample = splits.validation.subset(torch.arange(min(EVALUATION_BATCH, len(splits.validation)))).to(device)
+    sample = splits.validation.subset(torch.arange(min(SAMPLE, len(splits.validation)))).to(device)
     per_image = _median_seconds(lambda: train_step(state, batches[0], lr)[0].tolist()) / len(batches[0])
     evaluate(state.model, sample, state.preprocessing)  # from here on in evaluation mode; the first one also allocates
     per_evaluated = _median_seconds(lambda: evaluate(state.model, sample, state.preprocessing)) / len(sample)

@@ -113,6 +113,7 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": len(result.records),
         "best_epoch": result.best_epoch,
         "threads": torch.get_num_threads(),
+        "precision": trained.state.precision,
         "data": dict(data),
     }
     if result.best_epoch:

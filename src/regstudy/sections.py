@@ -209,6 +209,7 @@ class Training(Section):
     """The loop: how long, in what steps, when to stop, and which epoch counts as the best."""
 
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; what is measured is always fp32
     balance: Literal["none", "weights", "oversample"] = "none"  # of the classes, in the training part only
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     patience: Count | None = 5  # epochs without an accepted improvement of `monitor`; null never stops early

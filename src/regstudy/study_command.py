@@ -17,7 +17,6 @@ from regstudy.data.image_set import Splits
 from regstudy.durations import counted, format_duration
 from regstudy.errors import RegstudyError, StudyError
 from regstudy.preprocessing import prepare
-from regstudy.report.page import write_report
 from regstudy.search.storage import in_words, masked
 from regstudy.search.study import (
     Effort,
@@ -148,6 +147,8 @@ def _in_an_hour(per_trial: float) -> str:
 
 
 def _report(console: Console, place: StudyPlace, study: optuna.Study) -> None:
+    from regstudy.report.page import write_report  # plotly and scikit-learn take a second, not to be spent at the start
+
     page = write_report(study, place.folder)
     storage = f" --storage {masked(place.storage)}" if place.storage else ""
     console.print(f"Report:    {page}")

@@ -27,6 +27,7 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.erasing import cut_out, erase_rectangles
 from regstudy.mixing import mix, mixed_loss
 from regstudy.optimization import make_optimizer
+from regstudy.precision import Precision, computing_in, resolve
 from regstudy.preprocessing import Preprocessing, prepare
 from regstudy.records import EpochRecord, dump_records, parse_records
 from regstudy.regularization import decay_l2, is_decoupled, penalized_weights, shrink_l1
@@ -49,6 +50,7 @@ class TrainState:
     phase: int
     splits: Splits
     preprocessing: Preprocessing
+    precision: Precision
     model: nn.Module
     optimizer: torch.optim.Optimizer
     order: Generator
@@ -121,6 +123,7 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
         phase,
         splits,
         preprocessing,
+        resolve(config.training.precision, device),
         model,
         make_optimizer(config, model),
         order,
@@ -191,7 +194,9 @@ def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, T
     images, labels = _batch(state, indices)
     mixed = mix(images, extras, state.augmentation)
     others = labels if mixed.partner is None else labels[mixed.partner]
-    logits = state.model(mixed.images)
+    with computing_in(state.precision, state.device):
+        logits = state.model(mixed.images)
+    logits = logits.float()
     loss = mixed_loss(logits, labels, others, mixed.share, extras.label_smoothing, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -205,7 +210,7 @@ def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, T
 def _batch(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Augmented, normalised and erased training images with their labels."""
     chosen, extras = state.config.augmentation, state.config.regularization
-    pixels = state.splits.train.images[indices]
+    pixels = state.splits.train.images.index_select(0, indices)
     pixels = augment(pixels, chosen.ops, chosen.strength, state.preprocessing, state.augmentation)
     images = state.preprocessing.normalize(pixels)
     images = cut_out(images, extras.cutout, state.augmentation)

@@ -23,6 +23,7 @@ from regstudy.early_stopping import Signal
 from regstudy.errors import StorageError
 from regstudy.files import DISK_FULL
 from regstudy.plans import Agenda, Plan
+from regstudy.precision import resolve
 from regstudy.records import EpochRecord, Verdict, dump_records
 from regstudy.run import Trained, run
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
@@ -103,16 +104,20 @@ def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
-    """The configuration that a trial's ticket and the sampler decide, with the seeds that belong to the ticket."""
+    """The configuration that a trial's ticket and the sampler decide, with the seeds that belong to the ticket.
+
+    A precision that was left to the machine is written down as what this one makes of it.
+    """
     ticket = trial.user_attrs[attributes.TICKET]
-    seeds = {"data.split_seed": splits.split_seed}
+    known: dict[str, object] = {"data.split_seed": splits.split_seed}
     if isinstance(job.agenda, Plan):
-        total = int(trial.study.user_attrs[attributes.TRIALS])
-        return job.agenda.suggest(trial, ticket, total).replaced(seeds)
-    baseline = trial.user_attrs[attributes.ARM] == "baseline"
-    if not job.agenda.has("training.seed"):
-        seeds["training.seed"] = training_seed(job.seed, ticket)
-    return job.agenda.suggest(trial, baseline).replaced(seeds)
+        config = job.agenda.suggest(trial, ticket, int(trial.study.user_attrs[attributes.TRIALS]))
+    else:
+        config = job.agenda.suggest(trial, trial.user_attrs[attributes.ARM] == "baseline")
+        if not job.agenda.has("training.seed"):
+            known["training.seed"] = training_seed(job.seed, ticket)
+    known["training.precision"] = resolve(config.training.precision, torch.device(job.device))
+    return config.replaced(known)
 
 
 def checkpoint_of(folder: Path, ticket: int) -> Checkpoint:

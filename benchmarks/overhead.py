@@ -1,0 +1,136 @@
+"""What a trial costs beside its training, with 10, 100 and 1,000 trials in the study.
+
+    python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--json FILE]
+
+A real worker runs real tickets on a real database; only the epoch itself is replaced by a made-up record, so that all
+that is left is overhead: claiming and sampling, reports and attributes, checkpoints, weights, tidying up. Building the
+network is counted apart. The share is that of a trial of ten seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+import torch
+
+import regstudy.run
+from regstudy import attributes, data
+from regstudy.records import EpochRecord
+from regstudy.search import worker
+from regstudy.search.events import Event, TrialEnded
+from regstudy.search.study import Effort, create_study, search, study_place
+from regstudy.space_file import find_space, load_space
+from regstudy.training import TrainState
+
+TRIAL_SECONDS = 10.0
+MEASURED = 10  # trials at each size
+spent: Counter[str] = Counter()
+
+
+def main() -> None:
+    """Fill a study up to each size and time the trials that follow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--at", type=int, nargs="*", default=[10, 100, 1000])
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(1)
+    regstudy.run.run_epoch = made_up_epoch
+    regstudy.run.start = timed("network", regstudy.run.start)
+    worker.trial_config = timed("sampling", worker.trial_config)
+    worker.keep_weights = timed("weights", worker.keep_weights)
+    worker._tidy = timed("tidying up", worker._tidy)
+    worker.judge = timed("pruner", worker.judge)
+    optuna.Trial.report = timed("reports", optuna.Trial.report)
+    optuna.Trial.set_user_attr = timed("attributes", optuna.Trial.set_user_attr)
+    regstudy.run.Checkpoint.save = timed("checkpoint", regstudy.run.Checkpoint.save)
+    rows = measure(given)
+    print(f"{given.epochs} epochs per trial, seconds per trial (median of {MEASURED}; parts are means)")
+    parts = sorted({part for row in rows for part in row["parts"]})
+    print(f"{'trials':>7}{'all':>8}{'share':>8}" + "".join(f"{part:>12}" for part in parts))
+    for row in rows:
+        share = f"{row['seconds'] / TRIAL_SECONDS:.1%}"
+        print(
+            f"{row['trials']:>7}{row['seconds']:>8.3f}{share:>8}"
+            + "".join(f"{row['parts'].get(p, 0):>12.3f}" for p in parts)
+        )
+    first, last = rows[0], rows[-1]
+    print(f"trial {last['trials']} takes {last['whole'] / first['whole']:.3f} of the time of trial {first['trials']},")
+    print(f"with {TRIAL_SECONDS:.0f} s of training each")
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row per size: overhead without the network's building, and where it goes."""
+    path = find_space("digits_cnn")
+    space = load_space(path, [f"training.epochs={given.epochs}", "training.patience=null"])
+    splits = data.prepare(space.defaults().data, given.data_dir)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = study_place(Path(folder), space.name)
+        facts = {attributes.DATA: splits.describe(), attributes.COMMAND: ""}
+        study = create_study(place, space, splits, facts)
+        for size in given.at:
+            search(place, study, space, splits, Effort(size, "cpu", 1), lambda _: None)
+            times: list[float] = []
+            networks: list[float] = []
+            spent.clear()
+            last = time.perf_counter()
+
+            def ended(event: Event, times: list[float] = times, networks: list[float] = networks) -> None:
+                nonlocal last
+                if isinstance(event, TrialEnded):
+                    now = time.perf_counter()
+                    times.append(now - last)
+                    networks.append(spent["network"] - sum(networks))
+                    last = now
+
+            search(place, study, space, splits, Effort(size + MEASURED, "cpu", 1), ended)
+            bare = [whole - network for whole, network in zip(times, networks, strict=True)]
+            parts = {name: seconds / MEASURED for name, seconds in spent.items() if name != "network"}
+            parts["other"] = sum(bare) / MEASURED - sum(parts.values())
+            rows.append(
+                {"trials": size, "seconds": median(bare), "whole": median(times) + TRIAL_SECONDS, "parts": parts}
+            )
+    return rows
+
+
+def made_up_epoch(state: TrainState, _on_step: object = None) -> EpochRecord:
+    """A record that looks like one of a run that learns, in no time."""
+    epoch = len(state.all_records) + 1
+    accuracy = 0.9 - 0.5 * math.exp(-epoch / 8) + random.gauss(0, 0.02)
+    seconds = TRIAL_SECONDS / state.config.training.epochs
+    record = EpochRecord(epoch, 1.0, accuracy, 1.0, accuracy, 1.0, accuracy, 1e-3, 1.0, seconds)
+    state.records.append(record)
+    return record
+
+
+def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, its time added up under a name."""
+
+    def measured(*arguments: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent[name] += time.perf_counter() - began
+
+    return measured
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A plain Optuna script on the space of study_space.yaml: what a capable person writes in an afternoon.
+
+    python benchmarks/plain_study.py --trials 30 --epochs 30 --train 3000 --seed 0 --data-dir DATA --log FILE
+
+Appends a line per epoch to FILE: seconds since 1970 and the validation accuracy. `study.py` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import plain_loop
+import torch
+
+from regstudy import data, models
+from regstudy.config import parse_config
+
+PATIENCE = 5
+
+
+def main() -> None:
+    """Search with the median pruner."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("trials", 30), ("epochs", 30), ("train", 3000), ("seed", 0), ("loaders", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--log", type=Path, required=True)
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    images = {"name": "cifar10", "train_limit": given.train, "validation": 1000, "split_seed": 0}
+    splits = data.prepare(parse_config({"data": images, "model": {"name": "dropout_cnn"}}, "data").data, given.data_dir)
+    sampler, pruner = optuna.samplers.TPESampler(seed=given.seed), optuna.pruners.MedianPruner()
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    study.optimize(lambda trial: objective(trial, given, splits), n_trials=given.trials)
+
+
+def objective(trial: optuna.Trial, given: argparse.Namespace, splits: Any) -> float:
+    """Best validation accuracy of a run, stopped early when the validation loss has not fallen for five epochs."""
+    torch.manual_seed(given.seed * 1000 + trial.number)
+    dropout = trial.suggest_float("dropout", 0.0, 0.6)
+    lr = trial.suggest_float("lr", 1e-4, 1e-2, log=True)
+    l2 = trial.suggest_float("l2", 1e-6, 1e-2, log=True) if trial.suggest_categorical("use_l2", [True, False]) else 0.0
+    l1 = trial.suggest_float("l1", 1e-7, 1e-4, log=True) if trial.suggest_categorical("use_l1", [True, False]) else 0.0
+    strength = trial.suggest_float("augmentation", 0.0, 1.0)
+    cosine = trial.suggest_categorical("schedule", ["constant", "cosine"]) == "cosine"
+    batch = trial.suggest_categorical("batch_size", [32, 64, 128, 256])
+    model = models.dropout_cnn(3, 32, 10, dropout=dropout)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=l2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, given.epochs) if cosine else None
+    transform = plain_loop.training_transform(32, 32, flip=strength / 2, shift=round(4 * strength))
+    train = plain_loop.loader(splits.train.images, splits.train.labels, transform, batch, True, given.loaders)
+    held_out = splits.validation
+    validation = plain_loop.loader(held_out.images, held_out.labels, plain_loop.evaluation_transform(32), 256, False, 0)
+    best, lowest, waited = 0.0, float("inf"), 0
+    for epoch in range(given.epochs):
+        plain_loop.train_epoch(model, train, optimizer, l1)
+        loss, accuracy = plain_loop.validate(model, validation)
+        with given.log.open("a") as log:
+            log.write(f"{time.time()} {accuracy}\n")
+        best = max(best, accuracy)
+        if schedule:
+            schedule.step()
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        lowest, waited = (loss, 0) if loss < lowest - 1e-4 else (lowest, waited + 1)
+        if waited == PATIENCE:
+            break
+    return best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Time to answer: how soon a study has found what a plain Optuna script finds in the end.
+
+    python benchmarks/study.py [--seeds 3] [--workers 1] [--images FOLDER] [--html FILE]
+
+Both search the space of study_space.yaml on the same images, split, machine and seeds, one after the other, each from
+the start of its interpreter. What is finished under --work is not repeated. FOLDER holds `cifar10_images.zip`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import optuna
+
+from regstudy import attributes
+from regstudy.files import write_atomically
+from regstudy.records import parse_records
+from regstudy.search.storage import sqlite_url
+
+HERE = Path(__file__).parent
+CONTESTANTS = ("plain", "regstudy")
+Curve = list[tuple[float, float]]  # seconds since the start, validation accuracy of an epoch
+
+
+def main() -> None:
+    """Run what is missing and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("seeds", 3), ("trials", 30), ("epochs", 30), ("train", 3000), ("workers", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument(
+        "--images", type=Path, default=os.environ.get("REGSTUDY_TEST_DATA"), help="folder of the archive"
+    )
+    parser.add_argument("--work", type=Path, default=Path("results/time_to_answer"))
+    parser.add_argument("--html", type=Path, help="write the curves of best-so-far over time")
+    given = parser.parse_args()
+    given.work = given.work.absolute()
+    link = given.work / "data" / "cifar10" / "cifar10_images.zip"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to((given.images / link.name).absolute())
+    curves = {}
+    for seed in range(given.seeds):
+        for name in CONTESTANTS:
+            curves[name, seed] = cached(given, name, seed)
+        print(line(seed, curves["plain", seed], curves["regstudy", seed]), flush=True)
+    ratios = [t / reached(curves["plain", s], goal(curves["plain", s])) for s in range(given.seeds)
+              if (t := reached(curves["regstudy", s], goal(curves["plain", s])))]  # fmt: skip
+    if ratios:
+        count = f"{len(ratios)} of {given.seeds} seeds"
+        print(f"time of regstudy / whole time of plain: see above; reached in {count}, median {median(ratios):.2f}")
+    if given.html:
+        draw(curves, given.html)
+
+
+def cached(given: argparse.Namespace, name: str, seed: int) -> Curve:
+    """A contestant's epochs, from the file that its run left or from a run."""
+    file = given.work / f"{name}_{seed}.json"
+    if not file.exists():
+        curve = {"plain": plain, "regstudy": ours}[name](given, seed)
+        write_atomically(file, json.dumps(curve))
+    return [(moment, accuracy) for moment, accuracy in json.loads(file.read_text())]
+
+
+def plain(given: argparse.Namespace, seed: int) -> Curve:
+    """The plain script."""
+    log = given.work / f"plain_{seed}.log"
+    log.unlink(missing_ok=True)
+    began = time.time()
+    sizes = ["--trials", str(given.trials), "--epochs", str(given.epochs), "--train", str(given.train)]
+    places = ["--seed", str(seed), "--data-dir", str(given.work / "data"), "--log", str(log)]
+    subprocess.run([sys.executable, str(HERE / "plain_study.py"), *sizes, *places], check=True)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [(float(moment) - began, float(accuracy)) for moment, accuracy in lines]
+
+
+def ours(given: argparse.Namespace, seed: int) -> Curve:
+    """A regstudy study; the moments of its epochs follow from its trials' starts and the epochs' durations."""
+    name = f"seed{seed}"
+    sets = [f"study.seed={seed}", f"training.epochs={given.epochs}", f"data.train_limit={given.train}"]
+    words = [sys.executable, "-m", "regstudy", "study", "--space", str(HERE / "study_space.yaml"), "--study", name]
+    words += ["--trials", str(given.trials), "--workers", str(given.workers), "--data-dir", str(given.work / "data")]
+    began = time.time()
+    subprocess.run([*words, *(word for text in sets for word in ("--set", text))], cwd=given.work, check=True)
+    url = sqlite_url(given.work / "results" / name / "study.db")
+    curve = []
+    for trial in optuna.load_study(study_name=name, storage=url).trials:
+        moment = trial.datetime_start.timestamp() - began if trial.datetime_start else 0.0
+        for record in parse_records(trial.user_attrs[attributes.EPOCHS]):
+            moment += record.seconds
+            curve.append((moment, record.val_accuracy))
+    return sorted(curve)
+
+
+def goal(curve: Curve) -> float:
+    """The best accuracy of a curve."""
+    return max(accuracy for _, accuracy in curve)
+
+
+def reached(curve: Curve, accuracy: float) -> float | None:
+    """The first moment at which an accuracy was reached."""
+    return next((moment for moment, value in curve if value >= accuracy), None)
+
+
+def line(seed: int, peer: Curve, mine: Curve) -> str:
+    """What a seed shows."""
+    best, whole = goal(peer), peer[-1][0]
+    found, first = reached(peer, best), reached(mine, best)
+    text = f"seed {seed}: plain best {best:.1%} at {found:.0f} s of {whole:.0f} s; regstudy best {goal(mine):.1%}, "
+    if first is None:
+        return text + f"never reached {best:.1%} in {mine[-1][0]:.0f} s"
+    return text + (
+        f"{best:.1%} at {first:.0f} s of {mine[-1][0]:.0f} s: {first / whole:.2f} of the plain script's whole time,"
+        f" {first / (found or whole):.2f} of the time it took to get there"
+    )
+
+
+def draw(curves: dict[tuple[str, int], Curve], path: Path) -> None:
+    """Best validation accuracy so far over time, a line per study."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    colours = {"plain": "#8a8a94", "regstudy": "#2f7fd0"}
+    for (name, seed), curve in curves.items():
+        best, heights = 0.0, []
+        for _, accuracy in curve:
+            best = max(best, accuracy)
+            heights.append(100 * best)
+        moments = [moment for moment, _ in curve]
+        style = {"color": colours[name], "shape": "hv"}
+        figure.add_scatter(x=moments, y=heights, mode="lines", line=style, name=f"{name}, seed {seed}")
+    figure.update_layout(template="plotly_white", xaxis_title="time since the start (s)")
+    figure.update_layout(yaxis_title="best validation accuracy so far (%)", title="Time to answer")
+    write_atomically(path, figure.to_html(include_plotlyjs=True))
+
+
+if __name__ == "__main__":
+    main()
