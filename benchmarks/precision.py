@@ -41,12 +41,12 @@ TASKS: dict[str, dict[str, Any]] = {
         "training": {"batch_size": 32, "epochs": 12, "patience": None},
     },
     "digits": {  # a residual network with batch normalisation
-        "data": {"name": "digits", "size": 20, "train_limit": 300, "validation": 600},
+        "data": {"name": "digits", "size": 16, "train_limit": 300, "validation": 600},
         "preprocessing": {"normalize": "half"},
         "model": {"name": "svhn_resnet"},
-        "optimizer": {"name": "rmsprop", "lr": 1e-3},
+        "optimizer": {"name": "adamw", "lr": 2e-3},
         "schedule": COSINE,
-        "training": {"batch_size": 64, "epochs": 4, "patience": None},
+        "training": {"batch_size": 64, "epochs": 8, "patience": None},
     },
     "cats_dogs": {
         "data": {"name": "cifar10", "train_limit": 1500, "validation": 3000, "options": {"classes": "cat,dog"}},

@@ -1,4 +1,4 @@
-"""A run's checkpoint on disk: written between epochs, at a cost of two per cent, and read only by the same run."""
+"""A run's checkpoint on disk: written between epochs, at a cost of one per cent, and read only by the same run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from regstudy.config import RunConfig
 from regstudy.files import write_atomically
 from regstudy.training import TrainState
 
-SHARE = 0.02  # of the time may go into writing checkpoints
+SHARE = 0.01  # of the time may go into writing checkpoints
 
 
 @dataclass

@@ -219,3 +219,58 @@ def test_only_one_process_at_a_time_has_the_database_to_itself(tmp_path: Path) -
 def test_eight_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     for attempt in range(3):
         assert set(in_eight(open_new, sqlite_url(tmp_path / f"{attempt}.db"))) == {""}
+
+
+def waiting_study(folder: Path, trials: int) -> optuna.Study:
+    study = optuna.create_study(storage=open_storage(sqlite_url(folder / "study.db")), study_name="s")
+    for number in range(trials):
+        study.enqueue_trial({"x": number / trials}, user_attrs={"ticket": number})
+    return study
+
+
+def test_trials_are_seen_as_plain_optuna_sees_them_whoever_changes_them(tmp_path: Path) -> None:
+    mine = waiting_study(tmp_path, 6)
+    other = optuna.load_study(study_name="s", storage=open_storage(sqlite_url(tmp_path / "study.db")))
+
+    def check() -> None:
+        plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
+        for study in (mine, other):
+            assert study.get_trials() == plain.get_trials()
+            assert [t.number for t in study.get_trials(states=(optuna.trial.TrialState.WAITING,))] == [
+                t.number for t in plain.get_trials() if t.state.name == "WAITING"
+            ]
+
+    check()
+    first, second = other.ask(), mine.ask()
+    check()
+    for trial in (second, first):
+        trial.suggest_float("x", 0, 1)
+        trial.report(0.5, 1)
+        trial.set_user_attr("note", trial.number)
+        check()
+    other.tell(first, 1.0)
+    check()
+    mine.enqueue_trial({"x": 0.9})
+    check()
+    mine.tell(second, state=optuna.trial.TrialState.FAIL)
+    check()
+    while any(t.state.name == "WAITING" for t in mine.get_trials()):
+        other.tell(other.ask(), 0.5)
+        check()
+
+
+def test_waiting_trials_are_read_once_and_not_at_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = waiting_study(tmp_path, 40)
+    trial = study.ask()
+    study.get_trials(deepcopy=False)
+    read = []
+    build = TicketStorage._build_frozen_trial_from_trial_model
+    monkeypatch.setattr(
+        TicketStorage,
+        "_build_frozen_trial_from_trial_model",
+        lambda storage, model: read.append(model.trial_id) or build(storage, model),
+    )
+    for epoch in range(5):
+        trial.report(0.1, epoch)
+        study.get_trials(deepcopy=False)
+    assert set(read) == {trial._trial_id}

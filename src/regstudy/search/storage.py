@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,42 @@ class TicketStorage(RDBStorage):
     locked, lets two processes claim the same one. Here the claim is a single conditional UPDATE, in one transaction
     with the owner's name and, on a server, the first heartbeat: a running trial always has both.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._waiting: dict[int, FrozenTrial] = {}
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """As in Optuna, which reads every unfinished trial anew at each call, several times per epoch.
+
+        A waiting trial does not change until it is claimed, so those read before are only asked whether they still
+        wait, which is one query for numbers instead of six for whole trials.
+        """
+        if not self._waiting or states is not None:
+            fresh, known = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than), []
+        else:
+            lowest = min([trial_id_greater_than, *included_trial_ids])
+            query = sqlalchemy.select(TrialModel.trial_id, TrialModel.state).where(
+                TrialModel.study_id == study_id, TrialModel.trial_id >= lowest
+            )
+            with _create_scoped_session(self.scoped_session) as session:
+                now = {row.trial_id: row.state for row in session.execute(query)}
+            wanted = {number for number in now if number > trial_id_greater_than or number in included_trial_ids}
+            same = {number for number in wanted & self._waiting.keys() if now[number] == TrialState.WAITING}
+            known = [self._waiting[number] for number in same]
+            fresh = super()._get_trials(study_id, states, wanted - same, max([trial_id_greater_than, *now]))
+        for trial in fresh:
+            if trial.state == TrialState.WAITING:
+                self._waiting[trial._trial_id] = trial
+            else:
+                self._waiting.pop(trial._trial_id, None)
+        return sorted([*known, *fresh], key=lambda trial: trial._trial_id)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """As in Optuna; a change to RUNNING succeeds only for the one caller that finds the trial waiting."""
