@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,21 +13,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
 from scipy import stats
-from tiny import make_config
+from synthetic_plan import A1, A2, B1, B2, WHOLE, Curve, plan_study
 
 from regstudy import attributes
 from regstudy.analysis.comparison import CURVES, OUTCOMES, Arm, Comparison, compare_arms, load_comparison, spread
 from regstudy.analysis.paired import Paired, Verdict, adjust, paired
 from regstudy.errors import StudyError
-from regstudy.plans import Plan, make_plan
-from regstudy.records import EpochRecord, dump_records
 from regstudy.report.comparison import comparison_sections, write_comparison
 from regstudy.report.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison_words import comparison_verdict, interval_words, runs_words, spread_words
-from regstudy.space import Study
-from regstudy.space_file import yaml_text
 
 EVIL = "<script>alert(1)</script>"
 
@@ -148,58 +142,6 @@ def test_the_adjustment_counts_every_test_that_was_made() -> None:
     found = adjust(raw)
     assert [d.adjusted for d in found] == pytest.approx([0.02, 0.04, math.nan], nan_ok=True)
     assert {d.tests for d in found} == {2}
-
-
-Curve = list[tuple[float, float, float]]  # running training, clean training and validation accuracy by epoch
-
-
-def records(curve: Curve) -> list[EpochRecord]:
-    return [EpochRecord(e, 1.0, t, 1.0, c, 1.0, v, 0.1, 1.0, 2.0 + e) for e, (t, c, v) in enumerate(curve, start=1)]
-
-
-def plan_study(
-    runs: Mapping[int, Curve | str], arms: tuple[str, ...] = ("a", "b"), repeats: int = 2, **facts: object
-) -> optuna.Study:
-    """A study of a plan: by ticket a curve, or the word for what became of the run instead."""
-    configs = {name: make_config({"model.dropout": 0.1 * i}) for i, name in enumerate(arms)}
-    plan: Plan = make_plan("p", configs, Study(metric="val_accuracy"), "x")
-    study = optuna.create_study(direction="maximize", study_name="a comparison")
-    described = {
-        attributes.PLAN: yaml_text(plan.plain()),
-        attributes.METRIC: "val_accuracy",
-        attributes.TRIALS: plan.tickets(repeats),
-        attributes.PARAMETERS: {name: [1234, 1234 - i] for i, name in enumerate(arms)},
-        attributes.REGULARIZERS: {"model.dropout": 0.0},
-        attributes.DATA: {"name": "digits", "split_seed": 5, "split_hash": "abc", "train": 10, "validation": 10},
-        attributes.FINGERPRINT: plan.fingerprint,
-        **facts,
-    }
-    for name, value in described.items():
-        study.set_user_attr(name, value)
-    for ticket, run in runs.items():
-        attrs = {attributes.TICKET: ticket, attributes.ARM: plan.task(ticket).arm, attributes.WORKERS: 2}
-        if run == "failed":
-            attrs |= {attributes.FAULT: "error", attributes.REASON: "RuntimeError: on purpose"}
-            study.add_trial(optuna.create_trial(state=TrialState.FAIL, user_attrs=attrs))
-        elif run == "running":
-            study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs=attrs))
-        elif run == "diverged":
-            attrs |= {attributes.OUTCOME: "diverged", attributes.REASON: "not finite"}
-            study.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=0.1, user_attrs=attrs))
-        else:
-            assert not isinstance(run, str)
-            best = max(range(len(run)), key=lambda epoch: run[epoch][2])
-            attrs |= {attributes.OUTCOME: "finished", attributes.EPOCHS: dump_records(records(run))}
-            attrs |= {attributes.BEST_EPOCH: best + 1, attributes.BEST_VALUE: run[best][2]}
-            study.add_trial(optuna.create_trial(state=TrialState.COMPLETE, value=run[best][2], user_attrs=attrs))
-    return study
-
-
-A1: Curve = [(0.2, 0.3, 0.30), (0.8, 0.8, 0.60), (0.9, 0.9, 0.50)]
-A2: Curve = [(0.2, 0.3, 0.40), (0.8, 0.8, 0.70), (0.9, 0.9, 0.60)]
-B1: Curve = [(0.1, 0.3, 0.20), (0.4, 0.7, 0.65), (0.5, 0.8, 0.56)]
-B2: Curve = [(0.1, 0.3, 0.30), (0.4, 0.7, 0.75), (0.5, 0.8, 0.68), (0.5, 0.8, 0.62)]
-WHOLE = {0: A1, 1: B1, 2: A2, 3: B2}
 
 
 def arm(found: Comparison, name: str) -> Arm:

@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import require
 from PIL import Image
 from synthetic import make_study
+from synthetic_plan import WHOLE, plan_study
 
 from regstudy.analysis import importance
+from regstudy.report.comparison import write_comparison
 from regstudy.report.page import write_report
 
 pytestmark = pytest.mark.browser
@@ -25,7 +28,7 @@ FLAGS = [
     "--allow-file-access-from-files", "--enable-logging=stderr", "--v=0",
 ]  # fmt: skip
 PHONE = 390  # pixels
-WRAPPER = """<!doctype html><iframe id="frame" src="report.html" style="border:0;width:%dpx;height:844px"></iframe>
+WRAPPER = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:%dpx;height:844px"></iframe>
 <pre id="seen"></pre><script>
   const frame = document.getElementById("frame");
   setInterval(() => {
@@ -71,17 +74,30 @@ def test_the_errors_of_a_page_would_be_seen(tmp_path: Path) -> None:
     assert "missing is not defined" in " ".join(console_errors(browse(page, tmp_path / "profile", "--dump-dom").stderr))
 
 
-def test_every_figure_is_drawn_and_a_phone_need_not_scroll_sideways(report: Path, tmp_path: Path) -> None:
-    wrapper = report.parent / "wrapper.html"
-    wrapper.write_text(WRAPPER % PHONE, encoding="utf-8")
-    done = browse(wrapper, tmp_path / "profile", "--dump-dom")
+def seen_on_a_phone(page: Path, profile: Path) -> dict[str, Any]:
+    """What the wrapper saw of a page that wrote nothing to the console."""
+    wrapper = page.parent / "wrapper.html"
+    wrapper.write_text(WRAPPER % (page.name, PHONE), encoding="utf-8")
+    done = browse(wrapper, profile, "--dump-dom")
     found = re.search(r'<pre id="seen">(\{.*?\})</pre>', done.stdout)
     assert found, done.stderr
-    seen = json.loads(html.unescape(found[1]))
+    assert console_errors(done.stderr) == []
+    seen: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return seen
+
+
+def test_every_figure_is_drawn_and_a_phone_need_not_scroll_sideways(report: Path, tmp_path: Path) -> None:
+    seen = seen_on_a_phone(report, tmp_path / "profile")
     assert seen["title"].startswith("digits_small_cnn")
     assert seen["plots"] == seen["drawn"] == 2 + 5 + 2 + 1  # curves, regularizers, importances, history
     assert seen["width"] == PHONE and seen["needed"] <= PHONE
-    assert console_errors(done.stderr) == []
+
+
+def test_so_it_is_with_the_page_of_a_comparison(tmp_path: Path) -> None:
+    seen = seen_on_a_phone(write_comparison(plan_study(WHOLE), tmp_path), tmp_path / "profile")
+    assert seen["title"].startswith("a comparison")
+    assert seen["plots"] == seen["drawn"] > 2
+    assert seen["width"] == PHONE and seen["needed"] <= PHONE
 
 
 def test_the_page_is_not_blank(report: Path, tmp_path: Path) -> None:
