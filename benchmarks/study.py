@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,13 +20,18 @@ from pathlib import Path
 from statistics import median
 
 import optuna
+import plain_loop
+import torch
 
-from regstudy import attributes
+from regstudy import attributes, data, models
+from regstudy.data.image_set import Splits
 from regstudy.files import write_atomically
 from regstudy.records import parse_records
 from regstudy.search.storage import sqlite_url
+from regstudy.space_file import load_space
 
 HERE = Path(__file__).parent
+SPACE = HERE / "study_space.yaml"
 CONTESTANTS = ("plain", "regstudy")
 Curve = list[tuple[float, float]]  # seconds since the start, validation accuracy of an epoch
 
@@ -45,55 +52,86 @@ def main() -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():
         link.symlink_to((given.images / link.name).absolute())
+    config = load_space(SPACE, [f"data.train_limit={given.train}"]).defaults()
+    splits = data.prepare(config.data, given.work / "data")  # decoded once, before anybody's time runs
+    loaders = best_loaders(splits)
     curves = {}
     for seed in range(given.seeds):
-        for name in CONTESTANTS:
-            curves[name, seed] = cached(given, name, seed)
+        for name in CONTESTANTS[:: -1 if seed % 2 else 1]:
+            curves[name, seed] = cached(given, name, seed, loaders)
         print(line(seed, curves["plain", seed], curves["regstudy", seed]), flush=True)
-    ratios = [t / reached(curves["plain", s], goal(curves["plain", s])) for s in range(given.seeds)
-              if (t := reached(curves["regstudy", s], goal(curves["plain", s])))]  # fmt: skip
-    if ratios:
-        count = f"{len(ratios)} of {given.seeds} seeds"
-        print(f"time of regstudy / whole time of plain: see above; reached in {count}, median {median(ratios):.2f}")
+    print(summary([share(curves["plain", seed], curves["regstudy", seed]) for seed in range(given.seeds)]))
     if given.html:
         draw(curves, given.html)
 
 
-def cached(given: argparse.Namespace, name: str, seed: int) -> Curve:
+def best_loaders(splits: Splits) -> int:
+    """How many loading processes make the plain loop fastest here, with batches of 32."""
+    model = models.dropout_cnn(3, 32, 10)
+    optimizer = torch.optim.Adam(model.parameters())
+    train, transform = splits.train, plain_loop.training_transform(32, 32, flip=0.5)
+    return plain_loop.fastest_workers(
+        lambda count: plain_loop.loader(train.images, train.labels, transform, 32, True, count),
+        lambda batches: plain_loop.train_epoch(model, batches, optimizer),
+    )
+
+
+def share(peer: Curve, mine: Curve) -> float:
+    """When regstudy had the peer's final best, as a share of the peer's whole time; infinite if it never had."""
+    first = reached(mine, goal(peer))
+    return math.inf if first is None else first / peer[-1][0]
+
+
+def summary(shares: list[float]) -> str:
+    """The median over seeds with its range; a seed that never got there counts as infinite."""
+    never = sum(map(math.isinf, shares))
+    middle = f"median {median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
+    return (
+        f"share of the plain script's whole time until its final best: {middle}; {never} of {len(shares)} seeds never"
+    )
+
+
+def cached(given: argparse.Namespace, name: str, seed: int, loaders: int) -> Curve:
     """A contestant's epochs, from the file that its run left or from a run."""
-    file = given.work / f"{name}_{seed}.json"
+    file = given.work / f"{name}_{seed}_{given.trials}x{given.epochs}x{given.train}_{given.workers}.json"
     if not file.exists():
-        curve = {"plain": plain, "regstudy": ours}[name](given, seed)
+        curve = plain(given, seed, loaders) if name == "plain" else ours(given, seed)
         write_atomically(file, json.dumps(curve))
     return [(moment, accuracy) for moment, accuracy in json.loads(file.read_text())]
 
 
-def plain(given: argparse.Namespace, seed: int) -> Curve:
+def plain(given: argparse.Namespace, seed: int, loaders: int) -> Curve:
     """The plain script."""
     log = given.work / f"plain_{seed}.log"
     log.unlink(missing_ok=True)
     began = time.time()
     sizes = ["--trials", str(given.trials), "--epochs", str(given.epochs), "--train", str(given.train)]
-    places = ["--seed", str(seed), "--data-dir", str(given.work / "data"), "--log", str(log)]
+    places = ["--seed", str(seed), "--loaders", str(loaders), "--data-dir", str(given.work / "data"), "--log", str(log)]
     subprocess.run([sys.executable, str(HERE / "plain_study.py"), *sizes, *places], check=True)
     lines = [line.split() for line in log.read_text().splitlines()]
     return [(float(moment) - began, float(accuracy)) for moment, accuracy in lines]
 
 
 def ours(given: argparse.Namespace, seed: int) -> Curve:
-    """A regstudy study; the moments of its epochs follow from its trials' starts and the epochs' durations."""
+    """A regstudy study; a trial's epochs share its time, what it spent around them included, by their durations."""
     name = f"seed{seed}"
+    folder = given.work / "results" / name
+    shutil.rmtree(folder, ignore_errors=True)
     sets = [f"study.seed={seed}", f"training.epochs={given.epochs}", f"data.train_limit={given.train}"]
-    words = [sys.executable, "-m", "regstudy", "study", "--space", str(HERE / "study_space.yaml"), "--study", name]
+    words = [sys.executable, "-m", "regstudy", "study", "--space", str(SPACE), "--study", name]
     words += ["--trials", str(given.trials), "--workers", str(given.workers), "--data-dir", str(given.work / "data")]
     began = time.time()
     subprocess.run([*words, *(word for text in sets for word in ("--set", text))], cwd=given.work, check=True)
-    url = sqlite_url(given.work / "results" / name / "study.db")
-    curve = []
-    for trial in optuna.load_study(study_name=name, storage=url).trials:
-        moment = trial.datetime_start.timestamp() - began if trial.datetime_start else 0.0
-        for record in parse_records(trial.user_attrs[attributes.EPOCHS]):
-            moment += record.seconds
+    curve: Curve = []
+    for trial in optuna.load_study(study_name=name, storage=sqlite_url(folder / "study.db")).trials:
+        records = parse_records(trial.user_attrs[attributes.EPOCHS]) if attributes.EPOCHS in trial.user_attrs else []
+        if trial.datetime_start is None or trial.datetime_complete is None or not records:
+            continue
+        whole = (trial.datetime_complete - trial.datetime_start).total_seconds()
+        stretch = whole / sum(record.seconds for record in records)
+        moment = trial.datetime_start.timestamp() - began
+        for record in records:
+            moment += record.seconds * stretch
             curve.append((moment, record.val_accuracy))
     return sorted(curve)
 

@@ -41,6 +41,13 @@ def limit_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def give_back_memory() -> None:
+    """Give blocks that are free now back to the system, as between two trials, whose blocks have other sizes. glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep large freed blocks instead of giving them back to the system after every step.
 

@@ -19,6 +19,7 @@ from regstudy import attributes
 from regstudy.checkpoint import Checkpoint
 from regstudy.config import RunConfig
 from regstudy.data.image_set import Splits
+from regstudy.devices import give_back_memory
 from regstudy.early_stopping import Signal
 from regstudy.errors import StorageError
 from regstudy.files import DISK_FULL
@@ -96,6 +97,7 @@ def _work(job: Job, splits: Splits, watch: Watch) -> None:
 
 def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
     """After a trial: give its ticket back if it failed; else keep on disk only what is still wanted."""
+    give_back_memory()
     if trial.state == TrialState.FAIL:
         top_up(study, job.agenda, job.storage)
         return
