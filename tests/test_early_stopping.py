@@ -153,3 +153,16 @@ def test_a_run_whose_validation_cannot_improve_really_stops(monitor: str) -> Non
     assert len(series) < 60
     assert stop_epoch(rule.signals(series)) == len(series)
     assert monitor in trained.result.reason and f"epoch {len(series)}" in trained.result.reason
+
+
+@pytest.mark.parametrize(("grace", "stops"), [(0, 4), (1, 4), (3, 6), (5, 8)])
+def test_patience_does_not_run_in_the_grace(grace: int, stops: int) -> None:
+    rule = StoppingRule(maximize=False, epochs=20, patience=3, grace=grace)
+    signals = rule.signals([1.0] * 12)
+    assert next(signal.epoch for signal in signals if signal.stop) == stops
+
+
+def test_a_gain_within_the_grace_counts() -> None:
+    rule = StoppingRule(maximize=False, epochs=20, patience=2, grace=3)
+    signals = rule.signals([1.0, 0.5, 0.6, 0.6, 0.6, 0.6])
+    assert (signals[1].improving, signals[3].patience_left, signals[4].stop) == (True, 1, True)

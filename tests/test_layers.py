@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "attributes", "fields", "sections"},
     {"files", "plugins", "durations", "records", "config", "house_numbers", "contact_sheet"},
     {"ranges"},
-    {"space", "early_stopping", "devices", "precision", "schedules"},
+    {"space", "early_stopping", "pruning", "devices", "precision", "schedules"},
     {"space_file", "plans"},
     {"arms"},
     {"data"},

@@ -141,3 +141,19 @@ def test_what_was_observed_to_the_end_is_not_censored_by_a_late_cut(epoch: int) 
         {"training.epochs": 4, **patience}, on_epoch=lambda records, _: Verdict(len(records) == epoch, "behind")
     ).result
     assert (cut.outcome, len(cut.records)) == (("stopped", 3) if epoch == 3 else ("finished", 4))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs"),
+    [  # only the first epoch is accepted, so patience 2 is over after the third, or two epochs after the wait
+        ({"name": "constant"}, 3),
+        ({"name": "constant", "warmup_epochs": 3}, 5),
+        ({"name": "step", "step_size": 4}, 6),
+        ({"name": "cosine"}, 8),
+        ({"name": "plateau", "patience": 2}, 6),
+    ],
+)
+def test_patience_waits_for_the_schedule(schedule: dict[str, Any], epochs: int) -> None:
+    unreachable = {"training.tolerance": 100.0, "training.epochs": 12, "training.patience": 2}
+    result = trained({**unreachable, "schedule": schedule}).result
+    assert (result.outcome, len(result.records)) == ("stopped", epochs)

@@ -22,7 +22,7 @@ from torch.optim import Optimizer, lr_scheduler
 from regstudy.config import RunConfig
 from regstudy.errors import ConfigError
 from regstudy.records import EpochRecord
-from regstudy.schedules import learning_rate, learning_rates, problems
+from regstudy.schedules import first_decay, learning_rate, learning_rates, problems
 
 BASE = 0.3
 EPOCHS = 12
@@ -355,3 +355,24 @@ def test_the_rates_of_an_epoch_are_those_of_its_steps(interval: str) -> None:
     for records in ([], [None], [None, None]):
         expected = [learning_rate(run, records, step, 4) for step in range(4)]
         assert learning_rates(run, records, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("section", "epochs"),
+    [
+        ({"name": "constant"}, 0),
+        ({"name": "constant", "warmup_epochs": 3}, 3),
+        ({"name": "exponential", "gamma": 0.9, "warmup_epochs": 2}, 2),
+        ({"name": "step", "step_size": 4}, 4),
+        ({"name": "step", "step_size": 4, "warmup_epochs": 2}, 6),
+        ({"name": "step", "step_size": EPOCHS}, 0),  # never falls
+        ({"name": "multi_step", "milestones": [3, 7]}, 3),
+        ({"name": "cosine"}, EPOCHS // 2),
+        ({"name": "linear", "warmup_epochs": 2}, 2 + (EPOCHS - 2) // 2),
+        ({"name": "plateau", "patience": 2, "warmup_epochs": 1}, 1),
+    ],
+)
+def test_patience_waits_for_the_first_decay(section: dict[str, Any], epochs: int) -> None:
+    config = scheduled(section)
+    assert first_decay(config) == epochs
+    assert all(learning_rate(config, records_of([1.0] * done)) <= BASE for done in range(epochs))

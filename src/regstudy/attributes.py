@@ -21,6 +21,7 @@ SEED = PREFIX + "seed"
 TRIALS = PREFIX + "trials"  # how many finished trials were asked for last
 PARAMETERS = PREFIX + "parameters"  # of a plan: {arm: [parameters of the network, those that are trained]}
 MARGIN = PREFIX + "margin"  # of a plan: the difference in accuracy (0..1) up to which two arms are called equal
+PRUNER = PREFIX + "pruner"  # name of the pruner that was asked for last
 COMMAND = PREFIX + "command"  # reproduces the study
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 
@@ -30,6 +31,7 @@ ARM = PREFIX + "arm"  # "baseline" (every regularizer at its null) or "search"; 
 CONFIG = PREFIX + "config"  # the resolved RunConfig as nested JSON
 EPOCHS = PREFIX + "epochs"  # see records.dump_records
 OUTCOME = PREFIX + "outcome"  # finished | stopped | pruned | diverged
+SHADOW = PREFIX + "shadow"  # of a trial exempt from pruning: {"epoch", "reason"} of the cut that was not made
 REASON = PREFIX + "reason"  # of the outcome, or of the failure, in words
 FAULT = (
     PREFIX + "fault"

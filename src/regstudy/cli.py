@@ -7,7 +7,7 @@ import shlex
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -46,6 +46,9 @@ def study(
     workers: Workers = 1,
     budget: Annotated[str | None, typer.Option(help="Start no trial after this time: 90s, 30m, 2h.")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="End a trial that takes longer, with its process.")] = None,
+    pruner: Annotated[
+        Literal["signal", "median", "hyperband", "none"], typer.Option(help="What cuts trials short; none for no cuts.")
+    ] = "signal",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what it would cost, and stop.")
     ] = False,
@@ -66,6 +69,7 @@ def study(
         workers=workers,
         budget=budget,
         trial_timeout=trial_timeout,
+        pruner=pruner,
         dry_run=dry_run,
         device=_device(device, threads),
         command=_typed(),

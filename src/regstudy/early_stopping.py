@@ -3,7 +3,7 @@
 A value that beats the reference by more than the tolerance is accepted and resets the counter; any other epoch raises
 it, and at `patience` the run should stop. With `reference="accepted"` the reference is the last accepted value, so that
 many gains below the tolerance never move it; with `"minimum"` it is the best value so far. Values that are not finite
-are never accepted.
+are never accepted. In the first `grace` epochs the counter stays at 0.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class StoppingRule:
     patience: int | None
     tolerance: float = 0.0
     reference: Literal["accepted", "minimum"] = "accepted"
+    grace: int = 0
 
     def signals(self, values: Sequence[float], gaps: Sequence[float] = ()) -> list[Signal]:
         """One signal for each value of the series; ``gaps`` has one entry per value or none."""
@@ -55,6 +56,8 @@ class StoppingRule:
             improving = loss < (accepted if self.reference == "accepted" else best) - self.tolerance
             if improving:
                 accepted, counter = loss, 0
+            elif epoch <= self.grace:
+                counter = 0
             else:
                 counter += 1
             if loss < best:

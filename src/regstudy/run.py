@@ -16,6 +16,8 @@ from regstudy.data.image_set import Splits
 from regstudy.durations import counted
 from regstudy.early_stopping import Signal, StoppingRule
 from regstudy.records import EpochRecord, Outcome, RunResult, Verdict
+from regstudy.schedules import first_decay
+from regstudy.sections import Plateau
 from regstudy.training import OnStep, TrainState, run_epoch, start
 
 # called after each epoch with all records so far and the signal of the objective metric
@@ -116,11 +118,18 @@ def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
     rule = StoppingRule(
         maximize=training.monitor == "val_accuracy",
         epochs=training.epochs,
-        patience=training.patience,
+        patience=_patience(config),
         tolerance=training.tolerance,
         reference=training.reference,
+        grace=first_decay(config),
     )
     return _last(rule, training.monitor, records)
+
+
+def _patience(config: RunConfig) -> int | None:
+    """Early stopping's patience; under a plateau schedule it begins when that one's is over and the rate has fallen."""
+    patience, schedule = config.training.patience, config.schedule
+    return patience + schedule.patience + 1 if patience and isinstance(schedule, Plateau) else patience
 
 
 def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
@@ -145,6 +154,6 @@ def _why_finished(config: RunConfig, epochs: int) -> str:
 def _why_stopped(config: RunConfig, epoch: int) -> str:
     training = config.training
     return (
-        f"{training.monitor} had not improved by more than {training.tolerance:g} for {training.patience} epochs"
+        f"{training.monitor} had not improved by more than {training.tolerance:g} for {_patience(config)} epochs"
         f" at epoch {epoch}"
     )

@@ -45,6 +45,26 @@ def learning_rates(run: RunConfig, records: Sequence[EpochRecord], steps: int) -
     return [learning_rate(run, records, step, steps) for step in range(steps)]
 
 
+def first_decay(run: RunConfig) -> int:
+    """Epochs in which patience must not run: the warm-up, and what comes before the rate has noticeably fallen.
+
+    A stepped schedule has its chance with its first step, one that anneals to the end (linear, cosine) after half of
+    its way; the others fall from the start, when the run stalls, or never.
+    """
+    schedule = run.schedule
+    rest = run.training.epochs - schedule.warmup_epochs
+    match schedule:
+        case sections.Step():
+            wait = schedule.step_size
+        case sections.MultiStep():
+            wait = schedule.milestones[0]
+        case sections.Linear() | sections.Cosine():
+            wait = rest // 2
+        case _:
+            wait = 0
+    return schedule.warmup_epochs + (wait if wait < rest else 0)
+
+
 def problems(run: RunConfig) -> Iterable[Problem]:
     """What is wrong with milestones or a function of the user's own, in the schedule of the run or of its phases."""
     if not run.phases:

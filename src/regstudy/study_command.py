@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -17,6 +17,7 @@ from regstudy.data.image_set import Splits
 from regstudy.durations import counted, format_duration
 from regstudy.errors import RegstudyError, StudyError
 from regstudy.preprocessing import prepare
+from regstudy.search.pruner import PrunerName
 from regstudy.search.storage import in_words, masked
 from regstudy.search.study import (
     Effort,
@@ -48,6 +49,7 @@ class Request:
     workers: int
     budget: str | None
     trial_timeout: str | None
+    pruner: PrunerName
     dry_run: bool
     device: str
     command: str
@@ -62,6 +64,7 @@ def execute(request: Request, console: Console) -> int:
     effort = effort_of(request.trials, request.device, request.workers, request.budget, request.trial_timeout)
     if request.name is not None:
         study_place(request.results, request.name)  # a wrong name is told before images are loaded
+    effort = replace(effort, pruner=request.pruner)
     material = _material(request, console)
     place = study_place(request.results, request.name or material.agenda.name, request.storage)
     with in_words(place.url):

@@ -1,34 +1,120 @@
-"""When to cut a trial short, asked after each epoch."""
+"""The pruners of a search, asked after each epoch, and one of our own that works in any Optuna study."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.trial import Trial
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
 
+from regstudy import attributes
 from regstudy.plans import Agenda, Plan
+from regstudy.pruning import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
 from regstudy.records import Verdict
 
-FULL_TRIALS_FIRST = 10
-PEERS = 5  # full trials that reached the same epoch
-WARM_UP = 0.25  # share of the epochs in which nothing is cut
+PrunerName = Literal["signal", "median", "hyperband", "none"]
+PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
+AUDIT = 0.1  # share of the trials that are never cut, so that a study can say how often it cut wrongly
+RUNGS = 3  # reduction factor of Hyperband
+SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
-def make_pruner(agenda: Agenda) -> BasePruner:
-    """Median rule that waits for enough full trials, enough peers at the same epoch, and a warm-up; none for a plan."""
-    if isinstance(agenda, Plan):
+class SignalPruner(BasePruner):
+    """Cuts a trial that is behind its peers and, by its own recent gains, will stay there; see `pruning.decide`.
+
+    ``epochs`` is how many values a trial reports if it runs to its end. ``chance`` of ending among the best quarter
+    below which a trial is cut: larger cuts more. A share ``audit`` of the trials, drawn by ``seed``, is never cut; the
+    verdict they would have had is kept in their attribute `regstudy:shadow`, the reason of a cut in `regstudy:reason`.
+    Works in either direction.
+    """
+
+    def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
+        if epochs < 1 or not 0 <= chance <= 1 or not 0 <= audit <= 1:
+            raise ValueError("epochs must be at least 1, chance and audit shares between 0 and 1")
+        self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
+        self._over: dict[int, Peer | None] = {}  # of trials that have ended, by their id
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to cut the trial after what it has reported so far."""
+        return self.verdict(study, trial).cut
+
+    def verdict(self, study: Study, trial: FrozenTrial) -> Verdict:
+        """The same with the reason in words, which is kept with the trial if it is cut."""
+        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        own = _series(trial, sign)
+        if not own or len(own) >= self._epochs:
+            return Verdict(False, "nothing is left to save")
+        found = decide(own, self._peers(study, trial, sign), self._epochs, self._chance)
+        if not found.cut:
+            return found
+        if self.exempt(trial):
+            if attributes.SHADOW not in trial.user_attrs:
+                _keep(study, trial, attributes.SHADOW, {"epoch": len(own), "reason": found.reason})
+            return Verdict(False, f"exempt for the audit; it would have been cut: {found.reason}")
+        _keep(study, trial, attributes.REASON, found.reason)
+        return found
+
+    def exempt(self, trial: FrozenTrial) -> bool:
+        """Whether a trial belongs to the audit; every attempt at the same ticket does or none."""
+        number = trial.user_attrs.get(attributes.TICKET, trial.number)
+        return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
+
+    def _peers(self, study: Study, trial: FrozenTrial, sign: float) -> list[Peer]:
+        """All other trials that say something; those that are over are read once."""
+        peers = []
+        for other in study.get_trials(deepcopy=False, states=SEEN):
+            if other._trial_id == trial._trial_id:
+                continue
+            if other._trial_id not in self._over:
+                peer = _peer(other, sign)
+                if other.state != TrialState.RUNNING:
+                    self._over[other._trial_id] = peer
+            else:
+                peer = self._over[other._trial_id]
+            if peer is not None:
+                peers.append(peer)
+        return peers
+
+
+def make_pruner(agenda: Agenda, name: PrunerName = "signal", seed: int = 0) -> BasePruner:
+    """The pruner of a search by its name; a plan is never pruned."""
+    if isinstance(agenda, Plan) or name == "none":
         return NopPruner()
-    return MedianPruner(
-        n_startup_trials=FULL_TRIALS_FIRST,
-        n_warmup_steps=math.ceil(WARM_UP * agenda.defaults().planned_epochs),
-        interval_steps=1,
-        n_min_trials=PEERS,
-    )
+    epochs = agenda.defaults().planned_epochs
+    if name == "median":
+        return MedianPruner(FULL_FIRST, math.ceil(WARM_UP * epochs), n_min_trials=PEERS)
+    if name == "hyperband":
+        return HyperbandPruner(
+            min_resource=max(1, round(WARM_UP * epochs)), max_resource=epochs, reduction_factor=RUNGS
+        )
+    return SignalPruner(epochs, seed=seed)
 
 
 def judge(trial: Trial, epoch: int) -> Verdict:
     """The verdict on a trial whose value at this epoch has just been reported."""
-    if trial.should_prune():
-        return Verdict(True, f"its best value so far was worse than the median of full trials at epoch {epoch}")
-    return Verdict(False, "not behind the median of full trials")
+    study = trial.study
+    if isinstance(study.pruner, SignalPruner):
+        return study.pruner.verdict(study, study._storage.get_trial(trial._trial_id))
+    cut = trial.should_prune()
+    return Verdict(cut, f"{type(study.pruner).__name__} {'cut' if cut else 'kept'} it at epoch {epoch}")
+
+
+def _series(trial: FrozenTrial, sign: float) -> list[float]:
+    """What a trial has reported, in order of steps, larger being better; values that are not finite are left out."""
+    return [sign * value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
+
+
+def _peer(trial: FrozenTrial, sign: float) -> Peer | None:
+    """A trial as a peer; one that diverged or reported nothing is none."""
+    values = _series(trial, sign)
+    if not values or trial.user_attrs.get(attributes.OUTCOME) == "diverged":
+        return None
+    return Peer(values, trial.state == TrialState.COMPLETE)
+
+
+def _keep(study: optuna.Study, trial: FrozenTrial, name: str, value: object) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)

@@ -25,6 +25,7 @@ from regstudy.files import check_folder, make_folder
 from regstudy.plans import Agenda, Plan, parse_plan
 from regstudy.search.events import Listener
 from regstudy.search.launch import jobs_for, run_crew, run_here
+from regstudy.search.pruner import PrunerName
 from regstudy.search.storage import BUSY_TIMEOUT, check_local_disk, exclusive, masked, open_storage, sqlite_url
 from regstudy.search.tickets import close_orphans, ledger, top_up
 from regstudy.search.weights import drop_checkpoints
@@ -191,6 +192,7 @@ class Effort:
     device: str
     threads: int
     workers: int = 1
+    pruner: PrunerName = "signal"
     budget: float = math.inf
     timeout: float | None = None
 
@@ -203,6 +205,7 @@ def search(
     Tickets whose process is gone are taken up; the trials under way when the budget ends are finished. Raises
     KeyboardInterrupt once all workers have stopped after Ctrl-C.
     """
+    study.set_user_attr(attributes.PRUNER, effort.pruner)
     study.set_user_attr(attributes.TRIALS, effort.trials)
     serve(place, study, agenda, splits, effort, listen)
 

@@ -80,7 +80,7 @@ def _work(job: Job, splits: Splits, watch: Watch) -> None:
     storage = open_storage(job.storage, stale=lambda study, _trial: top_up(study, job.agenda, job.storage))
     study = optuna.load_study(study_name=job.study, storage=storage)
     study.sampler = make_sampler(job.agenda, job.seed, job.worker, count_finished(study))
-    study.pruner = make_pruner(job.agenda)
+    study.pruner = make_pruner(job.agenda, study.user_attrs.get(attributes.PRUNER, "signal"), job.seed)
     while time.time() < job.deadline and not watch.stop_asked():
         try:
             study.optimize(

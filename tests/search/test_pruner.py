@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from regstudy import attributes
+from regstudy.search.pruner import PRUNERS, SignalPruner, make_pruner
+from regstudy.space import parse_space
+
+EPOCHS = 30
+
+
+def study_with(
+    pruner: optuna.pruners.BasePruner, maximize: bool, trials: int = 40, audit_seed: int = 0
+) -> optuna.Study:
+    """A plain Optuna study of curves that saturate at a level drawn per trial."""
+    rng = np.random.default_rng(audit_seed)
+    study = optuna.create_study(direction="maximize" if maximize else "minimize", pruner=pruner)
+
+    def objective(trial: optuna.Trial) -> float:
+        level = trial.suggest_float("level", 0.1, 0.9)
+        best = 0.0
+        for epoch in range(EPOCHS):
+            value = level * (1 - np.exp(-(epoch + 1) / 4)) + 0.002 * rng.normal()
+            best = max(best, value)
+            trial.report(value if maximize else 1 - value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return best if maximize else 1 - best
+
+    study.sampler = optuna.samplers.RandomSampler(seed=audit_seed)
+    study.optimize(objective, n_trials=trials)
+    return study
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_a_plain_study_is_pruned_in_either_direction(maximize: bool) -> None:
+    study = study_with(SignalPruner(EPOCHS, audit=0.0), maximize)
+    pruned = study.get_trials(states=(TrialState.PRUNED,))
+    assert len(pruned) > 10
+    good = np.quantile([trial.params["level"] for trial in study.trials], 0.75)
+    assert all(trial.params["level"] < good for trial in pruned)
+    assert all("behind the median" in trial.user_attrs[attributes.REASON] for trial in pruned)
+    assert study.best_trial.params["level"] == max(trial.params["level"] for trial in study.trials)
+
+
+def test_both_directions_prune_alike() -> None:
+    lengths = [[len(t.intermediate_values) for t in study_with(SignalPruner(EPOCHS), m).trials] for m in (True, False)]
+    assert lengths[0] == lengths[1]
+
+
+def test_the_audited_share_is_never_cut_and_says_what_would_have_been() -> None:
+    study = study_with(SignalPruner(EPOCHS, audit=0.5, seed=3), maximize=True, trials=60)
+    pruner = study.pruner
+    assert isinstance(pruner, SignalPruner)
+    exempt = [trial for trial in study.trials if pruner.exempt(trial)]
+    assert 15 < len(exempt) < 45
+    assert all(trial.state == TrialState.COMPLETE for trial in exempt)
+    shadows = [trial.user_attrs[attributes.SHADOW] for trial in exempt if attributes.SHADOW in trial.user_attrs]
+    assert shadows and all(1 <= shadow["epoch"] < EPOCHS and shadow["reason"] for shadow in shadows)
+    assert not any(attributes.SHADOW in trial.user_attrs for trial in study.trials if trial not in exempt)
+
+
+def test_without_exemption_and_with_all_exempt() -> None:
+    assert not study_with(SignalPruner(EPOCHS, audit=1.0), True).get_trials(states=(TrialState.PRUNED,))
+
+
+def test_a_retried_ticket_keeps_its_place_in_the_audit() -> None:
+    pruner = SignalPruner(EPOCHS, audit=0.5, seed=1)
+    for ticket in range(20):
+        trials = [optuna.trial.create_trial(value=0.0, user_attrs={attributes.TICKET: ticket}) for number in range(2)]
+        trials[1].number = 99
+        assert pruner.exempt(trials[0]) == pruner.exempt(trials[1])
+
+
+def test_a_trial_that_diverged_is_nobodys_peer() -> None:
+    def peers(outcome: str) -> int:
+        study = optuna.create_study(direction="maximize")
+        for _ in range(3):
+            study.add_trial(
+                optuna.trial.create_trial(
+                    value=0.1, intermediate_values={1: 0.1, 2: float("nan")}, user_attrs={attributes.OUTCOME: outcome}
+                )
+            )
+        return len(SignalPruner(EPOCHS)._peers(study, optuna.trial.create_trial(value=0.0), 1.0))
+
+    assert (peers("finished"), peers("diverged")) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: SignalPruner(0), lambda: SignalPruner(5, chance=2.0), lambda: SignalPruner(5, audit=-0.1)]
+)
+def test_wrong_settings_are_refused(build: Callable[[], SignalPruner]) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        build()
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_every_pruner_by_name_runs_a_study(name: str) -> None:
+    raw = {"data": {"name": "digits"}, "model": {"name": "dropout_cnn"}, "training": {"epochs": EPOCHS}}
+    pruner = make_pruner(parse_space(raw, "space", "space"), name)  # type: ignore[arg-type]
+    study = study_with(pruner, maximize=True, trials=25)
+    states = {trial.state for trial in study.trials}
+    assert states == ({TrialState.COMPLETE} if name == "none" else {TrialState.COMPLETE, TrialState.PRUNED})
