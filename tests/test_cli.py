@@ -109,6 +109,15 @@ def test_a_spent_budget_ends_early_and_says_how_to_go_on(regstudy: Command) -> N
     assert "same command goes on" in done.stdout
 
 
+def test_the_pruner_is_chosen_and_kept_for_the_workers(regstudy: Command, tmp_path: Path) -> None:
+    done = regstudy(*STUDY, "--trials", "1", "--pruner", "none")
+    assert done.returncode == 0, done.stderr
+    (database,) = tmp_path.rglob("study.db")
+    storage = f"sqlite:///{database}"
+    study = optuna.load_study(study_name=None, storage=storage)
+    assert study.user_attrs[attributes.PRUNER] == "none"
+
+
 def test_a_dry_run_writes_nothing(regstudy: Command, tmp_path: Path) -> None:
     done = regstudy(*STUDY, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -121,6 +130,7 @@ MISUSES = {
     "low above high": ([*STUDY, "--set", "optimizer.lr={low: 0.1, high: 0.01}"], "optimizer.lr: low (0.1)"),
     "misspelt key": ([*STUDY, "--set", "training.epoch=3"], "Did you mean 'epochs'?"),
     "range on a text field": ([*STUDY, "--set", "model.name={low: 1, high: 2}"], "takes text"),
+    "unknown pruner": ([*STUDY, "--pruner", "medain"], "medain"),
     "unknown model": ([*STUDY, "--set", "model.name=dropout_cn"], "Did you mean 'dropout_cnn'?"),
     "unknown data set": ([*STUDY, "--set", "data.name=digit"], "Did you mean 'digits'?"),
     "unknown option": ([*STUDY, "--set", "model.options.width=3"], "there is no option 'width'"),
