@@ -44,6 +44,7 @@ _TRIAL_TYPES = {
     "reason": "str",
     "fault": "str",
     "resumed": "Int64",
+    "shadow": "Int64",  # the epoch at which a trial exempt from pruning would have been cut
     "value": "float64",
     "best_epoch": "Int64",
     "epochs": "int64",
@@ -206,6 +207,7 @@ def _trial_row(
         "reason": attrs.get(attributes.REASON),
         "fault": attrs.get(attributes.FAULT),
         "resumed": attrs.get(attributes.RESUMED),
+        "shadow": (attrs.get(attributes.SHADOW) or {}).get("epoch"),
         "value": _value(trial, maximize),
         "best_epoch": best_epoch,
         "epochs": len(records) or len(trial.intermediate_values),

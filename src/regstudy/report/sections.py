@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from regstudy.analysis.attempts import attempts
+from regstudy.analysis.audit import audit
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.table import Tables, best
@@ -179,7 +180,9 @@ def _history(found: Findings) -> Section:
     finding = f"The best so far was last improved by trial {row['number']} (the newest is {last})."
     if last >= 20 and row["number"] >= 0.8 * last:
         finding += " That is late: more trials may find better."
-    return Section("history", "Search history", finding, figures=[figures.history(tables)])
+    pruning = audit(tables).finding
+    notes = [pruning] if pruning else []
+    return Section("history", "Search history", finding, notes, figures=[figures.history(tables)])
 
 
 def _trials(found: Findings) -> Section:
