@@ -42,7 +42,7 @@ STRICTNESS: dict[str, tuple[Any, ...]] = {
     "halving": ((1, 4), (2, 3), (4, 3), (8, 2), (12, 2), (20, 2)),  # first rung in epochs, reduction factor
     "hyperband": ((1, 3), (2, 3), (4, 3), (8, 2), (12, 2), (20, 2)),
     "patient": (5, 1, 3, 8, 12, 16),
-    "signal": (None, 0.3, 0.2, 0.1, 0.05, 0.02),
+    "signal": (None, 0.9, 0.6, 0.4, 0.25, 0.08, 0.04, 0.02, 0.005),  # chance below which a trial is cut
     "k epochs": (8, 4, 12, 16, 22),
 }
 
@@ -225,6 +225,28 @@ def lines(bank: str, given: argparse.Namespace, found: dict[tuple[str, int], Har
             if points:
                 row = "".join(f"{lowest(points, cost):>8.3f}" for cost in COSTS)
                 yield f"{measure + ', ' + label:<28}" + row
+    yield from goals(found)
+
+
+def goals(found: dict[tuple[str, int], Harm]) -> Iterator[str]:
+    """What a pruner should reach, and whether `signal` does."""
+
+    def least(names: tuple[str, ...], measure: str, cost: float) -> float:
+        return lowest([(h.cost, getattr(h, measure)) for (name, _), h in found.items() if name in names], cost)
+
+    wanted = (("top_cut", 0.4, 0.05), ("slow_cut", 0.4, 0.6), ("regret", 0.4, 0.01), ("slow_cut", 0.6, 0.25))
+    for measure, cost, limit in wanted:
+        value = least(("signal",), measure, cost)
+        yield f"goal: {measure} at {cost:.2f} at most {limit:.2f}: {value:.3f}, {'met' if value <= limit else 'missed'}"
+    for cost in COSTS:
+        mine, peers = least(("signal",), "top_cut", cost), least(OPTUNA, "top_cut", cost)
+        verdict = "met" if mine <= peers / 2 else "missed"
+        yield f"goal: top_cut at {cost:.2f} at most half of Optuna's best {peers:.3f}: {mine:.3f}, {verdict}"
+    usual = found.get(("signal", 0))
+    if usual:
+        apart = abs(usual.strong_cut - usual.weak_cut)
+        verdict = "met" if apart <= 0.1 else "missed"
+        yield f"goal: strong and weak cut rates at most 0.10 apart: {apart:.3f}, {verdict}"
 
 
 def lowest(points: list[tuple[float, float]], cost: float) -> float:

@@ -116,6 +116,7 @@ def test_the_pruner_is_chosen_and_kept_for_the_workers(regstudy: Command, tmp_pa
     storage = f"sqlite:///{database}"
     study = optuna.load_study(study_name=None, storage=storage)
     assert study.user_attrs[attributes.PRUNER] == "none"
+    assert study.user_attrs[attributes.AUDIT]["pruned"] == 0
 
 
 def test_a_dry_run_writes_nothing(regstudy: Command, tmp_path: Path) -> None:

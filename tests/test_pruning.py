@@ -53,7 +53,7 @@ def test_a_larger_chance_cuts_no_less() -> None:
 
 def test_a_reason_names_epoch_peers_and_chance() -> None:
     reason = decide([0.1] * 12, crowd(), EPOCHS).reason
-    assert "epoch 12" in reason and "20 runs" in reason and "%" in reason
+    assert "epoch 12" in reason and "20 runs" in reason and "chance" in reason
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,6 +93,6 @@ def test_the_forecast_finds_a_linear_rule_and_its_error_shrinks_with_more_runs()
         forecast, spread = forecast_gain(known, gains, own)
         return abs(forecast - 0.27), spread
 
-    assert error(200, 0.0)[0] < 0.02
+    assert error(2000, 0.0)[0] < 0.02  # the ridge shrinks slopes until there are many runs
     assert error(200, 0.05)[1] == pytest.approx(0.05, rel=0.3)
     assert error(200, 0.001)[1] < error(200, 0.05)[1]

@@ -22,6 +22,7 @@ TRIALS = PREFIX + "trials"  # how many finished trials were asked for last
 PARAMETERS = PREFIX + "parameters"  # of a plan: {arm: [parameters of the network, those that are trained]}
 MARGIN = PREFIX + "margin"  # of a plan: the difference in accuracy (0..1) up to which two arms are called equal
 PRUNER = PREFIX + "pruner"  # name of the pruner that was asked for last
+AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
 COMMAND = PREFIX + "command"  # reproduces the study
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 

@@ -1,9 +1,9 @@
 """When to cut a run short, as a pure rule: curves in, a verdict out.
 
-A run is cut only if it is behind the median of its peers at the same epoch *and* its own signal says that it will stay
-there: a forecast of what the rest of the epochs will add, learnt from the runs of this study that went to their end,
-gives it too small a chance of ending among the best quarter. What a curve gained lately is part of the forecast, so
-that slow starters that keep gaining are left alone.
+A run is cut only if it is behind three fifths of its peers at the same epoch *and* its own signal says that it will
+stay there: a forecast of what the rest of the epochs will add, learnt from the runs of this study that went to their
+end, gives it too small a chance of ending among the best quarter. What a curve gained lately is part of the forecast.
+The less is left to save, the smaller a chance must be: it is compared with ``chance`` times the share of epochs left.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from regstudy.records import Verdict
 
@@ -23,10 +23,11 @@ Array = NDArray[np.float64]
 FULL_FIRST = 8  # runs that go to their end before any is cut: the forecast is learnt from them
 PEERS = 5  # that reached the same epoch
 WARM_UP = 0.1  # share of the epochs in which nothing is cut
-CHANCE = 0.1  # of ending among the best quarter, below which a run is cut
+BEHIND = 0.4  # quantile of the peers' best values at an epoch from which on a run is never cut
+CHANCE = 0.15  # of ending among the best quarter, below which a run is cut while all its epochs are left
 GOOD = 0.75  # quantile of the finals that is worth reaching
 LOOKBACKS = (1 / 8, 1 / 3, 1 / 2)  # of the epochs so far, over which gains are taken
-RIDGE = 1.0  # penalty, in units of one run's squared standardised feature
+RIDGE = 20.0  # penalty, in units of one run's squared standardised feature: few full runs say little about slopes
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Peer:
 
 
 def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: float = CHANCE) -> Verdict:
-    """Whether to cut a run that has reported ``own``, larger being better, of ``epochs`` planned values."""
+    """Whether to cut a run that has reported ``own``, larger being better, of ``epochs`` planned values.
+
+    A larger ``chance`` cuts more; above `BEHIND` it also raises the bar below which a run counts as behind.
+    """
     epoch = len(own)
     full = [peer for peer in peers if peer.full]
     if epoch < warm_up(epochs):
@@ -46,18 +50,21 @@ def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: flo
     if len(full) < FULL_FIRST:
         return Verdict(False, f"{len(full)} of the {FULL_FIRST} runs that forecasts are learnt from are over")
     there = np.array([max(peer.values[:epoch]) for peer in peers if peer.full or len(peer.values) >= epoch])
-    best, median = max(own), float(np.median(there))
-    if len(there) < PEERS or best >= median:
-        return Verdict(False, f"not behind the median of {len(there)} runs at epoch {epoch}")
+    best = max(own)
+    ahead = float(np.mean(there > best))
+    if len(there) < PEERS or best >= np.quantile(there, max(BEHIND, chance)):
+        return Verdict(False, f"not far enough behind at epoch {epoch}: {ahead:.0%} of {len(there)} runs were better")
     finals = np.array([max(peer.values) for peer in full])
-    goal = float(np.quantile(finals, GOOD))
     known = np.array([features(peer.values[:epoch], epoch) for peer in full])
     forecast, error = forecast_gain(known, finals - known[:, 0], features(own, epoch))
-    reach = NormalDist().cdf((best + forecast - goal) / error) if error > 0 else float(best + forecast >= goal)
-    words = f"a chance of {reach:.0%} to end among the best quarter"
-    if reach >= chance:
-        return Verdict(False, f"behind the median at epoch {epoch}, but with {words}")
-    return Verdict(True, f"behind the median of {len(there)} runs at epoch {epoch}, with {words}")
+    reach = _reach(best + max(forecast, 0.0) - float(np.quantile(finals, GOOD)), error, len(full))
+    words = f"{ahead:.0%} of {len(there)} runs were better at epoch {epoch}; its chance to end among the best quarter:"
+    return Verdict(reach < chance * max(epochs - epoch, 0) / epochs, f"{words} {reach:.1%}")
+
+
+def _reach(lead: float, error: float, runs: int) -> float:
+    """The chance that an expected lead over the goal holds, its error having been estimated from so many runs."""
+    return float(stdtr(runs - 1, lead / error)) if error > 0 else float(lead >= 0)
 
 
 def warm_up(epochs: int) -> int:

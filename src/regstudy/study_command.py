@@ -150,8 +150,11 @@ def _in_an_hour(per_trial: float) -> str:
 
 
 def _report(console: Console, place: StudyPlace, study: optuna.Study) -> None:
+    from regstudy.analysis.audit import audit
+    from regstudy.analysis.table import load_tables
     from regstudy.report.page import write_report  # plotly and scikit-learn take a second, not to be spent at the start
 
+    study.set_user_attr(attributes.AUDIT, audit(load_tables(study)).plain())
     page = write_report(study, place.folder)
     storage = f" --storage {masked(place.storage)}" if place.storage else ""
     console.print(f"Report:    {page}")

@@ -46,6 +46,11 @@ def test_wrong_cuts_are_those_that_end_among_the_best_quarter(direction: str) ->
     assert "Of 3 that it would have cut" in found.finding and "86%" in found.finding
 
 
+def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:
+    kept = Audit(5, 100, 50, 3, 0).plain()
+    assert kept == {"pruned": 5, "spent": 100, "saved": 50, "judged": 3, "wrong": 0, "at_most": 0.6316}
+
+
 def test_nothing_judged_is_said_and_not_celebrated() -> None:
     found = audit(load_tables(study("maximize", {})))
     assert (found.judged, found.at_most) == (0, 1.0)

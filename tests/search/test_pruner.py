@@ -44,7 +44,7 @@ def test_a_plain_study_is_pruned_in_either_direction(maximize: bool) -> None:
     assert len(pruned) > 10
     good = np.quantile([trial.params["level"] for trial in study.trials], 0.75)
     assert all(trial.params["level"] < good for trial in pruned)
-    assert all("behind the median" in trial.user_attrs[attributes.REASON] for trial in pruned)
+    assert all("were better at epoch" in trial.user_attrs[attributes.REASON] for trial in pruned)
     assert study.best_trial.params["level"] == max(trial.params["level"] for trial in study.trials)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scipy.stats import beta
 
@@ -31,6 +31,10 @@ class Audit:
         if self.wrong == self.judged:
             return 1.0
         return float(beta.ppf(CONFIDENCE, self.wrong + 1, self.judged - self.wrong))
+
+    def plain(self) -> dict[str, float]:
+        """The facts as they are kept with the study."""
+        return {**asdict(self), "at_most": round(self.at_most, 4)}
 
     @property
     def finding(self) -> str:

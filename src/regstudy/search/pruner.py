@@ -27,9 +27,9 @@ class SignalPruner(BasePruner):
     """Cuts a trial that is behind its peers and, by its own recent gains, will stay there; see `pruning.decide`.
 
     ``epochs`` is how many values a trial reports if it runs to its end. ``chance`` of ending among the best quarter
-    below which a trial is cut: larger cuts more. A share ``audit`` of the trials, drawn by ``seed``, is never cut; the
-    verdict they would have had is kept in their attribute `regstudy:shadow`, the reason of a cut in `regstudy:reason`.
-    Works in either direction.
+    below which a trial is cut while all its epochs are left: larger cuts more. A share ``audit`` of the trials, drawn
+    by ``seed``, is never cut; the verdict they would have had is kept in their attribute `regstudy:shadow`, the reason
+    of a cut in `regstudy:reason`. Works in either direction.
     """
 
     def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
