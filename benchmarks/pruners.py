@@ -42,7 +42,7 @@ STRICTNESS: dict[str, tuple[Any, ...]] = {
     "halving": ((1, 4), (2, 3), (4, 3), (8, 2), (12, 2), (20, 2)),  # first rung in epochs, reduction factor
     "hyperband": ((1, 3), (2, 3), (4, 3), (8, 2), (12, 2), (20, 2)),
     "patient": (5, 1, 3, 8, 12, 16),
-    "signal": (None, 0.9, 0.6, 0.4, 0.25, 0.08, 0.04, 0.02, 0.005),  # chance below which a trial is cut
+    "signal": (None, 0.9, 0.6, 0.4, 0.25, 0.15, 0.1, 0.03, 0.01),  # chance below which a trial is cut
     "k epochs": (8, 4, 12, 16, 22),
 }
 
