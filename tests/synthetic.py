@@ -65,11 +65,14 @@ def make_study(
     hobbled: int = 0,
     epochs: int = 30,
     data: Mapping[str, Any] | None = None,
+    cut_above: tuple[str, float] | None = None,
 ) -> optuna.Study:
     """A study of ``trials``: first the baseline arm, then the search arm with the asked oddities at its start.
 
     ``prune``: share of the search arm, worst first, cut at two fifths of its epochs; ``hobbled``: trials whose
-    training accuracy collapses together with their gap; ``failed``: crashes. Random sampling, so no drift.
+    training accuracy collapses together with their gap; ``failed``: crashes. ``cut_above``: instead of the worst, all
+    search trials are cut that have a parameter above a value, whatever they would have reached. Random sampling, so no
+    drift.
     """
     rng = np.random.default_rng(seed)
     study = optuna.create_study(study_name=name, direction="maximize")
@@ -91,6 +94,8 @@ def make_study(
     scores = [final(params, effects, rng, noise) for params in drawn]
     search = sorted(range(baseline, trials), key=lambda i: scores[i][1])
     cut = set(search[: round(prune * len(search))])
+    if cut_above is not None:
+        cut = {i for i in search if drawn[i].get(cut_above[0], -math.inf) > cut_above[1]}
     odd = iter(range(baseline, trials))
     kinds = {next(odd): kind for kind in ["failed"] * failed + ["diverged"] * diverged + ["hobbled"] * hobbled}
     for ticket, params in enumerate(drawn):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from typing import Any
+
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
-from synthetic import draw, make_study
+from optuna.trial import TrialState
+from synthetic import SPACE, draw, final, make_study
 
+from regstudy.analysis import forest, importance
+from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import BLOCK, COLUMNS, counts, importances, shuffled
 from regstudy.analysis.table import load_tables
 
@@ -53,6 +61,7 @@ def test_same_seed_same_table() -> None:
 
 
 def test_the_baseline_arm_is_left_out_and_trials_are_counted() -> None:
+    assert draw(np.random.default_rng(0), baseline=True)["model.dropout"] == 0
     study = make_study(40, baseline=5, diverged=2, failed=1, hobbled=3, prune=0.25)
     tables = load_tables(study)
     found = counts(tables)
@@ -86,16 +95,134 @@ def test_a_plain_optuna_study() -> None:
     assert frame.loc[frame["target"] == "gap", "importance"].isna().all()
 
 
-@pytest.mark.slow
-def test_placebos_are_named_in_about_five_percent_of_studies() -> None:
-    rng = np.random.default_rng(0)
-    assert draw(rng, baseline=True)["model.dropout"] == 0
-    wrong = {"val_accuracy": 0, "gap": 0}
-    studies = 40
+CONDITIONAL = ("gamma", "regularization.l2", "regularization.l1")
+CUT = ("augmentation.strength", 0.6)
+
+
+@pytest.fixture
+def no_forest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "above_forest", lambda _tables, _badness, groups, *_: [None] * len(groups))
+
+
+def times_named(studies: int, **made: Any) -> Counter[tuple[str, str]]:
+    """In how many studies of 50 trials each parameter is named, by target; as ``any placebo`` those of `PLACEBOS`."""
+    found: Counter[tuple[str, str]] = Counter()
     for seed in range(studies):
-        study = make_study(50, seed=seed, effects=STRONG, prune=0.0, epochs=4)
+        study = make_study(**({"trials": 50} | made), seed=seed, epochs=4)
         frame = importances(study, load_tables(study), permutations=100, seed=seed)
-        named = frame[frame["above_chance"] & frame["parameter"].isin(PLACEBOS)]
-        for target in wrong:
-            wrong[target] += bool((named["target"] == target).any())
-    assert max(wrong.values()) <= 5  # 40 × 5 % = 2; more than 5 has probability 0.014
+        named = set(zip(*(frame.loc[frame["above_chance"], ["target", "parameter"]].T.to_numpy()), strict=True))
+        placebos = {(target, "any placebo") for target, parameter in named if parameter in PLACEBOS}
+        found.update(named | placebos)
+    return found
+
+
+@pytest.mark.usefixtures("no_forest")
+@pytest.mark.parametrize(
+    ("studies", "most"),
+    [
+        (30, 6),  # at a true rate of 5 %, more has probability 0.003
+        pytest.param(200, 20, marks=pytest.mark.slow),  # 0.001; seen with these seeds: 10 and 6
+    ],
+)
+def test_placebos_are_named_in_about_five_percent_of_studies(studies: int, most: int) -> None:
+    found = times_named(studies, effects=STRONG, prune=0.0)
+    for target in ("val_accuracy", "gap"):
+        assert found[target, "any placebo"] <= most
+        assert found[target, "model.dropout"] >= 0.9 * studies  # or nothing is named at all
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_forest")
+def test_a_search_that_learns_names_few_placebos() -> None:
+    """Seen: 11 of 160 studies, 5 of the first 40."""
+    wrong = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for _ in range(50):
+            trial = study.ask({name: span for name, span in SPACE.items() if not name.endswith(CONDITIONAL)})
+            more = {"schedule.step.gamma": trial.params["schedule"] == "step"}
+            more |= {path: trial.params[f"{path}.on"] for path in ("regularization.l2", "regularization.l1")}
+            for name in (name for name, wanted in more.items() if wanted):
+                trial._suggest(name, SPACE[name])
+            study.tell(trial, final(trial.params, STRONG, rng, 0.012)[1])
+        frame = importances(study, load_tables(study), permutations=100, seed=seed)
+        wrong += bool(set(frame.loc[frame["above_chance"], "parameter"]) & PLACEBOS)
+    assert wrong <= 8  # at a true rate of 5 %, more has probability 0.0001
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_forest")
+def test_what_decides_pruning_only_is_named_for_the_metric_and_not_for_the_gap() -> None:
+    """Seen with these seeds: 29 of 40 studies of 80 trials, and 12 of 40 of 50 trials, where the test is weak."""
+    found = times_named(40, trials=80, effects=STRONG, cut_above=CUT)
+    assert found["val_accuracy", CUT[0]] >= 20
+    assert found["gap", CUT[0]] <= 6
+
+
+@pytest.mark.usefixtures("no_forest")
+def test_what_decides_pruning_only_is_first_in_a_large_study() -> None:
+    study = make_study(200, seed=1, effects={}, cut_above=CUT)
+    frame = importances(study, load_tables(study), permutations=100)
+    metric = frame[frame["target"] == "val_accuracy"]
+    assert metric["parameter"].iloc[0] == CUT[0] and metric["above_chance"].iloc[0]
+    assert not frame.loc[(frame["target"] == "gap") & (frame["parameter"] == CUT[0]), "above_chance"].any()
+
+
+@pytest.mark.usefixtures("no_forest")
+def test_trials_cut_early_do_not_touch_the_gap() -> None:
+    """Their gap is small because they are young: here 11 points instead of 20."""
+    study = make_study(60, seed=3, effects=STRONG, cut_above=CUT)
+    trials = load_tables(study).trials
+    cut = trials["state"] == "PRUNED"
+    assert trials.loc[cut, "gap_accuracy"].median() < trials.loc[~cut, "gap_accuracy"].median() - 0.02
+    ended = optuna.create_study(direction="maximize")
+    for key, value in study.user_attrs.items():
+        ended.set_user_attr(key, value)
+    ended.add_trials([trial for trial in study.get_trials() if trial.state != TrialState.PRUNED])
+    tables = [load_tables(study), load_tables(ended)]
+    with_cut, without = (
+        frame.loc[frame["target"] == "gap", ["parameter", "importance", "stable_low", "stable_high", "trials_used"]]
+        for frame in (importances(study, tables[0], permutations=20), importances(ended, tables[1], permutations=20))
+    )
+    pd.testing.assert_frame_equal(with_cut.reset_index(drop=True), without.reset_index(drop=True))
+    a, b = (compare(table) for table in tables)
+    assert a.challenger is not None and b.challenger is not None and a.challenger.gap == b.challenger.gap
+    assert [r.rho for r in relations(tables[0])] == pytest.approx([r.rho for r in relations(tables[1])], abs=0.02)
+
+
+@pytest.mark.usefixtures("no_forest")
+def test_bands_hold_most_importances_and_narrow_with_more_trials() -> None:
+    widths = []
+    for n in (40, 400):
+        study = make_study(n, seed=2, effects=STRONG, epochs=2)
+        frame = importances(study, load_tables(study), permutations=20)
+        inside = frame["importance"].between(frame["stable_low"], frame["stable_high"])
+        assert (frame["stable_low"] <= frame["stable_high"]).all() and inside.mean() > 0.6
+        first = frame.iloc[0]
+        widths.append((first["stable_high"] - first["stable_low"]) / first["importance"])
+    assert widths[1] < widths[0] / 1.5
+
+
+def test_the_forest_names_what_is_real_and_leaves_large_studies_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(80, seed=2, effects=STRONG)
+    tables = load_tables(study)
+    frame = importances(study, tables, permutations=20)
+    also = frame.loc[frame["also_forest"].fillna(False), ["target", "parameter"]]
+    assert ("val_accuracy", "model.dropout") in set(zip(also["target"], also["parameter"], strict=True))
+    assert not set(also["parameter"]) & PLACEBOS
+    monkeypatch.setattr(forest, "MOST_TRIALS", 30)
+    assert importances(study, tables, permutations=20)["also_forest"].isna().all()
+
+
+def test_a_forest_sees_what_was_not_drawn_as_a_constant_below_the_range() -> None:
+    tables = load_tables(make_study(60, seed=1, epochs=2))
+    numbers = pd.Index(tables.trials["number"])
+    names, values = forest.features_of(tables, numbers)
+    column = values[:, names.index("regularization.l2")]
+    off = tables.trials["param:regularization.l2"].isna().to_numpy()
+    assert off.any() and np.unique(column[off]).size == 1 and column[off].max() < column[~off].min()
+    assert np.isfinite(values).all()

@@ -1,8 +1,8 @@
 """Which parameters moved the validation metric and the gap: PED-ANOVA against a permutation null.
 
-Importances: Optuna's PED-ANOVA, "how differently is this parameter distributed among the top trials?"; it handles
-conditional parameters and works from ranks. Switch (``<path>.on``) and strength (``<path>``) of one regularizer
-are added up.
+Importances: Optuna's PED-ANOVA (see `ped_anova`), "how differently is this parameter distributed among the top
+trials?"; it handles conditional parameters and works from ranks. Switch (``<path>.on``) and strength (``<path>``) of
+one regularizer are added up.
 
 Validation metric: complete trials by value; pruned and diverged ones enter as below the top. Gap: only trials that
 `gap.qualify` admits. The baseline arm enters neither: there all regularizers are off together, so the effect of one
@@ -16,17 +16,21 @@ A parameter is *above chance* only beyond its threshold.
 
 Simulated, 50 trials, two real regularizers and six placebos, 50 to 80 studies each; share of studies in which any
 placebo was named / share that named the stronger real one. Random search, shuffled freely: top tenth 3 % / 33 %, top
-fifth 7 % / 82 %. TPE, shuffled freely: top tenth 12 % / 4 %, top fifth 18 % / 16 %; in blocks of five, top fifth
-5 % / 25 % and, in a second set with this code, 5 % / 15 %. Hence the top fifth and blocks of five, and hence no
-conclusion from "not above chance": the partial rank correlation of `gap` sees more (85 % of the same TPE studies).
+fifth 7 % / 82 %. TPE, shuffled freely: top tenth 12 % / 4 %, top fifth 18 % / 16 %; in blocks of five, top fifth 5 %
+/ 25 % and, in a second set with this code, 5 % / 15 %. One real regularizer twice as strong, without baseline trials:
+random search (200 studies) 5 % / 98 %, TPE (160) 7 % / 51 %. The null does not cover a search whose trials copy most
+settings of earlier ones unchanged, as evolutionary samplers do: there 27 % named a placebo. Hence the top fifth and
+blocks of five, and hence no conclusion from "not above chance": the partial rank correlation of `gap` sees more (85 %
+of the same TPE studies).
+
+Beside each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
+trials stay in (no confidence interval: draws of a search depend on each other, and fewer trials give somewhat larger
+importances), and whether a random forest names the parameter too (see `forest`), for the reader, not for the verdict.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +38,11 @@ import numpy as np
 import optuna
 import pandas as pd
 from numpy.typing import NDArray
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from regstudy.analysis.forest import above_forest
 from regstudy.analysis.gap import qualify
+from regstudy.analysis.ped_anova import Regime, evaluate, regimes
 from regstudy.analysis.table import PARAM, Tables
 
 MIN_TRIALS = 10
@@ -45,7 +50,22 @@ MIN_TOP = 5  # PED-ANOVA wants at least this many trials in the top
 TOP_SHARE = 0.2
 BLOCK = 5
 LEVEL = 0.95
-COLUMNS = ["parameter", "target", "importance", "null_95", "above_chance", "trials_used", "note"]
+SUBSAMPLES = 50
+KEPT = 0.8  # share of the trials in a subsample
+BAND = (0.1, 0.9)
+TYPES = {
+    "parameter": "str",
+    "target": "str",
+    "importance": "float64",
+    "null_95": "float64",
+    "above_chance": "bool",
+    "trials_used": "int64",
+    "note": "str",
+    "stable_low": "float64",
+    "stable_high": "float64",
+    "also_forest": "boolean",
+}
+COLUMNS = list(TYPES)
 
 
 @dataclass(frozen=True)
@@ -79,15 +99,23 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
     """Table of importances for the targets ``val_accuracy`` and ``gap``, largest first within each.
 
     ``val_accuracy`` means the study's objective, whatever its metric. ``null_95`` is the threshold of the module's
-    docstring. Too few trials (`MIN_TRIALS`): importance and threshold are NaN and ``note`` says so.
+    docstring, ``stable_low`` and ``stable_high`` are the band of stability, ``also_forest`` is missing where no forest
+    was grown. Too few trials (`MIN_TRIALS`): all of these are missing and ``note`` says so.
     """
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     groups = _groups(tables)
     rng = np.random.default_rng(seed)
     parts = []
-    for target, badness in (("val_accuracy", _objective(tables)), ("gap", _gap(tables))):
+    for position, (target, badness) in enumerate((("val_accuracy", _objective(tables)), ("gap", _gap(tables)))):
         chosen = [trials[number] for number in badness.index]
-        parts.append(_table(target, groups, chosen, badness.to_numpy(dtype=float), rng, permutations))
+        found = _rank(target, chosen, badness.to_numpy(dtype=np.float64))
+        if isinstance(found, str):
+            rows = [[name, target, math.nan, math.nan, False, len(chosen), found] for name in groups]
+            parts.append(_typed([[*row, math.nan, math.nan, None] for row in rows]))
+            continue
+        aside = np.random.default_rng([seed, 1 + position])  # the null does not depend on what stands beside it
+        forest = above_forest(tables, badness, found.groups, group_of, shuffled, aside)
+        parts.append(_table(found, rng, permutations, stability(found, aside), forest))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -115,35 +143,62 @@ def _gap(tables: Tables) -> pd.Series:
     return pd.Series(trials["gap_accuracy"].to_numpy(), index=trials["number"].to_numpy())
 
 
-def _table(
-    target: str,
-    groups: list[str],
-    trials: list[FrozenTrial],
-    badness: NDArray[np.float64],
-    rng: np.random.Generator,
-    permutations: int | None,
-) -> pd.DataFrame:
-    n = len(trials)
-    rankable = int(np.isfinite(badness).sum())
+@dataclass(frozen=True)
+class _Ranking:
+    """Trials ranked for one target; ``order``: their positions, best first, the last of which cannot be ranked."""
+
+    target: str
+    groups: list[str]
+    found: list[Regime]
+    order: NDArray[np.int64]
+    rankable: int
+    top: int
+
+
+def _rank(target: str, trials: list[FrozenTrial], badness: NDArray[np.float64]) -> _Ranking | str:
+    """The trials ranked, or why they are too few."""
+    n, rankable = len(trials), int(np.isfinite(badness).sum())
     present = list(dict.fromkeys(group_of(name) for trial in trials for name in trial.distributions))
     top = min(max(math.ceil(TOP_SHARE * n), MIN_TOP), rankable)
     if n < MIN_TRIALS or rankable < MIN_TOP or top >= n or not present:
-        note = f"too few trials to judge: {n} usable, {rankable} of them ran to the end; {MIN_TRIALS} are needed"
-        rows = [[name, target, math.nan, math.nan, False, n, note] for name in groups]
-        return _typed(rows)
-    evaluate = _Evaluator(present, trials, top)
-    ranks = np.argsort(np.argsort(badness, kind="stable"), kind="stable").astype(float)
+        return f"too few trials to judge: {n} usable, {rankable} of them ran to the end; {MIN_TRIALS} are needed"
+    order = np.argsort(badness, kind="stable")
+    return _Ranking(target, present, regimes(trials, present, group_of), order, rankable, top)
+
+
+def _table(
+    ranking: _Ranking,
+    rng: np.random.Generator,
+    permutations: int | None,
+    band: NDArray[np.float64],
+    forest: list[bool | None],
+) -> pd.DataFrame:
+    n, width = len(ranking.order), len(ranking.groups)
+    ranks = np.argsort(ranking.order, kind="stable").astype(float)
     draws = permutations or (300 if n <= 300 else 200)
-    with _quiet():
-        seen = evaluate(ranks)
-        null = np.stack([evaluate(shuffled(ranks, rng)) for _ in range(draws)])  # draws × parameters
-    threshold = _thresholds(null)
+    tops = np.stack([np.flatnonzero(shuffled(ranks, rng) < ranking.top) for _ in range(draws)])
+    seen = evaluate(ranking.found, width, ranking.order[None, : ranking.top])[0]
+    threshold = _thresholds(evaluate(ranking.found, width, tops))
     rows = []
     for i in np.argsort(-seen, kind="stable"):
         above = bool(seen[i] > threshold[i] > 0)
         note = "above chance" if above else f"cannot be told from chance with {n} trials"
-        rows.append([present[i], target, float(seen[i]), float(threshold[i]), above, n, note])
+        numbers = [float(seen[i]), float(threshold[i]), above, n, note, float(band[0, i]), float(band[1, i])]
+        rows.append([ranking.groups[i], ranking.target, *numbers, forest[i]])
     return _typed(rows)
+
+
+def stability(ranking: _Ranking, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Low and high end of each group's band over subsamples of the trials, 2 × groups; NaN if they are too small."""
+    n = len(ranking.order)
+    kept = round(KEPT * n)
+    places = np.stack([np.sort(rng.permutation(n)[:kept]) for _ in range(SUBSAMPLES)])  # in the order of ranks
+    fewest = int((places < ranking.rankable).sum(axis=1).min())
+    top = min(max(math.ceil(TOP_SHARE * kept), MIN_TOP), fewest)
+    if top < 2 or top >= kept:
+        return np.full((2, len(ranking.groups)), math.nan)
+    chosen = ranking.order[places]
+    return np.asarray(np.quantile(evaluate(ranking.found, len(ranking.groups), chosen[:, :top], chosen), BAND, axis=0))
 
 
 def shuffled(ranks: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -154,11 +209,7 @@ def shuffled(ranks: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np
 
 
 def _typed(rows: list[list[Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.astype(
-        {"parameter": "str", "target": "str", "importance": "float64", "null_95": "float64", "above_chance": "bool"}
-        | {"trials_used": "int64", "note": "str"}
-    )
+    return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
 
 
 def _thresholds(null: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,41 +219,3 @@ def _thresholds(null: NDArray[np.float64]) -> NDArray[np.float64]:
     worst = (null / scale).max(axis=1)
     factor = max(1.0, float(np.quantile(worst, LEVEL)))
     return np.asarray(own * factor)
-
-
-class _Evaluator:
-    """PED-ANOVA of fixed trials under any ranking of them; ranks (0 = best) in, one importance per group out."""
-
-    def __init__(self, groups: list[str], trials: list[FrozenTrial], top: int) -> None:
-        self._position = {name: i for i, name in enumerate(groups)}
-        self._inner = PedAnovaImportanceEvaluator(target_quantile=(top - 0.5) / len(trials))
-        with _quiet():
-            self._study = optuna.create_study()
-        self._study.add_trials(
-            [
-                optuna.create_trial(
-                    state=TrialState.COMPLETE, value=0.0, params=trial.params, distributions=trial.distributions
-                )
-                for trial in trials
-            ]
-        )
-
-    def __call__(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = self._inner.evaluate(self._study, target=lambda trial: float(ranks[trial.number]))
-        result = np.zeros(len(self._position))
-        for name, value in found.items():
-            result[self._position[group_of(name)]] += value
-        return result
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's remarks on custom targets and rare branches, which the table's notes cover."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)

@@ -62,5 +62,6 @@ def expected_best(values: NDArray[np.float64], draws: int, *, maximize: bool) ->
     n = len(usable)
     if not 0 < draws <= n:
         return math.nan
-    weights = [math.comb(i, draws - 1) / math.comb(n, draws) for i in range(n)]
-    return float(np.dot(weights, usable)) * (1 if maximize else -1)
+    i = np.arange(n - 1, draws - 1, -1)  # each weight from the one above: w(i - 1) = w(i) (i - k + 1) / i
+    weights = draws / n * np.cumprod(np.concatenate([[1.0], (i - draws + 1) / i]))[::-1]
+    return float(np.dot(weights, usable[draws - 1 :])) * (1 if maximize else -1)

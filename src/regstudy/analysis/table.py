@@ -13,15 +13,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy import attributes
 from regstudy.config import flatten
 from regstudy.errors import StudyError
-from regstudy.records import COLUMNS, EpochRecord, parse_records
+from regstudy.records import COLUMNS
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
 PARAM = "param:"  # prefix of columns that hold Optuna's own parameters
@@ -51,14 +53,7 @@ _TRIAL_TYPES = {
     "seconds": "float64",
     **dict.fromkeys(SERIES, "float64"),
 }
-_EPOCH_TYPES = {
-    "number": "int64",
-    "ticket": "Int64",
-    "arm": "str",
-    **{name: "int64" if name == "epoch" else "float64" for name in COLUMNS},
-    "gap_accuracy": "float64",
-    "gap_loss": "float64",
-}
+EPOCH = COLUMNS.index("epoch")
 
 
 @dataclass(frozen=True)
@@ -128,10 +123,11 @@ def load_tables(study: optuna.Study) -> Tables:
     metric = attrs.get(attributes.METRIC)
     direction = study.direction.name.lower()
     trials = [trial for trial in study.get_trials(deepcopy=False) if _has_started(trial)]
-    records = {trial.number: _records(trial) for trial in trials}
+    stored = [trial.user_attrs for trial in trials]
+    records = [_records(facts) for facts in stored]
     return Tables(
-        trials=_trial_table(trials, records, metric, maximize=direction == "maximize"),
-        epochs=_epoch_table(trials, records),
+        trials=_trial_table(trials, stored, records, metric, maximize=direction == "maximize"),
+        epochs=_epoch_table(trials, stored, records),
         name=study.study_name,
         metric=metric,
         direction=direction,
@@ -164,9 +160,19 @@ def best(tables: Tables, arm: str | None = None) -> pd.Series | None:
     return candidates.loc[values.idxmax() if tables.maximize else values.idxmin()]
 
 
-def _records(trial: FrozenTrial) -> list[EpochRecord]:
-    stored = trial.user_attrs.get(attributes.EPOCHS)
-    return parse_records(stored) if stored else []
+def _records(facts: Mapping[str, Any]) -> NDArray[np.float64]:
+    """A trial's epochs × `COLUMNS`: what `records.parse_records` reads, without an object per epoch."""
+    stored = facts.get(attributes.EPOCHS)
+    if not stored or not stored["rows"]:
+        return np.empty((0, len(COLUMNS)))
+    rows = np.array(stored["rows"], dtype=np.float64)  # the words for what JSON lacks become numbers, too
+    if tuple(stored["columns"]) == COLUMNS:
+        return rows
+    found = np.full((len(rows), len(COLUMNS)), math.nan)
+    for position, name in enumerate(stored["columns"]):
+        if name in COLUMNS:
+            found[:, COLUMNS.index(name)] = rows[:, position]
+    return found
 
 
 def _range(distribution: BaseDistribution) -> ParameterRange:
@@ -178,10 +184,15 @@ def _range(distribution: BaseDistribution) -> ParameterRange:
 
 
 def _trial_table(
-    trials: list[FrozenTrial], records: Mapping[int, list[EpochRecord]], metric: str | None, *, maximize: bool
+    trials: list[FrozenTrial],
+    stored: list[dict[str, Any]],
+    records: list[NDArray[np.float64]],
+    metric: str | None,
+    *,
+    maximize: bool,
 ) -> pd.DataFrame:
-    fixed = [_trial_row(trial, records[trial.number], metric, maximize) for trial in trials]
-    configs = [settings_of(trial.user_attrs.get(attributes.CONFIG) or {}) for trial in trials]
+    fixed = [_trial_row(*each, metric, maximize) for each in zip(trials, stored, records, strict=True)]
+    configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
     params = [{PARAM + name: value for name, value in trial.params.items()} for trial in trials]
     columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in _TRIAL_TYPES.items()}
     for rows in (configs, params):
@@ -191,13 +202,12 @@ def _trial_table(
 
 
 def _trial_row(
-    trial: FrozenTrial, records: list[EpochRecord], metric: str | None, maximize: bool
-) -> dict[str, float | str | None]:
-    attrs = trial.user_attrs
+    trial: FrozenTrial, attrs: Mapping[str, Any], records: NDArray[np.float64], metric: str | None, maximize: bool
+) -> dict[str, Any]:
     best_epoch = attrs.get(attributes.BEST_EPOCH)
     if best_epoch is None:
         best_epoch = _best_epoch(records, metric, maximize)
-    at_best = next((record for record in records if record.epoch == best_epoch), None)
+    at_best = records[records[:, EPOCH] == best_epoch][:1]
     return {
         "number": trial.number,
         "ticket": attrs.get(attributes.TICKET),
@@ -211,9 +221,19 @@ def _trial_row(
         "value": _value(trial, maximize),
         "best_epoch": best_epoch,
         "epochs": len(records) or len(trial.intermediate_values),
-        "seconds": sum(record.seconds for record in records) if records else math.nan,
-        **{name: math.nan if at_best is None else getattr(at_best, name) for name in SERIES},
+        "seconds": sum(records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
+        **(_with_gaps(at_best[0].tolist()) if len(at_best) else dict.fromkeys(SERIES, math.nan)),
     }
+
+
+def _with_gaps(row: list[float]) -> dict[str, float]:
+    """One epoch's series by name, with the two gaps (see `EpochRecord`)."""
+    of = dict(zip(COLUMNS, row, strict=True))
+    gaps = {
+        "gap_accuracy": of["clean_train_accuracy"] - of["val_accuracy"],
+        "gap_loss": of["val_loss"] - of["clean_train_loss"],
+    }
+    return {name: value for name, value in {**of, **gaps}.items() if name in SERIES}
 
 
 def _value(trial: FrozenTrial, maximize: bool) -> float:
@@ -229,26 +249,34 @@ def _value(trial: FrozenTrial, maximize: bool) -> float:
     return max(reported) if maximize else min(reported)
 
 
-def _best_epoch(records: Iterable[EpochRecord], metric: str | None, maximize: bool) -> int | None:
+def _best_epoch(records: NDArray[np.float64], metric: str | None, maximize: bool) -> int | None:
     if metric not in COLUMNS:
         return None
-    usable = [record for record in records if math.isfinite(getattr(record, metric))]
-    if not usable:
+    usable = records[np.isfinite(records[:, COLUMNS.index(metric)])]
+    if not len(usable):
         return None
-    choose = max if maximize else min
-    return choose(usable, key=lambda record: float(getattr(record, metric))).epoch
+    values = usable[:, COLUMNS.index(metric)]
+    return int(usable[values.argmax() if maximize else values.argmin(), EPOCH])
 
 
-def _epoch_table(trials: list[FrozenTrial], records: Mapping[int, list[EpochRecord]]) -> pd.DataFrame:
-    rows = []
-    for trial in trials:
-        ticket, arm = trial.user_attrs.get(attributes.TICKET), trial.user_attrs.get(attributes.ARM)
-        for record in records[trial.number]:
-            values = [getattr(record, name) for name in COLUMNS]
-            rows.append([trial.number, ticket, arm, *values, record.gap_accuracy, record.gap_loss])
-    return pd.DataFrame(
-        {name: pd.Series([row[i] for row in rows], dtype=dtype) for i, (name, dtype) in enumerate(_EPOCH_TYPES.items())}
-    )
+def _epoch_table(
+    trials: list[FrozenTrial], stored: list[dict[str, Any]], records: list[NDArray[np.float64]]
+) -> pd.DataFrame:
+    ran = [len(rows) for rows in records]
+    first: dict[str, tuple[list[Any], Any]] = {
+        "number": ([trial.number for trial in trials], "int64"),
+        "ticket": ([facts.get(attributes.TICKET) for facts in stored], "Int64"),
+        "arm": ([facts.get(attributes.ARM) for facts in stored], "str"),
+    }
+    columns = {
+        name: pd.Series(values, dtype=dtype).repeat(ran).reset_index(drop=True)
+        for name, (values, dtype) in first.items()
+    }
+    values = np.concatenate([np.empty((0, len(COLUMNS))), *records])
+    of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(COLUMNS)}
+    of["gap_accuracy"] = of["clean_train_accuracy"] - of["val_accuracy"]
+    of["gap_loss"] = of["val_loss"] - of["clean_train_loss"]
+    return pd.DataFrame({**columns, **of})
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""One setting at a time, the rest left free: how good trials were within each part of its range.
+
+The best of a part grows with the number of trials in it, so the mean of the best quarter stands beside it, with the
+count. This describes what was seen: parts of a range are not compared at equal effort, because a search draws more
+trials where it has found good ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regstudy.analysis.gap import qualify
+from regstudy.analysis.table import PARAM, Tables
+
+PARTS = 4  # of a numeric range, equally wide on its scale
+MOST = 8  # values of a setting that is no range, the most frequent ones
+TOP = 0.25
+
+
+@dataclass(frozen=True)
+class Part:
+    """The search trials within one part of a setting's range; the objective is NaN where none was observed.
+
+    ``low`` and ``high`` are None for a single value: off, or a choice. ``gap``: median over the comparable trials.
+    """
+
+    label: str
+    low: float | None
+    high: float | None
+    observed: int
+    pruned: int
+    best: float
+    top_quarter: float
+    gap: float
+
+
+def isolation(tables: Tables, path: str) -> list[Part]:
+    """The parts of one setting's range in order, its null first; empty if the setting is unknown or never varied.
+
+    Trials of the search arm only: in the baseline arm all regularizers are off together.
+    """
+    values = tables.strength(path)
+    search = tables.trials["arm"] != "baseline"
+    if values is None or values[search].nunique() < 2:
+        return []
+    values, null = values.where(search), tables.regularizers.get(path)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers[values.notna()].isna().any() or values.nunique() <= PARTS:
+        shown = values.dropna().value_counts().index[:MOST]
+        ordered = sorted(shown, key=lambda value: (value != null, value if isinstance(value, int | float) else 0.0))
+        return [_part(tables, _label(value, null), None, None, values == value) for value in ordered]
+    off = numbers == null if null is not None else pd.Series(False, index=values.index)
+    on = numbers[~off].dropna()
+    parts = [_part(tables, "off", None, None, off)] if off.any() else []
+    span = tables.ranges.get(path)
+    log = bool(span and span.log) and on.min() > 0
+    low, high = (span.low, span.high) if span and span.low is not None else (on.min(), on.max())
+    if on.empty or low is None or high is None or not low < high:
+        return parts
+    edges = np.geomspace(low, high, PARTS + 1) if log else np.linspace(low, high, PARTS + 1)
+    edges[0], edges[-1] = min(edges[0], on.min()), max(edges[-1], on.max())
+    for i, (left, right) in enumerate(pairwise(edges.tolist())):
+        inside = ~off & (numbers >= left) & ((numbers < right) if i < PARTS - 1 else (numbers <= right))
+        parts.append(_part(tables, f"{left:.3g} – {right:.3g}", float(left), float(right), inside))
+    return parts
+
+
+def best_part(parts: list[Part], *, maximize: bool, least: int = 4) -> Part | None:
+    """The part whose best quarter is best, among those with at least ``least`` observed trials; None without any."""
+    usable = [part for part in parts if part.observed >= least and math.isfinite(part.top_quarter)]
+    if not usable:
+        return None
+    return (max if maximize else min)(usable, key=lambda part: part.top_quarter)
+
+
+def settings(tables: Tables) -> list[str]:
+    """What was searched besides the regularizers: nuisances of the configuration, else all that Optuna drew."""
+    known = tables.nuisances or [column.removeprefix(PARAM) for column in tables.trials.columns if PARAM in column]
+    columns = set(tables.trials.columns)
+    # a section such as `schedule` is a nuisance by its name
+    paths = [f"{name}.name" if name not in columns and f"{name}.name" in columns else name for name in known]
+    search = tables.trials["arm"] != "baseline"
+    varied = []
+    for path in dict.fromkeys(paths):
+        values = tables.strength(path)
+        if path not in tables.regularizers and values is not None and values[search].nunique() > 1:
+            varied.append(path)
+    return varied
+
+
+def _part(tables: Tables, label: str, low: float | None, high: float | None, inside: pd.Series) -> Part:
+    trials = tables.trials[inside.astype(bool)]
+    seen = trials[tables.observed()[trials.index]]
+    values = np.sort(seen["value"].to_numpy(dtype=float))
+    if tables.maximize:
+        values = values[::-1]
+    comparable = qualify(tables).mask[trials.index]
+    return Part(
+        label=label,
+        low=low,
+        high=high,
+        observed=len(values),
+        pruned=int((trials["state"] == "PRUNED").sum()),
+        best=float(values[0]) if len(values) else math.nan,
+        top_quarter=float(values[: max(1, math.ceil(TOP * len(values)))].mean()) if len(values) else math.nan,
+        gap=float(trials.loc[comparable, "gap_accuracy"].median()) if comparable.any() else math.nan,
+    )
+
+
+def _label(value: Any, null: Any) -> str:
+    if null is not None and value == null:
+        return "off"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
