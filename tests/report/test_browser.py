@@ -40,6 +40,15 @@ WRAPPER = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:%d
   }, 200);
 </script>"""
 
+ACTED = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:1100px;height:900px"></iframe>
+<pre id="seen"></pre><script>
+  const frame = document.getElementById("frame");
+  frame.addEventListener("load", () => setTimeout(() => {
+    const page = frame.contentDocument;
+    document.getElementById("seen").textContent = JSON.stringify((() => { %s })());
+  }, 3000));
+</script>"""
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,11 +60,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return write_report(make_study(50, failed=1, diverged=1, hobbled=2), tmp_path_factory.mktemp("report"))
 
 
-def browse(page: Path, profile: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def browse(page: Path | str, profile: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     require(browser is not None, "needs Chromium")
+    address = page if isinstance(page, str) else page.as_uri()
     return subprocess.run(
-        [str(browser), *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
+        [str(browser), *FLAGS, f"--user-data-dir={profile}", *flags, address],
         capture_output=True,
         text=True,
         timeout=60,
@@ -86,11 +96,60 @@ def seen_on_a_phone(page: Path, profile: Path) -> dict[str, Any]:
     return seen
 
 
+def acted(page: Path, profile: Path, script: str) -> dict[str, Any]:
+    """What a script returned that ran once on the loaded page, as `page` within the frame `frame`."""
+    wrapper = page.parent / "acted.html"
+    wrapper.write_text(ACTED % (page.name, script), encoding="utf-8")
+    done = browse(wrapper, profile, "--dump-dom")
+    found = re.search(r'<pre id="seen">(\{.*?\})</pre>', done.stdout)
+    assert found, done.stderr
+    assert console_errors(done.stderr) == []
+    seen: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return seen
+
+
 def test_every_figure_is_drawn_and_a_phone_need_not_scroll_sideways(report: Path, tmp_path: Path) -> None:
     seen = seen_on_a_phone(report, tmp_path / "profile")
     assert seen["title"].startswith("digits_small_cnn")
-    assert seen["plots"] == seen["drawn"] == 2 + 5 + 2 + 1  # curves, regularizers, importances, history
+    # curves, regularizers twice, importances, other settings, history
+    assert seen["plots"] == seen["drawn"] == 4 + 2 * 5 + 2 + 3 + 1
     assert seen["width"] == PHONE and seen["needed"] <= PHONE
+
+
+def test_trials_are_filtered_by_what_happened_and_by_words_and_the_curves_follow(report: Path, tmp_path: Path) -> None:
+    seen = acted(
+        report,
+        tmp_path / "profile",
+        """
+        const filter = page.querySelector(".filter"), rows = [...page.querySelectorAll("#trials tbody tr")];
+        const box = filter.querySelector("input[value=pruned]"), words = filter.querySelector("input[type=search]");
+        const visible = () => rows.filter((row) => row.offsetParent !== null).length;
+        const fire = (input) => input.dispatchEvent(new frame.contentWindow.Event("input", { bubbles: true }));
+        const curves = [...page.querySelectorAll("#curves .plot")].find((plot) => plot.data.some((t) => t.meta));
+        const hidden = () => curves.data.filter((trace) => trace.visible === "legendonly").map((trace) => trace.meta);
+        const found = { all: visible(), rows: rows.length };
+        box.checked = false; fire(box);
+        found.unpruned = visible(); found.hidden = hidden(); found.output = filter.querySelector("output").textContent;
+        words.value = "baseline"; fire(words);
+        found.baseline = visible();
+        return found;""",
+    )
+    assert seen["all"] == seen["rows"] == 50
+    assert seen["unpruned"] == 50 - 11 and seen["output"] == "39 of 50"
+    assert seen["hidden"] == ["pruned"]
+    assert seen["baseline"] == 5
+
+
+def test_hovering_names_the_trial(report: Path, tmp_path: Path) -> None:
+    seen = acted(
+        report,
+        tmp_path / "profile",
+        """
+        const plot = page.querySelector("#gap .plot");
+        frame.contentWindow.Plotly.Fx.hover(plot, [{ curveNumber: 0, pointNumber: 0 }]);
+        return { text: [...plot.querySelectorAll(".hoverlayer text")].map((text) => text.textContent).join(" ") };""",
+    )
+    assert re.search(r"trial \d+: model\.dropout .*gap .*validation", seen["text"])
 
 
 def test_so_it_is_with_the_page_of_a_comparison(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from regstudy.report.sections import sections
 from regstudy.report.tables import trial_grid
 from regstudy.report.words import gap_finding, objective, percent, plural, points, verdict
 
-FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "summary.md"}
+FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
 EVIL = "<script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
 
@@ -97,7 +97,7 @@ def test_the_page_is_self_contained_with_one_copy_of_plotly(tmp_path: Path) -> N
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", text)
     assert "default-src 'none'" in text
     figures = re.findall(r'<script type="application/json">(.*?)</script>', text, flags=re.S)
-    assert len(figures) == 2 + 5 + 2 + 1  # curves, regularizers, importances, history
+    assert len(figures) == 4 + 2 * 5 + 2 + 3 + 1  # curves, regularizers, importances, history
     assert all(json.loads(figure)["data"] for figure in figures)
 
 
@@ -254,7 +254,7 @@ def test_why_stands_last_and_settings_are_said_to_be_those_that_differ() -> None
     grid = trial_grid(found.tables)
     assert grid.head[-1] == "why" and grid.rows[0][-1] == "all planned epochs were run"
     assert len(grid.head) - 1 not in grid.numeric
-    comparison = sections(found)[0]
+    comparison = next(section for section in sections(found) if section.id == "comparison")
     assert comparison.grids[1].head[0] == "setting that differs"
     assert any("only what differs" in note for note in comparison.notes)
 

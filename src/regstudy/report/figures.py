@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ import plotly.graph_objects as go
 
 from regstudy.analysis.gap import Qualification, Relation
 from regstudy.analysis.table import ParameterRange, Tables
+from regstudy.report.tables import telling
 from regstudy.report.words import gap_percent, metric_name, objective, percent, plural, setting
 
 BLUE, ORANGE, GREY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
 HEIGHT = 340  # pixels
+MOST = 1000  # trials in a figure of gaps
 FEW = 12  # so many whole numbers on an axis, or fewer, all get a tick
 SERIES_LINES = (
     ("train_accuracy", "training, running", GREY, "dot"),
@@ -46,7 +48,7 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
     for column, name, colour, dash in SERIES_LINES:
         figure.add_scatter(
             x=epochs["epoch"].tolist(),
-            y=(100 * epochs[column]).tolist(),
+            y=(100 * epochs[column]).round(2).tolist(),
             name=name,
             mode="lines+markers" if len(epochs) < 3 else "lines",
             line={"color": colour, "dash": dash, "width": 2},
@@ -73,7 +75,10 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
     strength = tables.strength(relation.path)
     assert strength is not None
     shown = tables.observed() & trials["gap_accuracy"].notna() & strength.notna()
-    place, axis = _strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
+    if shown.sum() > MOST:  # all the baseline, the best and the newest of the others
+        wanted = telling(replace(tables, trials=trials[shown]), MOST)["number"]
+        shown &= trials["number"].isin(wanted) | (trials["arm"] == "baseline")
+    place, axis = strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
     x = strength[shown].map(place)
     rows = trials[shown]
     good = qualification.mask[shown]
@@ -85,11 +90,11 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
     low, high = (values[good].min(), values[good].max()) if good.any() else (0.0, 1.0)
     for name, mask, symbol in (("search", good & ~baseline, "circle"), ("baseline", good & baseline, "diamond")):
         figure.add_scatter(
-            x=x[mask].tolist(), y=(100 * rows.loc[mask, "gap_accuracy"]).tolist(), mode="markers", name=name,
+            x=x[mask].tolist(), y=(100 * rows.loc[mask, "gap_accuracy"]).round(3).tolist(), mode="markers", name=name,
             text=hover[mask].tolist(), hovertemplate="%{text}<extra></extra>",
             marker={
                 "symbol": symbol, "size": 10 if len(rows) <= 200 else 6,
-                "color": values[mask].tolist(), "colorscale": "Viridis",
+                "color": values[mask].round(2).tolist(), "colorscale": "Viridis",
                 "cmin": low, "cmax": high,
                 "showscale": name == "search",
                 "colorbar": {"title": {"text": "val. %"}, "thickness": 10, "outlinewidth": 0},
@@ -116,7 +121,13 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
     figure.add_bar(
         x=rows["importance"].tolist(), y=texts, orientation="h", name="importance", showlegend=False,
         marker={"color": [GREEN if above else GREY for above in named]},
-        text=rows["note"].tolist(), textposition="none", hovertemplate="%{y}: %{x:.4f}<br>%{text}<extra></extra>",
+        text=[_importance_hover(row) for row in rows.itertuples()], textposition="none",
+        hovertemplate="%{y}: %{x:.4f}<br>%{text}<extra></extra>",
+        error_x={
+            "type": "data", "symmetric": False, "color": GREY, "thickness": 1, "width": 3,
+            "array": (rows["stable_high"] - rows["importance"]).clip(lower=0).fillna(0).tolist(),
+            "arrayminus": (rows["importance"] - rows["stable_low"]).clip(lower=0).fillna(0).tolist(),
+        },
     )  # fmt: skip
     figure.add_scatter(
         x=rows["null_95"].tolist(), y=texts, mode="markers", name="must pass this to stand above chance",
@@ -129,6 +140,12 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
     figure.update_xaxes(rangemode="tozero")
     figure.update_layout(height=130 + 26 * max(len(rows), 3), bargap=0.35)
     return Drawing(f"{label}: {finding}", figure)
+
+
+def _importance_hover(row: Any) -> str:
+    found = "" if row.also_forest else "not "
+    forest = "" if pd.isna(row.also_forest) else f"<br>in a random forest: {found}above chance"
+    return f"{row.note}<br>stable between {row.stable_low:.4f} and {row.stable_high:.4f}{forest}"
 
 
 def history(tables: Tables) -> Drawing:
@@ -187,30 +204,31 @@ def history(tables: Tables) -> Drawing:
     return Drawing(f"{name[:1].upper() + name[1:]} by trial{note}", figure)
 
 
-def _strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> tuple[Any, dict[str, Any]]:
-    """How a strength becomes a horizontal position, and the axis with ``off`` at its left."""
+def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> tuple[Any, dict[str, Any]]:
+    """How a strength becomes a horizontal position, and the axis: with ``off`` at its left if there is a null."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.isna().any():
         return str, {"type": "category"}
-    on = numbers[numbers != null]
+    on = numbers if null is None else numbers[numbers != null]
     low = span.low if span and span.low is not None else float(on.min()) if len(on) else 0.0
     high = span.high if span and span.high is not None else float(on.max()) if len(on) else 1.0
     log = bool(span and span.log and low > 0)
     start, end = (math.log10(low), math.log10(high)) if log else (low, high)
     width = (end - start) or 1.0
     off = start - 0.17 * width
+    left = [] if null is None else [off]
     first, last = math.ceil(start - 1e-9), math.floor(end + 1e-9)
     ticks = range(first, last + 1, 1 if last - first < 4 else 2) if log else np.linspace(low, high, 5)
     labels = [f"1e{t}" if log else f"{t:.3g}" for t in ticks]
 
     def place(value: float) -> float:
-        if value == null:
+        if null is not None and value == null:
             return off
         return math.log10(value) if log and value > 0 else float(value)
 
     return place, {
-        "tickvals": [off, *map(float, ticks)], "ticktext": ["off", *labels],
-        "range": [off - 0.06 * width, end + 0.05 * width], "zeroline": False, "tickangle": 0,
+        "tickvals": [*left, *map(float, ticks)], "ticktext": ["off"] * len(left) + labels,
+        "range": [min([start, *left]) - 0.06 * width, end + 0.05 * width], "zeroline": False, "tickangle": 0,
     }  # fmt: skip
 
 

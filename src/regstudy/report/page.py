@@ -5,24 +5,31 @@ Every file is written under a temporary name and moved into place, so a reader n
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
+import pandas as pd
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from regstudy.analysis.checks import checks
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.analysis.table import Study, Tables, load_tables
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
 from regstudy.report.sections import Findings, Section, sections
-from regstudy.report.words import VerdictText, percent, plural, verdict
+from regstudy.report.words import NONE, VerdictText, percent, plural, verdict
+
+LANGUAGE = "en"  # of the words that words.py, checks.py and the sections choose
 
 
-def write_report(study: Study, folder: Path) -> Path:
-    """Write report.html, trials.csv, epochs.csv, importance.csv and summary.md; returns the path of the page.
+def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path:
+    """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
+
+    With ``refresh`` the page reloads itself after so many seconds.
 
     Raises StudyError for a study with several objectives.
     """
@@ -30,11 +37,12 @@ def write_report(study: Study, folder: Path) -> Path:
     text = verdict(found.tables, found.comparison, found.relations)
     parts = sections(found)
     write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
-    write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
+    write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False, float_format="%.7g"))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
+    write_atomically(folder / "importance.md", importance_table(found.importances))
     write_atomically(folder / "summary.md", summary(found, text, parts))
     page = folder / "report.html"
-    write_atomically(page, render(found, text, parts))
+    write_atomically(page, render(found, text, parts, refresh))
     return page
 
 
@@ -57,13 +65,15 @@ def banners(tables: Tables) -> list[str]:
     return lines
 
 
-def render(found: Findings, text: VerdictText, parts: list[Section]) -> str:
+def render(found: Findings, text: VerdictText, parts: list[Section], refresh: int | None = None) -> str:
     """The report of a search as HTML."""
     question = "Regularization study: which regularizers narrowed the gap between training and validation?"
-    return page_html(found.tables, question, text, parts)
+    return page_html(found.tables, question, text, parts, refresh)
 
 
-def page_html(tables: Tables, question: str, text: VerdictText, parts: list[Section]) -> str:
+def page_html(
+    tables: Tables, question: str, text: VerdictText, parts: list[Section], refresh: int | None = None
+) -> str:
     """A page as HTML; everything that a user may have named is escaped."""
     folder = Path(__file__).parent
     environment = Environment(
@@ -74,6 +84,7 @@ def page_html(tables: Tables, question: str, text: VerdictText, parts: list[Sect
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = breakable
+    environment.filters["coded"] = coded
     drawings = {
         section.id: [
             (drawing.title, _figure_json(drawing), drawing.figure.layout.height) for drawing in section.figures
@@ -81,6 +92,8 @@ def page_html(tables: Tables, question: str, text: VerdictText, parts: list[Sect
         for section in parts
     }
     return environment.get_template("template.html").render(
+        lang=LANGUAGE,
+        refresh=refresh,
         name=tables.name,
         question=question,
         banners=banners(tables),
@@ -94,6 +107,11 @@ def page_html(tables: Tables, question: str, text: VerdictText, parts: list[Sect
 def breakable(text: str) -> Markup:
     """Escaped text that may wrap after the dots and underscores of a path."""
     return Markup(re.sub(r"(?<=[a-z0-9])([._])(?=[a-z])", r"\1<wbr>", str(escape(text))))
+
+
+def coded(text: str) -> Markup:
+    """Escaped text in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def summary(found: Findings, text: VerdictText, parts: list[Section]) -> str:
@@ -116,9 +134,25 @@ def summary(found: Findings, text: VerdictText, parts: list[Section]) -> str:
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
     lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
+    todo = [check for check in checks(found.tables) if check.severity == "act"]
+    lines += [f"- Do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]
     if found.tables.command:
         lines += ["", "Made by:", "", *("    " + line for line in found.tables.command.splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def importance_table(importances: pd.DataFrame) -> str:
+    """The importances as a Markdown table, a target after the other."""
+    lines = ["| target | parameter | importance | chance reaches | stable between | forest | finding |"]
+    lines.append("|---|---|--:|--:|--:|---|---|")
+    for row in importances.itertuples():
+        numbers = [f"{value:.4f}" if math.isfinite(value) else NONE for value in (row.importance, row.null_95)]
+        stable = f"{row.stable_low:.4f} – {row.stable_high:.4f}" if math.isfinite(row.stable_low) else NONE
+        forest = NONE if pd.isna(row.also_forest) else "above chance" if row.also_forest else "not above"
+        numbers += [stable, forest]
+        target = "gap" if row.target == "gap" else "metric"
+        lines.append(f"| {target} | {markdown(row.parameter)} | {' | '.join(numbers)} | {markdown(row.note)} |")
     return "\n".join(lines) + "\n"
 
 

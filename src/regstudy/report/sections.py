@@ -8,12 +8,16 @@ import pandas as pd
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
+from regstudy.analysis.checks import checks, winners_curse
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
+from regstudy.analysis.isolation import isolation, settings
 from regstudy.analysis.table import Tables, best
 from regstudy.report import figures
+from regstudy.report.curve_figures import all_curves, gap_curves
 from regstudy.report.figures import Drawing
-from regstudy.report.tables import Grid, fact_grid, state_words, trial_grid
+from regstudy.report.setting_figures import metric_against
+from regstudy.report.tables import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
 from regstudy.report.words import differences, gap_finding, listing, metric_name, percent, plural, points, signed
 
 
@@ -43,8 +47,25 @@ class Findings:
 
 def sections(found: Findings) -> list[Section]:
     """All sections in reading order; those without anything to show say so in their finding."""
-    makers = (_comparison, _curves, _gaps, _importances, _history, _trials, _data, _making)
+    makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)
     return [make(found) for make in makers]
+
+
+SEVERITIES = {"act": "▲\N{NO-BREAK SPACE}act", "note": "●\N{NO-BREAK SPACE}note", "fine": "✓\N{NO-BREAK SPACE}fine"}
+
+
+def _checks(found: Findings) -> Section:
+    """What to do about the study itself, most urgent first."""
+    title, listed = "Checks", checks(found.tables)
+    act, note = (sum(check.severity == severity for check in listed) for severity in ("act", "note"))
+    finding = "Nothing could be checked yet."
+    if listed:
+        parts = [f"{act} to act on", f"{note} to know", f"{len(listed) - act - note} in order"]
+        finding = f"{plural(len(listed), 'check')}: {', '.join(parts)}."
+    rows = [[SEVERITIES[check.severity], check.finding, check.advice] for check in listed]
+    strong = frozenset(i for i, check in enumerate(listed) if check.severity == "act")
+    grids = [Grid(["", "what was seen", "what to do"], rows, strong=strong)] if rows else []
+    return Section("checks", title, finding, grids=grids)
 
 
 def _comparison(found: Findings) -> Section:
@@ -65,6 +86,8 @@ def _comparison(found: Findings) -> Section:
         "the running one, measured while they are on, may not be compared with validation."
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
+    if curse := winners_curse(tables):
+        notes.append(curse.words)
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
         missing = "no trial" if a is b else f"no {'baseline' if a is None else 'search'} trial"
@@ -96,8 +119,9 @@ def _curves(found: Findings) -> Section:
     shown = (("Best baseline", comparison.baseline), ("Best of the search", comparison.challenger))
     recorded = set(tables.epochs["number"])
     drawn = [(label, s.number) for label, s in shown if s is not None and s.number in recorded]
+    others = [drawing] if (drawing := all_curves(tables)) else []
     if not drawn:
-        return Section("curves", title, "No recorded epochs of a trial that ran to a usable end.")
+        return Section("curves", title, "No recorded epochs of a trial that ran to a usable end.", figures=others)
     assert comparison.best is not None
     row = tables.trials.set_index("number").loc[comparison.best.number]
     planned = tables.epochs_planned or int(row["epochs"])
@@ -109,9 +133,9 @@ def _curves(found: Findings) -> Section:
         finding += " That is in the last quarter: longer training may still help."
     elif pd.notna(row["best_epoch"]) and row["best_epoch"] <= 0.1 * planned:
         finding += " That is in the first tenth: fewer epochs or a smaller learning rate would do."
-    return Section(
-        "curves", title, finding, figures=[figures.learning_curves(tables, number, label) for label, number in drawn]
-    )
+    own = [figures.learning_curves(tables, number, label) for label, number in drawn]
+    gaps = gap_curves(tables, [(label.lower(), number) for label, number in drawn])
+    return Section("curves", title, finding, figures=[*own, gaps, *others])
 
 
 def _gaps(found: Findings) -> Section:
@@ -133,12 +157,38 @@ def _gaps(found: Findings) -> Section:
         "level, in about one study of five. Hence “as it stands” is a hint, not a finding. Significance is "
         "corrected for the number of regularizers. All of this is correlation among trials with one seed each; only "
         "leaving one regularizer out at a time would prove it.",
+        "Beside each gap stands the metric with all else left free: the green bars are the mean of the best quarter "
+        "within a part of the range. The best alone grows with the number of trials, and a search draws more of them "
+        "where it has found good ones, so compare counts as well.",
     ]
     rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", r.words] for r in found.relations]
     strong = frozenset(i for i, r in enumerate(found.relations) if r.told)
-    drawn = [figures.gap_against(tables, r, qualification) for r in found.relations if r.used or r.excluded]
     grids = [Grid(["regularizer", "rank correlation, plain / others held equal", "finding"], rows, strong=strong)]
+    drawn, parts = [], []
+    for r in found.relations:
+        if r.used or r.excluded:
+            drawn.append(figures.gap_against(tables, r, qualification))
+        if found_parts := isolation(tables, r.path):
+            drawn.append(metric_against(tables, r.path, found_parts))
+            parts += [part_row(tables, r.path, part) for part in found_parts]
+    if parts:
+        folded = "Each part of each regularizer's range in numbers"
+        grids.append(Grid(["regularizer", *PART_HEAD], parts, frozenset(range(2, 7)), folded=folded))
     return Section("gap", title, gap_finding(found.relations), notes if drawn else [], grids, drawn)
+
+
+def _settings(found: Findings) -> Section:
+    """The objective against everything that was searched besides the regularizers."""
+    tables = found.tables
+    parts = {path: isolation(tables, path) for path in settings(tables)}
+    drawn = [metric_against(tables, path, found_parts) for path, found_parts in parts.items() if found_parts]
+    if not drawn:
+        return Section("settings", "Other settings", "Nothing but regularizers was searched.")
+    finding = f"{listing(list(parts))}: tuned, but not under study. The best of a search needs them near their best."
+    rows = [part_row(tables, path, part) for path, found_parts in parts.items() for part in found_parts]
+    folded = "Each part of each setting's range in numbers"
+    grid = Grid(["setting", *PART_HEAD], rows, frozenset(range(2, 7)), folded=folded)
+    return Section("settings", "Other settings", finding, grids=[grid], figures=drawn)
 
 
 def _importances(found: Findings) -> Section:
@@ -165,7 +215,8 @@ def _importances(found: Findings) -> Section:
             "PED-ANOVA of the top fifth; a regularizer's switch and strength are added up. The red mark is what values "
             "shuffled among neighbouring trials reach: if nothing mattered, any bar at all would pass its mark in "
             "about 5 % of studies. The test is weak below some hundred trials: “not above chance” does not mean “no "
-            "effect”."
+            "effect”. The thin lines are stability, not confidence: 80 % of random subsamples of four fifths of the "
+            "trials stay within them. Hovering tells whether a random forest, against shuffled values too, agrees."
         )
     return Section("importance", title, " ".join(sentences) or "No parameter was searched.", notes, figures=drawn)
 
@@ -192,7 +243,10 @@ def _trials(found: Findings) -> Section:
     happened = trials.apply(state_words, axis=1).value_counts()
     finding = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {words}" for words, n in happened.items()) + "."
     finding = f"{finding} {attempts(found.tables).finding}".strip()
-    return Section("trials", "All trials", finding, grids=[trial_grid(found.tables)])
+    grid = trial_grid(found.tables)
+    left_out = len(trials) - len(grid.rows)
+    notes = [f"{plural(left_out, 'trial')} between the best and the newest are in trials.csv only."] if left_out else []
+    return Section("trials", "All trials", finding, notes, [grid])
 
 
 def _data(found: Findings) -> Section:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from regstudy.analysis.isolation import Part
 from regstudy.analysis.table import PARAM, Tables, best
 from regstudy.report.words import NONE, gap_percent, metric_name, objective, percent, setting
+
+MOST = 2000  # rows of the table of trials
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,24 @@ class Grid:
     numeric: frozenset[int] = frozenset()
     strong: frozenset[int] = frozenset()
     tall: bool = False  # scrolls in a box of limited height
+    folded: str = ""  # what a table is called that opens on demand
+    kinds: int | None = None  # position of the column by whose words rows can be shown and hidden
+
+
+def telling(tables: Tables, count: int) -> pd.DataFrame:
+    """At most so many rows of the trial table, in its order: the best half of them, and the newest for the rest."""
+    trials = tables.trials
+    if len(trials) <= count:
+        return trials
+    ranked = trials.sort_values("value", ascending=not tables.maximize)["number"].tolist()
+    newest = trials["number"].tolist()[::-1]
+    chosen = list(dict.fromkeys([*ranked[: count // 2], *newest]))[:count]
+    return trials[trials["number"].isin(chosen)]
 
 
 def trial_grid(tables: Tables) -> Grid:
     """Every trial: arm, what happened, scores at its best epoch, the strength of each regularizer, and why it ended."""
-    trials = tables.trials
+    trials = telling(tables, MOST)
     paths = tables.searched()
     if not paths and not tables.regularizers:
         paths = [column for column in trials.columns if column.startswith(PARAM)]
@@ -42,7 +58,16 @@ def trial_grid(tables: Tables) -> Grid:
     winner = best(tables)
     strong = [i for i, number in enumerate(trials["number"]) if winner is not None and number == winner["number"]]
     numeric = frozenset(range(len(head) + len(paths))) - {1, 2}
-    return Grid([*head, *short, "why"], rows, numeric, frozenset(strong), tall=True)
+    return Grid([*head, *short, "why"], rows, numeric, frozenset(strong), tall=True, kinds=2)
+
+
+PART_HEAD = ["part of its range", "ran to the end", "pruned", "best", "best quarter, mean", "median gap"]
+
+
+def part_row(tables: Tables, path: str, part: Part) -> list[str]:
+    """What trials reached within one part of a setting's range; see `PART_HEAD`."""
+    scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
+    return [path, part.label, str(part.observed), str(part.pruned), *scores]
 
 
 def fact_grid(facts: Mapping[str, Any]) -> Grid:

@@ -1,0 +1,80 @@
+"""Curves over epochs: the gap of the two trials that the report compares, and the objective of every trial."""
+
+from __future__ import annotations
+
+import html
+import math
+
+import plotly.graph_objects as go
+
+from regstudy.analysis.table import Tables
+from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish, whole_ticks
+from regstudy.report.tables import state_words, telling
+from regstudy.report.words import gap_percent, metric_name, plural
+
+MOST = 200  # curves drawn: the best, then the newest
+STYLES = {  # colours differ in lightness too, and dashes where lines mean different things
+    "ran to the end": (BLUE, "solid"),
+    "stopped early": (GREEN, "solid"),
+    "complete": (BLUE, "solid"),
+    "pruned": (GREY, "dot"),
+    "diverged": (RED, "dash"),
+    "running": (ORANGE, "solid"),
+}
+
+
+def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
+    """Clean training minus validation accuracy by epoch, for trials given as (label, number)."""
+    figure, ends, trials = go.Figure(), [], tables.trials.set_index("number")
+    for (label, number), colour, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
+        epochs = tables.epochs[tables.epochs["number"] == number]
+        figure.add_scatter(
+            x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
+            name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",
+            line={"color": colour, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
+        )  # fmt: skip
+        ends.append(f"{gap_percent(trials.loc[number])} in the {label}")
+    last = int(tables.epochs.loc[tables.epochs["number"].isin([number for _, number in shown]), "epoch"].max())
+    finish(figure, "epoch", "gap: clean training − validation (points)", hovermode="x unified")
+    whole_ticks(figure, 1, last)
+    return Drawing(f"The gap at the best epoch: {', '.join(ends)}", figure)
+
+
+def all_curves(tables: Tables) -> Drawing | None:
+    """The objective of every trial by epoch, one trace for each thing that can happen; None without records."""
+    if tables.metric is None or tables.metric not in tables.epochs.columns or tables.epochs.empty:
+        return None
+    unit = 100 if tables.metric.endswith("accuracy") else 1
+    trials, rows = tables.trials, telling(tables, MOST)
+    words = rows.apply(state_words, axis=1)
+    curves = dict(tuple(tables.epochs.groupby("number")))
+    figure = go.Figure()
+    order = [*STYLES, *sorted(set(words) - set(STYLES))]
+    for word in [word for word in order if (words == word).any()]:
+        colour, dash = STYLES.get(word, (RED, "dashdot"))
+        x: list[int | None] = []
+        y: list[float | None] = []
+        texts: list[str | None] = []
+        for number in rows.loc[words == word, "number"]:
+            if number not in curves:
+                continue
+            curve = curves[number]
+            x += [*curve["epoch"].tolist(), None]
+            heights = (unit * curve[tables.metric]).round(3)
+            y += [*(value if math.isfinite(value) else None for value in heights.tolist()), None]
+            texts += [f"trial {number}, {html.escape(word)}"] * len(curve) + [None]
+        figure.add_scatter(
+            x=x, y=y, text=texts, mode="lines", name=word, connectgaps=False, opacity=0.6, meta=word,
+            line={"color": colour, "dash": dash, "width": 1.3},
+            hovertemplate="%{text}, epoch %{x}: %{y}<extra></extra>",
+        )  # fmt: skip
+    name = metric_name(tables.metric)
+    finish(figure, "epoch", html.escape(name + (" (%)" if unit == 100 else "")), hovermode="closest")
+    figure.update_layout(height=420)
+    if unit == 1:  # one loss that explodes must not hide the others
+        finite = tables.epochs[tables.metric][tables.epochs[tables.metric].map(math.isfinite)]
+        low, high = float(finite.min()), float(finite.quantile(0.98))
+        figure.update_yaxes(range=[low - 0.05 * (high - low), high])
+    part = f"{MOST} of {len(trials):,} trials: the best and the newest" if len(trials) > MOST else ""
+    title = f"{name[:1].upper() + name[1:]} of {part or plural(len(trials), 'trial')}, by epoch"
+    return Drawing(title, figure)

@@ -1,0 +1,106 @@
+"""The objective against one setting, the rest left free, with the best quarter of each part of its range."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from regstudy.analysis.isolation import Part, best_part
+from regstudy.analysis.table import Tables
+from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, Drawing, finish, strength_axis
+from regstudy.report.tables import telling
+from regstudy.report.words import metric_name, objective, plural, setting
+
+MOST = 1000  # trials drawn: the best and the newest
+
+
+def metric_against(tables: Tables, path: str, parts: list[Part]) -> Drawing:
+    """Every search trial's objective by its value of a setting; bars are the mean of a part's best quarter."""
+    values = tables.strength(path)
+    assert values is not None
+    unit = 100 if (tables.metric or "").endswith("accuracy") else 1
+    trials = tables.trials
+    shown = values.notna() & trials["value"].map(math.isfinite) & (trials["outcome"] != "diverged")
+    shown &= trials["state"].isin(["COMPLETE", "PRUNED"])
+    rows = telling(replace(tables, trials=trials[shown]), MOST)
+    null, regularizer = tables.regularizers.get(path), path in tables.regularizers
+    numeric = parts and any(part.low is not None for part in parts)
+    place: Any = str
+    axis: dict[str, Any] = {"type": "category", "categoryorder": "array", "categoryarray": [p.label for p in parts]}
+    if numeric:
+        place, axis = strength_axis(values[shown], null, tables.ranges.get(path))
+    else:
+        place = lambda value: setting(value, null, regularizer=regularizer)  # noqa: E731
+    figure = go.Figure()
+    pruned, baseline = rows["state"] == "PRUNED", rows["arm"] == "baseline"
+    groups = (
+        ("pruned", pruned & ~baseline, "x-thin-open", GREY),
+        ("search", ~pruned & ~baseline, "circle", BLUE),
+        ("baseline", baseline, "diamond", ORANGE),
+    )
+    for name, mask, symbol, colour in groups:
+        if mask.any():
+            figure.add_scatter(
+                x=values[rows.index][mask].map(place).tolist(), y=(unit * rows.loc[mask, "value"]).round(3).tolist(),
+                mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
+                hovertemplate="%{text}<extra></extra>",
+                marker={"symbol": symbol, "size": 8, "color": colour, "opacity": 0.75, "line": {"width": 1.5}},
+            )  # fmt: skip
+    _add_bars(figure, tables, parts, place, null, unit)
+    name = metric_name(tables.metric)
+    finish(figure, html.escape(path), html.escape(name + (" (%)" if unit == 100 else "")))
+    figure.update_xaxes(**axis)
+    return Drawing(f"{path}: {_title(tables, parts)}", figure)
+
+
+def _add_bars(figure: go.Figure, tables: Tables, parts: list[Part], place: Any, null: Any, unit: int) -> None:
+    """A thick line per part at the mean of its best quarter; single values get a wide tick."""
+    segments: list[Any] = []
+    heights: list[float | None] = []
+    texts: list[str | None] = []
+    points: list[tuple[Any, float, str]] = []
+    for part in parts:
+        if not math.isfinite(part.top_quarter):
+            continue
+        text = (
+            f"{html.escape(part.label)}: best quarter {objective(part.top_quarter, tables.metric)}, "
+            f"best {objective(part.best, tables.metric)}, {plural(part.observed, 'trial')}"
+        )
+        if part.low is None or part.high is None:
+            points.append((place(null) if part.label == "off" else part.label, unit * part.top_quarter, text))
+            continue
+        low = place(math.nextafter(part.low, math.inf))  # the null itself stands apart
+        segments += [low, (low + place(part.high)) / 2, place(part.high), None]
+        heights += [unit * part.top_quarter] * 3 + [None]
+        texts += [text] * 3 + [None]
+    style: dict[str, Any] = {
+        "name": "best quarter, mean", "legendgroup": "top", "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+    if segments:
+        figure.add_scatter(x=segments, y=heights, text=texts, mode="lines", line={"color": GREEN, "width": 4}, **style)
+    if points:
+        x, y, text_of = zip(*points, strict=True)
+        marker = {"symbol": "line-ew", "size": 22, "line": {"width": 4, "color": GREEN}}
+        figure.add_scatter(
+            x=list(x), y=list(y), text=list(text_of), mode="markers", marker=marker, showlegend=not segments, **style
+        )
+
+
+def _title(tables: Tables, parts: list[Part]) -> str:
+    best = best_part(parts, maximize=tables.maximize)
+    if best is None:
+        return "too few trials in any part of its range"
+    where = best.label if best.label == "off" else f"at {best.label}"
+    return f"best quarter {where} ({objective(best.top_quarter, tables.metric)}, {plural(best.observed, 'trial')})"
+
+
+def _hover(tables: Tables, row: pd.Series, path: str, null: Any) -> str:
+    value = row[path] if path in row.index else row[f"param:{path}"]
+    text = setting(value, null, regularizer=path in tables.regularizers)
+    cut = ", pruned" if row["state"] == "PRUNED" else ""
+    return f"trial {row['number']}{cut}: {html.escape(text)}<br>{objective(row['value'], tables.metric)}"
