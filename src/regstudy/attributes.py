@@ -24,6 +24,7 @@ MARGIN = PREFIX + "margin"  # of a plan: the difference in accuracy (0..1) up to
 PRUNER = PREFIX + "pruner"  # name of the pruner that was asked for last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
 COMMAND = PREFIX + "command"  # reproduces the study
+PUSHED = PREFIX + "pushed"  # {what the dashboard was given: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 
 # of a trial

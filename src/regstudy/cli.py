@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -143,15 +144,43 @@ def worker(
 
 
 @app.command()
-def report(path: StudyPath, storage: Storage = None) -> None:
+def report(
+    path: StudyPath,
+    storage: Storage = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Write it again as the study moves on, using 1 % of the time."),
+    ] = False,
+    every: Annotated[float, typer.Option(min=1.0, help="With --watch: seconds between two reports, at least.")] = 30.0,
+    plots: Annotated[bool, typer.Option("--plots", help="Draw the figures as SVG files too; needs a browser.")] = False,
+) -> None:
     """Write the report of a study anew, or the page of a comparison."""
     from regstudy.report.comparison import write_comparison
-    from regstudy.report.page import write_report
+    from regstudy.report.page import find, write_report
+    from regstudy.report.sections import sections
     from regstudy.search.study import StudyPlace, is_plan, open_study
 
     opened = open_study(StudyPlace(path, storage))
-    write = write_comparison if is_plan(opened) else write_report
-    out.print(f"Report: {write(opened, path)}")
+    if is_plan(opened):
+        if watch or plots:
+            raise RegstudyError(f"{path} holds a comparison: --watch and --plots are for the report of a search.")
+        out.print(f"Report: {write_comparison(opened, path)}")
+        return
+    if watch:
+        from regstudy.report import watch as watching
+
+        try:
+            page = watching.watch(opened, path, every, out.print, time.sleep)
+        except KeyboardInterrupt:
+            page = write_report(opened, path)
+    else:
+        page = write_report(opened, path)
+    out.print(f"Report: {page}")
+    if plots:
+        from regstudy.report.pictures import write_pictures
+
+        files = write_pictures(sections(find(opened)), path / "plots")
+        out.print(f"Plots:  {len(files)} in {path / 'plots'}")
 
 
 @app.command()
@@ -159,21 +188,33 @@ def dashboard(
     path: StudyPath,
     storage: Storage = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
+    refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between looks for trials that have ended.")] = 30.0,
 ) -> None:
-    """Open the Optuna dashboard on a study, for this machine only: it has no login."""
+    """Open the Optuna dashboard on a study, with our plots and findings in it. It has no login: this machine only."""
+    from threading import Event, Thread
+
     from optuna_dashboard import run_server
 
+    from regstudy.report.dashboard import keep_pushing, push
     from regstudy.search.storage import open_storage
-    from regstudy.search.study import StudyPlace, open_study
+    from regstudy.search.study import StudyPlace, is_plan, open_study
 
     place = StudyPlace(path, storage)
-    open_study(place)
+    study, stop = open_study(place), Event()
     _check_port(port)
-    out.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}  (no login; Ctrl-C ends it)")
+    if not is_plan(study):
+        push(study)
+        Thread(target=keep_pushing, args=(study, refresh, stop, out.print), daemon=True).start()
+    out.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}")
+    out.print(
+        "It has no login: whoever reaches the port can delete studies. It listens on this machine only; Ctrl-C ends it."
+    )
     try:
         run_server(open_storage(place.url), host="127.0.0.1", port=port)
     except KeyboardInterrupt:
         out.print("Dashboard stopped.")
+    finally:
+        stop.set()
 
 
 @app.command()

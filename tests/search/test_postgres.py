@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -17,11 +18,15 @@ from faults.checks import assert_curves_repeat, assert_sound
 from faults.commands import Command, Start, prepare_folder, until
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from search.postgres import PASSWORD, Server, binaries
 from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
+from synthetic import make_study
 
 from regstudy import attributes
+from regstudy.report.dashboard import push
 from regstudy.search import storage, tickets
 from regstudy.search.storage import TicketStorage, exclusive, open_storage
 from regstudy.space import parse_space
@@ -257,3 +262,16 @@ def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_ho
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT pg_try_advisory_xact_lock(hashtext('regstudy'))").fetchone()
         assert row == (True,)
+
+
+def test_plots_and_findings_are_pushed_into_a_study_on_the_server(opened: TicketStorage) -> None:
+    original = make_study(12, baseline=3)
+    study = optuna.create_study(study_name="pushed", storage=opened, direction="maximize")
+    for key, value in original.user_attrs.items():
+        study.set_user_attr(key, value)
+    study.add_trials(original.trials)
+    assert push(study) > 5
+    assert push(study) == 0
+    assert "validation accuracy" in get_note(study)
+    attrs = opened.get_study_system_attrs(study._study_id)
+    assert all(json.loads(text)["data"] for text in get_plotly_graph_objects(attrs).values())
