@@ -234,3 +234,16 @@ def test_a_configuration_in_phases_is_trained_from_one_to_the_next(regstudy: Com
     assert done.returncode == 0, done.stderr
     assert "epoch   3/3" in done.stdout
     assert pd.read_csv(tmp_path / "out" / "epochs.csv")["epoch"].tolist() == [1, 2, 3]
+
+
+def test_a_report_is_watched_until_its_study_is_over_and_a_comparison_has_no_plots(
+    regstudy: Command, tmp_path: Path
+) -> None:
+    assert regstudy(*STUDY, "--trials", "1").returncode == 0
+    (database,) = tmp_path.rglob("study.db")
+    done = regstudy("report", str(database.parent), "--watch", "--every", "1")
+    assert done.returncode == 0 and "report.html" in done.stdout, done.stderr
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{database}")
+    study.set_user_attr(attributes.PLAN, "{}")
+    done = regstudy("report", str(database.parent), "--plots")
+    assert done.returncode == 2 and "holds a comparison" in done.stderr

@@ -18,9 +18,9 @@ from regstudy.analysis import importance
 from regstudy.analysis.gap import Comparison, Relation, Scores
 from regstudy.analysis.table import load_tables
 from regstudy.report.figures import history, learning_curves
-from regstudy.report.page import find, write_report
+from regstudy.report.page import coded, find, write_report
 from regstudy.report.sections import sections
-from regstudy.report.tables import trial_grid
+from regstudy.report.tables import telling, trial_grid
 from regstudy.report.words import gap_finding, objective, percent, plural, points, verdict
 
 FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
@@ -280,3 +280,45 @@ def test_short_charts_have_ticks_at_whole_epochs_only(epochs: int, whole: bool) 
     tables = load_tables(make_study(20, epochs=epochs, prune=0.0))
     axis = learning_curves(tables, 3, "Best").figure.layout.xaxis
     assert (axis.dtick == 1) is whole
+
+
+def test_checks_come_first_and_those_in_order_are_folded() -> None:
+    section = sections(find(make_study(50)))[0]
+    assert section.id == "checks" and re.match(
+        r"\d+ checks: \d+ to act on, \d+ to know, \d+ in order\.", section.finding
+    )
+    shown, folded = section.grids
+    assert not shown.folded and folded.folded
+    assert [row[0].endswith("act") for row in shown.rows] == sorted(row[0].endswith("act") for row in shown.rows)[::-1]
+    assert all("fine" in row[0] for row in folded.rows)
+
+
+def test_each_regularizer_has_its_gap_and_the_metric_beside_it() -> None:
+    section = next(section for section in sections(find(make_study(50))) if section.id == "gap")
+    titles = [drawing.title for drawing in section.figures]
+    assert len(titles) == 10
+    for gap, metric in zip(titles[::2], titles[1::2], strict=True):
+        assert gap.partition(":")[0] == metric.partition(":")[0]
+        assert "best quarter" in metric
+
+
+def test_of_many_trials_the_best_and_the_newest_are_told() -> None:
+    tables = find(make_study(50, prune=0)).tables
+    rows = telling(tables, 10)
+    ranked = tables.trials.sort_values("value", ascending=False)["number"].tolist()
+    assert len(rows) == 10
+    assert set(ranked[:5]) <= set(rows["number"])
+    assert {49, 48, 47, 46, 45} - set(ranked[:5]) <= set(rows["number"])
+    assert rows["number"].is_monotonic_increasing
+    assert len(telling(tables, 50)) == 50
+
+
+def test_a_table_that_was_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.report.tables.MOST", 12)
+    section = next(section for section in sections(find(make_study(30))) if section.id == "trials")
+    assert len(section.grids[0].rows) == 12
+    assert section.notes == ["18 trials between the best and the newest are in trials.csv only."]
+
+
+def test_code_in_advice_is_escaped() -> None:
+    assert str(coded("set `a.b` to <b>`<i>`")) == "set <code>a.b</code> to &lt;b&gt;<code>&lt;i&gt;</code>"

@@ -63,8 +63,13 @@ def _checks(found: Findings) -> Section:
         parts = [f"{act} to act on", f"{note} to know", f"{len(listed) - act - note} in order"]
         finding = f"{plural(len(listed), 'check')}: {', '.join(parts)}."
     rows = [[SEVERITIES[check.severity], check.finding, check.advice] for check in listed]
-    strong = frozenset(i for i, check in enumerate(listed) if check.severity == "act")
-    grids = [Grid(["", "what was seen", "what to do"], rows, strong=strong)] if rows else []
+    head, grids = ["", "what was seen", "what to do"], []
+    if act + note:
+        grids.append(Grid(head, rows[: act + note], strong=frozenset(range(act))))
+    if rows[act + note :]:
+        grids.append(
+            Grid(["", ""], [row[:2] for row in rows[act + note :]], folded="What was looked at and is in order")
+        )
     return Section("checks", title, finding, grids=grids)
 
 
