@@ -1,9 +1,11 @@
-"""Time to answer: how soon a study has found what a plain Optuna script finds in the end.
+"""Time to answer: how soon a study has found what another one finds in the end.
 
-    python benchmarks/study.py [--seeds 3] [--workers 1] [--images FOLDER] [--html FILE]
+    python benchmarks/study.py [--seeds 3] [--peer plain|none|median|hyperband] [--images FOLDER] [--html FILE]
 
-Both search the space of study_space.yaml on the same images, split, machine and seeds, one after the other, each from
-the start of its interpreter. What is finished under --work is not repeated. FOLDER holds `cifar10_images.zip`.
+The other one, the peer, is a plain Optuna script, or regstudy with another `--pruner`: so it shows what pruning by
+signal does. Both search the space of study_space.yaml on the same images, split, machine and seeds, one after the
+other, each from the start of its interpreter. What is finished under --work is not repeated. FOLDER holds
+`cifar10_images.zip`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from regstudy.space_file import load_space
 
 HERE = Path(__file__).parent
 SPACE = HERE / "study_space.yaml"
-CONTESTANTS = ("plain", "regstudy")
+PEERS = ("plain", "none", "median", "hyperband")
 Curve = list[tuple[float, float]]  # seconds since the start, validation accuracy of an epoch
 
 
@@ -45,6 +47,7 @@ def main() -> None:
         "--images", type=Path, default=os.environ.get("REGSTUDY_TEST_DATA"), help="folder of the archive"
     )
     parser.add_argument("--work", type=Path, default=Path("results/time_to_answer"))
+    parser.add_argument("--peer", choices=PEERS, default="plain", help="the plain script, or regstudy with that pruner")
     parser.add_argument("--html", type=Path, help="write the curves of best-so-far over time")
     given = parser.parse_args()
     given.work = given.work.absolute()
@@ -54,13 +57,14 @@ def main() -> None:
         link.symlink_to((given.images / link.name).absolute())
     config = load_space(SPACE, [f"data.train_limit={given.train}"]).defaults()
     splits = data.prepare(config.data, given.work / "data")  # decoded once, before anybody's time runs
-    loaders = best_loaders(splits)
+    loaders = best_loaders(splits) if given.peer == "plain" else 0
     curves = {}
     for seed in range(given.seeds):
-        for name in CONTESTANTS[:: -1 if seed % 2 else 1]:
+        for name in (given.peer, "signal")[:: -1 if seed % 2 else 1]:
             curves[name, seed] = cached(given, name, seed, loaders)
-        print(line(seed, curves["plain", seed], curves["regstudy", seed]), flush=True)
-    print(summary([share(curves["plain", seed], curves["regstudy", seed]) for seed in range(given.seeds)]))
+        print(line(given.peer, seed, curves[given.peer, seed], curves["signal", seed]), flush=True)
+    shares = [share(curves[given.peer, seed], curves["signal", seed]) for seed in range(given.seeds)]
+    print(summary(given.peer, shares))
     if given.html:
         draw(curves, given.html)
 
@@ -82,20 +86,18 @@ def share(peer: Curve, mine: Curve) -> float:
     return math.inf if first is None else first / peer[-1][0]
 
 
-def summary(shares: list[float]) -> str:
+def summary(peer: str, shares: list[float]) -> str:
     """The median over seeds with its range; a seed that never got there counts as infinite."""
     never = sum(map(math.isinf, shares))
     middle = f"median {median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
-    return (
-        f"share of the plain script's whole time until its final best: {middle}; {never} of {len(shares)} seeds never"
-    )
+    return f"share of the whole time of {peer} until its final best: {middle}; {never} of {len(shares)} seeds never"
 
 
 def cached(given: argparse.Namespace, name: str, seed: int, loaders: int) -> Curve:
     """A contestant's epochs, from the file that its run left or from a run."""
     file = given.work / f"{name}_{seed}_{given.trials}x{given.epochs}x{given.train}_{given.workers}.json"
     if not file.exists():
-        curve = plain(given, seed, loaders) if name == "plain" else ours(given, seed)
+        curve = plain(given, seed, loaders) if name == "plain" else ours(given, seed, name)
         write_atomically(file, json.dumps(curve))
     return [(moment, accuracy) for moment, accuracy in json.loads(file.read_text())]
 
@@ -112,14 +114,23 @@ def plain(given: argparse.Namespace, seed: int, loaders: int) -> Curve:
     return [(float(moment) - began, float(accuracy)) for moment, accuracy in lines]
 
 
-def ours(given: argparse.Namespace, seed: int) -> Curve:
-    """A regstudy study; a trial's epochs share its time, what it spent around them included, by their durations."""
-    name = f"seed{seed}"
+def ours(given: argparse.Namespace, seed: int, pruner: str) -> Curve:
+    """A regstudy study with a pruner; a trial's epochs share its whole time by their durations."""
+    name = f"{pruner}{seed}"
     folder = given.work / "results" / name
     shutil.rmtree(folder, ignore_errors=True)
     sets = [f"study.seed={seed}", f"training.epochs={given.epochs}", f"data.train_limit={given.train}"]
     words = [sys.executable, "-m", "regstudy", "study", "--space", str(SPACE), "--study", name]
-    words += ["--trials", str(given.trials), "--workers", str(given.workers), "--data-dir", str(given.work / "data")]
+    words += [
+        "--pruner",
+        pruner,
+        "--trials",
+        str(given.trials),
+        "--workers",
+        str(given.workers),
+        "--data-dir",
+        str(given.work / "data"),
+    ]
     began = time.time()
     subprocess.run([*words, *(word for text in sets for word in ("--set", text))], cwd=given.work, check=True)
     curve: Curve = []
@@ -146,15 +157,15 @@ def reached(curve: Curve, accuracy: float) -> float | None:
     return next((moment for moment, value in curve if value >= accuracy), None)
 
 
-def line(seed: int, peer: Curve, mine: Curve) -> str:
+def line(name: str, seed: int, peer: Curve, mine: Curve) -> str:
     """What a seed shows."""
     best, whole = goal(peer), peer[-1][0]
     found, first = reached(peer, best), reached(mine, best)
-    text = f"seed {seed}: plain best {best:.1%} at {found:.0f} s of {whole:.0f} s; regstudy best {goal(mine):.1%}, "
+    text = f"seed {seed}: {name} best {best:.1%} at {found:.0f} s of {whole:.0f} s; signal best {goal(mine):.1%}, "
     if first is None:
         return text + f"never reached {best:.1%} in {mine[-1][0]:.0f} s"
     return text + (
-        f"{best:.1%} at {first:.0f} s of {mine[-1][0]:.0f} s: {first / whole:.2f} of the plain script's whole time,"
+        f"{best:.1%} at {first:.0f} s of {mine[-1][0]:.0f} s: {first / whole:.2f} of the whole time of {name},"
         f" {first / (found or whole):.2f} of the time it took to get there"
     )
 
@@ -164,14 +175,14 @@ def draw(curves: dict[tuple[str, int], Curve], path: Path) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    colours = {"plain": "#8a8a94", "regstudy": "#2f7fd0"}
+    colours = {"signal": "#2f7fd0"}
     for (name, seed), curve in curves.items():
         best, heights = 0.0, []
         for _, accuracy in curve:
             best = max(best, accuracy)
             heights.append(100 * best)
         moments = [moment for moment, _ in curve]
-        style = {"color": colours[name], "shape": "hv"}
+        style = {"color": colours.get(name, "#8a8a94"), "shape": "hv"}
         figure.add_scatter(x=moments, y=heights, mode="lines", line=style, name=f"{name}, seed {seed}")
     figure.update_layout(template="plotly_white", xaxis_title="time since the start (s)")
     figure.update_layout(yaxis_title="best validation accuracy so far (%)", title="Time to answer")
