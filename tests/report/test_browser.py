@@ -85,21 +85,18 @@ def test_the_errors_of_a_page_would_be_seen(tmp_path: Path) -> None:
 
 
 def seen_on_a_phone(page: Path, profile: Path) -> dict[str, Any]:
-    """What the wrapper saw of a page that wrote nothing to the console."""
-    wrapper = page.parent / "wrapper.html"
-    wrapper.write_text(WRAPPER % (page.name, PHONE), encoding="utf-8")
-    done = browse(wrapper, profile, "--dump-dom")
-    found = re.search(r'<pre id="seen">(\{.*?\})</pre>', done.stdout)
-    assert found, done.stderr
-    assert console_errors(done.stderr) == []
-    seen: dict[str, Any] = json.loads(html.unescape(found[1]))
-    return seen
+    """What the wrapper saw of a page."""
+    return seen_by(page.parent / "wrapper.html", WRAPPER % (page.name, PHONE), profile)
 
 
 def acted(page: Path, profile: Path, script: str) -> dict[str, Any]:
     """What a script returned that ran once on the loaded page, as `page` within the frame `frame`."""
-    wrapper = page.parent / "acted.html"
-    wrapper.write_text(ACTED % (page.name, script), encoding="utf-8")
+    return seen_by(page.parent / "acted.html", ACTED % (page.name, script), profile)
+
+
+def seen_by(wrapper: Path, text: str, profile: Path) -> dict[str, Any]:
+    """The JSON that a wrapper page writes into `#seen`; nothing may have been written to the console."""
+    wrapper.write_text(text, encoding="utf-8")
     done = browse(wrapper, profile, "--dump-dom")
     found = re.search(r'<pre id="seen">(\{.*?\})</pre>', done.stdout)
     assert found, done.stderr
