@@ -37,7 +37,7 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     text = verdict(found.tables, found.comparison, found.relations)
     parts = sections(found)
     write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
-    write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False, float_format="%.7g"))
+    write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
     write_atomically(folder / "summary.md", summary(found, text, parts))
