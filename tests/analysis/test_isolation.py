@@ -83,3 +83,9 @@ def test_the_best_part_needs_enough_trials() -> None:
     assert best_part([few, many, worse], maximize=True) is many
     assert best_part([few, many, worse], maximize=False) is worse
     assert best_part([few], maximize=True) is None
+
+
+def test_few_values_drawn_from_a_range_are_still_put_into_its_parts() -> None:
+    parts = isolation(load_tables(plain_study({0.1: [1, 2], 0.6: [1, 1]})), "x")
+    assert [part.observed for part in parts] == [2, 0, 2, 0]
+    assert (parts[0].low, parts[-1].high) == (0.0, 1.0)

@@ -21,7 +21,7 @@ from regstudy.report.figures import history, learning_curves
 from regstudy.report.page import coded, find, write_report
 from regstudy.report.sections import sections
 from regstudy.report.tables import telling, trial_grid
-from regstudy.report.words import gap_finding, objective, percent, plural, points, verdict
+from regstudy.report.words import gap_finding, gap_percent, objective, percent, plural, points, verdict
 
 FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
 EVIL = "<script>alert(1)</script>"
@@ -323,3 +323,9 @@ def test_a_table_that_was_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_code_in_advice_is_escaped() -> None:
     assert str(coded("set `a.b` to <b>`<i>`")) == "set <code>a.b</code> to &lt;b&gt;<code>&lt;i&gt;</code>"
+
+
+def test_a_number_reads_the_same_whatever_holds_it() -> None:
+    row = pd.Series({"clean_train_accuracy": 1.0, "val_accuracy": 0.9275})
+    assert percent(row["val_accuracy"]) == percent(0.9275)
+    assert gap_percent(row) == percent(1.0 - round(0.9275, 3))

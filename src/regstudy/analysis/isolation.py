@@ -51,18 +51,23 @@ def isolation(tables: Tables, path: str) -> list[Part]:
         return []
     values, null = values.where(search), tables.regularizers.get(path)
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers[values.notna()].isna().any() or values.nunique() <= PARTS:
+    span = tables.ranges.get(path)
+    drawn = span is not None and span.low is not None and span.high is not None  # from a range of numbers
+    if numbers[values.notna()].isna().any() or (values.nunique() <= PARTS and not drawn):
         shown = values.dropna().value_counts().index[:MOST]
         ordered = sorted(shown, key=lambda value: (value != null, value if isinstance(value, int | float) else 0.0))
         return [_part(tables, _label(value, null), None, None, values == value) for value in ordered]
     off = numbers == null if null is not None else pd.Series(False, index=values.index)
     on = numbers[~off].dropna()
     parts = [_part(tables, "off", None, None, off)] if off.any() else []
-    span = tables.ranges.get(path)
     log = bool(span and span.log) and on.min() > 0
-    low, high = (span.low, span.high) if span and span.low is not None else (on.min(), on.max())
-    if on.empty or low is None or high is None or not low < high:
+    if on.empty:
         return parts
+    low, high = on.min(), on.max()
+    if span and span.low is not None and span.high is not None and span.low <= low and high <= span.high:
+        low, high = span.low, span.high
+    if not low < high:
+        return [*parts, _part(tables, _label(low, null), None, None, numbers == low)]
     edges = np.geomspace(low, high, PARTS + 1) if log else np.linspace(low, high, PARTS + 1)
     edges[0], edges[-1] = min(edges[0], on.min()), max(edges[-1], on.max())
     for i, (left, right) in enumerate(pairwise(edges.tolist())):

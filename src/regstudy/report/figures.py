@@ -143,9 +143,10 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
 
 
 def _importance_hover(row: Any) -> str:
-    found = "" if row.also_forest else "not "
-    forest = "" if pd.isna(row.also_forest) else f"<br>in a random forest: {found}above chance"
-    return f"{row.note}<br>stable between {row.stable_low:.4f} and {row.stable_high:.4f}{forest}"
+    text = f"{row.note}<br>stable between {row.stable_low:.4f} and {row.stable_high:.4f}"
+    if pd.isna(row.also_forest):  # not made: too many trials
+        return text
+    return f"{text}<br>in a random forest: {'above' if row.also_forest else 'not above'} chance"
 
 
 def history(tables: Tables) -> Drawing:

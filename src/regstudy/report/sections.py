@@ -164,7 +164,8 @@ def _gaps(found: Findings) -> Section:
         "leaving one regularizer out at a time would prove it.",
         "Beside each gap stands the metric with all else left free: the green bars are the mean of the best quarter "
         "within a part of the range. The best alone grows with the number of trials, and a search draws more of them "
-        "where it has found good ones, so compare counts as well.",
+        "where it has found good ones, so compare counts as well. Pruned trials (crosses) that were worse than every "
+        "trial seen to its end are drawn at its height; hovering tells what they had.",
     ]
     rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", r.words] for r in found.relations]
     strong = frozenset(i for i, r in enumerate(found.relations) if r.told)

@@ -37,6 +37,7 @@ def metric_against(tables: Tables, path: str, parts: list[Part]) -> Drawing:
     else:
         place = lambda value: setting(value, null, regularizer=regularizer)  # noqa: E731
     figure = go.Figure()
+    heights = _clipped(tables, rows)
     pruned, baseline = rows["state"] == "PRUNED", rows["arm"] == "baseline"
     groups = (
         ("pruned", pruned & ~baseline, "x-thin-open", GREY),
@@ -46,7 +47,7 @@ def metric_against(tables: Tables, path: str, parts: list[Part]) -> Drawing:
     for name, mask, symbol, colour in groups:
         if mask.any():
             figure.add_scatter(
-                x=values[rows.index][mask].map(place).tolist(), y=(unit * rows.loc[mask, "value"]).round(3).tolist(),
+                x=values[rows.index][mask].map(place).tolist(), y=(unit * heights[mask]).round(3).tolist(),
                 mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
                 hovertemplate="%{text}<extra></extra>",
                 marker={"symbol": symbol, "size": 8, "color": colour, "opacity": 0.75, "line": {"width": 1.5}},
@@ -56,6 +57,14 @@ def metric_against(tables: Tables, path: str, parts: list[Part]) -> Drawing:
     finish(figure, html.escape(path), html.escape(name + (" (%)" if unit == 100 else "")))
     figure.update_xaxes(**axis)
     return Drawing(f"{path}: {_title(tables, parts)}", figure)
+
+
+def _clipped(tables: Tables, rows: pd.DataFrame) -> pd.Series:
+    """Objectives with pruned trials no worse than the worst that was observed: they must not squeeze the rest."""
+    values, seen = rows["value"], rows.loc[rows["state"] == "COMPLETE", "value"]
+    if seen.empty:
+        return values
+    return values.clip(lower=seen.min()) if tables.maximize else values.clip(upper=seen.max())
 
 
 def _add_bars(figure: go.Figure, tables: Tables, parts: list[Part], place: Any, null: Any, unit: int) -> None:

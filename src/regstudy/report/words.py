@@ -19,7 +19,7 @@ def percent(fraction: float) -> str:
     """0.8123 → ``81.2 %``, −0.003 → ``−0.3 %``; rounded as the analysis rounds what it compares."""
     if not math.isfinite(fraction):
         return NONE
-    return minus(f"{100 * (round(fraction, PLACES) + 0.0):.1f}\N{NO-BREAK SPACE}%")
+    return minus(f"{100 * (round(float(fraction), PLACES) + 0.0):.1f}\N{NO-BREAK SPACE}%")
 
 
 def minus(text: str) -> str:
@@ -34,7 +34,8 @@ def signed(number: float) -> str:
 
 def gap_percent(row: pd.Series) -> str:
     """Gap of a trial's row, equal to the difference of the two accuracies as they are shown."""
-    return percent(round(row["clean_train_accuracy"], PLACES) - round(row["val_accuracy"], PLACES))
+    clean, val = (round(float(row[name]), PLACES) for name in ("clean_train_accuracy", "val_accuracy"))
+    return percent(clean - val)
 
 
 def points(difference: float) -> str:
