@@ -237,8 +237,9 @@ def test_a_configuration_in_phases_is_trained_from_one_to_the_next(regstudy: Com
 
 
 def test_a_report_is_watched_until_its_study_is_over_and_a_comparison_has_no_plots(
-    regstudy: Command, tmp_path: Path
+    regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("regstudy.report.watch.step_back", lambda: None)  # of the process that runs the tests
     assert regstudy(*STUDY, "--trials", "1").returncode == 0
     (database,) = tmp_path.rglob("study.db")
     done = regstudy("report", str(database.parent), "--watch", "--every", "1")

@@ -149,7 +149,7 @@ def report(
     storage: Storage = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Write it again as the study moves on, using 1 % of the time."),
+        typer.Option("--watch", help="Write it again as the study moves on, 100 × its CPU time apart."),
     ] = False,
     every: Annotated[float, typer.Option(min=1.0, help="With --watch: seconds between two reports, at least.")] = 30.0,
     plots: Annotated[bool, typer.Option("--plots", help="Draw the figures as SVG files too; needs a browser.")] = False,
@@ -169,6 +169,7 @@ def report(
     if watch:
         from regstudy.report import watch as watching
 
+        watching.step_back()
         try:
             page = watching.watch(opened, path, every, out.print, time.sleep)
         except KeyboardInterrupt:
@@ -195,7 +196,7 @@ def dashboard(
 
     from optuna_dashboard import run_server
 
-    from regstudy.report.dashboard import keep_pushing, push
+    from regstudy.report.dashboard import refresher, repeat
     from regstudy.search.storage import open_storage
     from regstudy.search.study import StudyPlace, is_plan, open_study
 
@@ -203,8 +204,9 @@ def dashboard(
     study, stop = open_study(place), Event()
     _check_port(port)
     if not is_plan(study):
-        push(study)
-        Thread(target=keep_pushing, args=(study, refresh, stop, out.print), daemon=True).start()
+        look = refresher(study, out.print)
+        look()
+        Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()
     out.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}")
     out.print(
         "It has no login: whoever reaches the port can delete studies. It listens on this machine only; Ctrl-C ends it."

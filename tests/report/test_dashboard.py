@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -12,15 +13,18 @@ from typing import Any
 
 import optuna
 import pytest
+from conftest import require
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from search.postgres import PASSWORD, Server, binaries
 from synthetic import make_study
-from test_browser import browse
+from test_browser import browse, console_errors
 
 from regstudy import attributes
 from regstudy.analysis import importance
-from regstudy.report.dashboard import keep_pushing, push
-from regstudy.search.storage import sqlite_url
+from regstudy.report import dashboard
+from regstudy.report.dashboard import GONE, LARGEST, MOST, push, refresher, repeat
+from regstudy.search.storage import TicketStorage, open_storage, sqlite_url
 
 EVIL = "<script>alert(1)</script>"
 
@@ -67,6 +71,59 @@ def test_a_note_of_the_users_own_stays() -> None:
     assert get_note(study) == "mine"
 
 
+def test_a_word_changed_in_our_note_makes_it_the_users() -> None:
+    study = make_study(20)
+    push(study)
+    edited = get_note(study).replace("validation", "my words", 1)
+    save_note(study, edited)
+    push(study)
+    assert get_note(study) == edited
+
+
+def test_our_note_is_known_again_even_if_the_push_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(20)
+
+    def cut(*_: object) -> None:
+        raise OSError("server closed the connection")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(study, "set_user_attr", cut)
+        push(study)
+    first = get_note(study)
+    study.add_trials(make_study(40, seed=5).trials[20:])
+    push(study)
+    assert "40 trials" in get_note(study) and get_note(study) != first
+
+
+def test_a_plot_that_is_no_longer_drawn_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(30)
+    push(study)
+    before = set(plots(study))
+    monkeypatch.setattr(dashboard, "SHOWN", ("gap", "importance"))
+    push(study)
+    after = plots(study)
+    assert set(after) == before
+    for name, figure in after.items():
+        assert (figure["layout"]["title"]["text"] == GONE) == name.startswith("regstudy-curves")
+    assert push(study) == 0
+
+
+def test_figures_stay_small_and_say_what_is_not_drawn() -> None:
+    study = make_study(700)
+    push(study)
+    sizes = {name: len(json.dumps(figure)) for name, figure in plots(study).items()}
+    assert max(sizes.values()) <= LARGEST and sum(sizes.values()) < 500_000
+    seen = plots(study)["regstudy-gap-01"]
+    assert max(len(trace["x"]) for trace in seen["data"]) == MOST
+    assert f"newest {MOST}" in seen["layout"]["title"]["text"]
+    numbers = [value for trace in seen["data"] for value in trace["y"]]
+    assert all(len(repr(value).replace(".", "").lstrip("-0")) <= 5 for value in numbers)
+    assert not any(
+        "trials, by epoch" in f["layout"]["title"]["text"] and "700" not in f["layout"]["title"]["text"]
+        for f in plots(study).values()
+    )
+
+
 @pytest.mark.parametrize(
     "study",
     [
@@ -93,41 +150,99 @@ def plain() -> optuna.Study:
 
 
 def test_a_trial_that_ends_refreshes_and_a_failure_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    study, stop, said = make_study(12), Event(), []
+    study, said = make_study(12), []
     pushed: list[int] = []
 
     def failing(study: optuna.Study) -> int:
         pushed.append(len(study.trials))
         if len(pushed) < 3:
-            raise OSError("disk full")
+            raise OSError("disk full\npostgresql://me:secret@host/x")
         return 1
 
-    monkeypatch.setattr("regstudy.report.dashboard.push", failing)
-    thread = Thread(target=keep_pushing, args=(study, 0.02, stop, said.append))
-    thread.start()
-    time.sleep(0.1)
-    assert pushed == []  # nothing has ended since
+    monkeypatch.setattr(dashboard, "push", failing)
+    look = refresher(study, said.append)
+    for _ in range(5):
+        look()
+    assert pushed == [12] * 3  # two failures, one success, and nothing has ended since
+    assert len(said) == 1 and "disk full" in said[0] and "\n" not in said[0] and "secret" not in said[0]
     study.add_trial(make_study(13, seed=5).trials[-1])
-    for _ in range(200):
-        time.sleep(0.02)
-        if len(pushed) == 3:
-            break
-    stop.set()
-    thread.join()
-    assert pushed == [13, 13, 13]
-    assert len(said) == 1 and "disk full" in said[0]
+    look()
+    assert pushed[3:] == [13]
+
+
+def test_a_study_of_several_objectives_is_told_and_does_not_end_the_dashboard() -> None:
+    said: list[str] = []
+    refresher(optuna.create_study(directions=["minimize", "maximize"]), said.append)()
+    assert len(said) == 1 and "2 objectives" in said[0]
+
+
+def test_it_is_repeated_until_it_is_stopped() -> None:
+    stop, calls = Event(), []
+
+    def look() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            stop.set()
+
+    thread = Thread(target=repeat, args=(look, 0.01, stop))
+    thread.start()
+    thread.join(10)
+    assert len(calls) == 3 and not thread.is_alive()
+
+
+def copy_into(storage: TicketStorage, name: str, original: optuna.Study) -> optuna.Study:
+    """A study in memory, copied into a database."""
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    for key, value in original.user_attrs.items():
+        study.set_user_attr(key, value)
+    study.add_trials(original.trials)
+    return study
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_on_a_server_too_while_others_write(tmp_path: Path) -> None:
+    programs = binaries()
+    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
+    assert programs is not None
+    server = Server(programs)
+    url = server.create(tmp_path.name)
+    storage, elsewhere = open_storage(url), open_storage(url)
+    try:
+        study = copy_into(storage, EVIL, make_study(30, name=EVIL))
+        more, errors = make_study(45, seed=5).trials[30:], []
+
+        def write() -> None:
+            try:
+                optuna.load_study(study_name=EVIL, storage=elsewhere).add_trials(more)
+            except Exception as error:
+                errors.append(error)
+            elsewhere.remove_session()
+
+        thread = Thread(target=write)
+        thread.start()
+        for _ in range(3):
+            push(study)
+        thread.join(60)
+        assert errors == []
+        push(study)
+        assert push(study) == 0
+        assert "45 trials" in get_note(study) and len(plots(study)) > 10
+        assert PASSWORD not in get_note(study) + json.dumps(study.user_attrs)
+    finally:
+        for opened in (storage, elsewhere):
+            opened.remove_session()
+            opened.engine.dispose()
+        server.remove()
 
 
 @pytest.mark.browser
 def test_the_dashboard_shows_note_and_plots(tmp_path: Path) -> None:
     folder = tmp_path / "shown"
     folder.mkdir()
-    original = make_study(40, name="shown")
-    storage = sqlite_url(folder / "study.db")
-    study = optuna.create_study(study_name="shown", storage=storage, direction="maximize")
-    for key, value in original.user_attrs.items():
-        study.set_user_attr(key, value)
-    study.add_trials(original.trials)
+    url = sqlite_url(folder / "study.db")
+    opened = open_storage(url)
+    study = copy_into(opened, "shown", make_study(40, name="shown"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -137,15 +252,25 @@ def test_the_dashboard_shows_note_and_plots(tmp_path: Path) -> None:
         address = f"http://127.0.0.1:{port}"
         wait_for(address)
         done = browse(f"{address}/dashboard/studies/1/note", tmp_path / "note", "--dump-dom")
-        assert "Use the settings of trial" in done.stdout
+        assert "Use the settings of trial" in done.stdout and "[//]" not in done.stdout
+        assert console_errors(done.stderr) == []
         done = browse(f"{address}/dashboard/studies/1", tmp_path / "study", "--dump-dom", "--window-size=1400,9000")
-        assert "regstudy-gap-01" in done.stdout or "model.dropout: the gap" in done.stdout
-        assert "CONSOLE" not in done.stderr or "Uncaught" not in done.stderr
+        drawn = re.findall(
+            r'<div[^>]*id="user-defined-plot:(regstudy-[a-z0-9-]+)"[^>]*class="[^"]*js-plotly', done.stdout
+        )
+        drawn += re.findall(
+            r'<div[^>]*class="[^"]*js-plotly[^>]*id="user-defined-plot:(regstudy-[a-z0-9-]+)"', done.stdout
+        )
+        assert len(drawn) > 10 and "regstudy-gap-01" in drawn
+        assert "model.dropout: the gap" in done.stdout
+        assert console_errors(done.stderr) == []
     finally:
         server.terminate()
         said, _ = server.communicate(timeout=30)
     assert "no login" in said
-    assert attributes.PUSHED in optuna.load_study(study_name="shown", storage=storage).user_attrs
+    assert attributes.PUSHED in study.user_attrs
+    opened.remove_session()
+    opened.engine.dispose()
 
 
 def wait_for(address: str) -> None:

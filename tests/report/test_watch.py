@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState
 from synthetic import make_study
 
-from regstudy.report.watch import pause_after, progress, watch
+from regstudy import attributes
+from regstudy.report.watch import pause_after, progress, step_back, watch
 
 REFRESH = '<meta http-equiv="refresh"'
 
@@ -50,3 +51,19 @@ def test_epochs_and_ended_trials_count_as_progress() -> None:
     assert progress(study) == ((0, 1), False)
     study.tell(trial, 1.0)
     assert progress(study) == ((1, 1), True)
+
+
+def test_a_ticket_that_failed_or_is_not_queued_yet_is_still_to_come() -> None:
+    study = make_study(6, baseline=2, failed=1)
+    assert progress(study)[1]
+    study.set_user_attr(attributes.TRIALS, 6)
+    assert not progress(study)[1]
+    study.set_user_attr(attributes.TRIALS, 2)
+    assert progress(study)[1]
+
+
+def test_the_study_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr("os.nice", steps.append, raising=False)
+    step_back()
+    assert steps == [10]

@@ -1,31 +1,41 @@
 """The report's figures and findings inside the Optuna study, where optuna-dashboard shows them.
 
 Figures go under "user-defined plots", findings into the study's note. Only what has changed is written, so that pushing
-again costs little. A note that a person has written or edited is left alone.
+again costs little. A note that a person has written or edited is left alone: ours ends with a line, invisible once
+rendered, that holds the digest of the rest. optuna-dashboard cannot remove a plot, so one that is no longer drawn is
+replaced by a line that says so.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import html
+import json
+import re
 from collections.abc import Callable
 from threading import Event
 from typing import Any
 
 import optuna
+import plotly.graph_objects as go
 from optuna.trial import TrialState
 from optuna_dashboard import save_note, save_plotly_graph_object
 from optuna_dashboard._note import get_note
 
 from regstudy import attributes
-from regstudy.report.figures import Drawing
+from regstudy.errors import RegstudyError
+from regstudy.report.figures import GREY, Drawing
 from regstudy.report.page import find, summary
 from regstudy.report.sections import sections
 from regstudy.report.words import verdict
+from regstudy.search.storage import masked
 
 SHOWN = ("curves", "gap", "importance")  # sections whose figures are pushed
 LARGEST = 100_000  # characters of a figure; it is stored in pieces of 2,045
+MOST = 200  # points of a kind in a figure, the newest
+GONE = "no longer part of the report"
+TOO_LARGE = "too large for the dashboard: see report.html"
+MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -37,42 +47,57 @@ def push(study: optuna.Study) -> int:
     found = find(study)
     parts = sections(found)
     known: dict[str, str] = dict(study.user_attrs.get(attributes.PUSHED) or {})
+    figures = {
+        f"regstudy-{section.id}-{i:02d}": _fitting(drawing)
+        for section in parts
+        if section.id in SHOWN
+        for i, drawing in enumerate(section.figures, start=1)
+    }
+    gone = known.keys() - figures.keys() - {"note"}
     written = 0
-    for section in parts:
-        for i, drawing in enumerate(section.figures if section.id in SHOWN else [], start=1):
-            name, figure = f"regstudy-{section.id}-{i:02d}", _titled(drawing)
-            text = str(figure.to_json())
-            if len(text) <= LARGEST and known.get(name) != _digest(text):
-                save_plotly_graph_object(study, figure, graph_object_id=name)
-                known[name] = _digest(text)
-                written += 1
-    note = summary(found, verdict(found.tables, found.comparison, found.relations), parts)
-    present = get_note(study)
-    if (not present or _digest(present) == known.get("note")) and present != note:
+    for name, figure in {**figures, **{name: _empty(GONE) for name in sorted(gone)}}.items():
+        if known.get(name) != (digest := _digest(str(figure.to_json()))):
+            save_plotly_graph_object(study, figure, graph_object_id=name)
+            known[name] = digest
+            written += 1
+    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts)
+    note, present = text + MARKER.format(_digest(text)), get_note(study)
+    if present != note and (not present or _ours(present) or _digest(present) == known.get("note")):
         save_note(study, note)
-        known["note"] = _digest(note)
         written += 1
     if written:
         study.set_user_attr(attributes.PUSHED, known)
     return written
 
 
-def keep_pushing(study: optuna.Study, every: float, stop: Event, say: Callable[[str], None]) -> None:
-    """Push whenever a trial has ended, looking every so many seconds until ``stop`` is set.
+def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], None]:
+    """A function that pushes if a trial has ended since it last did; it never raises.
 
-    A push that fails is told once and tried again at the next look: the dashboard goes on.
+    A push that fails is told once and tried again at the next call: the dashboard goes on.
     """
-    seen, told = ended(study), ""
-    while not stop.wait(every):
+    seen, told = -1, ""
+
+    def look() -> None:
+        nonlocal seen, told
         try:
             if (now := ended(study)) != seen:
                 push(study)
                 seen = now
         except Exception as error:  # whatever it is, it must not end the server
-            text = f"The plots could not be refreshed ({type(error).__name__}: {error}); trying again."
+            kind = "" if isinstance(error, RegstudyError) else f"{type(error).__name__}: "
+            first = (str(error).splitlines() or [""])[0]
+            text = masked(f"The plots could not be refreshed ({kind}{first}); the dashboard goes on without.")
             if text != told:
                 say(text)
             told = text
+
+    return look
+
+
+def repeat(look: Callable[[], None], every: float, stop: Event) -> None:
+    """Call a function every so many seconds until ``stop`` is set."""
+    while not stop.wait(every):
+        look()
 
 
 def ended(study: optuna.Study) -> int:
@@ -80,12 +105,61 @@ def ended(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=ENDED))
 
 
-def _titled(drawing: Drawing) -> Any:
-    """A figure with its heading inside, in colours that a light and a dark page can bear."""
-    figure = copy.deepcopy(drawing.figure)
-    title = {"text": html.escape(drawing.title), "font": {"size": 14}, "x": 0.02}
-    figure.update_layout(title=title, margin={"t": 80}, height=(figure.layout.height or 340) + 60)
+def _fitting(drawing: Drawing) -> go.Figure:
+    """A titled figure of at most `LARGEST` characters: hover texts are dropped if need be, then all of it."""
+    figure = _titled(drawing)
+    if len(str(figure.to_json())) > LARGEST:
+        figure.update_traces(text=None, hovertemplate=None)
+    return figure if len(str(figure.to_json())) <= LARGEST else _empty(TOO_LARGE)
+
+
+def _titled(drawing: Drawing) -> go.Figure:
+    """A figure with its heading inside, its numbers rounded and only the newest points of each kind."""
+    figure = go.Figure(_rounded(json.loads(str(drawing.figure.to_json()))))
+    cut = [_newest(trace) for trace in figure.data]
+    note = f" (the newest {MOST} of a kind are drawn)" if any(cut) else ""
+    title = {"text": html.escape(drawing.title) + note, "font": {"size": 14}, "x": 0.02}
+    figure.update_layout(title=title, margin={"t": 80}, height=min((figure.layout.height or 340) + 60, 450))
     return figure
+
+
+def _newest(trace: Any) -> bool:
+    """Keep the last `MOST` of a trace's markers, which are in the order of the trials; returns whether any went."""
+    if trace.type != "scatter" or trace.mode != "markers" or len(trace.x) <= MOST:
+        return False
+    trace.update(x=trace.x[-MOST:], y=trace.y[-MOST:])
+    if trace.text is not None and not isinstance(trace.text, str):
+        trace.text = trace.text[-MOST:]
+    if trace.marker.color is not None and not isinstance(trace.marker.color, str):
+        trace.marker.color = trace.marker.color[-MOST:]
+    return True
+
+
+def _rounded(value: Any) -> Any:
+    """Nested JSON with five significant digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _empty(words: str) -> go.Figure:
+    """A figure of a few words and nothing else."""
+    hidden = {"visible": False}
+    return go.Figure(
+        layout={
+            "template": "none", "height": 60, "margin": {"t": 40, "b": 0}, "xaxis": hidden, "yaxis": hidden,
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": GREY},
+            "title": {"text": words, "font": {"size": 14}, "x": 0.02},
+        }
+    )  # fmt: skip
+
+
+def _ours(note: str) -> bool:
+    """Whether a note is one of ours that nobody has touched."""
+    found = re.search(r"\n\[//\]: # \(regstudy ([0-9a-f]+)\)\n$", note)
+    return found is not None and found[1] == _digest(note[: found.start()])
 
 
 def _digest(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from regstudy import attributes
 from regstudy.analysis.table import Study
 from regstudy.report.page import write_report
+from regstudy.search.tickets import ledger
 
 SHARE = 0.01  # of the time that writing reports may take
 POLL = 2.0  # seconds between looks at the study
@@ -21,7 +24,7 @@ def pause_after(seconds: float, every: float) -> float:
 
 
 def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], rest: Callable[[float], None]) -> Path:
-    """Write the report whenever the study has moved on, until nothing is waiting or running; returns the page.
+    """Write the report whenever the study has moved on, until it is complete; returns the page.
 
     While it goes on, the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
     """
@@ -42,9 +45,21 @@ def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], 
         rest(POLL)
 
 
+def step_back() -> None:
+    """Let the study's processes go first, where the system knows priorities."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
 def progress(study: Study) -> tuple[tuple[int, int], bool]:
-    """How many trials and epochs there are, and whether nothing is waiting or running."""
+    """How many trials have ended and how many epochs there are, and whether the study is complete.
+
+    It is once every ticket asked for is finished or given up: one that has failed is queued again only later. Studies
+    without tickets are complete when nothing is waiting or running.
+    """
     trials = study.get_trials(deepcopy=False)
-    unfinished = any(trial.state.name in UNFINISHED for trial in trials)
+    over = not any(trial.state.name in UNFINISHED for trial in trials)
+    if total := study.user_attrs.get(attributes.TRIALS):
+        over = not ledger(trials).unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)
-    return (ended, sum(len(trial.intermediate_values) for trial in trials)), not unfinished
+    return (ended, sum(len(trial.intermediate_values) for trial in trials)), over
