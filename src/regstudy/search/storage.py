@@ -25,7 +25,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from regstudy import attributes
 from regstudy.errors import StorageError
@@ -172,6 +172,8 @@ for _name in [
 def connection_lost(error: BaseException) -> bool:
     """Whether an error means that a database server could not be reached or went away."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, PendingRollbackError):  # the connection went away within a transaction; the session is dropped
+        return True
     if not isinstance(cause, DBAPIError) or isinstance(cause.orig, sqlite3.Error):
         return False
     away = ("connection", "shutting down", "starting up", "terminating", "server closed", "recovery mode")
