@@ -15,7 +15,7 @@ import psutil
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import create_trial
-from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
 
 from regstudy.errors import StorageError
 from regstudy.search.storage import (
@@ -78,6 +78,7 @@ HERE = ['column "x" does not exist', "deadlock detected", "permission denied for
         (OperationalError("SELECT", None, sqlite3.OperationalError("database is locked")), False),
         (OperationalError("SELECT", None, sqlite3.OperationalError("connection closed")), False),
         (ValueError("connection"), False),
+        (PendingRollbackError("Can't reconnect until invalid transaction is rolled back."), True),
     ],
 )
 def test_only_a_server_that_went_away_is_waited_for(error: Exception, lost: bool) -> None:
