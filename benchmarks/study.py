@@ -120,7 +120,7 @@ def ours(given: argparse.Namespace, seed: int, pruner: str) -> Curve:
     folder = given.work / "results" / name
     shutil.rmtree(folder, ignore_errors=True)
     sets = [f"study.seed={seed}", f"training.epochs={given.epochs}", f"data.train_limit={given.train}"]
-    words = [sys.executable, "-m", "regstudy", "study", "--space", str(SPACE), "--study", name]
+    words = [sys.executable, "-m", "regstudy", "study", "--no-doctor", "--space", str(SPACE), "--study", name]
     words += [
         "--pruner",
         pruner,

@@ -13,11 +13,11 @@ import pytest
 from conftest import Command
 
 from regstudy import attributes
-from regstudy.cli import _check_port
+from regstudy.dashboard_command import check_port
 from regstudy.errors import RegstudyError
 
 SMALL = ["--set", "training.epochs=3", "--set", "data.train_limit=60", "--set", "data.validation=60"]
-STUDY = ["study", "--space", "digits_cnn", *SMALL]
+STUDY = ["study", "--space", "digits_cnn", "--no-doctor", *SMALL]
 
 
 OWN = """
@@ -42,7 +42,7 @@ def load(folder: Path) -> optuna.Study:
 def test_help_names_the_commands(regstudy: Command) -> None:
     done = regstudy("--help")
     assert done.returncode == 0
-    for command in ("study", "compare", "report", "dashboard", "export", "train", "preview", "spaces"):
+    for command in ("study", "compare", "report", "dashboard", "export", "train", "preview", "doctor", "spaces"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -194,7 +194,7 @@ def test_a_port_that_is_taken_is_told_before_the_dashboard_starts() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(RegstudyError, match="cannot be used"):
-            _check_port(taken.getsockname()[1])
+            check_port(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough to be read"])

@@ -27,7 +27,17 @@ LAYERS = [
     {"search", "analysis"},
     {"report", "export", "display"},
     {"conduct"},
-    {"compare_command", "preview_command", "study_command", "train_command", "worker_command"},
+    {"doctor"},
+    {
+        "compare_command",
+        "dashboard_command",
+        "doctor_command",
+        "preview_command",
+        "report_command",
+        "study_command",
+        "train_command",
+        "worker_command",
+    },
     {"cli"},
     {"__main__"},
 ]
@@ -39,6 +49,7 @@ ALLOWED = {
         "plans",
         "conduct",
         "compare_command",
+        "doctor_command",
         "search",
         "analysis.table",
         "analysis.importance",
@@ -49,7 +60,7 @@ ALLOWED = {
         "study_command",
         "worker_command",
     },
-    "plotly": {"report"},
+    "plotly": {"report", "doctor.charts"},
     "torch": set(RANK)
     - {
         "analysis",
@@ -68,6 +79,8 @@ ALLOWED = {
         "schedules",
         "contact_sheet",
         "cli",
+        "report_command",
+        "dashboard_command",
     },
 }
 

@@ -118,6 +118,8 @@ def test_misuse_gets_a_paragraph_and_leaves_nothing(
 def test_three_pictures_of_a_class_and_a_tenth_for_validation_are_enough(regstudy: Command, tmp_path: Path) -> None:
     pictures(tmp_path / "photos", 30, 3)
     (tmp_path / "mine.yaml").write_text(SPACE)
-    done = regstudy("study", "--space", "mine.yaml", "--trials", "2", "--set", "data.validation=0.1", "--dry-run")
+    done = regstudy(
+        "study", "--space", "mine.yaml", "--trials", "2", "--set", "data.validation=0.1", "--dry-run", "--no-doctor"
+    )
     assert done.returncode == 0, done.stderr
     assert "30 to train on, 3 to validate with" in done.stdout

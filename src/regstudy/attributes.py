@@ -23,6 +23,7 @@ PARAMETERS = PREFIX + "parameters"  # of a plan: {arm: [parameters of the networ
 MARGIN = PREFIX + "margin"  # of a plan: the difference in accuracy (0..1) up to which two arms are called equal
 PRUNER = PREFIX + "pruner"  # name of the pruner that was asked for last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
+DOCTOR = PREFIX + "doctor"  # what the doctor said before the search, or {"skipped": why}; see analysis.diagnosis
 COMMAND = PREFIX + "command"  # reproduces the study
 PUSHED = PREFIX + "pushed"  # {what the dashboard was given: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}

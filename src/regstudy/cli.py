@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +16,7 @@ from regstudy.errors import RegstudyError
 SPIN_COUNT = "30000"
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 out = Console(soft_wrap=True, markup=False, highlight=False)
+err = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
 
 SetOption = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
 DataDir = Annotated[Path, typer.Option(envvar="REGSTUDY_DATA", help="Where data sets are kept.")]
@@ -53,6 +52,10 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what it would cost, and stop.")
     ] = False,
+    no_doctor: Annotated[
+        bool, typer.Option("--no-doctor", help="Do not examine data, split and network first.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start in spite of what the doctor found.")] = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -72,6 +75,8 @@ def study(
         trial_timeout=trial_timeout,
         pruner=pruner,
         dry_run=dry_run,
+        doctor=not no_doctor,
+        force=force,
         device=_device(device, threads),
         command=_typed(),
     )
@@ -155,33 +160,9 @@ def report(
     plots: Annotated[bool, typer.Option("--plots", help="Draw the figures as SVG files too; needs a browser.")] = False,
 ) -> None:
     """Write the report of a study anew, or the page of a comparison."""
-    from regstudy.report.comparison import write_comparison
-    from regstudy.report.page import find, write_report
-    from regstudy.report.sections import sections
-    from regstudy.search.study import StudyPlace, is_plan, open_study
+    from regstudy import report_command
 
-    opened = open_study(StudyPlace(path, storage))
-    if is_plan(opened):
-        if watch or plots:
-            raise RegstudyError(f"{path} holds a comparison: --watch and --plots are for the report of a search.")
-        out.print(f"Report: {write_comparison(opened, path)}")
-        return
-    if watch:
-        from regstudy.report import watch as watching
-
-        watching.step_back()
-        try:
-            page = watching.watch(opened, path, every, out.print, time.sleep)
-        except KeyboardInterrupt:
-            page = write_report(opened, path)
-    else:
-        page = write_report(opened, path)
-    out.print(f"Report: {page}")
-    if plots:
-        from regstudy.report.pictures import write_pictures
-
-        files = write_pictures(sections(find(opened)), path / "plots")
-        out.print(f"Plots:  {len(files)} in {path / 'plots'}")
+    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out))
 
 
 @app.command()
@@ -192,31 +173,9 @@ def dashboard(
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between looks for trials that have ended.")] = 30.0,
 ) -> None:
     """Open the Optuna dashboard on a study, with our plots and findings in it. It has no login: this machine only."""
-    from threading import Event, Thread
+    from regstudy import dashboard_command
 
-    from optuna_dashboard import run_server
-
-    from regstudy.report.dashboard import refresher, repeat
-    from regstudy.search.storage import open_storage
-    from regstudy.search.study import StudyPlace, is_plan, open_study
-
-    place = StudyPlace(path, storage)
-    study, stop = open_study(place), Event()
-    _check_port(port)
-    if not is_plan(study):
-        look = refresher(study, out.print)
-        look()
-        Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()
-    out.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}")
-    out.print(
-        "It has no login: whoever reaches the port can delete studies. It listens on this machine only; Ctrl-C ends it."
-    )
-    try:
-        run_server(open_storage(place.url), host="127.0.0.1", port=port)
-    except KeyboardInterrupt:
-        out.print("Dashboard stopped.")
-    finally:
-        stop.set()
+    raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
 
 
 @app.command()
@@ -274,6 +233,48 @@ def preview(
 
 
 @app.command()
+def doctor(
+    subject: Annotated[
+        str, typer.Argument(metavar="SPACE|CONFIG|STUDY", help="Name of a space, a YAML file, or a study's folder.")
+    ],
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Only what takes seconds: hardly any training. Studies begin with it.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Longer trainings as well, such as on parts of the data.")
+    ] = False,
+    sets: SetOption = [],  # noqa: B006
+    json: Annotated[Path | None, typer.Option("--json", help="Write the findings to a file; - prints them.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a page with pictures: NAME.html.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Print the file with what can be mended: … --fix > fixed.yaml.")
+    ] = False,
+    storage: Storage = None,
+    data_dir: DataDir = Path("data"),
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Find out what would make a study meaningless: leaks, wrong labels, a bad split, a network that cannot learn."""
+    from regstudy import doctor_command
+
+    request = doctor_command.Request(
+        subject=subject,
+        sets=tuple(sets),
+        data_dir=data_dir,
+        storage=storage,
+        preflight=preflight,
+        full=full,
+        json=json,
+        output=output,
+        fix=fix,
+        device=_device(device, threads),
+    )
+    raise typer.Exit(doctor_command.execute(request, out, err))
+
+
+@app.command()
 def spaces() -> None:
     """List the spaces that can be searched by name."""
     from regstudy.space_file import known_spaces, question, size_in_words
@@ -303,16 +304,6 @@ def _device(name: str | None, threads: int | None) -> str:
     keep_freed_memory()
     limit_threads(threads)
     return choose_device(name)
-
-
-def _check_port(port: int) -> None:
-    """RegstudyError if something else listens on a port of this machine."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise RegstudyError(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
 
 
 def _typed() -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -33,6 +37,7 @@ from regstudy.space import Space, probes
 from regstudy.space_file import fallback_name, find_space, load_space
 
 HOUR = 3600.0
+DATA_DIR = Path("data")  # where data sets are looked for unless it is said
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Request:
     trial_timeout: str | None
     pruner: PrunerName
     dry_run: bool
+    doctor: bool
+    force: bool
     device: str
     command: str
 
@@ -80,12 +87,18 @@ def _run(request: Request, console: Console, effort: Effort, material: Material[
         if not request.dry_run:
             _report(console, place, study)
         return 0
+    with _at_defaults():
+        _check_fit(space, splits)
+    known = dict(study.user_attrs.get(attributes.DOCTOR) or {}) if study is not None else {}
+    diagnosis = _examined(request, console, material, known)
     per_trial = _say_cost(console, request, space, splits, study)
     if request.dry_run:
         console.print("Dry run: everything is in order, and nothing was written.")
         return 0
     facts = {attributes.DATA: material.facts(), attributes.COMMAND: request.command}
     study = create_study(place, space, splits, facts)
+    if diagnosis != known:
+        study.set_user_attr(attributes.DOCTOR, diagnosis)
     interrupted = conduct(console, place, study, material, effort, per_trial)
     _report(console, place, study)
     return exit_code(study, effort, interrupted)
@@ -108,16 +121,37 @@ def _introduce(console: Console, space: Space, splits: Splits, device: str) -> N
     )
 
 
+def _examined(request: Request, console: Console, material: Material[Space], known: dict[str, Any]) -> dict[str, Any]:
+    """What the doctor says of the space and its images, as a study keeps it; StudyError if the study would be void."""
+    if not request.doctor:
+        return known or {"skipped": "started with --no-doctor"}
+    from regstudy.doctor.preflight import look  # scikit-learn takes a second, not to be spent without need
+
+    words = ["regstudy", "doctor", request.space]
+    for override in request.sets:
+        words += ["--set", override]
+    if request.data_dir != DATA_DIR:
+        words += ["--data-dir", str(request.data_dir)]
+    space, splits, command = material.agenda, material.splits, shlex.join(words)
+    return look(space, splits, known, request.data_dir, request.device, console, command, request.force)
+
+
+@contextmanager
+def _at_defaults() -> Iterator[None]:
+    """StudyError for whatever goes wrong with the default configuration, as a network of the user's own may."""
+    try:
+        yield
+    except RegstudyError:
+        raise
+    except Exception as error:
+        raise StudyError(f"The first batches of the default configuration failed: {describe(error)}.") from error
+
+
 def _say_cost(console: Console, request: Request, space: Space, splits: Splits, study: optuna.Study | None) -> float:
     """Measure a few batches and say what the study will take at most; returns seconds per trial."""
     epochs = space.defaults().planned_epochs
-    try:
-        _check_fit(space, splits)
+    with _at_defaults():
         per_epoch = seconds_per_epoch(space.defaults(), splits, torch.device(request.device))
-    except RegstudyError:
-        raise
-    except Exception as error:  # a network of the user's own may raise anything
-        raise StudyError(f"The first batches of the default configuration failed: {describe(error)}.") from error
     per_trial = per_epoch * epochs
     left = remaining(study, request.trials) if study is not None else request.trials
     trials, length = counted(left, "trial"), counted(epochs, "epoch")

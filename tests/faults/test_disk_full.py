@@ -13,7 +13,7 @@ from faults.commands import Start, finished, until
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow
-STUDY = ("study", "--space", "faulty.yaml", "--device", "cpu", "--data-dir", ".", "--results", "small")
+STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", "--results", "small")
 
 
 @pytest.fixture

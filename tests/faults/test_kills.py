@@ -16,7 +16,7 @@ from regstudy import attributes
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow
 ROUNDS = ["worker"] * 12 + ["parent"] * 4 + ["everything"] * 4
-STUDY = ("study", "--space", "faulty.yaml", "--device", "cpu", "--data-dir", ".")
+STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".")
 
 
 def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(folder: Path, start: Start) -> None:

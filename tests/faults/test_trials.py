@@ -14,7 +14,10 @@ from regstudy.search.tickets import ATTEMPTS
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow
-STUDY = ("study", "--space", "faulty.yaml", "--device", "cpu", "--data-dir", ".", "--workers", "2", "--threads", "2")
+STUDY = (
+    "study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".",
+    "--workers", "2", "--threads", "2",
+)  # fmt: skip
 WHOLLY = {1: "raise", 2: "shape", 4: "memory", 5: "nan", 6: "hang"}  # by ticket
 ENDS = {  # of the tickets that can never be finished: kind of fault, and words of the reason
     "raise": ("error", "RuntimeError: this network is broken on purpose"),

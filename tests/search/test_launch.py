@@ -161,7 +161,9 @@ def test_a_module_that_only_workers_cannot_import_is_given_up_with_the_reason(fo
     module = (folder / "faulty.py").read_text(encoding="utf-8")
     broken = 'if multiprocessing.parent_process():\n    raise ImportError("not in a worker")\n'
     (folder / "faulty.py").write_text(module + "\n" + broken, encoding="utf-8")
-    command = start("study", "--space", "faulty.yaml", "--trials", "4", "--workers", "2", "--threads", "2")
+    command = start(
+        "study", "--space", "faulty.yaml", "--no-doctor", "--trials", "4", "--workers", "2", "--threads", "2"
+    )
     assert command.wait() == 2, command.said
     assert "4 of 4 trials were given up" in command.stdout
     assert "'faulty:network' cannot be imported: not in a worker." in command.stdout
@@ -206,7 +208,7 @@ def _get(app: Any, path: str) -> bytes:
 def test_eight_workers_and_a_dashboard_do_not_lock_each_other_out(folder: Path, start: Start) -> None:
     command = start(
         *("study", "--space", "faulty.yaml", "--trials", "40", "--workers", "8", "--threads", "8", "--device", "cpu"),
-        *("--data-dir", "."),
+        *("--data-dir", ".", "--no-doctor"),
         step=0.01,
     )
     place = folder / "results" / "faulty"

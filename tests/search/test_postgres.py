@@ -33,7 +33,7 @@ from regstudy.space import parse_space
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
-STUDY = ("study", "--space", "faulty.yaml", "--device", "cpu", "--data-dir", ".")
+STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".")
 SPACE = parse_space({"data": {"name": "digits"}, "model": {"name": "x"}, "optimizer": {"name": "sgd"}}, "x", "")
 
 

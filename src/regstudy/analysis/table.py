@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,7 @@ class Tables:
     epochs_planned: int | None
     seed: int | None
     ranges: dict[str, ParameterRange]  # by Optuna parameter, without the prefix
+    doctor: dict[str, Any] = field(default_factory=dict)  # see analysis.diagnosis
 
     @property
     def maximize(self) -> bool:
@@ -140,6 +141,7 @@ def load_tables(study: optuna.Study) -> Tables:
         epochs_planned=attrs.get(attributes.EPOCHS_PLANNED),
         seed=attrs.get(attributes.SEED),
         ranges={name: _range(value) for trial in trials for name, value in trial.distributions.items()},
+        doctor=dict(attrs.get(attributes.DOCTOR) or {}),
     )
 
 

@@ -26,7 +26,7 @@ from regstudy.report.comparison_words import (
     spread_words,
     verdict_words,
 )
-from regstudy.report.page import markdown, page_html
+from regstudy.report.page import banners, markdown, page_html
 from regstudy.report.sections import Section
 from regstudy.report.tables import Grid, fact_grid, state_words
 from regstudy.report.words import NONE, VerdictText, minus, plural, setting
@@ -53,7 +53,8 @@ def write_comparison(study: Study, folder: Path) -> Path:
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "comparison.md", summary(found, text))
     page = folder / "comparison.html"
-    write_atomically(page, page_html(found.tables, QUESTION, text, comparison_sections(found)))
+    warnings = banners(found.tables)
+    write_atomically(page, page_html(found.tables.name, QUESTION, warnings, text, comparison_sections(found)))
     return page
 
 

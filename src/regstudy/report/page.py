@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from regstudy.analysis.checks import checks
+from regstudy.analysis.diagnosis import diagnosed
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.analysis.table import Study, Tables, load_tables
@@ -68,13 +69,18 @@ def banners(tables: Tables) -> list[str]:
 def render(found: Findings, text: VerdictText, parts: list[Section], refresh: int | None = None) -> str:
     """The report of a search as HTML."""
     question = "Regularization study: which regularizers narrowed the gap between training and validation?"
-    return page_html(found.tables, question, text, parts, refresh)
+    return page_html(found.tables.name, question, banners(found.tables), text, parts, refresh)
 
 
 def page_html(
-    tables: Tables, question: str, text: VerdictText, parts: list[Section], refresh: int | None = None
+    name: str,
+    question: str,
+    warnings: list[str],
+    text: VerdictText,
+    parts: list[Section],
+    refresh: int | None = None,
 ) -> str:
-    """A page as HTML; everything that a user may have named is escaped."""
+    """A page as HTML; everything that a user may have named is escaped. ``warnings`` come before all else."""
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -94,9 +100,9 @@ def page_html(
     return environment.get_template("template.html").render(
         lang=LANGUAGE,
         refresh=refresh,
-        name=tables.name,
+        name=name,
         question=question,
-        banners=banners(tables),
+        banners=warnings,
         verdict=text,
         sections=parts,
         drawings=drawings,
@@ -134,7 +140,8 @@ def summary(found: Findings, text: VerdictText, parts: list[Section]) -> str:
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
     lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
-    todo = [check for check in checks(found.tables) if check.severity == "act"]
+    told = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
+    todo = [check for check in [*told, *checks(found.tables)] if check.severity == "act"]
     lines += [f"- Do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]
     if found.tables.command:

@@ -9,12 +9,14 @@ import pandas as pd
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
 from regstudy.analysis.checks import checks, winners_curse
+from regstudy.analysis.diagnosis import diagnosed
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.isolation import isolation, settings
 from regstudy.analysis.table import Tables, best
 from regstudy.report import figures
 from regstudy.report.curve_figures import all_curves, gap_curves
+from regstudy.report.exhibits import Album, Remark
 from regstudy.report.figures import Drawing
 from regstudy.report.setting_figures import metric_against
 from regstudy.report.tables import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
@@ -31,6 +33,8 @@ class Section:
     notes: list[str] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     figures: list[Drawing] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    albums: list[Album] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ def _checks(found: Findings) -> Section:
         finding = f"{plural(len(listed), 'check')}: {', '.join(parts)}."
     rows = [[SEVERITIES[check.severity], check.finding, check.advice] for check in listed]
     head, grids = ["", "what was seen", "what to do"], []
+    if found.tables.doctor:
+        told = diagnosed(found.tables.doctor)
+        finding = f"{told.words} {finding}"
+        stressed = frozenset(i for i, check in enumerate(told.checks) if check.severity == "act")
+        told_rows = [[SEVERITIES[check.severity], check.finding, check.advice] for check in told.checks]
+        grids.append(Grid(["", "what the doctor said before the search", "what to do"], told_rows, strong=stressed))
     if act + note:
         grids.append(Grid(head, rows[: act + note], strong=frozenset(range(act))))
     if rows[act + note :]:

@@ -1,0 +1,58 @@
+"""Plotly draws the lines and bars of an examination; names that users chose are escaped, since it reads some HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+
+from regstudy.doctor.findings import Chart
+from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish
+
+COLOURS = (ORANGE, BLUE, GREEN, RED, GREY)
+DASHES = ("solid", "dash", "dot")  # from the sixth series on colours return, dashed
+LONG = 24  # letters of a name on an axis; hovering shows the whole
+
+
+def draw(chart: Chart) -> Drawing:
+    """A chart with titles of its axes; hovering over a point says what it is."""
+    figure = go.Figure()
+    named = any(isinstance(x, str) for xs, _ in chart.series.values() for x in xs)
+    for number, (name, (xs, ys)) in enumerate(chart.series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        heights = [float(y) if math.isfinite(y) and (y > 0 or not chart.log_y) else None for y in ys]
+        texts = [
+            f"{html.escape(name)}<br>{html.escape(chart.x)}: {html.escape(_words(x))}<br>"
+            f"{html.escape(chart.y)}: {y:,.4g}"
+            for x, y in zip(xs, ys, strict=True)
+        ]
+        common: dict[str, Any] = {
+            "x": [html.escape(str(x)) for x in xs] if named else [float(x) for x in xs], "y": heights,
+            "name": html.escape(name), "text": texts, "hovertemplate": "%{text}<extra></extra>",
+            "showlegend": len(chart.series) > 1,
+        }  # fmt: skip
+        if chart.kind == "bars":
+            figure.add_bar(**common, textposition="none", marker={"color": colour})
+        else:
+            line = {"color": colour, "width": 2, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
+            figure.add_scatter(**common, mode="lines+markers" if len(xs) < 40 else "lines", line=line)
+    finish(figure, html.escape(chart.x), html.escape(chart.y), hovermode="closest")
+    if named:
+        labels = list(dict.fromkeys(html.escape(str(x)) for xs, _ in chart.series.values() for x in xs))
+        figure.update_xaxes(type="category", tickvals=labels, ticktext=[_short(label) for label in labels])
+    elif chart.log_x:
+        figure.update_xaxes(type="log")
+    if chart.log_y:
+        figure.update_yaxes(type="log", exponentformat="power")
+    return Drawing(chart.title, figure)
+
+
+def _words(x: Any) -> str:
+    return f"{x:,.4g}" if isinstance(x, int | float) else str(x)
+
+
+def _short(escaped: str) -> str:
+    name = html.unescape(escaped)
+    return escaped if len(name) <= LONG else html.escape(f"{name[: LONG - 1]}…")

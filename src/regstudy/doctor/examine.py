@@ -1,0 +1,326 @@
+"""The examination: all checks in the doctor's order, on one's own `torch` data sets and model or on a run's.
+
+A check whose premise an earlier blocking finding has destroyed is not made: it says what must be mended first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from regstudy.doctor import (
+    capacity_checks,
+    input_checks,
+    label_checks,
+    leakage,
+    network_checks,
+    regularizer_checks,
+    split_checks,
+    training_checks,
+)
+from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
+from regstudy.doctor.parts import Part, on_one_grid, part_of
+from regstudy.doctor.setup import Loss, Setup
+from regstudy.doctor.simple_model import features, kernel, out_of_fold, predicted
+from regstudy.errors import RegstudyError
+
+Depth = Literal["preflight", "default", "full"]
+DEPTHS: tuple[Depth, ...] = ("preflight", "default", "full")
+OnProgress = Callable[[str], None]
+
+JUDGED = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images by which labels are judged
+PROBED = {"preflight": 200, "default": 512, "full": 512}  # images whose inputs are looked at
+SECONDS = {"default": 20.0, "full": 300.0}  # that each training at several sizes may take
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check with its stage, the stages without which it says nothing, and the depth from which it is made."""
+
+    name: str
+    stage: str
+    make: Callable[[], Result]
+    needs: frozenset[str] = frozenset()
+    depth: Depth = "preflight"
+
+
+def examine(
+    train: Any,
+    validation: Any,
+    *,
+    test: Any = None,
+    model: nn.Module | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    loss: Loss = cross_entropy,
+    batch_size: int = 32,
+    classes: Sequence[str] = (),
+    train_groups: Sequence[Any] = (),
+    validation_groups: Sequence[Any] = (),
+    train_paths: Sequence[str] = (),
+    validation_paths: Sequence[str] = (),
+    steps: int | None = None,
+    depth: Depth = "default",
+    subject: str = "data and model",
+    on_progress: OnProgress | None = None,
+) -> Diagnosis:
+    """Examine one's own images and, if given, a model with its optimizer; nothing of them is changed.
+
+    ``train``, ``validation`` and ``test`` are `torch` data sets or loaders of (image, label), or pairs (images
+    N×C×H×W, labels N), with images as the network gets them. ``loss`` is of (outputs N×C, labels N). ``classes`` names
+    the labels; groups (a slide, a person) and paths are one per image; ``steps`` is how many batches the training has.
+    Raises DataError for what cannot be read so.
+    """
+    if depth not in DEPTHS:
+        raise RegstudyError(f"There is no depth '{depth}'. Allowed: {', '.join(DEPTHS)}.")
+    own = part_of(train, train_groups, train_paths)
+    held = part_of(validation, validation_groups, validation_paths)
+    own, held = on_one_grid(own, held)
+    names = tuple(classes) or tuple(getattr(train, "classes", ())) or _numbers(own, held)
+    tested = part_of(test) if test is not None else None
+    setup = None
+    if model is not None:
+        given = optimizer or torch.optim.Adam(
+            [p for p in model.parameters() if p.requires_grad] or [nn.Parameter(torch.zeros(1))]
+        )
+        setup = Setup(model, given, batch_size, loss, steps=steps)
+    checks = [*data_checks(own, held, names, tested, depth), *input_part_checks(own, held, depth)]
+    if setup is not None:
+        checks += model_checks(setup, own, held, len(names), depth, own_rate=optimizer is not None)
+    return run_checks(checks, depth, subject, on_progress)
+
+
+def _numbers(train: Part, validation: Part) -> tuple[str, ...]:
+    return tuple(str(n) for n in range(int(max(train.labels.max(), validation.labels.max())) + 1))
+
+
+def run_checks(checks: Sequence[Check], depth: Depth, subject: str, on_progress: OnProgress | None = None) -> Diagnosis:
+    """Make the checks of a depth in the doctor's order, as far as earlier findings leave them a meaning."""
+    began = time.perf_counter()
+    findings: list[Finding] = []
+    checked: list[Checked] = []
+    unjudged: list[Unjudged] = []
+    exhibits: list[Exhibit] = []
+    stages = list(STAGES)
+    for check in sorted(checks, key=lambda check: stages.index(check.stage)):
+        why_not = _why_not(check, depth, findings)
+        if why_not is not None:
+            unjudged.append(Unjudged(check.name, check.stage, why_not))
+            continue
+        if on_progress:
+            on_progress(check.name)
+        try:
+            result = check.make()
+        except RegstudyError:
+            raise
+        except Exception as error:  # a network, an optimizer or a loss of one's own may raise anything
+            why = f"the check failed: {type(error).__name__}: {error}"
+            unjudged.append(Unjudged(check.name, check.stage, " ".join(why.split())))
+            continue
+        findings += result.findings
+        exhibits += result.exhibits
+        checked.append(Checked(check.name, check.stage, result.looked_at, len(result.findings)))
+    return Diagnosis(
+        subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(exhibits), time.perf_counter() - began
+    )
+
+
+def _why_not(check: Check, depth: Depth, findings: Sequence[Finding]) -> str | None:
+    """Why a check is not made, if it is not: by the depth asked for, or by what was found before."""
+    if DEPTHS.index(check.depth) > DEPTHS.index(depth):
+        return f"made with --{check.depth}" if check.depth == "full" else "left out of the preflight"
+    reasons = [f.id for f in findings if f.severity == "blocks" and f.stage in check.needs]
+    return f"not judged until {' and '.join(dict.fromkeys(reasons))} is mended" if reasons else None
+
+
+def data_checks(
+    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth
+) -> Iterator[Check]:
+    """Checks of leakage, labels and split, which need no network."""
+    grouped = bool(train.groups and validation.groups)
+    yield Check(
+        "copies",
+        "data",
+        lambda: leakage.copies(train.images, validation.images, train.paths, validation.paths, grouped),
+    )
+    if grouped:
+        yield Check("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
+    elif train.paths and validation.paths:
+        yield Check("groups in file names", "data", lambda: _groups_in_names(train, validation))
+    yield Check("labels", "data", lambda: _labels(train, validation, names, JUDGED[depth]))
+    yield Check("classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names))
+    yield Check("likeness of the parts", "split", lambda: _apart(train, validation))
+    if test is not None:
+        tested = test
+        yield Check(
+            "validation and test",
+            "split",
+            lambda: split_checks.validation_is_test(digests(validation.images), digests(tested.images)),
+        )
+
+
+def digests(images: Tensor) -> list[bytes]:
+    """A digest of each image's pixels."""
+    pixels = images.cpu().contiguous().numpy()
+    return [blake2b(pixels[index].data, digest_size=16).digest() for index in range(len(pixels))]
+
+
+def _groups_in_names(train: Part, validation: Part) -> Result:
+    images, labels = torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels])
+    found = leakage.groups_in_names(images, labels, (*train.paths, *validation.paths), len(train))
+    if found is None:
+        return Result("File names do not tell groups of images that look alike.")
+    sure: Sure = "very likely" if found.level >= leakage.SURE else "likely"
+    result = leakage.straddling(found.keys[: len(train)], found.keys[len(train) :], sure, found.pattern)
+    why = (
+        f"Images whose names share '{found.pattern}' are {found.alike:.2f} standard deviations more alike in light and"
+        f" contrast than others of their class ({found.level:.1f} standard errors)."
+    )
+    findings = tuple(Finding(**{**vars(finding), "evidence": (*finding.evidence, why)}) for finding in result.findings)
+    return Result(f"{result.looked_at} {why}", findings)
+
+
+def _labels(train: Part, validation: Part, names: Sequence[str], count: int) -> Result:
+    """The first of: misaligned, unrelated, exchanged between the parts, wrong; each explains what comes later."""
+    positions, asked = train.some(count), validation.some(max(count // 4, 200))
+    images = torch.cat([train.images[positions], validation.images[asked]])
+    labels, classes = train.labels[positions], len(names)
+    neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.SHIFTS}
+    similar = kernel(features(images))
+    own = similar[: len(positions), : len(positions)]
+    scores = out_of_fold(own, labels, classes, _group_numbers(train, positions))
+    known, others = torch.arange(len(positions)), torch.arange(len(positions), len(images))
+    accuracy = float((scores.argmax(1) == labels).float().mean())
+    paths = tuple(train.paths[int(at)] for at in positions) if train.paths else ()
+
+    def unrelated() -> Result:
+        result = label_checks.unrelated(scores, labels, classes)
+        moved = label_checks.shifted(own, labels, neighbours, classes) if result.findings else result
+        return moved if moved.findings else result
+
+    def exchanged() -> Result:
+        both = torch.cat([labels, validation.labels[asked]])
+        asked_scores = predicted(similar, both, classes, known, others)
+        return label_checks.exchanged(asked_scores, validation.labels[asked], accuracy, names)
+
+    steps: list[Callable[[], Result]] = [
+        lambda: label_checks.misaligned(scores, labels, neighbours),
+        unrelated,
+        exchanged,
+        lambda: label_checks.partly_unrelated(scores, labels),
+        lambda: label_checks.wrong(scores, labels, train.images[positions], names, paths),
+    ]
+    seen = []
+    for step in steps:
+        result = step()
+        if result.findings:
+            return result
+        seen.append(result.looked_at)
+    return Result(" ".join(seen))
+
+
+def _group_numbers(train: Part, positions: Tensor) -> Tensor | None:
+    """The number of the group of each image at some positions, where groups are known."""
+    if not train.groups:
+        return None
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(train.groups))}
+    return torch.tensor([numbers[train.groups[int(at)]] for at in positions])
+
+
+def _apart(train: Part, validation: Part) -> Result:
+    result = split_checks.parts_apart(train.images, validation.images, train.labels, validation.labels)
+    if not train.random and not validation.random:
+        return result
+    looked = f"{result.looked_at} At least one part is changed at random whenever it is read, so this is not judged."
+    return Result(looked, (), result.exhibits)
+
+
+def input_part_checks(train: Part, validation: Part, depth: Depth, configured: bool = False) -> Iterator[Check]:
+    """Checks of what the network gets."""
+    own, held = train.some(PROBED[depth]), validation.some(PROBED[depth])
+    yield Check("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
+    yield Check(
+        "normalisation of both parts",
+        "inputs",
+        lambda: input_checks.alike(
+            train.inputs(own),
+            validation.inputs(held),
+            train.levels,
+            validation.levels,
+            bool(split_checks.parts_apart(train.images, validation.images, train.labels, validation.labels).findings),
+        ),
+    )
+    yield Check(
+        "normalisation of each image", "inputs", lambda: input_checks.stretched(train.images[own], train.inputs(own))
+    )
+
+
+def model_checks(
+    setup: Setup,
+    train: Part,
+    validation: Part,
+    classes: int,
+    depth: Depth,
+    own_rate: bool = True,
+    configured: bool = False,
+    smallest: int | None = None,
+) -> Iterator[Check]:
+    """Checks of the network and its first steps.
+
+    ``own_rate`` tells that the learning rate is the user's, ``configured`` that a configuration decides it,
+    ``smallest`` is the least batch that a search may choose.
+    """
+    positions = train.some(PROBED[depth])
+    inputs, labels = train.inputs(positions), train.labels[positions]
+    working = frozenset({"inputs"})
+    yield Check("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
+    yield Check("frozen layers", "training", lambda: network_checks.frozen(setup))
+    if own_rate:
+        yield Check("optimizer's parameters", "training", lambda: network_checks.covered(setup))
+    yield Check("batch size", "training", lambda: network_checks.batches(setup, len(train), smallest))
+    yield Check("first batch", "training", lambda: training_checks.first_batch(setup, inputs, labels), working)
+    if own_rate:
+        yield Check(
+            "learning rate",
+            "training",
+            lambda: training_checks.learning_rate(setup, inputs, labels, configured, depth == "full"),
+            frozenset({"inputs", "training"}),
+            "default",
+        )
+    yield Check("dropout", "regularizers", lambda: regularizer_checks.dropout(setup, inputs))
+    yield Check("dropout's place", "regularizers", lambda: regularizer_checks.order(setup, inputs))
+    yield Check("weight decay", "regularizers", lambda: regularizer_checks.decay(setup, inputs, labels), working)
+    yield Check("parameters", "capacity", lambda: capacity_checks.parameters(setup, len(train)))
+    earlier = frozenset({"data", "split", "inputs", "training"})
+    yield Check(
+        "amount of data",
+        "capacity",
+        lambda: capacity_checks.data_size(
+            setup,
+            _some(train, capacity_checks.MOST),
+            _some(validation, capacity_checks.VALIDATED),
+            SECONDS.get(depth, 20.0),
+        ),
+        earlier,
+        "default",
+    )
+    yield Check(
+        "random labels",
+        "capacity",
+        lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS.get(depth, 20.0)),
+        earlier,
+        "full",
+    )
+
+
+def _some(part: Part, count: int) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of at most so many images, in random order."""
+    positions = part.some(count)
+    positions = positions[torch.randperm(len(positions), generator=torch.Generator().manual_seed(1))]
+    return part.inputs(positions), part.labels[positions]

@@ -1,0 +1,171 @@
+"""Mending a configuration: the changes that findings name, written into its file with a comment for each.
+
+A range keeps its place where the new value lies within it: a whole number becomes its lower end if it is larger than
+that, as for batches that are too small, and any other number its `default`; so does one of the values of a choice.
+Anything else is replaced. A change after which the file would not be valid is left out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml.error import YAMLError
+
+from regstudy.config import RunConfig, flatten
+from regstudy.doctor.findings import Finding
+from regstudy.doctor.subject import has_fallback, space_of
+from regstudy.doctor.words import on_one_line
+from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_value
+from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
+from regstudy.errors import ConfigError
+from regstudy.ranges import Choice, Range
+from regstudy.space_file import read_yaml_text
+
+SOURCE = "the mended file"
+NOTHING = "# doctor: nothing that a configuration could mend was found; the file is as it was.\n"
+COLUMNS = 110
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A mended file; ``made`` are ids of the findings behind its changes, ``refused`` sentences about others."""
+
+    text: str
+    made: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def mended(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> str:
+    """The text of a space or configuration with what the findings change; see `mend`."""
+    return mend(text, findings, overrides, fallback=fallback).text
+
+
+def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> Mended:
+    """Put overrides (`a.b=c`) and then the changes of each finding, in their order, into a YAML text.
+
+    With ``fallback`` the images were those of the substitute, so what is found about them is changed there. The first
+    finding that names a path decides it. Raises ConfigError if the text or an override is not valid by itself.
+    """
+    text = _overridden(text.removeprefix("\ufeff"), overrides, fallback)
+    made, refused = list[str](), list[str]()
+    decided: set[str] = set()
+    for finding in findings:
+        changes = {path: value for path, value in finding.changes.items() if path not in decided}
+        if not changes:
+            continue
+        try:
+            changed = _changed(text, finding, changes, fallback)
+            _check(changed)
+            _check_place(text, changed, changes)
+        except (ConfigError, KeyError, ValueError, YAMLError) as error:
+            lines, why = "; ".join(configuration_lines(changes)), " ".join(str(error).split())
+            refused.append(f"{finding.id}: `{lines}` could not be written into the file: {why}")
+            continue
+        decided |= changes.keys()
+        made += [finding.id] if changed != text else []
+        text = changed
+    return Mended(text if made else NOTHING + text, tuple(made), tuple(refused))
+
+
+def _overridden(text: str, overrides: Sequence[str], fallback: bool) -> str:
+    """The text with what was given with --set, which is part of what was examined."""
+    space_of(text, "mended", SOURCE, overrides, fallback=fallback)
+    for override in overrides:
+        path, _, given = override.partition("=")
+        value, keys = read_yaml_text(given, override), list[Key](path.split("."))
+        text = with_value(text, keys, value, [f"set on the command line: {on_one_line(override)}"])
+        substitute: list[Key] = ["data", "fallback", *keys[1:]]
+        if keys[0] == "data" and value_text(text, substitute) is not None:  # an override holds for both
+            text = with_value(text, substitute, value)
+    return text
+
+
+def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: bool) -> str:
+    """The text with the changes of one finding; KeyError if one cannot be placed."""
+    words = on_one_line(f"doctor, {finding.id}: {finding.sentence}")
+    comments = textwrap.wrap(words, COLUMNS, subsequent_indent="  ", break_long_words=False)
+    for path, value in changes.items():
+        space = space_of(text, "mended", SOURCE, fallback=fallback)
+        keys, node = _place(space.tree, path.split("."))
+        if fallback and keys[0] == "data":
+            keys = ["data", "fallback", *keys[1:]]
+        before, named = text, getattr(RunConfig.model_fields[str(keys[0])].default, "name", None)
+        if keys[0] not in space.tree and len(keys) == 2 and named is not None:
+            keys, value = keys[:1], {"name": named, keys[1]: value}  # a section that needs its name
+        if is_removal(path, value):
+            if value_text(text, keys) is not None:
+                text = without_value(text, keys, [*comments, f"removed: {path}: {value_text(text, keys)}"])
+        elif isinstance(node, Range | Choice):
+            for inner, new in _within(node, value):
+                text = with_value(text, [*keys, *inner], new, comments if text == before else ())
+        elif (written := value_text(text, keys)) is None or not _same(written, flow(value)):
+            text = with_value(text, keys, value, comments)
+    return text
+
+
+def _same(written: str, value: str) -> bool:
+    old, new = (read_yaml_text(text, SOURCE) for text in (written, value))
+    return bool(old == new)
+
+
+def _place(tree: Any, path: Sequence[str]) -> tuple[list[Key], Any]:
+    """Keys of the YAML that lead to a configuration path, and what is there; choices are entered at their default."""
+    keys, node = list[Key](), tree
+    for key in path:
+        if isinstance(node, Choice):
+            position = list(node.options).index(node.default)
+            keys += ["choices", position]
+            node = node.options[node.default]
+        if isinstance(node, Range) or (keys and node is not None and not isinstance(node, dict)):
+            raise KeyError(key)
+        keys.append(key)
+        node = node.get(key) if isinstance(node, dict) else None
+    return keys, node
+
+
+def _within(node: Range | Choice, value: Any) -> list[tuple[list[str], Any]]:
+    """Keys beneath a range or a choice with their new values; no keys stand for the whole."""
+    whole: list[tuple[list[str], Any]] = [([], value)]
+    if isinstance(node, Choice):
+        found = isinstance(value, str | int | float | bool) and value in node.options
+        return [(["default"], value)] if found else whole
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (node.off and value == node.off.value) or not node.low <= value <= node.high:
+        return whole
+    if not node.integer or value <= node.low:
+        return [(["default"], value)] if value > node.low or not node.integer else whole
+    low = next((power for power in node.powers if power >= value), value)
+    step = int(node.step or 1)
+    if not node.powers:
+        low = int(node.low + step * -(-(value - node.low) // step))
+    if low >= node.high:
+        return [([], low if low == node.high else value)]
+    raised: list[tuple[list[str], Any]] = [(["low"], low)]
+    return [*raised, (["default"], low)] if node.default < low else raised
+
+
+def _check(text: str) -> None:
+    """ConfigError if the text is no valid space, alone or with its substitute."""
+    space_of(text, "mended", SOURCE)
+    if has_fallback(text, SOURCE):
+        space_of(text, "mended", SOURCE, fallback=True)
+
+
+def _check_place(before: str, after: str, changes: Iterable[str]) -> None:
+    """ConfigError if more than the changed paths differs, as where two places of a file share an anchor."""
+    old, new = (flatten(read_yaml_text(text, SOURCE)) for text in (before, after))
+    for path in {path for path in {**old, **new} if old.get(path) != new.get(path)}:
+        own = path.removeprefix("data.fallback.") if path.startswith("data.fallback.") else path
+        own = f"data.{own}" if own != path else path
+        section, _, key = own.partition(".")
+        named = key == "name" and not any(known.startswith(f"{section}.") for known in old)
+        if not named and not any(f"{own}.".startswith(f"{to}.") or _leads(own, to) for to in changes):
+            raise ConfigError(f"{path} would change as well.")
+
+
+def _leads(path: str, to: str) -> bool:
+    """Whether a differing path is on the way to another one: a section that was empty, or a choice."""
+    return to.startswith(f"{path.split('.choices')[0]}.")

@@ -1,0 +1,146 @@
+"""The examination of a space or a configuration: its images, network and optimizer as a run would have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from regstudy import data, training
+from regstudy.config import RunConfig
+from regstudy.data.image_set import ImageSet, Splits
+from regstudy.doctor import config_checks, regularizer_checks, split_checks
+from regstudy.doctor.examine import (
+    Check,
+    Depth,
+    OnProgress,
+    data_checks,
+    digests,
+    input_part_checks,
+    model_checks,
+    run_checks,
+)
+from regstudy.doctor.findings import Diagnosis, Finding, Result
+from regstudy.doctor.parts import Part, part_of_set
+from regstudy.doctor.setup import Setup
+from regstudy.errors import DataError, RegstudyError
+from regstudy.preprocessing import Preprocessing
+from regstudy.ranges import Range, Scalar
+from regstudy.regularization import is_decoupled
+from regstudy.space import Parameter, Space, Switch, default, probes
+
+__all__ = ["Depth", "examine_space"]
+
+
+def examine_space(
+    space: Space,
+    splits: Splits,
+    *,
+    data_dir: Path,
+    device: torch.device,
+    depth: Depth = "default",
+    on_progress: OnProgress | None = None,
+) -> Diagnosis:
+    """Examine what a search of a space would train: its images, and its network at the strongest regularization.
+
+    Values that are not regularizers are at their defaults, those that are open at their defaults' strongest end. The
+    test part is read for the digests of its pixels only. Raises RegstudyError where images and network do not fit.
+    """
+    config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
+    config = config.in_phases()[0]
+    state = training.start(config, splits, device)
+    train, validation = (part(images, state.preprocessing) for images in (state.splits.train, state.splits.validation))
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.optimizer.lr
+    setup = Setup(
+        state.model,
+        state.optimizer,
+        config.training.batch_size,
+        decoupled=config.regularization.l2 if is_decoupled(config) else 0.0,
+        pretrained=config.model.weights is not None,
+        steps=-(-len(train) // config.training.batch_size) * config.training.epochs,
+        dropout=config.model.dropout,
+    )
+    names = splits.train.classes
+    balanced = config.training.balance != "none" or "training.balance" in searched
+    checks = [
+        *_with_balance(data_checks(train, validation, names, None, depth), train, validation, names, balanced),
+        Check("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
+        *input_part_checks(train, validation, depth, configured=True),
+        *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
+        Check("schedule", "training", lambda: config_checks.schedule(config, searched)),
+        Check("augmentation", "regularizers", lambda: config_checks.augmentation(config, searched)),
+        Check("running accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
+        Check(
+            "decay under batch normalisation",
+            "regularizers",
+            lambda: regularizer_checks.decay_under_norm(setup, searched),
+        ),
+    ]
+    diagnosis = run_checks(checks, depth, space.name, on_progress)
+    rules = [str(f.changes["data.group"]) for f in diagnosis.findings if f.id == "groups-straddle" and f.changes]
+    findings = tuple(_with_changes(finding, config, rules) for finding in diagnosis.findings)
+    return replace(diagnosis, findings=findings)
+
+
+def _with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:
+    """A finding with the changes that mend it in this very configuration; ``rules`` are patterns that tell groups."""
+    if finding.id == "copies" and finding.changes and rules:
+        return replace(finding, changes={"data.group": rules[0]})
+    if finding.id != "dropout-before-batchnorm":
+        return finding
+    changes: dict[str, object] = {"model.block_dropout": 0.0} if config.model.block_dropout else {}
+    if config.model.name == "resnet18_dropout" and config.model.options.get("position", "blocks") == "blocks":
+        changes["model.options.position"] = "head"
+    return replace(finding, changes=changes)
+
+
+def smallest_batch(space: Space) -> int:
+    """The least batch size that a run of the space may have."""
+    return min(RunConfig.model_validate(tree).training.batch_size for tree in probes(space))
+
+
+def strongest(space: Space) -> RunConfig:
+    """The space's configuration with each regularizer at the strong end of its range and all else at its default."""
+
+    def choose(parameter: Parameter) -> Scalar:
+        if parameter.path in RunConfig.regularizers:
+            if isinstance(parameter.spec, Switch):
+                return True
+            if isinstance(parameter.spec, Range):
+                return parameter.spec.high
+        return default(parameter)
+
+    return space.resolve(choose)
+
+
+def part(images: ImageSet, preprocess: Preprocessing) -> Part:
+    """A run's part with the run's preprocessing."""
+    return part_of_set(images, preprocess)
+
+
+def _with_balance(
+    checks: Iterator[Check], train: Part, validation: Part, names: tuple[str, ...], balanced: bool
+) -> Iterator[Check]:
+    for check in checks:
+        if check.name == "classes":
+            yield Check(
+                "classes",
+                "split",
+                lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced),
+            )
+        else:
+            yield check
+
+
+def _against_test(config: RunConfig, splits: Splits, data_dir: Path) -> Result:
+    """Whether validation images are test images; no label of the test part is looked at, and no network sees it."""
+    try:
+        test = data.open_test(config.data, data_dir)
+    except (DataError, RegstudyError):
+        return Result("There is no test part to compare with.")
+    if test.shape != splits.validation.shape:
+        return Result("The test part has images of another size.")
+    return split_checks.validation_is_test(digests(splits.validation.images), digests(test.images))

@@ -1,0 +1,205 @@
+"""Inputs: are they normalised, both parts alike, and every image in the same way?"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from regstudy.doctor.findings import Finding, Pixels, Result, Severity
+
+UNIT, FAR = 6.0, 25.0  # standard deviation or mean beyond which inputs are not of unit size, and far from it
+SMALL = 0.02  # standard deviation below which inputs hardly vary
+APART, FAR_APART = 0.05, 0.5  # difference between the parts' normalisations, in standard deviations of the inputs
+OWN_SHARE = 0.5  # of the images that are stretched by their own maximum
+DARK = 250  # an image whose levels end here or below is stretched if its values fill 0..255
+SOME = 200
+LEAST_VALUES = 16  # different values of an image below which nothing is said of its levels
+
+
+def scale(train: Tensor, normalized: bool = True) -> Result:
+    """Whether inputs (float N×C×H×W, as the network gets them) are finite and about of unit size.
+
+    ``normalized`` tells that a `preprocessing` section could mend it.
+    """
+    if not bool(train.isfinite().all()):
+        return Result(
+            "Some inputs are not finite.",
+            (
+                Finding(
+                    "inputs-not-finite",
+                    "inputs",
+                    "blocks",
+                    "Some inputs are not finite numbers.",
+                    (f"{int((~train.isfinite()).sum()):,} of {train.numel():,} values are NaN or infinite.",),
+                    "Look for a division by zero in the normalisation (a channel without spread, a black image).",
+                ),
+            ),
+        )
+    mean, std = float(train.mean()), float(train.std())
+    low, high = float(train.min()), float(train.max())
+    looked = f"Inputs have mean {mean:.2f} and standard deviation {std:.2f}; they range from {low:.2f} to {high:.2f}."
+    changes = {"preprocessing.normalize": "train"} if normalized else {}
+    if std > UNIT or abs(mean) > UNIT:
+        severity: Severity = "blocks" if max(std, abs(mean)) > FAR else "distorts"
+        sentence = "The network gets numbers of the wrong size: inputs are not normalised."
+        if low >= 0 and 100 < high <= 255:
+            sentence = "The network gets pixel values 0 to 255: inputs are not normalised."
+        return Result(looked, (_scale_finding(severity, sentence, looked, changes),))
+    if std < SMALL:
+        sentence = "Inputs hardly vary: the network sees nearly the same number everywhere."
+        return Result(
+            looked, (_scale_finding("blocks" if std < SMALL / 10 else "distorts", sentence, looked, changes),)
+        )
+    return Result(looked)
+
+
+def _scale_finding(severity: Severity, sentence: str, looked: str, changes: dict[str, str]) -> Finding:
+    return Finding(
+        "inputs-unscaled",
+        "inputs",
+        severity,
+        sentence,
+        (looked, "Initial weights and learning rates are made for inputs of mean 0 and standard deviation 1."),
+        "Normalise with the mean and standard deviation of the training part: `preprocessing.normalize: train`.",
+        "certain",
+        changes,
+    )
+
+
+def alike(
+    train: Tensor, validation: Tensor, train_levels: Tensor | None, levels: Tensor | None, pixels_differ: bool = False
+) -> Result:
+    """Whether both parts are normalised alike: inputs float N×C×H×W, and per part the inputs of the pixel values 0 and
+    255 (C×2) where they are known.
+
+    With levels the normalisation itself is compared. Without, all that differs is means and spreads, which also differ
+    where the pixels do: ``pixels_differ`` tells that the split was already found to.
+    """
+    spread = train.std((0, 2, 3)).clamp(min=1e-6)
+    if train_levels is not None and levels is not None:
+        apart = ((train_levels - levels).abs() / spread[:, None]).amax(1)
+        # of a part without black or white pixels the levels are known up to a shift, which the parts' means would show
+        what = "the inputs of black and white pixels"
+        values = "; ".join(
+            f"channel {c + 1}: {a[0]:.2f} to {a[1]:.2f} in training, {b[0]:.2f} to {b[1]:.2f} in validation"
+            for c, (a, b) in enumerate(zip(train_levels.tolist(), levels.tolist(), strict=True))
+        )
+        worst = float(apart.max())
+    else:
+        if pixels_differ:
+            return Result("Whether both parts are normalised alike cannot be told while their pixels differ.")
+        centre = (train.mean((0, 2, 3)) - validation.mean((0, 2, 3))).abs() / spread
+        ratio = (validation.std((0, 2, 3)) / spread).log().abs()
+        count = min(len(train), len(validation))
+        chance = 4 / count**0.5  # images differ in brightness by about the spread of their pixels
+        worst = float(torch.maximum(centre, ratio).max())
+        worst = worst if worst > chance else 0.0
+        what, values = (
+            "means and spreads of the inputs",
+            (
+                f"means {_numbers(train.mean((0, 2, 3)))} and {_numbers(validation.mean((0, 2, 3)))},"
+                f" standard deviations {_numbers(spread)} and {_numbers(validation.std((0, 2, 3)))}"
+            ),
+        )
+    looked = f"Both parts are compared by {what}: {values}."
+    if worst < APART:
+        return Result(looked)
+    return Result(
+        looked,
+        (
+            Finding(
+                "normalisation-differs",
+                "inputs",
+                "blocks" if worst >= FAR_APART else "distorts",
+                "Training and validation images are normalised in different ways.",
+                (f"By {what}, the parts are {worst:.2f} standard deviations apart: {values}.",),
+                "Use one preprocessing for both parts: the mean and standard deviation of the training part"
+                " (`preprocessing.normalize: train`), computed once.",
+                "certain" if train_levels is not None and levels is not None else "likely",
+            ),
+        ),
+    )
+
+
+def _numbers(values: Tensor) -> str:
+    return ", ".join(f"{value:.2f}" for value in values.tolist())
+
+
+def stretched(images: Tensor, inputs: Tensor) -> Result:
+    """Whether each image was divided by its own maximum: uint8 N×C×H×W, and inputs float N×C×h×w of the same images.
+
+    The values of an 8-bit image that ended at m and was stretched to 255 leave gaps: they lie on m + 1 evenly spaced
+    levels. Inputs that were divided as floats have a spacing of their own in each image.
+    """
+    chosen = images[:SOME].flatten(1).numpy()
+    ends = [end for pixels in chosen if (end := _stretched_from(pixels)) is not None]
+    judged = sum(len(np.unique(pixels)) >= LEAST_VALUES for pixels in chosen)
+    spacings = [spacing for image in inputs[:SOME] if (spacing := _spacing(image)) is not None]
+    looked = (
+        f"The levels of {judged} images were looked at: {len(ends)} seem stretched to the full range, each by itself."
+    )
+    uneven = len(spacings) >= 10 and np.std(spacings) / np.mean(spacings) > 0.02
+    share = max(len(ends) / judged if judged else 0.0, float(uneven))
+    if share < OWN_SHARE or (len(set(ends)) < 3 and not uneven):
+        return Result(looked)
+    evidence = [looked]
+    if ends:
+        evidence.append(f"Their brightest pixels were {min(ends)} to {max(ends)} before, and are 255 now.")
+    if uneven:
+        evidence.append(
+            f"One grey level is worth {min(spacings):.4f} to {max(spacings):.4f} in different images' inputs."
+        )
+    return Result(
+        looked,
+        (
+            Finding(
+                "stretched-each",
+                "inputs",
+                "distorts",
+                "Each image is divided by its own maximum, so that brightness means something else in every image.",
+                tuple(evidence),
+                "Divide all images by the same number (255), then normalise with the training part's mean and standard"
+                " deviation (`preprocessing.normalize: train`).",
+                "very likely",
+                {},
+            ),
+        ),
+    )
+
+
+def _stretched_from(pixels: Pixels) -> int | None:
+    """The maximum m that an image's pixels had before they were stretched to 255, if they were."""
+    values = np.unique(pixels)
+    if values[-1] != 255 or len(values) < LEAST_VALUES:
+        return None
+    fitting = np.flatnonzero(_levels()[:, :, values].all(2).any(0)) + LEAST_VALUES
+    fitting = fitting[(fitting + 1 >= len(values)) & (255 % fitting != 0)]
+    return int(fitting[0]) if len(fitting) else None
+
+
+@cache
+def _levels() -> npt.NDArray[np.bool_]:
+    """Which values 0..255 pixels can have that ended at m and were stretched: rounded or cut off, by m, by value."""
+    allowed = np.zeros((2, DARK + 1 - LEAST_VALUES, 256), np.bool_)
+    for place, end in enumerate(range(LEAST_VALUES, DARK + 1)):
+        whole = np.arange(end + 1) * 255 / end
+        allowed[0, place, np.round(whole).astype(int)] = True
+        allowed[1, place, np.floor(whole + 1e-9).astype(int)] = True
+    return allowed
+
+
+def _spacing(image: Tensor) -> float | None:
+    """The distance between neighbouring levels of one image's inputs C×H×W, if they lie on a grid from 0 to 1."""
+    values = torch.unique(image.flatten().double())
+    if len(values) < LEAST_VALUES or abs(float(values[-1]) - 1) > 1e-4 or float(values[0]) < 0:
+        return None
+    steps = values.diff()
+    spacing = float(steps[steps > 1e-5].min())
+    count = round(1 / spacing)
+    if not 8 <= count <= 255 or float((values * count - (values * count).round()).abs().max()) > 0.02:
+        return None
+    return 1 / count

@@ -1,0 +1,235 @@
+"""The network before training: its outputs, what of it can learn, and whether batches suit it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regstudy.doctor.findings import Finding, Result, Severity
+from regstudy.doctor.setup import LAYERS, Setup, batch_norms, quiet
+
+BATCH, SMALL_BATCH = 16, 4  # of batch normalisation: fewer images distort, so few block
+FROZEN = 0.5  # share of the parameters or of the layers
+SPREAD_OF, HEAVY = 500, 3.5  # numbers of a layer whose spread is judged, and the kurtosis of trained weights
+MOST = 64
+
+
+@torch.no_grad()
+def outputs(setup: Setup, inputs: Tensor, classes: int) -> Result:
+    """What the network answers to a batch N×C×H×W: one raw score per class, as cross-entropy needs it."""
+    with quiet(setup.model) as model:
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        scores = model(inputs[:MOST]).float()
+        model.load_state_dict(state)  # running statistics as they were
+    looked = f"Outputs {tuple(scores.shape)} for {classes} classes, from {scores.min():.2f} to {scores.max():.2f}."
+    if scores.ndim != 2 or scores.shape[1] < classes:
+        sentence = f"The network has {scores.shape[-1]} outputs, but there are {classes} classes."
+        advice = "Give the last layer one output per class."
+        return Result(looked, (Finding("head-size", "training", "blocks", sentence, (looked,), advice),))
+    found = []
+    if scores.shape[1] > classes:
+        found.append(_wide_head(scores, classes))
+    found += _squashed(scores)
+    return Result(looked, tuple(found))
+
+
+def _wide_head(scores: Tensor, classes: int) -> Finding:
+    wrong = float(scores.softmax(1)[:, classes:].sum(1).mean())
+    return Finding(
+        "head-size",
+        "training",
+        "distorts",
+        f"The network answers with {scores.shape[1]} classes, but there are only {classes}.",
+        (
+            f"{scores.shape[1] - classes} outputs can never be right; before training they take {wrong:.0%} of the"
+            f" probability, and their weights are fitted to nothing.",
+        ),
+        "Give the last layer one output per class; a head made for another data set must be replaced.",
+        "certain",
+        {"model.options.head_size": None},
+    )
+
+
+def _squashed(scores: Tensor) -> list[Finding]:
+    total = scores.sum(1)
+    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1
+    if inside and bool(((total - 1).abs() < 1e-3).all()) and scores.shape[1] > 1:
+        floor = math.log(1 + (scores.shape[1] - 1) / math.e)
+        return [
+            Finding(
+                "softmax-inside",
+                "training",
+                "blocks",
+                "The network ends in a softmax, and cross-entropy applies another: it cannot become sure of anything.",
+                (
+                    "All outputs lie in 0..1 and add up to 1 for every image.",
+                    f"Even perfect answers would leave a loss of {floor:.2f}.",
+                ),
+                "Leave the softmax out of the network: cross-entropy takes raw scores.",
+            )
+        ]
+    if float(scores.min()) >= 0 and float((scores == 0).float().mean()) > 0.05:
+        return [
+            Finding(
+                "outputs-clipped",
+                "training",
+                "blocks",
+                "The last layer is followed by a ReLU: scores below zero are cut off and get no gradient.",
+                (f"No output is negative, and {float((scores == 0).float().mean()):.0%} are exactly zero.",),
+                "Leave the activation behind the last layer out.",
+                "very likely",
+            )
+        ]
+    if inside and float(scores.std()) > 1e-4 and float(scores.min()) > 0.0:
+        return [
+            Finding(
+                "outputs-squashed",
+                "training",
+                "distorts",
+                "All outputs lie between 0 and 1, as behind a sigmoid: cross-entropy needs raw scores.",
+                (f"They range from {float(scores.min()):.3f} to {float(scores.max()):.3f}.",),
+                "Leave the activation behind the last layer out.",
+                "likely",
+            )
+        ]
+    return []
+
+
+def frozen(setup: Setup) -> Result:
+    """How much of the network learns, and whether what does not was ever trained."""
+    model = setup.model
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    total, still = sum(size for size, _ in sizes), sum(size for size, learns in sizes if not learns)
+    weights = [module.weight for module in model.modules() if isinstance(module, LAYERS)]
+    held = [weight for weight in weights if not weight.requires_grad]
+    looked = f"{total - still:,} of {total:,} parameters and {len(weights) - len(held)} of {len(weights)} layers learn."
+    found = []
+    if still and (still >= FROZEN * total or len(held) >= FROZEN * len(weights)):
+        fresh = not setup.pretrained and _untrained(model, held)
+        severity: Severity = "blocks" if fresh or still == total else "distorts"
+        evidence = [f"{still / total:.1%} of the parameters and {len(held)} of {len(weights)} layers are frozen."]
+        if fresh:
+            evidence.append("The frozen layers hold random numbers: they were never trained.")
+        found.append(
+            Finding(
+                "frozen",
+                "training",
+                severity,
+                "Most of the network is frozen"
+                + (" at random numbers." if fresh else ": it cannot adapt to these images."),
+                tuple(evidence),
+                "Let all layers learn (`model.trainable: all`), with a small learning rate if they are pretrained.",
+                "certain" if severity == "blocks" else "likely",
+                {"model.trainable": "all"},
+            )
+        )
+    drifting = _drifting(model)
+    if drifting and still:
+        found.append(
+            Finding(
+                "frozen-batchnorm",
+                "training",
+                "distorts",
+                "Batch normalisation in frozen layers still follows the batches: frozen layers change all the same.",
+                (f"{len(drifting)} layers, such as {drifting[0]}, have frozen weights but update running statistics.",),
+                "Keep frozen layers in evaluation mode while training.",
+            )
+        )
+    return Result(looked, tuple(found))
+
+
+def _untrained(model: nn.Module, weights: Sequence[Tensor]) -> bool:
+    """Whether batch normalisation never saw a batch; without any, whether weights are spread as at their start.
+
+    Initial weights are uniform (kurtosis 1.8) or normal (3); training leaves heavier tails.
+    """
+    means = [mean for _, module in batch_norms(model) if isinstance(mean := module.running_mean, Tensor)]
+    if means:
+        return not any(bool(mean.any()) for mean in means)
+    tails = [_kurtosis(weight.detach()) for weight in weights if weight.numel() >= SPREAD_OF]
+    return all(tail < HEAVY for tail in tails)
+
+
+def _kurtosis(values: Tensor) -> float:
+    away = values.double() - values.double().mean()
+    return float((away**4).mean() / (away**2).mean().clamp(min=1e-30) ** 2)
+
+
+def _drifting(model: nn.Module) -> list[str]:
+    before = {module: module.training for module in model.modules()}
+    model.train()
+    names = [
+        name
+        for name, module in batch_norms(model)
+        if module.training
+        and getattr(module, "track_running_stats", False)
+        and any(True for _ in module.parameters())
+        and not any(p.requires_grad for p in module.parameters())
+    ]
+    for module, training in before.items():
+        module.training = training
+    return names
+
+
+def covered(setup: Setup) -> Result:
+    """Whether the optimizer has all the parameters that are to learn."""
+    given = {id(p) for group in setup.optimizer.param_groups for p in group["params"]}
+    learning = [(name, p) for name, p in setup.model.named_parameters() if p.requires_grad]
+    missing = [(name, p) for name, p in learning if id(p) not in given]
+    total, lost = sum(p.numel() for _, p in learning), sum(p.numel() for _, p in missing)
+    looked = f"The optimizer has {len(learning) - len(missing)} of {len(learning)} tensors that are to learn."
+    if not missing:
+        return Result(looked)
+    share = lost / max(total, 1)
+    finding = Finding(
+        "not-in-optimizer",
+        "training",
+        "blocks" if share >= 0.1 else "distorts",
+        f"{share:.0%} of the parameters were never given to the optimizer: they will not learn.",
+        (looked, f"Missing: {_listed([name for name, _ in missing])}."),
+        "Give the optimizer all of `model.parameters()`, after layers were replaced and not before.",
+    )
+    return Result(looked, (finding,))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def batches(setup: Setup, training: int, smallest: int | None = None) -> Result:
+    """Whether batches are large enough for batch normalisation, of ``training`` images.
+
+    ``smallest`` is the least size that a search may choose, where it may.
+    """
+    norms, size = batch_norms(setup.model), min(smallest or setup.batch_size, training)
+    active = [name for name, module in norms if any(p.requires_grad for p in module.parameters())]
+    looked = f"Batches of {size} images, {len(norms)} batch normalisations."
+    if active and size >= BATCH and setup.steps is None and training % size == 1:
+        finding = Finding(
+            "last-batch-of-one",
+            "training",
+            "note",
+            "The last batch of an epoch has a single image, on which batch normalisation cannot work.",
+            (f"{training:,} images in batches of {size} leave one.",),
+            "Drop the last batch (`drop_last=True`) or choose another batch size; runs of regstudy leave it out.",
+        )
+        return Result(looked, (finding,))
+    if not active or size >= BATCH:
+        return Result(looked)
+    finding = Finding(
+        "small-batches",
+        "training",
+        "blocks" if size < SMALL_BATCH else "distorts",
+        f"Batches of {size} are too small for batch normalisation: its means and spreads are mostly noise.",
+        (
+            f"{len(active)} layers take mean and spread from {size} images, with an error of about"
+            f" {100 / size**0.5:.0f} % of the spread between images; validation uses running averages instead.",
+        ),
+        f"Use batches of at least {BATCH} (`training.batch_size`), or another normalisation.",
+        "certain",
+        {"training.batch_size": BATCH},
+    )
+    return Result(looked, (finding,))

@@ -1,0 +1,199 @@
+"""The images an examination looks at, from a run's parts or from a `torch` data set of one's own.
+
+One's own data set gives images as the network gets them. Where their values lie on a grid of 256 levels, as those of
+normalised 8-bit pictures do, the pixels before the normalisation follow from it; otherwise they are scaled to 0..255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from regstudy.data.image_set import ImageSet
+from regstudy.errors import DataError
+
+MOST = 10_000  # items that are read from a data set of one's own
+SOME = 256  # images whose levels are looked at
+TWICE = 4  # items that are read twice, to see whether they are changed at random
+FINEST = 1e-6  # spacing of levels below which rounding cannot be told from them
+SAME_SPACING, COINCIDING = 1e-3, 0.1  # relative difference of spacings, and distance of levels in spacings, of one grid
+
+
+@dataclass(frozen=True)
+class Part:
+    """``images`` uint8 N×C×H×W and ``labels`` int64 N, with what else is known of them.
+
+    ``inputs`` gives the images at some positions as the network gets them, float32; ``levels`` are the inputs of the
+    pixel values 0 and 255 per channel (C×2) where they are known; ``random`` tells that every reading gives another
+    image, as augmentation does; ``of`` is how many there are where only some were read.
+    """
+
+    images: Tensor
+    labels: Tensor
+    inputs: Callable[[Tensor], Tensor]
+    paths: tuple[str, ...] = ()
+    groups: tuple[Any, ...] = ()
+    levels: Tensor | None = None
+    random: bool = False
+    of: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def some(self, count: int, seed: int = 0) -> Tensor:
+        """At most so many positions, drawn at random, ascending."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randperm(len(self), generator=generator)[:count].sort().values
+
+
+def part_of_set(images: ImageSet, preprocess: Callable[[Tensor], Tensor], groups: Sequence[Any] = ()) -> Part:
+    """The part that a run sees, with the run's own preprocessing."""
+    ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, *images.images.shape[1:])
+    levels = preprocess(ends)[:, :, 0, 0].T
+    return Part(
+        images.images, images.labels, lambda at: preprocess(images.images[at]), images.paths, tuple(groups), levels
+    )
+
+
+def part_of(source: Any, groups: Sequence[Any] = (), paths: Sequence[str] = ()) -> Part:
+    """The images of a `torch` data set or loader whose items are (image, label), or of a pair of tensors.
+
+    Images are tensors C×H×W, arrays H×W×C or PIL images, all of one shape. Raises DataError for anything else.
+    """
+    if isinstance(source, Part):
+        return source
+    if isinstance(source, ImageSet):
+        return part_of_set(source, lambda images: images.float() / 255, groups)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        inputs, labels, random, total = torch.as_tensor(source[0]), torch.as_tensor(source[1]), False, len(source[1])
+        paths = tuple(paths)
+    else:
+        inputs, labels, random, total, paths = _read(source, tuple(paths))
+    if inputs.ndim != 4 or labels.shape != inputs.shape[:1] or labels.is_floating_point() or len(labels) < 2:
+        raise DataError(
+            f"Images must be N×C×H×W with N whole-numbered labels, but they are {tuple(inputs.shape)} with labels"
+            f" {tuple(labels.shape)} of {labels.dtype}."
+        )
+    if inputs.dtype == torch.uint8:
+        levels: Tensor | None = torch.tensor([[0.0, 255.0]]).expand(inputs.shape[1], 2)
+        pixels, inputs = inputs, inputs.float()
+    else:
+        inputs = inputs.float()
+        levels = levels_of(inputs)
+        pixels = _pixels(inputs, levels)
+    return Part(pixels, labels.long(), lambda at: inputs[at], tuple(paths), tuple(groups), levels, random, total)
+
+
+def on_one_grid(train: Part, validation: Part) -> tuple[Part, Part]:
+    """Two parts whose pixels begin at the same level, where both lie on the same grid.
+
+    A part without black pixels shows its grid but not where it begins. Grids of equal spacing whose levels coincide are
+    taken for one, which begins at the darkest pixel of both.
+    """
+    one, other = train.levels, validation.levels
+    if one is None or other is None or torch.equal(one, other):
+        return train, validation
+    spacing = (one[:, 1] - one[:, 0]) / 255
+    places = (other[:, 0] - one[:, 0]) / spacing
+    low, high = torch.minimum(one[:, 0], other[:, 0]), _highest(train, validation)
+    same = ((other[:, 1] - other[:, 0]) / 255 / spacing - 1).abs() < SAME_SPACING
+    same &= ((places - places.round()).abs() < COINCIDING) & ((high - low) / spacing < 255.5)
+    if not bool(same.all()):
+        return train, validation
+    levels = torch.stack([low, low + 255 * spacing], 1)
+    both = (
+        replace(part, images=_pixels(part.inputs(torch.arange(len(part))), levels), levels=levels)
+        for part in (train, validation)
+    )
+    return next(both), next(both)
+
+
+def _highest(train: Part, validation: Part) -> Tensor:
+    """The highest input of each channel in both parts."""
+    ends = [part.inputs(torch.arange(len(part))).amax((0, 2, 3)) for part in (train, validation)]
+    return torch.maximum(ends[0], ends[1])
+
+
+def _read(source: Any, paths: tuple[str, ...]) -> tuple[Tensor, Tensor, bool, int, tuple[str, ...]]:
+    data = source.dataset if isinstance(source, DataLoader) else source
+    if not isinstance(data, Dataset) or not hasattr(data, "__len__"):
+        raise DataError(
+            f"The doctor reads a torch data set with a length, its loader, or a pair (images, labels), but was given"
+            f" {type(source).__name__}."
+        )
+    total = len(data)
+    chosen = range(total)
+    if total > MOST:
+        chosen = np.sort(np.random.default_rng(0).permutation(total)[:MOST]).tolist()
+    items = [_item(data, index) for index in chosen]
+    if len({tuple(image.shape) for image, _ in items}) > 1:
+        raise DataError("The images of the data set have different shapes: resize or crop them in its transform.")
+    again = [_item(data, index)[0] for index in list(chosen)[:TWICE]]
+    random = any(not torch.equal(image, items[at][0]) for at, image in enumerate(again))
+    paths = paths or tuple(str(item[0]) for item in getattr(data, "samples", ()))
+    paths = tuple(paths[index] for index in chosen) if len(paths) == total else ()
+    images, labels = torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
+    return images, labels, random, total, paths
+
+
+def _item(data: Any, index: int) -> tuple[Tensor, int]:
+    try:
+        image, label = data[index][:2]
+        tensor = image if isinstance(image, Tensor) else _from_array(np.asarray(image))
+        return tensor, int(label)
+    except Exception as error:  # a data set of one's own may raise anything
+        raise DataError(f"Item {index} of the data set cannot be read as (image, label): {error}.") from error
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
+    """H×W or H×W×C as C×H×W."""
+    return torch.from_numpy(np.array(array if array.ndim == 3 else array[:, :, None])).permute(2, 0, 1)
+
+
+def levels_of(inputs: Tensor) -> Tensor | None:
+    """The inputs of the pixel values 0 and 255 per channel, C×2, if all values N×C×H×W lie on a grid of 256 levels."""
+    found = []
+    for channel in inputs[:SOME].transpose(0, 1):
+        values = channel.flatten().double().unique()
+        grid = _grid(values)
+        if grid is None:
+            return None
+        found.append(grid)
+    return torch.tensor(found)
+
+
+def _grid(values: Tensor) -> tuple[float, float] | None:
+    """The ends of the grid of at most 256 evenly spaced levels on which ascending values lie; None if there is none."""
+    if len(values) < 8 or not bool(values.isfinite().all()):
+        return None
+    low, high = float(values[0]), float(values[-1])
+    steps = values.diff()
+    steps = steps[steps > (high - low) * 1e-4]  # single precision splits one level into several
+    if not len(steps):
+        return None
+    spacing = float(steps.min())
+    count = (high - low) / spacing
+    if spacing < FINEST or not 7 <= count <= 255.5:
+        return None
+    spacing = (high - low) / round(count)
+    places = (values - low) / spacing
+    if float((places - places.round()).abs().max()) > 0.02:
+        return None
+    return low, low + 255 * spacing
+
+
+def _pixels(inputs: Tensor, levels: Tensor | None) -> Tensor:
+    """uint8 N×C×H×W of what the network gets, by its levels or scaled so that the extremes of all are 0 and 255."""
+    if levels is not None:
+        low, high = (levels[:, end].view(-1, 1, 1) for end in (0, 1))
+    else:
+        finite = inputs[inputs.isfinite()]
+        low, high = finite.min(), finite.max()
+    scaled = (inputs - low) / (high - low).clamp(min=FINEST) * 255
+    return scaled.nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)

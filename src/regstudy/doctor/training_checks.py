@@ -1,0 +1,307 @@
+"""The first steps of training: loss and gradients before them, dead units, and what the learning rate does.
+
+Everything is tried on copies, with dropout silent; nothing of the network, its optimizer or torch's generator changes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regstudy.doctor.findings import Chart, Finding, Result, Severity
+from regstudy.doctor.setup import LAYERS, Setup, descend, quiet
+
+MOST = 128  # images of the first batch
+HIGH, VERY_HIGH = 2.0, 6.0  # loss before training, against the logarithm of the number of outputs
+STEEP = 1e3  # gradient norm
+VANISHING = 1e-6  # gradient of a layer, against that of the steepest layer, both relative to their weights
+DEAD, MOSTLY_DEAD = 0.4, 0.9  # share of a layer's units
+FACTORS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
+NEIGHBOURS = (0.1, 1.0, 10.0)  # tried where the given rate learns
+FEW_FACTORS = (1e-2, 1.0, 100.0)  # tried where steps are slow
+STEPS, FEWEST_STEPS, LONGER = 60, 12, 4  # the last: times as many where none learns
+PROBED = 256  # images on which learning rates are tried
+SECONDS = 30.0  # that trying learning rates may take
+LEARNED, STUCK = 0.5, 0.15  # share of the first loss that is gone after the steps
+SLOW, FAST, TOO_FAST = 30.0, 0.1, 0.03  # factor of the best rate from which the given one is too small, or too large
+
+
+def first_batch(setup: Setup, inputs: Tensor, labels: Tensor) -> Result:
+    """Loss, gradients and dead units on a batch N×C×H×W before the first step."""
+    model, optimizer = setup.copied()
+    images, wanted = inputs[:MOST], labels[:MOST]
+    with quiet(model):
+        model.zero_grad(set_to_none=True)
+        scores = model(images)
+        loss = setup.loss(scores.float(), wanted).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+    value, expected = float(loss.detach()), math.log(max(scores.shape[1], 2))
+    norms = _gradients(model)
+    total = math.sqrt(sum(norm**2 for norm, _ in norms.values()))
+    found = [*_exploding(value, total, norms), *_loss(value, expected, scores), *_silent(model), *_dead(model)]
+    found += _vanishing(norms)
+    updates = _updates(model, optimizer)
+    looked = (
+        f"Before training the loss is {value:.2f} (guessing: ln {scores.shape[1]} = {expected:.2f}), the gradient norm"
+        f" {total:.3g}; the first step changes the weights of a layer by {_between(updates.values())} of their norm."
+    )
+    chart = Chart(
+        "gradients",
+        "Gradient and first step of each layer, relative to its weights",
+        "layer, from input to output",
+        "norm / norm of the weights",
+        {
+            "gradient": (tuple(norms), tuple(norm / max(size, 1e-12) for norm, size in norms.values())),
+            "first step": (tuple(updates), tuple(updates.values())),
+        },
+        kind="bars",
+        log_y=True,
+    )
+    return Result(looked, tuple(found), (chart,))
+
+
+def _gradients(model: nn.Module) -> dict[str, tuple[float, float]]:
+    """Of each layer's weights that learn: the norms of gradient and weights."""
+    return {
+        name: (float(module.weight.grad.norm()), float(module.weight.detach().norm()))
+        for name, module in model.named_modules()
+        if isinstance(module, LAYERS) and module.weight.grad is not None
+    }
+
+
+def _updates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """How far a step of the optimizer moves each layer's weights, relative to their norm; moves them."""
+    layers = {name: module.weight for name, module in model.named_modules() if isinstance(module, LAYERS)}
+    before = {name: weight.detach().clone() for name, weight in layers.items()}
+    optimizer.step()
+    return {
+        name: float((weight.detach() - before[name]).norm() / before[name].norm().clamp(min=1e-12))
+        for name, weight in layers.items()
+        if weight.grad is not None
+    }
+
+
+def _between(shares: Iterable[float]) -> str:
+    """The least and the largest of some shares in words."""
+    known = [share for share in shares if math.isfinite(share)]
+    return f"{min(known):.2%} to {max(known):.2%}" if known else "nothing"
+
+
+def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]) -> list[Finding]:
+    if math.isfinite(value) and math.isfinite(total) and total < STEEP:
+        return []
+    worst = max(norms, key=lambda name: norms[name][0], default="")
+    finite = math.isfinite(total) and math.isfinite(value)
+    return [
+        Finding(
+            "exploding-gradients",
+            "training",
+            "blocks" if not finite or total >= 10 * STEEP else "distorts",
+            "Gradients explode: the very first step throws the weights far away.",
+            (f"Loss {value:.3g}, gradient norm {total:.3g}; the steepest layer is {worst or 'unknown'}.",),
+            "Look at the initial weights (too large?), missing normalisation between layers, and the inputs' size.",
+        )
+    ]
+
+
+def _loss(value: float, expected: float, scores: Tensor) -> list[Finding]:
+    if not math.isfinite(value) or value < HIGH * expected + 0.5:
+        return []
+    severity: Severity = "blocks" if value > VERY_HIGH * expected + 1 else "distorts"
+    return [
+        Finding(
+            "initial-loss",
+            "training",
+            severity,
+            f"Before training the loss is {value:.1f}, but guessing would cost {expected:.2f}: the network begins sure"
+            " of wrong answers.",
+            (
+                f"Expected: ln {scores.shape[1]} = {expected:.2f}; measured: {value:.2f}.",
+                f"The scores have a standard deviation of {float(scores.detach().std()):.1f} (usual: 1 or less).",
+            ),
+            "Look at the size of the inputs, at the initial weights of the last layer, and at frozen layers whose batch"
+            " normalisation does not fit these images.",
+            "certain" if severity == "blocks" else "very likely",
+        )
+    ]
+
+
+def _silent(model: nn.Module) -> list[Finding]:
+    """Parameters that are to learn but get no gradient."""
+    silent = [
+        (name, p) for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
+    ]
+    total = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    weights = [(name, p) for name, p in silent if p.ndim > 1]
+    lost = sum(p.numel() for _, p in weights)
+    if not weights or lost < 0.01 * total:
+        return []
+    return [
+        Finding(
+            "no-gradient",
+            "training",
+            "blocks" if lost >= 0.5 * total else "distorts",
+            f"{lost / total:.0%} of the parameters get no gradient at all.",
+            (f"Without gradient: {', '.join(name for name, _ in weights[:4])}.",),
+            "Look for layers that are never called, `detach()` or `no_grad()` on the way, or dead units before them.",
+        )
+    ]
+
+
+def _dead(model: nn.Module) -> list[Finding]:
+    """Layers many of whose units get no gradient from any image of the batch: a ReLU behind them is always off."""
+    shares = {}
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, LAYERS)]
+    for name, module in layers[:-1]:
+        gradient = module.weight.grad
+        if gradient is not None and bool(gradient.any()):
+            shares[name] = float((gradient.flatten(1).abs().amax(1) == 0).float().mean())
+    if not shares or max(shares.values()) < DEAD:
+        return []
+    worst = max(shares, key=lambda name: shares[name])
+    return [
+        Finding(
+            "dead-units",
+            "training",
+            "blocks" if shares[worst] >= MOSTLY_DEAD else "distorts",
+            f"{shares[worst]:.0%} of the units of {worst} are dead: no image of the batch reaches them.",
+            tuple(f"{name}: {share:.0%} get no gradient." for name, share in shares.items() if share >= DEAD)[:4],
+            "Look at the biases before ReLUs, the inputs' size and the learning rate of earlier training; a leaky ReLU"
+            " or batch normalisation keeps units alive.",
+            "very likely",
+        )
+    ]
+
+
+def _vanishing(norms: dict[str, tuple[float, float]]) -> list[Finding]:
+    relative = {name: norm / max(size, 1e-12) for name, (norm, size) in norms.items() if norm > 0}
+    if len(relative) < 3 or not all(math.isfinite(value) for value in relative.values()):
+        return []
+    first, steepest = next(iter(relative.values())), max(relative.values())
+    if first >= VANISHING * steepest:
+        return []
+    return [
+        Finding(
+            "vanishing-gradients",
+            "training",
+            "distorts",
+            "Gradients vanish on their way to the first layers, which will hardly learn.",
+            (f"Relative to its weights, the first layer's gradient is {first / steepest:.1e} of the steepest one's.",),
+            "Use batch normalisation or residual connections, or other initial weights.",
+            "very likely",
+        )
+    ]
+
+
+def learning_rate(
+    setup: Setup, inputs: Tensor, labels: Tensor, configured: bool = False, thorough: bool = False
+) -> Result:
+    """Short trainings on the same images N×C×H×W at fractions and multiples of the learning rate.
+
+    ``configured`` tells that `optimizer.lr` decides it; ``thorough`` tries all fractions though the given rate learns.
+    """
+    images, wanted = inputs[:PROBED], labels[:PROBED]
+    size = max(2, min(setup.batch_size, len(images) // 2, 64))
+    began = time.perf_counter()
+    train(setup, images, wanted, 1.0, 2, size)
+    per_step = (time.perf_counter() - began) / 2
+    steps = int(min(STEPS, SECONDS / per_step / len(FEW_FACTORS)))
+    if steps < FEWEST_STEPS:
+        return Result(f"Not tried: a step takes {per_step:.1f} s, and too few fit into {SECONDS:.0f} s.")
+    affordable = per_step * steps * len(FACTORS) <= SECONDS
+    own = train(setup, images, wanted, 1.0, steps, size)
+    factors: tuple[float, ...] = FACTORS if affordable else FEW_FACTORS
+    if 1 - _end(own) / own[0] >= LEARNED and not thorough:
+        factors = NEIGHBOURS if affordable else (1.0,)
+    courses = [own if f == 1 else train(setup, images, wanted, f, steps, size) for f in factors]
+    first = courses[0][0]
+    ends = [_end(course) for course in courses]
+    rates = tuple(setup.lr * factor for factor in factors)
+    chart = Chart(
+        "learning-rate",
+        f"Loss after {steps} steps on {len(images)} images, by learning rate",
+        "learning rate",
+        "loss",
+        {
+            "after the steps": (rates, tuple(min(end, 10 * first) for end in ends)),
+            "before": (rates, (first,) * len(rates)),
+        },
+        log_x=True,
+    )
+    longer = None
+    if 1 - min(ends) / first < STUCK:  # a slow start is not an inability
+        tried = {1.0, factors[ends.index(min(ends))]}
+        longer = min(_end(train(setup, images, wanted, factor, LONGER * steps, size)) for factor in tried)
+    return judged(setup.lr, factors, ends, first, steps, configured, chart, longer)
+
+
+def train(setup: Setup, inputs: Tensor, labels: Tensor, factor: float, steps: int, size: int) -> list[float]:
+    """Losses of ``steps`` steps of a copy, at ``factor`` times each group's learning rate; ends where one diverges."""
+    model, optimizer = setup.copied()
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * factor
+    losses: list[float] = []
+    for loss in descend(setup, model, optimizer, inputs, labels, steps, size):
+        losses.append(loss)
+        if not math.isfinite(loss):
+            break
+    return losses
+
+
+def _end(losses: Sequence[float]) -> float:
+    """The mean of the last fifth of the losses; infinite if they are not finite."""
+    if not math.isfinite(losses[-1]):
+        return math.inf
+    last = losses[-max(1, len(losses) // 5) :]
+    return sum(last) / len(last)
+
+
+def judged(
+    lr: float,
+    factors: Sequence[float],
+    ends: Sequence[float],
+    first: float,
+    steps: int,
+    configured: bool = False,
+    chart: Chart | None = None,
+    longer: float | None = None,
+) -> Result:
+    """The rule: what the losses after short trainings at several factors of a learning rate say of it.
+
+    ``longer`` is the loss after more steps at the best of them, where that was tried.
+    """
+    best = min(range(len(ends)), key=lambda at: ends[at])
+    own = ends[list(factors).index(1.0)]
+    gained, most = 1 - own / first, 1 - ends[best] / first
+    better, shown = lr * factors[best], (chart,) if chart else ()
+    looked = (
+        f"In {steps} steps the loss falls from {first:.2f} to {_number(own)} at lr {lr:.3g};"
+        f" the lowest, {ends[best]:.2f}, comes with {better:.3g}."
+    )
+    evidence = (looked, "; ".join(f"{lr * f:.3g}: {_number(end)}" for f, end in zip(factors, ends, strict=True)))
+    changes = {"optimizer.lr": float(f"{better:.2g}")} if configured else {}
+    lowest = ends[best] if longer is None else min(ends[best], longer)
+    if 1 - lowest / first < STUCK and (best < len(ends) - 1 or first - ends[best] < 0.003 * first):
+        sentence = "The network cannot learn even a few images: no learning rate lowers its loss."
+        advice = "Look at the findings above, at the loss function, and at whether gradients reach all layers."
+        return Result(looked, (Finding("cannot-learn", "training", "blocks", sentence, evidence, advice),), shown)
+    if factors[best] >= SLOW and gained < STUCK * max(most, LEARNED):
+        sentence = f"The learning rate {lr:.3g} is far too small: the network hardly moves."
+        advice = f"Raise it towards {better:.2g} (`optimizer.lr`)."
+        finding = Finding("lr-too-small", "training", "blocks", sentence, evidence, advice, "very likely", changes)
+        return Result(looked, (finding,), shown)
+    if factors[best] <= FAST and gained < STUCK * most:
+        severity: Severity = "blocks" if factors[best] <= TOO_FAST else "distorts"
+        sentence = f"The learning rate {lr:.3g} is far too large: training diverges or collapses."
+        advice = f"Lower it towards {better:.2g} (`optimizer.lr`)."
+        finding = Finding("lr-too-large", "training", severity, sentence, evidence, advice, "very likely", changes)
+        return Result(looked, (finding,), shown)
+    return Result(looked, (), shown)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "infinity"
