@@ -139,7 +139,8 @@ def suspected(scores: Tensor, labels: Tensor) -> list[int]:
         loss = scores.max(1).values - scores.gather(1, labels[:, None])[:, 0]
         order = loss.argsort(descending=True, stable=True)
         return [int(at) for at in order if loss[at] > 0]
-    found = find_label_issues(labels.numpy(), shares.double().numpy(), return_indices_ranked_by="self_confidence")
+    order = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    found = find_label_issues(labels.numpy(), shares.double().numpy(), **order)
     return [int(at) for at in found]
 
 
