@@ -1,11 +1,12 @@
 """How often the doctor names a planted fault, and how often it finds fault with sound data and training.
 
-    python benchmarks/doctor.py [--images FOLDER] [--only data|training|clean] [--faults NAME …] [--work FOLDER]
+    python benchmarks/doctor.py [--images FOLDER] [--only data|training|clean] [--faults NAME …] [--confirm]
 
 Every fault is planted alone, at three strengths, in random subsets of real images. A fault counts as named if the first
 finding of its stage is one that means it, with a severity above "worth knowing". Data and split faults: 5 seeds on two
-data sets; input, training and regularizer faults: 2 seeds; sound subsets: 150 without a network, 24 with one. Results
-are kept line by line in the work folder, and what it holds is not repeated.
+data sets; input, training and regularizer faults: 2 seeds; sound subsets: 150 without a network, 24 with one. With
+`--confirm` all of it with other seeds, and faults and networks on a data set that no threshold was set on. Results are
+kept line by line in the folder `--work`, and what it holds is not repeated.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from regstudy.doctor.setup import Setup
 from regstudy.sections import Data, Model
 
 Random = np.random.Generator
+FRESH = 100  # the first seed of confirmations
 WEAK, MEDIUM, STRONG = range(3)
 
 
@@ -460,21 +462,20 @@ class Job:
         return f"{self.kind}/{self.fault}/{self.data}/{self.level}/{self.seed}"
 
 
-def jobs(only: str | None, faults: list[str]) -> list[Job]:
-    """Everything that is measured."""
-    found = []
+def jobs(only: str | None, faults: list[str], confirm: bool = False) -> list[Job]:
+    """Everything that is measured, with the seeds and data on which thresholds were set or with others."""
+    first, found = FRESH if confirm else 0, []
     for fault in DATA_FAULTS:
-        found += [
-            Job("data", fault, d, level, seed) for d in ("digits", "cifar10") for level in range(3) for seed in range(5)
-        ]
+        planted_in = ("street_digits",) if confirm else ("digits", "cifar10")
+        found += [Job("data", fault, d, level, first + s) for d in planted_in for level in range(3) for s in range(5)]
     for fault, (_, data, *_rest) in TRAINING_FAULTS.items():
-        found += [Job("training", fault, data, level, seed) for level in range(3) for seed in range(2)]
+        planted = "street_digits" if confirm else data
+        found += [Job("training", fault, planted, level, first + seed) for level in range(3) for seed in range(2)]
     sound = {"cifar10": 50, "digits": 40, "street_digits": 30, "smear_cells": 20, "smear_wbc": 10}
-    found += [Job("clean", "sound data", d, None, seed) for d, count in sound.items() for seed in range(count)]
+    found += [Job("clean", "sound data", d, None, first + seed) for d, count in sound.items() for seed in range(count)]
+    trained = ("street_digits",) if confirm else ("digits", "cifar10")
     found += [
-        Job("clean", "sound training", d, None, seed)
-        for d in ("digits", "cifar10")
-        for seed in range(len(SOUND_NETWORKS))
+        Job("clean", "sound training", d, None, first + seed) for d in trained for seed in range(len(SOUND_NETWORKS))
     ]
     return [job for job in found if (only is None or job.kind == only) and (not faults or job.fault in faults)]
 
@@ -520,7 +521,7 @@ def _with_network(job: Job, pool: Pool, random: Random) -> Diagnosis:
         case = plain_case(pool, random, network)
         fault(case, job.level or 0)
     else:
-        case = plain_case(pool, random, *SOUND_NETWORKS[job.seed])
+        case = plain_case(pool, random, *SOUND_NETWORKS[job.seed % FRESH])
     train, held = part_of((case.train, case.labels)), part_of((case.validation, case.validation_labels))
     train, held = on_one_grid(train, held)
     setup = Setup(case.model, case.optimizer, case.batch_size)
@@ -550,13 +551,14 @@ def main() -> None:
     parser.add_argument(
         "--faults", nargs="*", default=[], choices=[*DATA_FAULTS, *TRAINING_FAULTS, "sound data", "sound training"]
     )
+    parser.add_argument("--confirm", action="store_true", help="other seeds, and drawn house numbers")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--work", type=Path, default=Path("results/doctor"))
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     file = given.work / "examinations.jsonl"
     done = {line["key"]: line for line in map(json.loads, file.read_text().splitlines())} if file.exists() else {}
-    wanted = jobs(given.only, given.faults)
+    wanted = jobs(given.only, given.faults, given.confirm)
     missing = [(job, Path(given.images)) for job in wanted if job.key not in done]
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool, file.open("a") as kept:
         for line in pool.imap_unordered(worked, missing):

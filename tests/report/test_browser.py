@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from conftest import require
+from doctor.examined import COPIES, CURVE, NOTE, diagnosis
 from PIL import Image
 from synthetic import make_study
 from synthetic_plan import WHOLE, plan_study
 
 from regstudy.analysis import importance
+from regstudy.doctor.page import diagnosis_page
 from regstudy.report.comparison import write_comparison
 from regstudy.report.page import write_report
 
@@ -163,3 +165,18 @@ def test_the_page_is_not_blank(report: Path, tmp_path: Path) -> None:
     with Image.open(shot) as image:
         colours = image.convert("RGB").getcolors(maxcolors=1 << 24)
     assert colours is not None and len(colours) > 300  # a page of text alone has about 150
+
+
+def test_the_page_of_an_examination_draws_everything_on_a_phone(tmp_path: Path) -> None:
+    page = tmp_path / "doctor.html"
+    page.write_text(diagnosis_page(diagnosis(COPIES, NOTE, CURVE)), encoding="utf-8")
+    seen = seen_on_a_phone(page, tmp_path / "profile")
+    assert seen["plots"] == seen["drawn"] > 0
+    assert seen["width"] == PHONE and seen["needed"] <= PHONE
+    pictures = acted(
+        page,
+        tmp_path / "profile",
+        """const shown = [...page.querySelectorAll("figure img")];
+           return { all: shown.length, loaded: shown.filter((image) => image.naturalWidth > 0).length };""",
+    )
+    assert pictures["all"] == pictures["loaded"] == 5

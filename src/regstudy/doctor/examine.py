@@ -194,20 +194,22 @@ def _labels(train: Part, validation: Part, names: Sequence[str], count: int) -> 
     neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.SHIFTS}
     similar = kernel(features(images))
     own = similar[: len(positions), : len(positions)]
-    scores = out_of_fold(own, labels, classes, _group_numbers(train, positions))
+    groups = _group_numbers(train, positions)
+    scores = out_of_fold(own, labels, classes, groups)
     known, others = torch.arange(len(positions)), torch.arange(len(positions), len(images))
     accuracy = float((scores.argmax(1) == labels).float().mean())
     paths = tuple(train.paths[int(at)] for at in positions) if train.paths else ()
 
     def unrelated() -> Result:
         result = label_checks.unrelated(scores, labels, classes)
-        moved = label_checks.shifted(own, labels, neighbours, classes) if result.findings else result
+        moved = label_checks.shifted(own, neighbours, classes, groups) if result.findings else result
         return moved if moved.findings else result
 
     def exchanged() -> Result:
-        both = torch.cat([labels, validation.labels[asked]])
-        asked_scores = predicted(similar, both, classes, known, others)
-        return label_checks.exchanged(asked_scores, validation.labels[asked], accuracy, names)
+        held = validation.labels[asked]
+        trained = torch.isin(held, torch.unique(labels))  # of a class that was never seen, nothing can be expected
+        asked_scores = predicted(similar, torch.cat([labels, held]), classes, known, others[trained])
+        return label_checks.exchanged(asked_scores, held[trained], accuracy, names)
 
     steps: list[Callable[[], Result]] = [
         lambda: label_checks.misaligned(scores, labels, neighbours),
@@ -276,8 +278,7 @@ def model_checks(
     ``own_rate`` tells that the learning rate is the user's, ``configured`` that a configuration decides it,
     ``smallest`` is the least batch that a search may choose.
     """
-    positions = train.some(PROBED[depth])
-    inputs, labels = train.inputs(positions), train.labels[positions]
+    inputs, labels = _some(train, PROBED[depth])  # in random order: a part of them has all classes
     working = frozenset({"inputs"})
     yield Check("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
     yield Check("frozen layers", "training", lambda: network_checks.frozen(setup))

@@ -23,7 +23,7 @@ SUREST, LEAST_SURE = 0.05, 40  # share of the answers that are called sure, and 
 DISTORTS, BLOCKS = 0.88, 0.72  # upper limit of the agreement of sure answers with the labels
 FEWEST = 150  # images below which nothing is said of labels
 SHIFTS = (1, -1, 2, -2)  # places in the file
-SHIFT_LEVEL, LENIENT, LEAST_WRONG = 1e-4, 1.25, 20  # of the test; its chance is this much above the nominal one
+SHIFT_LEVEL, LENIENT, LEAST_WRONG = 1e-4, 1.5, 20  # of the test; its chance is this much above the nominal one
 FEWEST_HALVES = 600
 NEARER = 0.15  # of the accuracy that an exchange of class numbers must gain
 SHOWN, NAMED = 12, 3
@@ -139,8 +139,8 @@ def suspected(scores: Tensor, labels: Tensor) -> list[int]:
         loss = scores.max(1).values - scores.gather(1, labels[:, None])[:, 0]
         order = loss.argsort(descending=True, stable=True)
         return [int(at) for at in order if loss[at] > 0]
-    order = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
-    found = find_label_issues(labels.numpy(), shares.double().numpy(), **order)
+    by = "self_confidence"
+    found = find_label_issues(labels.numpy(), shares.double().numpy(), return_indices_ranked_by=by, n_jobs=1)
     return [int(at) for at in found]
 
 
@@ -179,16 +179,17 @@ def misaligned(scores: Tensor, labels: Tensor, neighbours: Mapping[int, Tensor])
     return Result(looked, (_shifted(shift, evidence),))
 
 
-def shifted(similar: Tensor, labels: Tensor, neighbours: Mapping[int, Tensor], classes: int) -> Result:
+def shifted(similar: Tensor, neighbours: Mapping[int, Tensor], classes: int, groups: Tensor | None = None) -> Result:
     """Whether images whose own labels say nothing of them follow from the labels of neighbours in the file.
 
-    ``similar`` is the kernel N×N of the images; arguments otherwise as of `misaligned`.
+    ``similar`` is the kernel N×N of the images, ``neighbours`` as of `misaligned`, ``groups`` as of `out_of_fold`.
     """
     reached = {
-        shift: float((out_of_fold(similar, labels_there, classes).argmax(1) == labels_there).float().mean())
-        for shift, labels_there in neighbours.items()
+        shift: float((out_of_fold(similar, labels, classes, groups).argmax(1) == labels).float().mean())
+        for shift, labels in neighbours.items()
     }
     shift = max(reached, key=lambda one: reached[one])
+    labels = neighbours[shift]
     guess = float(torch.bincount(labels).max()) / len(labels)
     looked = f"With the labels of neighbours, a simple classifier is right for {reached[shift]:.0%}."
     if reached[shift] < guess + 6 * (guess * (1 - guess) / len(labels)) ** 0.5:
@@ -197,12 +198,13 @@ def shifted(similar: Tensor, labels: Tensor, neighbours: Mapping[int, Tensor], c
 
 
 def _shifted(shift: int, evidence: tuple[str, ...]) -> Finding:
+    """``shift``: how many places behind an image its own label stands in the file."""
     return Finding(
         "labels-misaligned",
         "data",
         "blocks",
         f"Images and labels are misaligned: images have the label of the image {abs(shift)}"
-        f" {'before' if shift < 0 else 'after'} them in the file.",
+        f" {'before' if shift > 0 else 'after'} them in the file.",
         evidence,
         "Look for a line skipped or doubled where labels are read (a header, a missing file), and pair by name, not by"
         " position.",
@@ -241,6 +243,8 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
     ``own_accuracy`` is what the classifier reaches on the training part, out of fold.
     """
     classes = scores.shape[1]
+    if len(labels) < FEWEST // 3:
+        return Result("Too few validation images of classes that are trained on to compare the numbers of classes.")
     answers = scores.argmax(1)
     accuracy = float((answers == labels).float().mean())
     table = np.zeros((classes, classes))
@@ -253,7 +257,7 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
     )
     moved = [(a, b) for a, b in zip(rows.tolist(), columns.tolist(), strict=True) if a != b and table[a, b] >= 3]
     error = (max(accuracy * (1 - accuracy), 0.01) / len(labels)) ** 0.5
-    if len(labels) >= FEWEST // 3 and best - accuracy > max(NEARER, 4 * error) and moved:
+    if best - accuracy > max(NEARER, 4 * error) and moved:
         finding = Finding(
             "classes-exchanged",
             "data",

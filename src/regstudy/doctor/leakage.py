@@ -51,7 +51,9 @@ def copies(
     across = (pairs[:, 0] < border) & (pairs[:, 1] >= border) & (distances <= NEAR)
     pairs, distances = pairs[across], distances[across]
     left, right = chosen[pairs[:, 0]], pairs[:, 1] - border
-    exact = distances == 0
+    exact = np.array(
+        [d == 0 and torch.equal(train[a], validation[b]) for a, b, d in zip(left, right, distances, strict=True)], bool
+    )
     copied, identical = len(np.unique(right)), len(np.unique(right[exact]))
     exhibits = _pairs(train, validation, left, right, distances, train_paths, validation_paths)
     looked = f"{counted(len(validation), 'validation image')} compared with {counted(len(chosen), 'training image')}"
@@ -67,8 +69,8 @@ def copies(
     ]
     evidence += [
         f"validation {_name(validation_paths, b)} = training {_name(train_paths, a)}"
-        f" ({'the same pixels' if d == 0 else f'distance {d:.3f}'})"
-        for a, b, d in list(zip(left, right, distances, strict=True))[:NAMED]
+        f" ({'the same pixels' if same else f'distance {d:.3f}'})"
+        for a, b, d, same in list(zip(left, right, distances, exact, strict=True))[:NAMED]
     ]
     advice = (
         "Keep copies on one side: `data.group: near_duplicates`. If the data set was enlarged (oversampled, augmented)"
@@ -187,7 +189,7 @@ def groups_in_names(images: Tensor, labels: Tensor, paths: Sequence[str], traini
         keys = [_key(pattern, path) for path in paths]
         if any(key is None for key in keys) or not _tells_groups(keys, labels.tolist()):
             continue
-        whole = [str(key) for key in keys]
+        whole = _by_class(keys, labels.tolist())
         alike, level = _alikeness(light, [whole[at] for at in some], labels[torch.from_numpy(some)])
         if alike >= ALIKE and level >= LEVEL and set(whole[:training]) & set(whole[training:]):
             found.append(Naming(pattern, whole, alike, level))
@@ -199,6 +201,17 @@ def channel_statistics(images: Tensor) -> Tensor:
     pixels = images.float().flatten(2)
     described = torch.cat([pixels.mean(2), pixels.std(2)], 1)
     return (described - described.mean(0)) / (described.std(0) + 1e-6)
+
+
+def _by_class(keys: Sequence[str | None], labels: Sequence[int]) -> list[str]:
+    """The keys, told apart where classes share them: files may be numbered anew in each folder."""
+    classes: dict[str | None, set[int]] = {}
+    for key, label in zip(keys, labels, strict=True):
+        classes.setdefault(key, set()).add(label)
+    return [
+        str(key) if len(classes[key]) == 1 else f"{key} of class {label}"
+        for key, label in zip(keys, labels, strict=True)
+    ]
 
 
 def _key(pattern: str, path: str) -> str | None:

@@ -15,6 +15,7 @@ BATCH, SMALL_BATCH = 16, 4  # of batch normalisation: fewer images distort, so f
 FROZEN = 0.5  # share of the parameters or of the layers
 SPREAD_OF, HEAVY = 500, 3.5  # numbers of a layer whose spread is judged, and the kurtosis of trained weights
 MOST = 64
+LOUD = 100.0  # times the last layer's weights, by which raw scores are told from squashed ones
 
 
 @torch.no_grad()
@@ -32,7 +33,7 @@ def outputs(setup: Setup, inputs: Tensor, classes: int) -> Result:
     found = []
     if scores.shape[1] > classes:
         found.append(_wide_head(scores, classes))
-    found += _squashed(scores)
+    found += _squashed(scores, _louder(setup, inputs[:MOST]))
     return Result(looked, tuple(found))
 
 
@@ -53,9 +54,22 @@ def _wide_head(scores: Tensor, classes: int) -> Finding:
     )
 
 
-def _squashed(scores: Tensor) -> list[Finding]:
+def _louder(setup: Setup, images: Tensor) -> Tensor:
+    """What the network answers when its last layer is a hundred times as strong: raw scores then leave any bounds."""
+    model, _ = setup.copied()
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    for parameter in layers[-1].parameters() if layers else ():
+        parameter.mul_(LOUD)
+    with quiet(model):
+        scores: Tensor = model(images).float()
+    return scores
+
+
+def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
+    """Outputs that an activation keeps within bounds; ``louder`` are those of a last layer that is far stronger."""
     total = scores.sum(1)
-    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1
+    both = torch.cat([scores, louder])
+    inside = float(both.min()) >= 0 and float(both.max()) <= 1
     if inside and bool(((total - 1).abs() < 1e-3).all()) and scores.shape[1] > 1:
         floor = math.log(1 + (scores.shape[1] - 1) / math.e)
         return [
@@ -83,7 +97,7 @@ def _squashed(scores: Tensor) -> list[Finding]:
                 "very likely",
             )
         ]
-    if inside and float(scores.std()) > 1e-4 and float(scores.min()) > 0.0:
+    if inside and float(louder.std()) > 1e-4:
         return [
             Finding(
                 "outputs-squashed",

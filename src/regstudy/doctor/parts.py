@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,16 +70,14 @@ def part_of(source: Any, groups: Sequence[Any] = (), paths: Sequence[str] = ()) 
         return source
     if isinstance(source, ImageSet):
         return part_of_set(source, lambda images: images.float() / 255, groups)
-    if isinstance(source, tuple | list) and len(source) == 2:
-        inputs, labels, random, total = torch.as_tensor(source[0]), torch.as_tensor(source[1]), False, len(source[1])
-        paths = tuple(paths)
-    else:
-        inputs, labels, random, total, paths = _read(source, tuple(paths))
+    given = _paired(source) if isinstance(source, tuple | list) and len(source) == 2 else _read(source)
+    inputs, labels = given.inputs, given.labels
     if inputs.ndim != 4 or labels.shape != inputs.shape[:1] or labels.is_floating_point() or len(labels) < 2:
         raise DataError(
-            f"Images must be N×C×H×W with N whole-numbered labels, but they are {tuple(inputs.shape)} with labels"
-            f" {tuple(labels.shape)} of {labels.dtype}."
+            f"Images must be N×C×H×W with N whole-numbered labels, but they are {tuple(inputs.shape)} with"
+            f" labels {tuple(labels.shape)} of {labels.dtype}."
         )
+    paths, groups = (_of_items(values, given) for values in (tuple(paths) or given.paths, tuple(groups)))
     if inputs.dtype == torch.uint8:
         levels: Tensor | None = torch.tensor([[0.0, 255.0]]).expand(inputs.shape[1], 2)
         pixels, inputs = inputs, inputs.float()
@@ -87,7 +85,36 @@ def part_of(source: Any, groups: Sequence[Any] = (), paths: Sequence[str] = ()) 
         inputs = inputs.float()
         levels = levels_of(inputs)
         pixels = _pixels(inputs, levels)
-    return Part(pixels, labels.long(), lambda at: inputs[at], tuple(paths), tuple(groups), levels, random, total)
+    return Part(pixels, labels.long(), lambda at: inputs[at], paths, groups, levels, given.random, given.of)
+
+
+class _Given(NamedTuple):
+    """Inputs N×… and labels N as they were read: those at the positions ``chosen`` of ``of`` items."""
+
+    inputs: Tensor
+    labels: Tensor
+    of: int
+    chosen: Sequence[int]
+    paths: tuple[str, ...] = ()
+    random: bool = False
+
+
+def _of_items(values: tuple[Any, ...], given: _Given) -> tuple[Any, ...]:
+    """Of values for all items those of the items that were read; DataError if there are not as many as items."""
+    if len(values) not in (0, given.of):
+        raise DataError(f"Groups and paths are one for each of the {given.of} images, but {len(values)} were given.")
+    return tuple(values[index] for index in given.chosen) if values else ()
+
+
+def _paired(source: Sequence[Any]) -> _Given:
+    try:
+        inputs, labels = (torch.as_tensor(part) for part in source)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kinds = " and ".join(type(part).__name__ for part in source)
+        raise DataError(
+            f"A pair (images, labels) must be of tensors or arrays, but it is of {kinds}: {error}."
+        ) from None
+    return _Given(inputs, labels, len(labels) if labels.ndim else 0, range(len(labels) if labels.ndim else 0))
 
 
 def on_one_grid(train: Part, validation: Part) -> tuple[Part, Part]:
@@ -120,7 +147,7 @@ def _highest(train: Part, validation: Part) -> Tensor:
     return torch.maximum(ends[0], ends[1])
 
 
-def _read(source: Any, paths: tuple[str, ...]) -> tuple[Tensor, Tensor, bool, int, tuple[str, ...]]:
+def _read(source: Any) -> _Given:
     data = source.dataset if isinstance(source, DataLoader) else source
     if not isinstance(data, Dataset) or not hasattr(data, "__len__"):
         raise DataError(
@@ -128,18 +155,19 @@ def _read(source: Any, paths: tuple[str, ...]) -> tuple[Tensor, Tensor, bool, in
             f" {type(source).__name__}."
         )
     total = len(data)
-    chosen = range(total)
+    if not total:
+        raise DataError("The data set is empty.")
+    chosen: Sequence[int] = range(total)
     if total > MOST:
         chosen = np.sort(np.random.default_rng(0).permutation(total)[:MOST]).tolist()
     items = [_item(data, index) for index in chosen]
     if len({tuple(image.shape) for image, _ in items}) > 1:
         raise DataError("The images of the data set have different shapes: resize or crop them in its transform.")
-    again = [_item(data, index)[0] for index in list(chosen)[:TWICE]]
+    again = [_item(data, index)[0] for index in chosen[:TWICE]]
     random = any(not torch.equal(image, items[at][0]) for at, image in enumerate(again))
-    paths = paths or tuple(str(item[0]) for item in getattr(data, "samples", ()))
-    paths = tuple(paths[index] for index in chosen) if len(paths) == total else ()
+    paths = tuple(str(item[0]) for item in getattr(data, "samples", ()))
     images, labels = torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
-    return images, labels, random, total, paths
+    return _Given(images, labels, total, chosen, paths if len(paths) == total else (), random)
 
 
 def _item(data: Any, index: int) -> tuple[Tensor, int]:
@@ -194,6 +222,6 @@ def _pixels(inputs: Tensor, levels: Tensor | None) -> Tensor:
         low, high = (levels[:, end].view(-1, 1, 1) for end in (0, 1))
     else:
         finite = inputs[inputs.isfinite()]
-        low, high = finite.min(), finite.max()
+        low, high = (finite.min(), finite.max()) if len(finite) else (torch.zeros(()), torch.ones(()))
     scaled = (inputs - low) / (high - low).clamp(min=FINEST) * 255
     return scaled.nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)

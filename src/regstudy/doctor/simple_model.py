@@ -58,6 +58,8 @@ def out_of_fold(similar: Tensor, labels: Tensor, classes: int, groups: Tensor | 
     Images of one group share a fold, so that copies do not answer for each other.
     """
     keys = torch.arange(len(labels)) if groups is None else torch.unique(groups, return_inverse=True)[1]
+    if int(keys.max()) < 1:  # a single group cannot be divided
+        keys = torch.arange(len(labels))
     order = torch.randperm(int(keys.max()) + 1, generator=Generator().manual_seed(0))
     fold = order[keys] % FOLDS
     scores = torch.zeros(len(labels), classes)

@@ -17,6 +17,7 @@ from regstudy.doctor.setup import LAYERS, Setup, descend, quiet
 
 MOST = 128  # images of the first batch
 HIGH, VERY_HIGH = 2.0, 6.0  # loss before training, against the logarithm of the number of outputs
+WIDE = 4.0  # standard deviation of the scores before training
 STEEP = 1e3  # gradient norm
 VANISHING = 1e-6  # gradient of a layer, against that of the steepest layer, both relative to their weights
 DEAD, MOSTLY_DEAD = 0.4, 0.9  # share of a layer's units
@@ -109,7 +110,8 @@ def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]
 
 
 def _loss(value: float, expected: float, scores: Tensor) -> list[Finding]:
-    if not math.isfinite(value) or value < HIGH * expected + 0.5:
+    spread = float(scores.detach().std())
+    if not math.isfinite(value) or (value < HIGH * expected + 0.5 and spread < WIDE):
         return []
     severity: Severity = "blocks" if value > VERY_HIGH * expected + 1 else "distorts"
     return [
@@ -117,11 +119,11 @@ def _loss(value: float, expected: float, scores: Tensor) -> list[Finding]:
             "initial-loss",
             "training",
             severity,
-            f"Before training the loss is {value:.1f}, but guessing would cost {expected:.2f}: the network begins sure"
-            " of wrong answers.",
+            f"Before training the loss is {value:.1f} and scores spread by {spread:.1f}, where guessing would cost"
+            f" {expected:.2f}: the network begins sure of wrong answers.",
             (
                 f"Expected: ln {scores.shape[1]} = {expected:.2f}; measured: {value:.2f}.",
-                f"The scores have a standard deviation of {float(scores.detach().std()):.1f} (usual: 1 or less).",
+                f"The scores have a standard deviation of {spread:.1f} (usual: 1 or less).",
             ),
             "Look at the size of the inputs, at the initial weights of the last layer, and at frozen layers whose batch"
             " normalisation does not fit these images.",
@@ -207,18 +209,18 @@ def learning_rate(
     images, wanted = inputs[:PROBED], labels[:PROBED]
     size = max(2, min(setup.batch_size, len(images) // 2, 64))
     began = time.perf_counter()
-    train(setup, images, wanted, 1.0, 2, size)
-    per_step = (time.perf_counter() - began) / 2
+    still = train(setup, images, wanted, 0.0, max(2, len(images) // size), size)
+    per_step = (time.perf_counter() - began) / len(still)
+    first = sum(still) / len(still)  # of all images before training; a first batch alone may be an easy one
     steps = int(min(STEPS, SECONDS / per_step / len(FEW_FACTORS)))
     if steps < FEWEST_STEPS:
         return Result(f"Not tried: a step takes {per_step:.1f} s, and too few fit into {SECONDS:.0f} s.")
     affordable = per_step * steps * len(FACTORS) <= SECONDS
     own = train(setup, images, wanted, 1.0, steps, size)
     factors: tuple[float, ...] = FACTORS if affordable else FEW_FACTORS
-    if 1 - _end(own) / own[0] >= LEARNED and not thorough:
+    if 1 - _end(own) / first >= LEARNED and not thorough:
         factors = NEIGHBOURS if affordable else (1.0,)
     courses = [own if f == 1 else train(setup, images, wanted, f, steps, size) for f in factors]
-    first = courses[0][0]
     ends = [_end(course) for course in courses]
     rates = tuple(setup.lr * factor for factor in factors)
     chart = Chart(
@@ -285,7 +287,10 @@ def judged(
     evidence = (looked, "; ".join(f"{lr * f:.3g}: {_number(end)}" for f, end in zip(factors, ends, strict=True)))
     changes = {"optimizer.lr": float(f"{better:.2g}")} if configured else {}
     lowest = ends[best] if longer is None else min(ends[best], longer)
-    if 1 - lowest / first < STUCK and (best < len(ends) - 1 or first - ends[best] < 0.003 * first):
+    hopeless = first - ends[best] < 0.003 * first  # else a rate beyond those tried may do
+    blown = math.isfinite(ends[0]) and not own < 1.2 * first
+    beyond = (best == len(ends) - 1 and not hopeless) or (best == 0 and blown)
+    if 1 - lowest / first < STUCK and not beyond:
         sentence = "The network cannot learn even a few images: no learning rate lowers its loss."
         advice = "Look at the findings above, at the loss function, and at whether gradients reach all layers."
         return Result(looked, (Finding("cannot-learn", "training", "blocks", sentence, evidence, advice),), shown)
@@ -294,7 +299,7 @@ def judged(
         advice = f"Raise it towards {better:.2g} (`optimizer.lr`)."
         finding = Finding("lr-too-small", "training", "blocks", sentence, evidence, advice, "very likely", changes)
         return Result(looked, (finding,), shown)
-    if factors[best] <= FAST and gained < STUCK * most:
+    if factors[best] <= FAST and gained < STUCK * max(most, LEARNED):
         severity: Severity = "blocks" if factors[best] <= TOO_FAST else "distorts"
         sentence = f"The learning rate {lr:.3g} is far too large: training diverges or collapses."
         advice = f"Lower it towards {better:.2g} (`optimizer.lr`)."
