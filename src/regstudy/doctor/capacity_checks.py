@@ -15,7 +15,7 @@ from regstudy.doctor.setup import Setup, descend
 MANY = 10_000  # parameters per training image
 SHARES = (0.25, 0.5, 1.0)
 MOST, VALIDATED = 4_000, 1_000  # images
-STEPS, EPOCHS = 240, 3  # of one training at most, and of the whole set at least
+STEPS, FEWEST_STEPS, EPOCHS = 240, 40, 3  # of one training at most, and of the whole set at least
 RANDOM_IMAGES, RANDOM_STEPS = 256, 400
 LEARNED = 0.95
 
@@ -53,6 +53,8 @@ def data_size(setup: Setup, train: tuple[Tensor, Tensor], validation: tuple[Tens
     size = max(2, min(setup.batch_size, len(labels) // 4))
     per_step = _seconds_per_step(setup, inputs, labels, size)
     steps = int(min(STEPS, seconds / len(SHARES) / per_step))
+    if steps < FEWEST_STEPS:
+        return Result(f"Not tried: a step takes {per_step:.2f} s, too long for {seconds:.0f} s.")
     if steps * size < EPOCHS * len(labels):
         kept = steps * size // EPOCHS
         if kept < max(100, len(labels) // 4):
@@ -62,10 +64,13 @@ def data_size(setup: Setup, train: tuple[Tensor, Tensor], validation: tuple[Tens
     for share in SHARES:
         some = slice(0, max(size, round(share * len(labels))))
         reached.append(trained(setup, (inputs[some], labels[some]), validation, steps, size))
+    half, whole = reached[-2].validation, reached[-1].validation
+    error = 100 * math.sqrt(2 * max(whole * (1 - whole), 0.01) / len(validation[1]))
+    gain, gap = 100 * (whole - half), 100 * (reached[-1].train - whole)
     counts = tuple(round(share * len(labels)) for share in SHARES)
     chart = Chart(
         "data-size",
-        f"Accuracy after {steps} steps, by number of training images",
+        f"The last doubling of the images gained {gain:+.1f} points of validation accuracy",
         "training images",
         "accuracy, %",
         {
@@ -73,9 +78,6 @@ def data_size(setup: Setup, train: tuple[Tensor, Tensor], validation: tuple[Tens
             "validation": (counts, tuple(100 * one.validation for one in reached)),
         },
     )
-    half, whole = reached[-2].validation, reached[-1].validation
-    error = 100 * math.sqrt(2 * max(whole * (1 - whole), 0.01) / len(validation[1]))
-    gain, gap = 100 * (whole - half), 100 * (reached[-1].train - whole)
     looked = (
         f"After {steps} steps: validation {', '.join(f'{one.validation:.1%}' for one in reached)} with"
         f" {', '.join(map(str, counts))} images; the last doubling gained {gain:+.1f} points (± {2 * error:.1f}), the"

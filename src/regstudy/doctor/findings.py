@@ -29,6 +29,7 @@ STAGES = {  # in the order in which they are mended: what comes later cannot be 
     "regularizers": "are the regularizers active?",
     "capacity": "capacity",
 }
+CONSEQUENCES = {"cannot-learn"}  # of whatever else was found in its stage
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -170,6 +171,11 @@ def parse(plain: Mapping[str, Any]) -> Diagnosis:
 
 
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Stage by stage, within a stage the gravest first; else as given."""
+    """Stage by stage, within a stage the gravest first, consequences behind possible causes; else as given."""
     stages, severities = list(STAGES), list(SEVERITIES)
-    return tuple(sorted(findings, key=lambda f: (stages.index(f.stage), severities.index(f.severity))))
+
+    def place(finding: Finding) -> tuple[int, float]:
+        gravity = float(severities.index(finding.severity))
+        return stages.index(finding.stage), 1.5 if finding.id in CONSEQUENCES else gravity
+
+    return tuple(sorted(findings, key=place))

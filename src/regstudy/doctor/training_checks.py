@@ -25,7 +25,7 @@ FACTORS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
 NEIGHBOURS = (0.1, 1.0, 10.0)  # tried where the given rate learns
 FEW_FACTORS = (1e-2, 1.0, 100.0)  # tried where steps are slow
 STEPS, FEWEST_STEPS, LONGER = 60, 12, 4  # the last: times as many where none learns
-PROBED = 256  # images on which learning rates are tried
+PROBED, SMALLEST = 256, 32  # images on which learning rates are tried, and in a batch, so that few steps are enough
 SECONDS = 30.0  # that trying learning rates may take
 LEARNED, STUCK = 0.5, 0.15  # share of the first loss that is gone after the steps
 SLOW, FAST, TOO_FAST = 30.0, 0.1, 0.03  # factor of the best rate from which the given one is too small, or too large
@@ -52,7 +52,7 @@ def first_batch(setup: Setup, inputs: Tensor, labels: Tensor) -> Result:
     )
     chart = Chart(
         "gradients",
-        "Gradient and first step of each layer, relative to its weights",
+        f"The first step changes the layers' weights by {_between(updates.values())}",
         "layer, from input to output",
         "norm / norm of the weights",
         {
@@ -207,7 +207,7 @@ def learning_rate(
     ``configured`` tells that `optimizer.lr` decides it; ``thorough`` tries all fractions though the given rate learns.
     """
     images, wanted = inputs[:PROBED], labels[:PROBED]
-    size = max(2, min(setup.batch_size, len(images) // 2, 64))
+    size = max(2, min(max(setup.batch_size, SMALLEST), len(images) // 2, 64))
     began = time.perf_counter()
     still = train(setup, images, wanted, 0.0, max(2, len(images) // size), size)
     per_step = (time.perf_counter() - began) / len(still)
@@ -222,23 +222,29 @@ def learning_rate(
         factors = NEIGHBOURS if affordable else (1.0,)
     courses = [own if f == 1 else train(setup, images, wanted, f, steps, size) for f in factors]
     ends = [_end(course) for course in courses]
-    rates = tuple(setup.lr * factor for factor in factors)
-    chart = Chart(
+    chart = _rates(setup.lr, factors, ends, first, steps) if len(factors) > 1 else None
+    longer = None
+    if 1 - min(ends) / first < STUCK:  # a slow start is not an inability: can one batch be learned by heart?
+        batch, tried = slice(0, size), {1.0, factors[ends.index(min(ends))]}
+        longer = min(_end(train(setup, images[batch], wanted[batch], factor, LONGER * steps, size)) for factor in tried)
+    return judged(setup.lr, factors, ends, first, steps, configured, chart, longer)
+
+
+def _rates(lr: float, factors: Sequence[float], ends: Sequence[float], first: float, steps: int) -> Chart:
+    """The losses that learning rates end at; those that blow up are cut off."""
+    rates = tuple(lr * factor for factor in factors)
+    own = ends[list(factors).index(1.0)]
+    return Chart(
         "learning-rate",
-        f"Loss after {steps} steps on {len(images)} images, by learning rate",
+        f"At learning rate {lr:.3g}, {steps} steps take the loss from {first:.2f} to {_number(own)}",
         "learning rate",
         "loss",
         {
-            "after the steps": (rates, tuple(min(end, 10 * first) for end in ends)),
+            "after the steps": (rates, tuple(min(end, 2 * first) for end in ends)),
             "before": (rates, (first,) * len(rates)),
         },
         log_x=True,
     )
-    longer = None
-    if 1 - min(ends) / first < STUCK:  # a slow start is not an inability
-        tried = {1.0, factors[ends.index(min(ends))]}
-        longer = min(_end(train(setup, images, wanted, factor, LONGER * steps, size)) for factor in tried)
-    return judged(setup.lr, factors, ends, first, steps, configured, chart, longer)
 
 
 def train(setup: Setup, inputs: Tensor, labels: Tensor, factor: float, steps: int, size: int) -> list[float]:
