@@ -5,7 +5,7 @@
 Every fault is planted alone, at three strengths, in random subsets of real images. A fault counts as named if the first
 finding of its stage is one that means it, with a severity above "worth knowing". Data and split faults: 5 seeds on two
 data sets; input, training and regularizer faults: 2 seeds; sound subsets: 150 without a network, 24 with one. With
-`--confirm` all of it with other seeds, and faults and networks on a data set that no threshold was set on. Results are
+`--confirm` all of it with other seeds, and faults and networks on a data set that had none before. Results are
 kept line by line in the folder `--work`, and what it holds is not repeated.
 """
 

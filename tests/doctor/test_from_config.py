@@ -66,12 +66,14 @@ def test_the_shipped_space_for_digits_passes(tmp_path: Path) -> None:
     assert compared.looked_at.endswith("360 test images: 0 in both.")
 
 
+@pytest.mark.slow
 def test_a_configuration_without_ranges_passes_with_its_learning_rate(tmp_path: Path) -> None:
     diagnosis = examined(tree(**TINY), tmp_path, "default")
     assert alarms(diagnosis) == {}
     assert "learning rate" in {one.check for one in diagnosis.checked}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lr", "name"), [(1e-7, "lr-too-small"), (10.0, "lr-too-large")])
 def test_the_learning_rate_is_mended_in_the_configuration(lr: float, name: str, tmp_path: Path) -> None:
     diagnosis = examined(tree(**TINY, optimizer={"name": "adam", "lr": lr}), tmp_path, "default")

@@ -278,7 +278,8 @@ def model_checks(
     ``own_rate`` tells that the learning rate is the user's, ``configured`` that a configuration decides it,
     ``smallest`` is the least batch that a search may choose.
     """
-    inputs, labels = _some(train, PROBED[depth])  # in random order: a part of them has all classes
+    device = next((p.device for p in setup.model.parameters()), torch.device("cpu"))
+    inputs, labels = _some(train, PROBED[depth], device)  # in random order: a part of them has all classes
     working = frozenset({"inputs"})
     yield Check("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
     yield Check("frozen layers", "training", lambda: network_checks.frozen(setup))
@@ -304,8 +305,8 @@ def model_checks(
         "capacity",
         lambda: capacity_checks.data_size(
             setup,
-            _some(train, capacity_checks.MOST),
-            _some(validation, capacity_checks.VALIDATED),
+            _some(train, capacity_checks.MOST, device),
+            _some(validation, capacity_checks.VALIDATED, device),
             SECONDS.get(depth, 20.0),
         ),
         earlier,
@@ -320,8 +321,8 @@ def model_checks(
     )
 
 
-def _some(part: Part, count: int) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of at most so many images, in random order."""
+def _some(part: Part, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of at most so many images, in random order, where the network is."""
     positions = part.some(count)
     positions = positions[torch.randperm(len(positions), generator=torch.Generator().manual_seed(1))]
-    return part.inputs(positions), part.labels[positions]
+    return part.inputs(positions).to(device), part.labels[positions].to(device)

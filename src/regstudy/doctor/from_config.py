@@ -10,7 +10,7 @@ import torch
 
 from regstudy import data, training
 from regstudy.config import RunConfig
-from regstudy.data.image_set import ImageSet, Splits
+from regstudy.data.image_set import Splits
 from regstudy.doctor import config_checks, regularizer_checks, split_checks
 from regstudy.doctor.examine import (
     Check,
@@ -26,7 +26,7 @@ from regstudy.doctor.findings import Diagnosis, Finding, Result
 from regstudy.doctor.parts import Part, part_of_set
 from regstudy.doctor.setup import Setup
 from regstudy.errors import DataError, RegstudyError
-from regstudy.preprocessing import Preprocessing
+from regstudy.preprocessing import prepare
 from regstudy.ranges import Range, Scalar
 from regstudy.regularization import is_decoupled
 from regstudy.space import Parameter, Space, Switch, default, probes
@@ -51,7 +51,8 @@ def examine_space(
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
     state = training.start(config, splits, device)
-    train, validation = (part(images, state.preprocessing) for images in (state.splits.train, state.splits.validation))
+    preprocess = prepare(config.preprocessing, splits.train)  # data are looked at on the CPU, wherever the network is
+    train, validation = (part_of_set(images, preprocess) for images in (splits.train, splits.validation))
     for group in state.optimizer.param_groups:
         group["lr"] = config.optimizer.lr
     setup = Setup(
@@ -114,11 +115,6 @@ def strongest(space: Space) -> RunConfig:
         return default(parameter)
 
     return space.resolve(choose)
-
-
-def part(images: ImageSet, preprocess: Preprocessing) -> Part:
-    """A run's part with the run's preprocessing."""
-    return part_of_set(images, preprocess)
 
 
 def _with_balance(
