@@ -11,9 +11,10 @@ import torch
 from rich.console import Console
 
 from regstudy.conduct import Material
+from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.fix import mend
-from regstudy.doctor.from_config import Depth, examine_space
+from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.preflight import progress
 from regstudy.doctor.subject import Subject, find_subject
 from regstudy.doctor.words import lines

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doctor.planted import alarms, ids, pictures, severities
+from doctor.planted import alarms, digits, ids, pictures, severities
 from PIL import Image
 
 from regstudy import data
@@ -63,7 +63,32 @@ def test_the_shipped_space_for_digits_passes(tmp_path: Path) -> None:
         one.check for one in (*diagnosis.checked, *diagnosis.unjudged)
     }
     compared = next(one for one in diagnosis.checked if one.check == "validation and test")
-    assert compared.looked_at.endswith("360 test images: 0 in both.")
+    assert compared.looked_at.endswith("its test part stays closed.")
+
+
+def test_the_test_part_of_a_published_data_set_is_neither_opened_nor_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: Any) -> None:
+        raise AssertionError("the test part was asked for")
+
+    monkeypatch.setattr(data, "open_test", opened)
+    diagnosis = examined(load_space(find_space("digits_cnn")), tmp_path)
+    assert [one.why for one in diagnosis.unjudged if "failed" in one.why] == []
+
+
+@pytest.mark.parametrize(("shared", "blocks"), [(True, True), (False, False)])
+def test_folders_of_ones_own_are_compared_with_their_test_part(shared: bool, blocks: bool, tmp_path: Path) -> None:
+    images, labels = digits(600)
+    parts = {"train": range(400), "val": range(400, 500), "test": range(400, 500) if shared else range(500, 600)}
+    for part, numbers in parts.items():
+        for number in numbers:
+            place = tmp_path / "photos" / part / str(int(labels[number])) / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[number, 0].numpy()).save(place)
+    folder = {"name": "image_folder", "root": str(tmp_path / "photos"), "size": 16}
+    diagnosis = examined(tree(data=folder, model=TINY["model"]), tmp_path)
+    assert ("validation-is-test" in {finding.id for finding in diagnosis.blocks}) is blocks
 
 
 @pytest.mark.slow

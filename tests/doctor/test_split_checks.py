@@ -152,8 +152,9 @@ def test_the_area_under_the_curve(distance: float, low: float, high: float) -> N
     ("shared", "severity"), [(0, None), (1, None), (6, "distorts"), (60, "blocks"), (200, "blocks")]
 )
 def test_validation_images_that_are_test_images(shared: int, severity: str | None) -> None:
-    validation = [f"image {n}".encode() for n in range(200)]
-    test = [*validation[:shared], *(f"other {n}".encode() for n in range(300))]
+    numbers = torch.arange(500).view(-1, 1, 1, 1)
+    pictures = torch.cat([numbers % 256, numbers // 256], 3).to(torch.uint8)  # no two are the same
+    validation, test = pictures[:200], torch.cat([pictures[:shared], pictures[200:]])
     result = validation_is_test(validation, test)
     assert severities(result) == ({"validation-is-test": severity} if severity else {})
     assert f"200 validation and {300 + shared} test images: {shared} in both" in result.looked_at

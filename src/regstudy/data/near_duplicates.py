@@ -75,12 +75,16 @@ def duplicate_pairs(images: Tensor) -> tuple[Indices, npt.NDArray[np.float64]]:
     return found[order], distances[order]
 
 
+def digests(images: Tensor) -> list[bytes]:
+    """A digest of each image's pixels, of N×C×H×W: equal for images that are the same to the pixel."""
+    pixels = images.cpu().contiguous().numpy()
+    return [blake2b(pixels[index].data, digest_size=16).digest() for index in range(len(pixels))]
+
+
 def _first_copies(images: Tensor) -> Indices:
     """For each image the position of the first one with the same pixels."""
     seen: dict[bytes, int] = {}
-    pixels = images.cpu().contiguous().numpy()
-    digests = (blake2b(pixels[index].data, digest_size=16).digest() for index in range(len(pixels)))
-    return np.array([seen.setdefault(digest, index) for index, digest in enumerate(digests)], dtype=np.int64)
+    return np.array([seen.setdefault(digest, index) for index, digest in enumerate(digests(images))], dtype=np.int64)
 
 
 def _thumbnails(images: Tensor, chosen: Indices) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -140,9 +139,9 @@ def _why_not(check: Check, depth: Depth, findings: Sequence[Finding]) -> str | N
 
 
 def data_checks(
-    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth
+    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balanced: bool = False
 ) -> Iterator[Check]:
-    """Checks of leakage, labels and split, which need no network."""
+    """Checks of leakage, labels and split, which need no network; ``balanced`` as of `split_checks.class_counts`."""
     grouped = bool(train.groups and validation.groups)
     yield Check(
         "copies",
@@ -154,21 +153,11 @@ def data_checks(
     elif train.paths and validation.paths:
         yield Check("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield Check("labels", "data", lambda: _labels(train, validation, names, JUDGED[depth]))
-    yield Check("classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names))
+    yield Check("classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced))
     yield Check("likeness of the parts", "split", lambda: _apart(train, validation))
     if test is not None:
-        tested = test
-        yield Check(
-            "validation and test",
-            "split",
-            lambda: split_checks.validation_is_test(digests(validation.images), digests(tested.images)),
-        )
-
-
-def digests(images: Tensor) -> list[bytes]:
-    """A digest of each image's pixels."""
-    pixels = images.cpu().contiguous().numpy()
-    return [blake2b(pixels[index].data, digest_size=16).digest() for index in range(len(pixels))]
+        tested = test.images
+        yield Check("validation and test", "split", lambda: split_checks.validation_is_test(validation.images, tested))
 
 
 def _groups_in_names(train: Part, validation: Part) -> Result:
@@ -182,7 +171,7 @@ def _groups_in_names(train: Part, validation: Part) -> Result:
         f"Images whose names share '{found.pattern}' are {found.alike:.2f} standard deviations more alike in light and"
         f" contrast than others of their class ({found.level:.1f} standard errors)."
     )
-    findings = tuple(Finding(**{**vars(finding), "evidence": (*finding.evidence, why)}) for finding in result.findings)
+    findings = tuple(replace(finding, evidence=(*finding.evidence, why)) for finding in result.findings)
     return Result(f"{result.looked_at} {why}", findings)
 
 
@@ -247,17 +236,15 @@ def input_part_checks(train: Part, validation: Part, depth: Depth, configured: b
     """Checks of what the network gets."""
     own, held = train.some(PROBED[depth]), validation.some(PROBED[depth])
     yield Check("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
-    yield Check(
-        "normalisation of both parts",
-        "inputs",
-        lambda: input_checks.alike(
-            train.inputs(own),
-            validation.inputs(held),
-            train.levels,
-            validation.levels,
-            bool(split_checks.parts_apart(train.images, validation.images, train.labels, validation.labels).findings),
-        ),
-    )
+    known = train.levels is not None and validation.levels is not None
+
+    def alike() -> Result:
+        differ = not known and bool(_apart(train, validation).findings)
+        return input_checks.alike(
+            train.inputs(own), validation.inputs(held), train.levels, validation.levels, pixels_differ=differ
+        )
+
+    yield Check("normalisation of both parts", "inputs", alike)
     yield Check(
         "normalisation of each image", "inputs", lambda: input_checks.stretched(train.images[own], train.inputs(own))
     )
@@ -307,7 +294,7 @@ def model_checks(
             setup,
             _some(train, capacity_checks.MOST, device),
             _some(validation, capacity_checks.VALIDATED, device),
-            SECONDS.get(depth, 20.0),
+            SECONDS[depth],
         ),
         earlier,
         "default",
@@ -315,7 +302,7 @@ def model_checks(
     yield Check(
         "random labels",
         "capacity",
-        lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS.get(depth, 20.0)),
+        lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS[depth]),
         earlier,
         "full",
     )

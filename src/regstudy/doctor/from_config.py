@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +17,19 @@ from regstudy.doctor.examine import (
     Depth,
     OnProgress,
     data_checks,
-    digests,
     input_part_checks,
     model_checks,
     run_checks,
 )
 from regstudy.doctor.findings import Diagnosis, Finding, Result
-from regstudy.doctor.parts import Part, part_of_set
+from regstudy.doctor.parts import part_of_set
 from regstudy.doctor.setup import Setup
-from regstudy.errors import DataError, RegstudyError
+from regstudy.errors import RegstudyError
+from regstudy.plugins import is_plugin
 from regstudy.preprocessing import prepare
 from regstudy.ranges import Range, Scalar
 from regstudy.regularization import is_decoupled
 from regstudy.space import Parameter, Space, Switch, default, probes
-
-__all__ = ["Depth", "examine_space"]
 
 
 def examine_space(
@@ -45,8 +43,8 @@ def examine_space(
 ) -> Diagnosis:
     """Examine what a search of a space would train: its images, and its network at the strongest regularization.
 
-    Values that are not regularizers are at their defaults, those that are open at their defaults' strongest end. The
-    test part is read for the digests of its pixels only. Raises RegstudyError where images and network do not fit.
+    Regularizers are at the strong ends of their ranges, all other values at their defaults. The test part of images of
+    one's own is read for the digests of its pixels only. Raises RegstudyError where images and network do not fit.
     """
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
@@ -67,7 +65,7 @@ def examine_space(
     names = splits.train.classes
     balanced = config.training.balance != "none" or "training.balance" in searched
     checks = [
-        *_with_balance(data_checks(train, validation, names, None, depth), train, validation, names, balanced),
+        *data_checks(train, validation, names, None, depth, balanced),
         Check("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
@@ -117,26 +115,19 @@ def strongest(space: Space) -> RunConfig:
     return space.resolve(choose)
 
 
-def _with_balance(
-    checks: Iterator[Check], train: Part, validation: Part, names: tuple[str, ...], balanced: bool
-) -> Iterator[Check]:
-    for check in checks:
-        if check.name == "classes":
-            yield Check(
-                "classes",
-                "split",
-                lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced),
-            )
-        else:
-            yield check
-
-
 def _against_test(config: RunConfig, splits: Splits, data_dir: Path) -> Result:
-    """Whether validation images are test images; no label of the test part is looked at, and no network sees it."""
+    """Whether validation images are test images; no label of the test part is looked at, and no network sees it.
+
+    Only of images of one's own: the test part of a published data set is a set apart, and might have to be downloaded.
+    """
+    if config.data.root is None and not is_plugin(config.data.name):
+        return Result(
+            f"Validation images of {config.data.name} come from its training part; its test part stays closed."
+        )
     try:
         test = data.open_test(config.data, data_dir)
-    except (DataError, RegstudyError):
-        return Result("There is no test part to compare with.")
+    except RegstudyError as error:
+        return Result(f"There is no test part to compare with: {error}")
     if test.shape != splits.validation.shape:
         return Result("The test part has images of another size.")
-    return split_checks.validation_is_test(digests(splits.validation.images), digests(test.images))
+    return split_checks.validation_is_test(splits.validation.images, test.images)

@@ -10,6 +10,7 @@ from scipy.stats import chi2_contingency, rankdata
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from regstudy.data.near_duplicates import digests
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
 
 FEW, VERY_FEW = 15, 6  # training images per class
@@ -280,10 +281,10 @@ def _brightness(own: Tensor, other: Tensor, area: float) -> Chart:
     return Chart("parts-differ", title, "pixel value", "share of pixels", series)
 
 
-def validation_is_test(validation: Sequence[bytes], test: Sequence[bytes]) -> Result:
-    """Whether validation and test part share images, by the digests of their pixels; labels are not looked at."""
-    known = set(test)
-    shared = sum(digest in known for digest in validation)
+def validation_is_test(validation: Tensor, test: Tensor) -> Result:
+    """Whether validation and test part (uint8 N×C×H×W) share images, to the pixel; labels are not looked at."""
+    known = set(digests(test))
+    shared = sum(digest in known for digest in digests(validation))
     share = shared / max(len(validation), 1)
     looked = f"{len(validation)} validation and {len(test)} test images: {shared} in both."
     if not shared or share < 0.01:
