@@ -413,3 +413,10 @@ def test_an_unknown_depth_is_refused() -> None:
 def test_what_holds_no_images_is_refused() -> None:
     with pytest.raises(DataError, match="was given str"):
         examine("train/", "validation/")
+
+
+def test_off_the_grid_a_difference_of_pixels_is_not_called_one_of_normalisation() -> None:
+    train, validation = parts()
+    worn = [pair[0] + 0.01 * noise(*pair[0].shape, seed=seed) for seed, pair in enumerate((train, validation))]
+    found = ids(examine((worn[0], train[1]), (worn[1] * 0.5 + 0.6, validation[1])).findings)
+    assert "parts-differ" in found and "normalisation-differs" not in found

@@ -88,3 +88,9 @@ def test_the_plain_record_names_all_that_a_reader_needs() -> None:
         "sure": "very likely",
         "changes": {"data.group": "near_duplicates"},
     }
+
+
+def test_a_consequence_stands_behind_what_may_have_caused_it() -> None:
+    cannot = Finding("cannot-learn", "training", "blocks", "x")
+    dead, rate = Finding("dead-units", "training", "distorts", "x"), Finding("lr-never-decays", "training", "note", "x")
+    assert ids(in_order([cannot, rate, dead])) == ["dead-units", "cannot-learn", "lr-never-decays"]

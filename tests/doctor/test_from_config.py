@@ -14,9 +14,9 @@ from PIL import Image
 from regstudy import data
 from regstudy.conduct import CHECKS
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.doctor import Diagnosis, capacity_checks
+from regstudy.doctor import Diagnosis, Finding, capacity_checks
 from regstudy.doctor.examine import Depth
-from regstudy.doctor.from_config import examine_space, smallest_batch, strongest
+from regstudy.doctor.from_config import examine_space, smallest_batch, strongest, with_changes
 from regstudy.space import Space, parse_space
 from regstudy.space_file import find_space, load_space
 
@@ -264,3 +264,10 @@ def test_block_dropout_is_moved_as_well(tmp_path: Path) -> None:
     diagnosis = examined(tree(model=model), tmp_path)
     finding = next(one for one in diagnosis.findings if one.id == "dropout-before-batchnorm")
     assert dict(finding.changes) == {"model.block_dropout": 0.0}
+
+
+def test_where_names_tell_groups_copies_are_mended_by_the_names() -> None:
+    copies = Finding("copies", "data", "blocks", "x", changes={"data.group": "near_duplicates"})
+    config = space(tree()).defaults()
+    assert with_changes(copies, config, ["(.*)_"]).changes == {"data.group": "(.*)_"}
+    assert with_changes(copies, config, []) == copies

@@ -225,3 +225,12 @@ def test_looking_changes_nothing(training: bool) -> None:
     covered(examined)
     batches(examined, 100)
     assert state(model, examined.optimizer) == before
+
+
+def test_raw_scores_that_happen_to_be_small_and_positive_are_not_called_squashed() -> None:
+    model = mlp(64, 2)
+    model[-1].weight.data *= 1e-3
+    model[-1].bias.data[:] = torch.tensor([0.4, 0.6])
+    answers = model(INPUTS).detach()
+    assert float(answers.min()) > 0 and float(answers.max()) < 1
+    assert severities(outputs(setup(model), INPUTS, 2)) == {}

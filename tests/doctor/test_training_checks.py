@@ -250,3 +250,33 @@ def test_descending_takes_so_many_steps_and_never_a_batch_of_one(count: int, siz
     one = Setup(model, torch.optim.SGD(model.parameters(), lr=0.1), size, loss)
     losses = list(descend(one, *one.copied(), noise(count, 1, 8, 8), torch.arange(count), steps, size))
     assert len(losses) == len(sizes) == steps and min(sizes) >= 2 and max(sizes) <= size
+
+
+class Loud(nn.Module):
+    """Scores that are alike for all classes, so that the loss is that of guessing, but large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.layer.weight.data[:] = self.layer.weight.data[:1].clone() * 30
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.flatten(1))
+
+
+def test_scores_that_spread_far_are_told_though_the_loss_is_that_of_guessing() -> None:
+    result = first_batch(setup(Loud()), INPUTS, LABELS)
+    assert "initial-loss" in severities(result)
+    assert abs(float(result.looked_at.split("loss is ")[1].split()[0]) - math.log(10)) < 0.5
+
+
+@pytest.mark.parametrize(("by_heart", "found"), [(0.1, {}), (2.3, {"cannot-learn": "blocks"})])
+def test_a_slow_start_is_told_from_inability_by_one_batch(
+    by_heart: float, found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(_: Setup, __: Tensor, labels: Tensor, *how: int) -> list[float]:
+        _, steps, size = how
+        return [by_heart if len(labels) == size and steps > size else 2.3] * steps
+
+    monkeypatch.setattr("regstudy.doctor.training_checks.train", trained)
+    assert severities(learning_rate(setup(mlp(64, 10)), INPUTS, LABELS)) == found

@@ -80,11 +80,11 @@ def examine_space(
     ]
     diagnosis = run_checks(checks, depth, space.name, on_progress)
     rules = [str(f.changes["data.group"]) for f in diagnosis.findings if f.id == "groups-straddle" and f.changes]
-    findings = tuple(_with_changes(finding, config, rules) for finding in diagnosis.findings)
+    findings = tuple(with_changes(finding, config, rules) for finding in diagnosis.findings)
     return replace(diagnosis, findings=findings)
 
 
-def _with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:
+def with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:
     """A finding with the changes that mend it in this very configuration; ``rules`` are patterns that tell groups."""
     if finding.id == "copies" and finding.changes and rules:
         return replace(finding, changes={"data.group": rules[0]})

@@ -296,7 +296,9 @@ def judged(
     hopeless = first - ends[best] < 0.003 * first  # else a rate beyond those tried may do
     blown = math.isfinite(ends[0]) and not own < 1.2 * first
     beyond = (best == len(ends) - 1 and not hopeless) or (best == 0 and blown)
-    if 1 - lowest / first < STUCK and not beyond:
+    if most < STUCK and not beyond:  # no rate tells more than another
+        if 1 - lowest / first >= STUCK:
+            return Result(looked, (), shown)
         sentence = "The network cannot learn even a few images: no learning rate lowers its loss."
         advice = "Look at the findings above, at the loss function, and at whether gradients reach all layers."
         return Result(looked, (Finding("cannot-learn", "training", "blocks", sentence, evidence, advice),), shown)
