@@ -17,7 +17,6 @@ from torch.nn.functional import cross_entropy
 from regstudy.doctor import (
     capacity_checks,
     input_checks,
-    label_checks,
     leakage,
     network_checks,
     regularizer_checks,
@@ -25,9 +24,9 @@ from regstudy.doctor import (
     training_checks,
 )
 from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
+from regstudy.doctor.label_order import judge_labels
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
-from regstudy.doctor.simple_model import features, kernel, out_of_fold, predicted
 from regstudy.errors import RegstudyError
 
 Depth = Literal["preflight", "default", "full"]
@@ -152,7 +151,7 @@ def data_checks(
         yield Check("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
     elif train.paths and validation.paths:
         yield Check("groups in file names", "data", lambda: _groups_in_names(train, validation))
-    yield Check("labels", "data", lambda: _labels(train, validation, names, JUDGED[depth]))
+    yield Check("labels", "data", lambda: judge_labels(train, validation, names, JUDGED[depth]))
     yield Check("classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced))
     yield Check("likeness of the parts", "split", lambda: _apart(train, validation))
     if test is not None:
@@ -173,55 +172,6 @@ def _groups_in_names(train: Part, validation: Part) -> Result:
     )
     findings = tuple(replace(finding, evidence=(*finding.evidence, why)) for finding in result.findings)
     return Result(f"{result.looked_at} {why}", findings)
-
-
-def _labels(train: Part, validation: Part, names: Sequence[str], count: int) -> Result:
-    """The first of: misaligned, unrelated, exchanged between the parts, wrong; each explains what comes later."""
-    positions, asked = train.some(count), validation.some(max(count // 4, 200))
-    images = torch.cat([train.images[positions], validation.images[asked]])
-    labels, classes = train.labels[positions], len(names)
-    neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.SHIFTS}
-    similar = kernel(features(images))
-    own = similar[: len(positions), : len(positions)]
-    groups = _group_numbers(train, positions)
-    scores = out_of_fold(own, labels, classes, groups)
-    known, others = torch.arange(len(positions)), torch.arange(len(positions), len(images))
-    accuracy = float((scores.argmax(1) == labels).float().mean())
-    paths = tuple(train.paths[int(at)] for at in positions) if train.paths else ()
-
-    def unrelated() -> Result:
-        result = label_checks.unrelated(scores, labels, classes)
-        moved = label_checks.shifted(own, neighbours, classes, groups) if result.findings else result
-        return moved if moved.findings else result
-
-    def exchanged() -> Result:
-        held = validation.labels[asked]
-        trained = torch.isin(held, torch.unique(labels))  # of a class that was never seen, nothing can be expected
-        asked_scores = predicted(similar, torch.cat([labels, held]), classes, known, others[trained])
-        return label_checks.exchanged(asked_scores, held[trained], accuracy, names)
-
-    steps: list[Callable[[], Result]] = [
-        lambda: label_checks.misaligned(scores, labels, neighbours),
-        unrelated,
-        exchanged,
-        lambda: label_checks.partly_unrelated(scores, labels),
-        lambda: label_checks.wrong(scores, labels, train.images[positions], names, paths),
-    ]
-    seen = []
-    for step in steps:
-        result = step()
-        if result.findings:
-            return result
-        seen.append(result.looked_at)
-    return Result(" ".join(seen))
-
-
-def _group_numbers(train: Part, positions: Tensor) -> Tensor | None:
-    """The number of the group of each image at some positions, where groups are known."""
-    if not train.groups:
-        return None
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(train.groups))}
-    return torch.tensor([numbers[train.groups[int(at)]] for at in positions])
 
 
 def _apart(train: Part, validation: Part) -> Result:
