@@ -85,8 +85,8 @@ def copies(
         f"{share:.0%} of the validation images are copies or variants of training images, so validation measures"
         " memory and not understanding."
         if severity != "note"
-        else f"{counted(copied, 'validation image')} {'looks' if copied == 1 else 'look'} like copies of training images:"
-        " too few to matter.",
+        else f"{counted(copied, 'validation image')} {'looks' if copied == 1 else 'look'} like copies of training"
+        " images: too few to matter.",
         tuple(evidence),
         advice,
         "certain" if identical >= LEAST or severity == "note" else "very likely",
