@@ -2,7 +2,7 @@
 
 import sys
 
-from regstudy.cli import main
+from regstudy.cli.app import main
 
 if __name__ == "__main__":
     main(["study", *sys.argv[1:]])

@@ -28,9 +28,9 @@ from cases_data import expand_slides, photos_of, street_digit_files
 from jinja2 import Environment, StrictUndefined
 
 from regstudy.analysis.comparison import Comparison, Spread, load_comparison
-from regstudy.report.comparison_figures import mean_curves, seed_points
-from regstudy.report.comparison_words import interval_words, signed_points
-from regstudy.search.storage import sqlite_url
+from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
+from regstudy.report.comparison.comparison_phrasing import interval_words, signed_points
+from regstudy.study.storage import sqlite_url
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

@@ -21,10 +21,10 @@ import torch
 
 from regstudy import data
 from regstudy.data.image_set import Splits
-from regstudy.devices import keep_freed_memory
-from regstudy.run import run
-from regstudy.space import Space
-from regstudy.space_file import load_space
+from regstudy.space.loader import load_space
+from regstudy.space.search_space import Space
+from regstudy.training.devices import keep_freed_memory
+from regstudy.training.run import run
 
 BANKS = Path(__file__).parent / "banks"
 SERIES = ("val_accuracy", "val_loss", "clean_train_accuracy")

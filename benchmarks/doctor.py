@@ -33,12 +33,12 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from regstudy import models
+from regstudy.config.schema import Data, Model
 from regstudy.data import digits, street_digits
 from regstudy.doctor import Diagnosis, examine
 from regstudy.doctor.examine import Check, data_checks, input_part_checks, model_checks, run_checks
 from regstudy.doctor.parts import on_one_grid, part_of
 from regstudy.doctor.setup import Setup
-from regstudy.sections import Data, Model
 
 Random = np.random.Generator
 FRESH = 100  # the first seed of confirmations

@@ -21,11 +21,12 @@ import psutil
 import torch
 from scipy.stats import linregress, t
 
-from regstudy import attributes, data
-from regstudy.devices import keep_freed_memory
+from regstudy import data
 from regstudy.search.events import Event, TrialEnded
-from regstudy.search.study import Effort, create_study, search, study_place
-from regstudy.space_file import find_space, load_space
+from regstudy.search.runner import Effort, create_study, search, study_place
+from regstudy.space.loader import find_space, load_space
+from regstudy.study import attributes
+from regstudy.training.devices import keep_freed_memory
 
 MEGABYTE = 2**20
 SETTLED = 50  # trials after which memory should not grow any more

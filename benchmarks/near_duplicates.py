@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from regstudy.config.schema import Data
 from regstudy.data import digits, street_digits
 from regstudy.data.near_duplicates import clusters, duplicate_pairs
-from regstudy.sections import Data
 
 Random = np.random.Generator
 

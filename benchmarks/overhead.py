@@ -25,15 +25,16 @@ from typing import Any
 import optuna
 import torch
 
-import regstudy.checkpoint
-import regstudy.run
-from regstudy import attributes, data
+import regstudy.training.checkpoint
+import regstudy.training.run
+from regstudy import data
 from regstudy.records import EpochRecord
 from regstudy.search import worker
 from regstudy.search.events import Event, TrialEnded
-from regstudy.search.study import Effort, create_study, search, study_place
-from regstudy.space_file import find_space, load_space
-from regstudy.training import TrainState
+from regstudy.search.runner import Effort, create_study, search, study_place
+from regstudy.space.loader import find_space, load_space
+from regstudy.study import attributes
+from regstudy.training.loop import TrainState
 
 TRIAL_SECONDS = 10.0
 MEASURED = 10  # trials at each size
@@ -50,16 +51,16 @@ def main() -> None:
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
-    regstudy.run.run_epoch = made_up_epoch
-    regstudy.checkpoint.time = clock
-    regstudy.run.start = timed("network", regstudy.run.start)
+    regstudy.training.run.run_epoch = made_up_epoch
+    regstudy.training.checkpoint.time = clock
+    regstudy.training.run.start = timed("network", regstudy.training.run.start)
     worker.trial_config = timed("sampling", worker.trial_config)
     worker.keep_weights = timed("weights", worker.keep_weights)
     worker._tidy = timed("tidying up", worker._tidy)
     worker.judge = timed("pruner", worker.judge)
     optuna.Trial.report = timed("reports", optuna.Trial.report)
     optuna.Trial.set_user_attr = timed("attributes", optuna.Trial.set_user_attr)
-    regstudy.run.Checkpoint.save = timed("checkpoint", regstudy.run.Checkpoint.save)
+    regstudy.training.run.Checkpoint.save = timed("checkpoint", regstudy.training.run.Checkpoint.save)
     rows = measure(given)
     print(f"{given.epochs} epochs per trial, seconds per trial (median of {MEASURED}; parts are means)")
     parts = sorted({part for row in rows for part in row["parts"]})

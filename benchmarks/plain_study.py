@@ -17,7 +17,7 @@ import plain_loop
 import torch
 
 from regstudy import data, models
-from regstudy.config import parse_config
+from regstudy.config.run_config import parse_config
 
 PATIENCE = 5
 

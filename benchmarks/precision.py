@@ -22,11 +22,11 @@ import torch
 
 from regstudy import data
 from regstudy.analysis.paired import paired
-from regstudy.config import RunConfig, parse_config
+from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.data.image_set import Splits
-from regstudy.devices import keep_freed_memory
 from regstudy.files import write_atomically
-from regstudy.run import run
+from regstudy.training.devices import keep_freed_memory
+from regstudy.training.run import run
 
 MARGIN = 0.5  # points
 FORMATS = ("fp32", "bf16")

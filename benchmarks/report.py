@@ -28,10 +28,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from regstudy import attributes
 from regstudy.records import EpochRecord, dump_records
 from regstudy.report import page
-from regstudy.search.storage import open_storage
+from regstudy.study import attributes
+from regstudy.study.storage import open_storage
 
 SPACE: dict[str, BaseDistribution] = {
     "optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True),

@@ -39,9 +39,9 @@ def timed(module, name, label):
             spent[label] = spent.get(label, 0.0) + time.time() - start
     setattr(module, name, measured)
 
-import regstudy.cli, regstudy.devices
+import regstudy.cli.app, regstudy.training.devices
 from regstudy import conduct, data, study_command, training
-import regstudy.run, regstudy.search.launch
+import regstudy.training.run, regstudy.search.worker_pool
 spent["interpreter, imports"] = time.time() - began
 timed(data, "prepare", "data")
 timed(study_command, "seconds_per_epoch", "cost estimate")
@@ -58,7 +58,7 @@ def first_batch(state, indices, lr, step=training.train_step):
     os._exit(0)
 
 training.train_step = first_batch  # the estimate has imported the real one under its own name
-regstudy.cli.main(sys.argv[1:])
+regstudy.cli.app.main(sys.argv[1:])
 """
 
 

@@ -25,12 +25,13 @@ import optuna
 import plain_loop
 import torch
 
-from regstudy import attributes, data, models
+from regstudy import data, models
 from regstudy.data.image_set import Splits
 from regstudy.files import write_atomically
 from regstudy.records import parse_records
-from regstudy.search.storage import sqlite_url
-from regstudy.space_file import load_space
+from regstudy.space.loader import load_space
+from regstudy.study import attributes
+from regstudy.study.storage import sqlite_url
 
 HERE = Path(__file__).parent
 SPACE = HERE / "study_space.yaml"

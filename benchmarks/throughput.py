@@ -32,11 +32,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from regstudy import data, models
-from regstudy.cli import SPIN_COUNT
-from regstudy.config import RunConfig, parse_config
+from regstudy.cli.app import SPIN_COUNT
+from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.devices import keep_freed_memory
-from regstudy.training import evaluate, run_epoch, shuffled_batches, start, train_step
+from regstudy.training.devices import keep_freed_memory
+from regstudy.training.loop import evaluate, run_epoch, shuffled_batches, start, train_step
 
 SIDE = 32
 CASES: dict[str, dict[str, Any]] = {

@@ -17,10 +17,11 @@ from pathlib import Path
 import optuna
 import torch
 
-from regstudy import attributes, data
-from regstudy.cli import SPIN_COUNT
-from regstudy.search.study import Effort, create_study, search, study_place
-from regstudy.space_file import fallback_name, find_space, load_space
+from regstudy import data
+from regstudy.cli.app import SPIN_COUNT
+from regstudy.search.runner import Effort, create_study, search, study_place
+from regstudy.space.loader import fallback_name, find_space, load_space
+from regstudy.study import attributes
 
 CASES = {
     "digits_cnn": [],

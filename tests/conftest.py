@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regstudy.cli import main
+from regstudy.cli.app import main
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; torch is not loaded yet
 

@@ -15,8 +15,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from regstudy import attributes
 from regstudy.records import EpochRecord, dump_records
+from regstudy.study import attributes
 
 REGULARIZERS: dict[str, Any] = {
     "model.dropout": 0.0,

@@ -8,11 +8,11 @@ import optuna
 from optuna.trial import TrialState
 from tiny import make_config
 
-from regstudy import attributes
-from regstudy.plans import Plan, make_plan
 from regstudy.records import EpochRecord, dump_records
-from regstudy.space import Study
-from regstudy.space_file import yaml_text
+from regstudy.space.fixed_plan import Plan, make_plan
+from regstudy.space.loader import yaml_text
+from regstudy.space.search_space import Study
+from regstudy.study import attributes
 
 Curve = list[tuple[float, float, float]]  # running training, clean training and validation accuracy by epoch
 

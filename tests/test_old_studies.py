@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from conftest import Command
 
-from regstudy import attributes
-from regstudy.analysis.table import load_tables
-from regstudy.arms import load_arms, parse_variant, plan_of
-from regstudy.search.tickets import split_seed
-from regstudy.space_file import load_space
+from regstudy.search.queue import split_seed
+from regstudy.space.arms import load_arms, parse_variant, plan_of
+from regstudy.space.loader import load_space
+from regstudy.study import attributes
+from regstudy.study.tables import load_tables
 
 KEPT = Path(__file__).parent / "fixtures" / "studies"
 ARMS = ("plain", "dropout: model.dropout=0.5")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regstudy.config import RunConfig, parse_config
+from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.data.image_set import ImageSet, Splits
 
 SIDE = 12

@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from regstudy import attributes
 from regstudy.analysis.attempts import Attempts, attempts
-from regstudy.analysis.table import load_tables
+from regstudy.study import attributes
+from regstudy.study.tables import load_tables
 
 Row = tuple[int, TrialState, dict[str, Any]]
 OK, BAD = TrialState.COMPLETE, TrialState.FAIL

@@ -4,9 +4,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from regstudy import attributes
 from regstudy.analysis.audit import Audit, audit
-from regstudy.analysis.table import load_tables
+from regstudy.study import attributes
+from regstudy.study.tables import load_tables
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic_plan import A1, A2, B1, B2, WHOLE, Curve, plan_study
 
-from regstudy import attributes
 from regstudy.analysis.comparison import CURVES, OUTCOMES, Arm, Comparison, compare_arms, load_comparison, spread
 from regstudy.analysis.paired import Paired, Verdict, adjust, paired
 from regstudy.errors import StudyError
-from regstudy.report.comparison import comparison_sections, write_comparison
-from regstudy.report.comparison_figures import mean_curves, seed_points
-from regstudy.report.comparison_words import comparison_verdict, interval_words, runs_words, spread_words
+from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
+from regstudy.report.comparison.comparison_page import comparison_sections, write_comparison
+from regstudy.report.comparison.comparison_phrasing import comparison_verdict, interval_words, runs_words, spread_words
+from regstudy.study import attributes
 
 EVIL = "<script>alert(1)</script>"
 

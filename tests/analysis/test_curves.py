@@ -10,10 +10,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from regstudy import attributes
 from regstudy.analysis.curves import LEAST, Check, annealed, budget, diagnose, look_at_curves
-from regstudy.analysis.table import load_tables
 from regstudy.records import COLUMNS, EpochRecord, dump_records
+from regstudy.study import attributes
+from regstudy.study.tables import load_tables
 
 Shape = Callable[[float], float]  # of the share of the run that is over, 0 to 1
 

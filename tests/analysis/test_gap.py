@@ -13,7 +13,7 @@ from synthetic import make_study
 
 from regstudy.analysis.gap import Comparison, Kind, Relation, Scores, compare, qualify, relations
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
-from regstudy.analysis.table import load_tables
+from regstudy.study.tables import load_tables
 
 NOT_KNOWN = (math.nan, math.nan)
 

@@ -16,7 +16,7 @@ from synthetic import SPACE, draw, final, make_study
 from regstudy.analysis import forest, importance
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import BLOCK, COLUMNS, counts, importances, shuffled
-from regstudy.analysis.table import load_tables
+from regstudy.study.tables import load_tables
 
 STRONG = {"model.dropout": 0.12}
 PLACEBOS = {

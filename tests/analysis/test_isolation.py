@@ -8,7 +8,7 @@ from optuna.trial import TrialState, create_trial
 from synthetic import make_study
 
 from regstudy.analysis.isolation import Part, best_part, isolation, settings
-from regstudy.analysis.table import load_tables
+from regstudy.study.tables import load_tables
 
 
 def plain_study(values: dict[float, list[float]], direction: str = "maximize") -> optuna.Study:

@@ -20,12 +20,12 @@ import pytest
 import torch
 from PIL import Image
 
+from regstudy.config.schema import Data
 from regstudy.data import cifar10, cifar10_batches, open_test, prepare
 from regstudy.data.cifar10 import CLASSES, load
 from regstudy.data.cifar10_batches import ARCHIVE, FOLDER
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, DataUnavailable, RegstudyError
-from regstudy.sections import Data
 
 COUNT = {"train": 3, "test": 2}  # pictures per class
 

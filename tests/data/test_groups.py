@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from regstudy import data
+from regstudy.config.schema import Data
 from regstudy.data import groups, near_duplicates, open_test, prepare
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys
 from regstudy.data.image_set import ImageSet
 from regstudy.data.near_duplicates import SAME, clusters, duplicate_pairs
 from regstudy.errors import DataError
-from regstudy.sections import Data
 
 
 def scenes(count: int, seed: int = 0, side: int = 32) -> Tensor:

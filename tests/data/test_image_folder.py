@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from regstudy.config.schema import Data
 from regstudy.data import image_folder, open_test, parallel, pixel_cache, prepare
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, DataUnavailable, RegstudyError
-from regstudy.sections import Data
 
 COLOUR = (200, 40, 100)
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from regstudy.config.schema import Data
 from regstudy.data import SOURCES, cifar10, open_test, prepare, source, svhn
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, DataUnavailable, RegstudyError
-from regstudy.sections import Data
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regstudy.config.schema import Data
 from regstudy.data import street_digits
 from regstudy.data.street_digits import VERSION, draw_many, load, load_cached
 from regstudy.errors import DataError, RegstudyError
 from regstudy.house_numbers.picture import COUNTS, draw
-from regstudy.sections import Data
 
 
 def test_a_picture_is_a_function_of_seed_and_index() -> None:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Command
 from PIL import Image
 
-from regstudy import attributes
+from regstudy.study import attributes
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doctor.planted import alarms, convolutional, digits, ids, mlp, noise, seeded, severities, shuffled, state
+from planted import alarms, convolutional, digits, ids, mlp, noise, seeded, severities, shuffled, state
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from regstudy.doctor import Diagnosis, Finding, capacity_checks, examine
+from regstudy.doctor import Diagnosis, Finding, examine
+from regstudy.doctor.checks import capacity_checks
 from regstudy.doctor.examine import DEPTHS, Check, Depth, run_checks
 from regstudy.doctor.findings import STAGES, Result, Severity
 from regstudy.errors import DataError, RegstudyError

@@ -7,10 +7,10 @@ import re
 from itertools import product
 
 import pytest
-from doctor.examined import COPIES, CURVE, NOTE, diagnosis
-from doctor.planted import ids
+from examined import COPIES, CURVE, NOTE, diagnosis
 from hypothesis import given
 from hypothesis import strategies as st
+from planted import ids
 
 from regstudy.doctor.findings import SEVERITIES, STAGES, Diagnosis, Finding, Severity, in_order, parse
 

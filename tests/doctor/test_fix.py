@@ -12,8 +12,8 @@ from regstudy.doctor.fix import NOTHING, mend, mended
 from regstudy.doctor.subject import space_of
 from regstudy.doctor.yaml_edits import with_value, without_value
 from regstudy.errors import ConfigError
-from regstudy.space import Space
-from regstudy.space_file import load_space, read_yaml_text, shipped_spaces, yaml_text
+from regstudy.space.loader import load_space, read_yaml_text, shipped_spaces, yaml_text
+from regstudy.space.search_space import Space
 
 TEXT = """\
 # Which one?  A question.

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doctor.planted import alarms, digits, ids, pictures, severities
 from PIL import Image
+from planted import alarms, digits, ids, pictures, severities
 
 from regstudy import data
-from regstudy.conduct import CHECKS
+from regstudy.cli.session import CHECKS
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.doctor import Diagnosis, Finding, capacity_checks
+from regstudy.doctor import Diagnosis, Finding
+from regstudy.doctor.checks import capacity_checks
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.from_config import examine_space, smallest_batch, strongest, with_changes
-from regstudy.space import Space, parse_space
-from regstudy.space_file import find_space, load_space
+from regstudy.space.loader import find_space, load_space
+from regstudy.space.search_space import Space, parse_space
 
 CPU = torch.device("cpu")
 DIGITS = {"name": "digits", "size": 24, "train_limit": 400, "validation": 200}

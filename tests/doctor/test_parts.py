@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doctor.planted import digits, noise, pictures, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from planted import digits, noise, pictures, seeded
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 

@@ -17,11 +17,12 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from regstudy import attributes, data
-from regstudy.config import parse_config
+from regstudy import data
+from regstudy.config.run_config import parse_config
 from regstudy.data.image_set import Splits
 from regstudy.records import COLUMNS, Verdict, dump_records, parse_records
-from regstudy.run import OnEpoch, run
+from regstudy.study import attributes
+from regstudy.training.run import OnEpoch, run
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 CURVE = [name for name in COLUMNS if name != "seconds"]

@@ -11,7 +11,7 @@ import pytest
 from faults.checks import assert_curves_repeat, assert_intact, assert_sound, study_in
 from faults.commands import Command, Start, finished, running, states, until
 
-from regstudy import attributes
+from regstudy.study import attributes
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow

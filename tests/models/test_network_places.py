@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 from torchvision.ops import StochasticDepth
 
+from regstudy.config.schema import Model
 from regstudy.errors import ConfigError
 from regstudy.models import build
 from regstudy.models.residual import ResidualBlock, regularize, resnet18_of_blocks
-from regstudy.sections import Model
 
 
 def make(name: str, classes: int = 4, size: int = 32, **section: Any) -> nn.Module:

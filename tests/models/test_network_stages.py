@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from regstudy.config.schema import Model
 from regstudy.errors import ConfigError
 from regstudy.models import BUILDERS, REGULARIZERS, build, parameter_counts
 from regstudy.models.stages import freeze, staged, stages_of
-from regstudy.sections import Model
 
 SIZE = 24
 LEARNING = {  # prefixes of what learns in head and in last_stage

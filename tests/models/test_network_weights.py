@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet18
 
+from regstudy.config.schema import Model
 from regstudy.errors import ConfigError
 from regstudy.models import build
-from regstudy.sections import Model
 
 SIZE = 24
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 from conftest import require
-from doctor.examined import COPIES, CURVE, NOTE, diagnosis
+from examined import COPIES, CURVE, NOTE, diagnosis
 from PIL import Image
 from synthetic import make_study
 from synthetic_plan import WHOLE, plan_study
 
 from regstudy.analysis import importance
-from regstudy.doctor.page import diagnosis_page
-from regstudy.report.comparison import write_comparison
+from regstudy.doctor.render.diagnosis_page import diagnosis_page
+from regstudy.report.comparison.comparison_page import write_comparison
 from regstudy.report.page import write_report
 
 pytestmark = pytest.mark.browser

@@ -16,15 +16,15 @@ import pytest
 from conftest import require
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from search.postgres import PASSWORD, Server, binaries
+from postgres import PASSWORD, Server, binaries
 from synthetic import make_study
 from test_browser import browse, console_errors
 
-from regstudy import attributes
 from regstudy.analysis import importance
 from regstudy.report import dashboard
 from regstudy.report.dashboard import GONE, LARGEST, MOST, push, refresher, repeat
-from regstudy.search.storage import TicketStorage, open_storage, sqlite_url
+from regstudy.study import attributes
+from regstudy.study.storage import TicketStorage, open_storage, sqlite_url
 
 EVIL = "<script>alert(1)</script>"
 

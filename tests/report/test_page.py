@@ -13,15 +13,15 @@ import pytest
 from optuna.trial import TrialState
 from synthetic import make_study
 
-from regstudy import attributes
 from regstudy.analysis import importance
 from regstudy.analysis.gap import Comparison, Relation, Scores
-from regstudy.analysis.table import load_tables
 from regstudy.report.figures import history, learning_curves
+from regstudy.report.grids import telling, trial_grid
 from regstudy.report.page import coded, find, write_report
+from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, plural, points, verdict
 from regstudy.report.sections import sections
-from regstudy.report.tables import telling, trial_grid
-from regstudy.report.words import gap_finding, gap_percent, objective, percent, plural, points, verdict
+from regstudy.study import attributes
+from regstudy.study.tables import load_tables
 
 FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
 EVIL = "<script>alert(1)</script>"
@@ -315,7 +315,7 @@ def test_of_many_trials_the_best_and_the_newest_are_told() -> None:
 
 
 def test_a_table_that_was_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regstudy.report.tables.MOST", 12)
+    monkeypatch.setattr("regstudy.report.grids.MOST", 12)
     section = next(section for section in sections(find(make_study(30))) if section.id == "trials")
     assert len(section.grids[0].rows) == 12
     assert section.notes == ["18 trials between the best and the newest are in trials.csv only."]

@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import TrialState
 from synthetic import make_study
 
-from regstudy import attributes
 from regstudy.report.watch import pause_after, progress, step_back, watch
+from regstudy.study import attributes
 
 REFRESH = '<meta http-equiv="refresh"'
 

@@ -20,16 +20,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from search.postgres import PASSWORD, Server, binaries
+from postgres import PASSWORD, Server, binaries
 from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from synthetic import make_study
 
-from regstudy import attributes
 from regstudy.report.dashboard import push
-from regstudy.search import storage, tickets
-from regstudy.search.storage import TicketStorage, exclusive, open_storage
-from regstudy.space import parse_space
+from regstudy.search import queue
+from regstudy.space.search_space import parse_space
+from regstudy.study import attributes, storage
+from regstudy.study.storage import TicketStorage, exclusive, open_storage
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -226,7 +226,7 @@ def test_a_claim_whose_answer_was_lost_is_still_ours(
     monkeypatch.setattr(storage, "PATIENCE", (0.1,) * 5)
     created = optuna.create_study(study_name="s", storage=opened)
     created.set_user_attr(attributes.TRIALS, 2)
-    tickets.top_up(created, SPACE, url)
+    queue.top_up(created, SPACE, url)
     real, calls = storage._create_scoped_session, []
 
     def lose_the_answer(*args: object) -> object:

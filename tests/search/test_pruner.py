@@ -7,9 +7,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from regstudy import attributes
 from regstudy.search.pruner import PRUNERS, SignalPruner, make_pruner
-from regstudy.space import parse_space
+from regstudy.space.search_space import parse_space
+from regstudy.study import attributes
 
 EPOCHS = 30
 

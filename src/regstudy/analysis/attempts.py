@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from regstudy.analysis.table import Tables
+from regstudy.study.tables import Tables
 
 WORDS = {"error": "ended in an error", "killed": "lost the process", "timeout": "took too long"}
 INTERRUPTED = "interrupted on purpose"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from scipy.stats import beta
 
-from regstudy.analysis.table import Tables
+from regstudy.study.tables import Tables
 
 GOOD = 0.75  # quantile of the finals that a wrongly cut trial reaches
 CONFIDENCE = 0.95

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from regstudy import attributes
 from regstudy.analysis.paired import Paired, Verdict, adjust, paired
-from regstudy.analysis.table import Study, Tables, load_tables
 from regstudy.errors import StudyError
-from regstudy.plans import Plan, parse_plan
-from regstudy.space_file import read_yaml_text
+from regstudy.space.fixed_plan import Plan, parse_plan
+from regstudy.space.loader import read_yaml_text
+from regstudy.study import attributes
+from regstudy.study.tables import Study, Tables, load_tables
 
 MARGIN = 0.003
 MOMENTS = ("first", "last", "best")  # epochs of a run at which it is looked at

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regstudy.analysis.table import Tables
+from regstudy.study.tables import Tables
 
 Array = NDArray[np.float64]
 Severity = Literal["act", "note", "fine"]

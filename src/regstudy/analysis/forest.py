@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeRegressor
 
-from regstudy.analysis.table import PARAM, Tables
+from regstudy.study.tables import PARAM, Tables
 
 SHUFFLES = 39
 TREES = 20

@@ -26,7 +26,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
-from regstudy.analysis.table import Tables, best
+from regstudy.study.tables import Tables, best
 
 CLEAN_TRAIN_TOLERANCE = 0.05
 MARGIN = 0.003  # accuracy differences up to this are called none

@@ -43,7 +43,7 @@ from optuna.trial import FrozenTrial
 from regstudy.analysis.forest import above_forest
 from regstudy.analysis.gap import qualify
 from regstudy.analysis.ped_anova import Regime, evaluate, regimes
-from regstudy.analysis.table import PARAM, Tables
+from regstudy.study.tables import PARAM, Tables
 
 MIN_TRIALS = 10
 MIN_TOP = 5  # PED-ANOVA wants at least this many trials in the top

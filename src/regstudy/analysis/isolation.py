@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from regstudy.analysis.gap import qualify
-from regstudy.analysis.table import PARAM, Tables
+from regstudy.study.tables import PARAM, Tables
 
 PARTS = 4  # of a numeric range, equally wide on its scale
 MOST = 8  # values of a setting that is no range, the most frequent ones

@@ -15,13 +15,13 @@ from typing import NamedTuple, get_args
 import numpy as np
 import torch
 
-from regstudy.config import RunConfig
+from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Data, Operation
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
 from regstudy.errors import ConfigError, DataError, Problem, unknown
-from regstudy.plugins import is_plugin, load_plugin, option_problems
-from regstudy.sections import Data, Operation
 
 Source = Callable[..., ImageSet | None]
 EVERY_OPERATION: frozenset[str] = frozenset(get_args(Operation))

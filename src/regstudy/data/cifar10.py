@@ -25,12 +25,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from regstudy.config.schema import Data
 from regstudy.data.cifar10_batches import FOLDER, fetch_batches, read_batches
 from regstudy.data.image_set import ImageSet
-from regstudy.durations import counted
 from regstudy.errors import DataError, unknown
 from regstudy.files import write_atomically
-from regstudy.sections import Data
+from regstudy.text import counted
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.nn.functional import interpolate
 
+from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
-from regstudy.sections import Data
 
 
 def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:

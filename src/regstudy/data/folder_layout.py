@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regstudy.durations import counted
 from regstudy.errors import DataError
+from regstudy.text import counted
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 PARTS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from regstudy.config.schema import Data
 from regstudy.data.decoding import Policy
 from regstudy.data.file_digests import File, digested
 from regstudy.data.folder_layout import Found, find_part
 from regstudy.data.image_set import ImageSet
 from regstudy.data.pixel_cache import Skipped, find_pixels, load_pixels, skipped_path
-from regstudy.durations import counted
 from regstudy.errors import DataError
-from regstudy.sections import Data
+from regstudy.text import counted
 
 DEFAULT_SIZE = 64
 NAMED = 10  # unreadable files that an error names

@@ -22,11 +22,11 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError
 from regstudy.files import write_atomically
 from regstudy.house_numbers.picture import SIZE, Labels, Pixels, draw_chunk
-from regstudy.sections import Data
 
 VERSION = 1  # part of the cache name; raise when pictures change
 CHUNK = 500  # pictures a process draws at a time

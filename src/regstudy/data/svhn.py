@@ -18,10 +18,10 @@ from scipy.io import loadmat
 from torchvision.datasets import SVHN
 from torchvision.datasets.utils import download_url
 
+from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, DataUnavailable
 from regstudy.files import make_folder
-from regstudy.sections import Data
 
 LABEL_OF_ZERO = 10
 

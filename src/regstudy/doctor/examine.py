@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from regstudy.doctor import (
+from regstudy.doctor.checks import (
     capacity_checks,
     input_checks,
     leakage,
@@ -23,8 +23,8 @@ from regstudy.doctor import (
     split_checks,
     training_checks,
 )
+from regstudy.doctor.checks.label_order import judge_labels
 from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
-from regstudy.doctor.label_order import judge_labels
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
 from regstudy.errors import RegstudyError

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from regstudy.durations import counted
+from regstudy.text import counted
 
 Severity = Literal["blocks", "distorts", "note"]
 Sure = Literal["certain", "very likely", "likely"]

@@ -14,15 +14,15 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from regstudy.config import RunConfig, flatten
+from regstudy.config.run_config import RunConfig, flatten
 from regstudy.doctor.findings import Finding
+from regstudy.doctor.render.diagnosis_phrasing import on_one_line
 from regstudy.doctor.subject import has_fallback, space_of
-from regstudy.doctor.words import on_one_line
 from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_value
 from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
 from regstudy.errors import ConfigError
-from regstudy.ranges import Choice, Range
-from regstudy.space_file import read_yaml_text
+from regstudy.space.loader import read_yaml_text
+from regstudy.space.ranges import Choice, Range
 
 SOURCE = "the mended file"
 NOTHING = "# doctor: nothing that a configuration could mend was found; the file is as it was.\n"

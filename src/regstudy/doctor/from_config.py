@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
-from regstudy import data, training
-from regstudy.config import RunConfig
+from regstudy import data
+from regstudy.config.plugins import is_plugin
+from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
-from regstudy.doctor import config_checks, regularizer_checks, split_checks
+from regstudy.data.preprocessing import prepare
+from regstudy.doctor.checks import config_checks, regularizer_checks, split_checks
 from regstudy.doctor.examine import (
     Check,
     Depth,
@@ -25,11 +27,10 @@ from regstudy.doctor.findings import Diagnosis, Finding, Result
 from regstudy.doctor.parts import part_of_set
 from regstudy.doctor.setup import Setup
 from regstudy.errors import RegstudyError
-from regstudy.plugins import is_plugin
-from regstudy.preprocessing import prepare
-from regstudy.ranges import Range, Scalar
-from regstudy.regularization import is_decoupled
-from regstudy.space import Parameter, Space, Switch, default, probes
+from regstudy.space.ranges import Range, Scalar
+from regstudy.space.search_space import Parameter, Space, Switch, default, probes
+from regstudy.training import loop
+from regstudy.training.decay import is_decoupled
 
 
 def examine_space(
@@ -48,7 +49,7 @@ def examine_space(
     """
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
-    state = training.start(config, splits, device)
+    state = loop.start(config, splits, device)
     preprocess = prepare(config.preprocessing, splits.train)  # data are looked at on the CPU, wherever the network is
     train, validation = (part_of_set(images, preprocess) for images in (splits.train, splits.validation))
     for group in state.optimizer.param_groups:

@@ -11,14 +11,14 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from regstudy.analysis.diagnosis import diagnosed, holds_for, kept
 from regstudy.data.image_set import Splits
 from regstudy.doctor.findings import Diagnosis
-from regstudy.doctor.words import short_lines
-from regstudy.durations import counted
+from regstudy.doctor.render.diagnosis_phrasing import short_lines
 from regstudy.errors import RegstudyError, StudyError
+from regstudy.report.stored_diagnosis import diagnosed, holds_for, kept
 from regstudy.search.worker import describe
-from regstudy.space import Space
+from regstudy.space.search_space import Space
+from regstudy.text import counted
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def descend(
 ) -> Iterator[float]:
     """Train a copy on inputs N×C×H×W for so many steps, in batches of ``size`` in a fixed random order; each loss.
 
-    Plain steps on networks of any origin, without what a run does besides; `regstudy.training` is for runs.
+    Plain steps on networks of any origin, without what a run does besides; `regstudy.training.loop` is for runs.
     """
     order, done = torch.Generator().manual_seed(0), 0
     with quiet(model):

@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from regstudy import attributes, data
-from regstudy.conduct import CHECKS, Material, data_of, gather
+from regstudy import data
+from regstudy.cli.session import CHECKS, Material, data_of, gather
 from regstudy.errors import ConfigError, StudyError
-from regstudy.search.study import StudyPlace, find_study, is_plan, open_study
-from regstudy.space import Space, parse_space
-from regstudy.space_file import apply_overrides, find_space, known_spaces, read_yaml_text
+from regstudy.search.runner import StudyPlace, find_study, is_plan, open_study
+from regstudy.space.loader import apply_overrides, find_space, known_spaces, read_yaml_text
+from regstudy.space.search_space import Space, parse_space
+from regstudy.study import attributes
 
 
 @dataclass(frozen=True)

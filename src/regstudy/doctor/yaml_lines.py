@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from regstudy.config import set_path
+from regstudy.config.run_config import set_path
 
 WIDE = 100_000  # columns, so that a value never breaks into several lines
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from torch import nn
 
-from regstudy.config import RunConfig
+from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Model
 from regstudy.errors import ConfigError, Problem, unknown
 from regstudy.models.dropout_cnn import dropout_cnn
 from regstudy.models.options import value_problems
@@ -22,8 +24,6 @@ from regstudy.models.svhn_resnet import svhn_resnet, svhn_resnet_deep
 from regstudy.models.svhn_vgg import svhn_vgg
 from regstudy.models.torchvision_resnet import resnet18_dropout, resnet18_transfer, resnet50_transfer
 from regstudy.models.weights import fill, find_weights, weights_problem
-from regstudy.plugins import is_plugin, load_plugin, option_problems
-from regstudy.sections import Model
 
 __all__ = ["BUILDERS", "REGULARIZERS", "Builder", "ParameterCounts", "build", "parameter_counts", "problems"]
 

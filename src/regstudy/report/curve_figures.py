@@ -7,10 +7,10 @@ import math
 
 import plotly.graph_objects as go
 
-from regstudy.analysis.table import Tables
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish, whole_ticks
-from regstudy.report.tables import state_words, telling
-from regstudy.report.words import gap_percent, metric_name, plural
+from regstudy.report.grids import state_words, telling
+from regstudy.report.phrasing import gap_percent, metric_name, plural
+from regstudy.study.tables import Tables
 
 MOST = 200  # curves drawn: the best, then the newest
 STYLES = {  # colours differ in lightness too, and dashes where lines mean different things

@@ -22,13 +22,13 @@ from optuna.trial import TrialState
 from optuna_dashboard import save_note, save_plotly_graph_object
 from optuna_dashboard._note import get_note
 
-from regstudy import attributes
 from regstudy.errors import RegstudyError
 from regstudy.report.figures import GREY, Drawing
 from regstudy.report.page import find, summary
+from regstudy.report.phrasing import verdict
 from regstudy.report.sections import sections
-from regstudy.report.words import verdict
-from regstudy.search.storage import masked
+from regstudy.study import attributes
+from regstudy.study.storage import masked
 
 SHOWN = ("curves", "gap", "importance")  # sections whose figures are pushed
 LARGEST = 100_000  # characters of a figure; it is stored in pieces of 2,045

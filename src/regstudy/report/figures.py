@@ -17,9 +17,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.gap import Qualification, Relation
-from regstudy.analysis.table import ParameterRange, Tables
-from regstudy.report.tables import telling
-from regstudy.report.words import gap_percent, metric_name, objective, percent, plural, setting
+from regstudy.report.grids import telling
+from regstudy.report.phrasing import gap_percent, metric_name, objective, percent, plural, setting
+from regstudy.study.tables import ParameterRange, Tables
 
 BLUE, ORANGE, GREY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
 HEIGHT = 340  # pixels

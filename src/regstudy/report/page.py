@@ -14,15 +14,15 @@ import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from regstudy.analysis.checks import checks
-from regstudy.analysis.diagnosis import diagnosed
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
-from regstudy.analysis.table import Study, Tables, load_tables
 from regstudy.files import write_atomically
+from regstudy.report.checks import checks
 from regstudy.report.figures import Drawing
+from regstudy.report.phrasing import NONE, VerdictText, percent, plural, verdict
 from regstudy.report.sections import Findings, Section, sections
-from regstudy.report.words import NONE, VerdictText, percent, plural, verdict
+from regstudy.report.stored_diagnosis import diagnosed
+from regstudy.study.tables import Study, Tables, load_tables
 
 LANGUAGE = "en"  # of the words that words.py, checks.py and the sections choose
 

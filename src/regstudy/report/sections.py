@@ -8,19 +8,19 @@ import pandas as pd
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
-from regstudy.analysis.checks import checks, winners_curse
-from regstudy.analysis.diagnosis import diagnosed
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.isolation import isolation, settings
-from regstudy.analysis.table import Tables, best
 from regstudy.report import figures
+from regstudy.report.checks import checks, winners_curse
 from regstudy.report.curve_figures import all_curves, gap_curves
-from regstudy.report.exhibits import Album, Remark
 from regstudy.report.figures import Drawing
+from regstudy.report.grids import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
+from regstudy.report.media import Album, Remark
+from regstudy.report.phrasing import differences, gap_finding, listing, metric_name, percent, plural, points, signed
 from regstudy.report.setting_figures import metric_against
-from regstudy.report.tables import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
-from regstudy.report.words import differences, gap_finding, listing, metric_name, percent, plural, points, signed
+from regstudy.report.stored_diagnosis import diagnosed
+from regstudy.study.tables import Tables, best
 
 
 @dataclass(frozen=True)

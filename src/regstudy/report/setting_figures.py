@@ -11,10 +11,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.isolation import Part, best_part
-from regstudy.analysis.table import Tables
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, Drawing, finish, strength_axis
-from regstudy.report.tables import telling
-from regstudy.report.words import metric_name, objective, plural, setting
+from regstudy.report.grids import telling
+from regstudy.report.phrasing import metric_name, objective, plural, setting
+from regstudy.study.tables import Tables
 
 MOST = 1000  # trials drawn: the best and the newest
 

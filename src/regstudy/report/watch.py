@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from regstudy import attributes
-from regstudy.analysis.table import Study
 from regstudy.report.page import write_report
-from regstudy.search.tickets import ledger
+from regstudy.search.queue import ledger
+from regstudy.study import attributes
+from regstudy.study.tables import Study
 
 SHARE = 0.01  # of the time that writing reports may take
 POLL = 2.0  # seconds between looks at the study

@@ -11,10 +11,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from regstudy import attributes
-from regstudy.plans import Agenda, Plan
-from regstudy.pruning import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
 from regstudy.records import Verdict
+from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
+from regstudy.space.fixed_plan import Agenda, Plan
+from regstudy.study import attributes
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from regstudy.plans import Agenda, Plan
+from regstudy.space.fixed_plan import Agenda, Plan
 
 STARTUP_TRIALS = 10
 

@@ -15,24 +15,24 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from regstudy import attributes
-from regstudy.checkpoint import Checkpoint
-from regstudy.config import RunConfig
+from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
-from regstudy.devices import give_back_memory
-from regstudy.early_stopping import Signal
 from regstudy.errors import StorageError
 from regstudy.files import DISK_FULL
-from regstudy.plans import Agenda, Plan
-from regstudy.precision import resolve
 from regstudy.records import EpochRecord, Verdict, dump_records
-from regstudy.run import Trained, run
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.pruner import judge, make_pruner
+from regstudy.search.queue import count_finished, top_up, training_seed
 from regstudy.search.sampler import make_sampler
-from regstudy.search.storage import NoTicketLeft, in_words, open_storage
-from regstudy.search.tickets import count_finished, top_up, training_seed
-from regstudy.search.weights import drop_weights, keep_weights
+from regstudy.search.stored_weights import drop_weights, keep_weights
+from regstudy.space.fixed_plan import Agenda, Plan
+from regstudy.study import attributes
+from regstudy.study.storage import NoTicketLeft, in_words, open_storage
+from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.devices import give_back_memory
+from regstudy.training.early_stopping import Signal
+from regstudy.training.precision import resolve
+from regstudy.training.run import Trained, run
 
 TELL_EVERY = 0.25  # seconds between events within an epoch
 

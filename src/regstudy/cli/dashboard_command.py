@@ -1,0 +1,47 @@
+"""What `regstudy dashboard` does: serve the Optuna dashboard on a study, and keep our plots in it up to date."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from threading import Event, Thread
+
+from optuna_dashboard import run_server
+from rich.console import Console
+
+from regstudy.errors import RegstudyError
+from regstudy.report.dashboard import refresher, repeat
+from regstudy.search.runner import StudyPlace, is_plan, open_study
+from regstudy.study.storage import open_storage
+
+
+def execute(path: Path, storage: str | None, port: int, refresh: float, console: Console) -> int:
+    """Serve until Ctrl-C; returns the exit code. Raises RegstudyError if the port is taken."""
+    place = StudyPlace(path, storage)
+    study, stop = open_study(place), Event()
+    check_port(port)
+    if not is_plan(study):
+        look = refresher(study, console.print)
+        look()
+        Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()
+    console.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}")
+    console.print(
+        "It has no login: whoever reaches the port can delete studies. It listens on this machine only; Ctrl-C ends it."
+    )
+    try:
+        run_server(open_storage(place.url), host="127.0.0.1", port=port)
+    except KeyboardInterrupt:
+        console.print("Dashboard stopped.")
+    finally:
+        stop.set()
+    return 0
+
+
+def check_port(port: int) -> None:
+    """RegstudyError if something else listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RegstudyError(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None

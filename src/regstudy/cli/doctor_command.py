@@ -1,0 +1,138 @@
+"""What `regstudy doctor` does: examine a space, a configuration or a study, and say what to mend, in order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import torch
+from rich.console import Console
+
+from regstudy.cli.session import Material
+from regstudy.doctor.examine import Depth
+from regstudy.doctor.findings import Diagnosis
+from regstudy.doctor.fix import mend
+from regstudy.doctor.from_config import examine_space
+from regstudy.doctor.preflight import progress
+from regstudy.doctor.render.diagnosis_phrasing import lines
+from regstudy.doctor.subject import Subject, find_subject
+from regstudy.errors import ConfigError, RegstudyError, StudyError
+from regstudy.files import check_folder, write_atomically
+from regstudy.search.worker import describe
+from regstudy.space.search_space import Space
+from regstudy.text import counted
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line; ``json`` may be `-` for standard output."""
+
+    subject: str
+    sets: tuple[str, ...]
+    data_dir: Path
+    storage: str | None
+    preflight: bool
+    full: bool
+    json: Path | None
+    output: Path | None
+    fix: bool
+    device: str
+
+
+def execute(request: Request, stdout: Console, stderr: Console) -> int:
+    """Examine and say what was found; returns the exit code: 1 if a finding makes a study meaningless, else 0.
+
+    What was found goes to standard error where standard output carries the mended file or JSON. Raises RegstudyError
+    for what is the user's to mend.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    depth = _depth(request)
+    _check(request)
+    console = stderr if request.fix or request.json == STDOUT else stdout
+    subject = find_subject(request.subject, request.storage, request.sets, request.data_dir, console)
+    diagnosis = _examined(request, subject, depth, console)
+    for warning in (warnings := _warnings(subject.material)):
+        console.print(warning)
+    for line in lines(diagnosis, console.width):
+        console.print(line)
+    if request.json == STDOUT:
+        stdout.file.write(_as_json(diagnosis) + "\n")
+    elif request.json is not None:
+        write_atomically(request.json, _as_json(diagnosis) + "\n")
+        console.print(f"Findings: {request.json}")
+    if request.output is not None:
+        from regstudy.doctor.render.diagnosis_page import diagnosis_page  # plotly takes a second
+
+        write_atomically(request.output, diagnosis_page(diagnosis, warnings))
+        console.print(f"Page: {request.output}")
+    if request.fix:
+        _write_fixed(request, subject, diagnosis, stdout, stderr)
+    elif any(finding.changes for finding in diagnosis.findings):
+        console.print(f"A file with these changes: regstudy doctor {request.subject} --fix > fixed.yaml")
+    return 1 if diagnosis.blocks else 0
+
+
+def _examined(request: Request, subject: Subject, depth: Depth, console: Console) -> Diagnosis:
+    space, splits = subject.material.agenda, subject.material.splits
+    console.print(
+        f"Examining {space.name}: {splits.name}, {counted(len(splits.train), 'training image')} and"
+        f" {counted(len(splits.validation), 'validation image')}; the test part stays closed."
+    )
+    device = torch.device(request.device)
+    try:
+        with progress(console, space.name) as on_progress:
+            return examine_space(
+                space, splits, data_dir=request.data_dir, device=device, depth=depth, on_progress=on_progress
+            )
+    except RegstudyError:
+        raise
+    except Exception as error:  # a network or data of the user's own may raise anything
+        raise StudyError(f"The examination of {space.name} broke down: {describe(error)}.") from error
+
+
+def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:
+    """The mended file on standard output, and on standard error what was done."""
+    substituted = subject.material.why_fallback is not None and not subject.stored
+    fixed = mend(subject.text, diagnosis.findings, request.sets, fallback=substituted)
+    stdout.file.write(fixed.text)
+    stderr.print(f"Mended: {', '.join(fixed.made)}." if fixed.made else "Nothing that a configuration could mend.")
+    for sentence in fixed.refused:
+        stderr.print(f"Left out: {sentence}")
+    by_hand = [f.id for f in diagnosis.findings if f.severity != "note" and f.id not in fixed.made]
+    if by_hand:
+        stderr.print(f"To be mended by hand: {', '.join(by_hand)}.")
+
+
+def _warnings(material: Material[Space]) -> list[str]:
+    """What must be known before anything that was found."""
+    if material.why_fallback is None:
+        return []
+    asked, used = material.requested, material.splits.name
+    return [f"These findings are not about {asked}: {used} was examined instead. {material.why_fallback}"]
+
+
+def _as_json(diagnosis: Diagnosis) -> str:
+    return json.dumps(diagnosis.plain(), indent=2)
+
+
+def _depth(request: Request) -> Depth:
+    if request.preflight and request.full:
+        raise ConfigError("--preflight and --full exclude each other: choose the short examination or the long one.")
+    return "preflight" if request.preflight else "full" if request.full else "default"
+
+
+def _check(request: Request) -> None:
+    """Refuse what cannot be written before any image is loaded."""
+    if request.fix and request.json == STDOUT:
+        raise ConfigError("--fix and --json - would both write to standard output: name a file for --json.")
+    if request.output is not None and request.output.suffix.lower() != ".html":
+        raise ConfigError(f"The output '{request.output}' must end in .html: that is what is written.")
+    for path in (request.output, request.json):
+        if path is not None and path != STDOUT:
+            if path.is_dir():
+                raise RegstudyError(f"{path} is a folder, so no file of that name can be written.")
+            check_folder(path.parent)

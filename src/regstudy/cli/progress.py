@@ -1,0 +1,135 @@
+"""What a person sees while a study runs: a live panel in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+
+from regstudy.records import EpochRecord
+from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.text import format_duration
+
+PLAIN_EPOCH_EVERY = 15.0  # seconds between lines about epochs where there is no terminal
+LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+
+
+class StudyDisplay:
+    """Follows the events of a study; use as a context manager around the search.
+
+    ``trials`` is the study's total, ``finished`` how many were finished before, ``per_trial`` the estimated seconds
+    from one trial's end to the next until one has been seen.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        trials: int,
+        finished: int,
+        per_trial: float,
+        metric: str,
+        best: float | None,
+        workers: int = 1,
+    ) -> None:
+        self.console, self.trials, self.finished, self.per_trial = console, trials, finished, per_trial
+        self.metric, self.best = metric, best
+        self.began = self.line_at = time.monotonic()
+        self.ended = 0
+        self.running: dict[int, TrialStarted] = {}  # by worker
+        self.epochs: dict[int, int] = {}  # finished epochs of each worker's trial
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console
+        )
+        self.study_task = self.bar.add_task("study", total=trials, completed=finished, note="")
+        self.tasks = [self.bar.add_task("", total=1, note="", visible=False) for _ in range(workers)]
+        self.live = Live(self.bar, console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> StudyDisplay:
+        if self.live:
+            self._refresh()
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event and show it."""
+        task = self.tasks[event.worker]
+        match event:
+            case TrialStarted():
+                self.running[event.worker], self.epochs[event.worker] = event, 0
+                name = f"trial {event.number} ({event.arm})"
+                self.bar.update(task, total=event.epochs, completed=0, description=name, note="", visible=True)
+            case StepDone():
+                self.bar.update(task, completed=self.epochs.get(event.worker, 0) + event.done / event.total)
+            case EpochDone():
+                self.epochs[event.worker] = event.record.epoch
+                note = f"epoch {event.record.epoch}  {accuracies(event.record)}"
+                self.bar.update(task, completed=event.record.epoch, note=note)
+                self._plain_epoch(event)
+            case TrialEnded():
+                self.running.pop(event.worker, None)
+                self._end(event)
+        self._refresh()
+
+    def _end(self, event: TrialEnded) -> None:
+        if event.outcome != "failed":
+            self.finished += 1
+            self.ended += 1
+        if event.outcome in ("finished", "stopped"):
+            self.best = event.value if self.best is None else self._better(self.best, event.value)
+        self.console.print(self._line(event))
+
+    def _better(self, one: float, other: float) -> float:
+        return max(one, other) if self.metric == "val_accuracy" else min(one, other)
+
+    def _line(self, event: TrialEnded) -> str:
+        count = f"[{self.finished}/{self.trials}]"
+        head = f"{count:>9} trial {event.number:<3} {event.arm:<8} {event.outcome:<8}"
+        if event.best is None:
+            return f"{head} {event.reason}"
+        return (
+            f"{head} {event.epochs:>2} epochs, best {event.best.epoch:>2}: {accuracies(event.best)}"
+            f"  best so far {self._value()}  {format_duration(event.seconds)}{self._left()}"
+        )
+
+    def _plain_epoch(self, event: EpochDone) -> None:
+        """Without a terminal, slow trials still give a sign of life now and then."""
+        trial = self.running.get(event.worker)
+        if self.live or time.monotonic() - self.line_at < PLAIN_EPOCH_EVERY or not trial:
+            return
+        self.line_at = time.monotonic()
+        where = f"          trial {trial.number} epoch {event.record.epoch}/{trial.epochs}"
+        self.console.print(f"{where}  {accuracies(event.record)}")
+
+    def _left(self) -> str:
+        """How long the rest will take at the pace so far; empty when nothing is left or nothing is known."""
+        pace = (time.monotonic() - self.began) / self.ended if self.ended else self.per_trial
+        rest = pace * (self.trials - self.finished)
+        return f", about {format_duration(rest)} left" if rest > 0 else ""
+
+    def _value(self) -> str:
+        if self.best is None:
+            return "–"
+        return f"{self.best:.1%}" if self.metric == "val_accuracy" else f"{self.best:.4f}"
+
+    def _refresh(self) -> None:
+        note = f"best {LABELS[self.metric]} {self._value()}{self._left()}"
+        self.bar.update(
+            self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
+        )
+
+
+def accuracies(record: EpochRecord) -> str:
+    """The three accuracies and the gap in points, in one line."""
+    return (
+        f"train {record.train_accuracy:.1%}  clean {record.clean_train_accuracy:.1%}"
+        f"  val {record.val_accuracy:.1%}  gap {100 * record.gap_accuracy:+.1f}"
+    )

@@ -1,0 +1,100 @@
+"""The page of an examination: what to mend first, the findings of each stage with pictures, and what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from regstudy.doctor.findings import SEVERITIES, STAGES, Chart, Diagnosis, Exhibit, Finding, Pictures
+from regstudy.doctor.render.charts import draw
+from regstudy.doctor.render.diagnosis_phrasing import MARKS, first_to_mend, sure_words
+from regstudy.doctor.yaml_lines import configuration_lines
+from regstudy.report.figures import Drawing
+from regstudy.report.grids import Grid
+from regstudy.report.media import Album, Remark, picture
+from regstudy.report.page import page_html
+from regstudy.report.phrasing import VerdictText
+from regstudy.report.sections import Section
+from regstudy.text import counted
+
+QUESTION = "Examination: what would make a study of it meaningless, what distorts it, and what to do"
+
+
+def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
+    """One self-contained page as HTML; ``warnings`` come before all else, such as that other images were used."""
+    first = first_to_mend(diagnosis)
+    sentences = [f"First to mend: {first.sentence}", f"Do: {first.advice}"] if first is not None else []
+    if diagnosis.unjudged:
+        sentences.append(f"{counted(len(diagnosis.unjudged), 'check')} could not be made; the page ends with why.")
+    good = not any(finding.severity in ("blocks", "distorts") for finding in diagnosis.findings)
+    text = VerdictText(diagnosis.verdict, [line.replace("`", "") for line in sentences], [], good)
+    page = page_html(diagnosis.subject, QUESTION, list(warnings), text, _sections(diagnosis))
+    return page.encode("utf-8", "replace").decode()  # names of files may hold what is no text
+
+
+def _sections(diagnosis: Diagnosis) -> list[Section]:
+    stages = [stage for stage in STAGES if diagnosis.first(stage) is not None]
+    shown: dict[str, list[Exhibit]] = {}
+    for exhibit in diagnosis.exhibits:
+        stage = _stage_of(exhibit, diagnosis)
+        shown.setdefault(stage if stage in stages else "", []).append(exhibit)
+    parts = [_stage(diagnosis, stage, shown.get(stage, [])) for stage in stages]
+    if others := shown.get(""):
+        figures, albums = _exhibits(others)
+        parts.append(Section("seen", "What was looked at", "", figures=figures, albums=albums))
+    parts.append(_checked(diagnosis))
+    if diagnosis.unjudged:
+        rows = [[one.check, STAGES.get(one.stage, one.stage), one.why] for one in diagnosis.unjudged]
+        said = f"{counted(len(rows), 'check')} not made: nothing is said about these."
+        parts.append(Section("unjudged", "Not judged", said, grids=[Grid(["check", "stage", "why"], rows)]))
+    return parts
+
+
+def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> Section:
+    findings = [finding for finding in diagnosis.findings if finding.stage == stage]
+    title = STAGES[stage][0].upper() + STAGES[stage][1:]
+    counts = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
+    words = ", ".join(f"{SEVERITIES[severity]}: {number}" for severity, number in counts.items() if number)
+    figures, albums = _exhibits(exhibits)
+    said = f"{len(findings)} findings; {words}." if len(findings) > 1 else ""
+    return Section(stage, title, said, figures=figures, remarks=[_remark(f) for f in findings], albums=albums)
+
+
+def _remark(finding: Finding) -> Remark:
+    return Remark(
+        f"{MARKS[finding.severity]} {SEVERITIES[finding.severity]}",
+        finding.sentence,
+        finding.evidence,
+        finding.advice,
+        "\n".join(configuration_lines(finding.changes)),
+        f"How sure: {sure_words(finding)}.",
+        grave=finding.severity == "blocks",
+    )
+
+
+def _checked(diagnosis: Diagnosis) -> Section:
+    silent = [check for check in diagnosis.checked if not check.findings]
+    rows = [[check.check, STAGES.get(check.stage, check.stage), check.looked_at] for check in silent]
+    told = len(diagnosis.checked) - len(silent)
+    finding = f"{counted(len(silent), 'check')} found nothing; {told} found something."
+    grid = Grid(["check", "stage", "what was looked at"], rows, folded="What was looked at and is in order")
+    return Section("checked", "What was checked", finding, grids=[grid] if rows else [])
+
+
+def _exhibits(exhibits: Sequence[Exhibit]) -> tuple[list[Drawing], list[Album]]:
+    drawings = [draw(exhibit) for exhibit in exhibits if isinstance(exhibit, Chart)]
+    albums = [_album(exhibit) for exhibit in exhibits if isinstance(exhibit, Pictures)]
+    return drawings, albums
+
+
+def _album(exhibit: Pictures) -> Album:
+    captions = (*exhibit.captions, *[""] * (len(exhibit.images) - len(exhibit.captions)))
+    shown = [picture(image, caption) for image, caption in zip(exhibit.images, captions, strict=False)]
+    return Album(exhibit.title, shown, exhibit.columns)
+
+
+def _stage_of(exhibit: Exhibit, diagnosis: Diagnosis) -> str:
+    """The stage of the finding that an exhibit supports, else of the check that it belongs to, else none."""
+    of_findings = {finding.id: finding.stage for finding in diagnosis.findings}
+    of_checks = {check.check: check.stage for check in diagnosis.checked}
+    of_checks |= {check.check.replace(" ", "-").replace("_", "-").lower(): check.stage for check in diagnosis.checked}
+    return of_findings.get(exhibit.id, of_checks.get(exhibit.id, ""))

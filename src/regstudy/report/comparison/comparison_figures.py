@@ -1,0 +1,110 @@
+"""Figures of a comparison: every seed of every arm, and mean curves with the range over the seeds."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+
+import plotly.graph_objects as go
+
+from regstudy.analysis.comparison import Arm, Comparison
+from regstudy.report.comparison.comparison_phrasing import mean_words
+from regstudy.report.figures import BLUE, GREY, SERIES_LINES, Drawing, finish, whole_ticks
+from regstudy.report.phrasing import minus, plural
+
+NAMED = 3  # arms that a title names, if there are no more
+WRAP = 18  # characters of an arm's name in a line beneath an axis
+APART = 0.16  # of the first and the last epoch on either side of the arm's place
+SPREAD_OUT = 0.09  # width over which the seeds of an arm stand beside each other
+
+
+def seed_points(found: Comparison) -> Drawing:
+    """Validation accuracy of every seed after the first and after the last epoch, with the mean as a line."""
+    figure = go.Figure()
+    repeats = max((arm.asked for arm in found.arms), default=1)
+    for moment, name, colour, side in (
+        ("first", "after the first epoch", GREY, -APART),
+        ("last", "after the last epoch", BLUE, APART),
+    ):
+        x, y, texts = [], [], []
+        means: dict[str, list[float | None]] = {"x": [], "y": []}
+        for position, arm in enumerate(found.arms):
+            rows = found.runs[found.runs["arm"] == arm.name]
+            for row in rows.itertuples():
+                share = (row.repeat - 1) / (repeats - 1) - 0.5 if repeats > 1 else 0.0
+                x.append(position + side + SPREAD_OUT * share)
+                y.append(100 * getattr(row, f"val_accuracy_{moment}"))
+                texts.append(f"{html.escape(arm.name)}, repeat {row.repeat}, {name}")
+            spread = arm.spreads[f"val_accuracy_{moment}"]
+            if spread.n:
+                means["x"] += [position + side - 0.11, position + side + 0.11, None]
+                means["y"] += [100 * spread.mean, 100 * spread.mean, None]
+        figure.add_scatter(
+            x=x, y=y, text=texts, mode="markers", name=name, hovertemplate="%{text}: %{y:.2f} %<extra></extra>",
+            marker={"size": 8, "color": colour, "opacity": 0.75},
+        )  # fmt: skip
+        figure.add_scatter(
+            x=means["x"], y=means["y"], mode="lines", name="mean", showlegend=False,
+            line={"color": colour, "width": 3}, hovertemplate="mean: %{y:.2f} %<extra></extra>",
+        )  # fmt: skip
+    finish(figure, "arm", "validation accuracy (%)")
+    names = ["<br>".join(map(html.escape, textwrap.wrap(arm.name, WRAP))) for arm in found.arms]
+    figure.update_xaxes(
+        tickvals=list(range(len(names))), ticktext=names, range=[-0.5, len(names) - 0.5], showgrid=False, tickangle=0
+    )
+    return Drawing(_points_title(found), figure)
+
+
+def _points_title(found: Comparison) -> str:
+    shown = [arm for arm in found.arms if arm.used]
+    first, last = ({arm.name: mean_words(arm.spreads[f"val_accuracy_{m}"]) for arm in shown} for m in ("first", "last"))
+    if len(shown) > NAMED:
+        ranked = sorted(shown, key=lambda arm: arm.spreads["val_accuracy_last"].mean)
+        low, high = (f"{arm.name} {last[arm.name]}\N{NO-BREAK SPACE}%" for arm in (ranked[0], ranked[-1]))
+        return f"Validation after the last epoch reaches from {low} to {high}"
+    parts = [f"{name} {first[name]} → {last[name]}\N{NO-BREAK SPACE}%" for name in first]
+    return f"Validation from the first to the last epoch: {'; '.join(parts)}"
+
+
+def mean_curves(found: Comparison) -> list[Drawing]:
+    """Per arm the mean of running training, clean training and validation accuracy by epoch, ranges as bands.
+
+    All have the same axes, so that they can be compared by eye.
+    """
+    shown = [arm for arm in found.arms if arm.used]
+    frames = [frame for arm in shown for frame in arm.curves.values()]
+    low = min((float(frame["min"].min()) for frame in frames), default=0.0)
+    high = max((float(frame["max"].max()) for frame in frames), default=1.0)
+    room = 0.04 * max(high - low, 0.01)
+    last = max((int(frame.index.max()) for frame in frames), default=1)
+    return [_curve(arm, (100 * (low - room), 100 * (high + room)), last) for arm in shown]
+
+
+def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
+    figure = go.Figure()
+    for series, name, colour, dash in SERIES_LINES:
+        frame = arm.curves[series]
+        epochs = frame.index.tolist()
+        if arm.used > 1:
+            band = [*frame["max"], *frame["min"][::-1]]
+            figure.add_scatter(
+                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(colour),
+                line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"range of {name}",
+            )  # fmt: skip
+        figure.add_scatter(
+            x=epochs, y=[100 * value for value in frame["mean"]], name=name, hovertemplate="%{y:.2f} %",
+            mode="lines+markers" if len(epochs) < 3 else "lines", line={"color": colour, "dash": dash, "width": 2},
+        )  # fmt: skip
+    finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
+    figure.update_yaxes(range=list(span))
+    figure.update_xaxes(range=[1 - 0.02 * last, last + 0.02 * last])
+    whole_ticks(figure, 1, last)
+    gaps = [arm.spreads[f"{name}_last"].mean for name in ("running_gap", "gap_accuracy")]
+    running, clean = (minus(f"{100 * gap:.1f}") if math.isfinite(gap) else "–" for gap in gaps)
+    return Drawing(f"{arm.name}, {plural(arm.used, 'seed')}: running gap {running}, clean gap {clean} points", figure)
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},.18)"

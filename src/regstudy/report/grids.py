@@ -1,0 +1,99 @@
+"""Tables of the report as texts: every trial with what happened to it, and lists of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from regstudy.analysis.isolation import Part
+from regstudy.report.phrasing import NONE, gap_percent, metric_name, objective, percent, setting
+from regstudy.study.tables import PARAM, Tables, best
+
+MOST = 2000  # rows of the table of trials
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts; ``numeric``: positions of columns set flush right; ``strong``: rows to stress."""
+
+    head: list[str]
+    rows: list[list[str]]
+    numeric: frozenset[int] = frozenset()
+    strong: frozenset[int] = frozenset()
+    tall: bool = False  # scrolls in a box of limited height
+    folded: str = ""  # what a table is called that opens on demand
+    kinds: int | None = None  # position of the column by whose words rows can be shown and hidden
+
+
+def telling(tables: Tables, count: int) -> pd.DataFrame:
+    """At most so many rows of the trial table, in its order: the best half of them, and the newest for the rest."""
+    trials = tables.trials
+    if len(trials) <= count:
+        return trials
+    ranked = trials.sort_values("value", ascending=not tables.maximize)["number"].tolist()
+    newest = trials["number"].tolist()[::-1]
+    chosen = list(dict.fromkeys([*ranked[: count // 2], *newest]))[:count]
+    return trials[trials["number"].isin(chosen)]
+
+
+def trial_grid(tables: Tables) -> Grid:
+    """Every trial: arm, what happened, scores at its best epoch, the strength of each regularizer, and why it ended."""
+    trials = telling(tables, MOST)
+    paths = tables.searched()
+    if not paths and not tables.regularizers:
+        paths = [column for column in trials.columns if column.startswith(PARAM)]
+    head = ["trial", "arm", "what happened", metric_name(tables.metric), "gap", "clean training", "best epoch / run"]
+    short = [path.removeprefix(PARAM).removeprefix("regularization.") for path in paths]
+    rows = []
+    for _, row in trials.iterrows():
+        epoch = NONE if pd.isna(row["best_epoch"]) else str(row["best_epoch"])
+        arm, reason = (NONE if pd.isna(row[column]) else str(row[column]) for column in ("arm", "reason"))
+        scores = [objective(row["value"], tables.metric), gap_percent(row)]
+        scores += [percent(row["clean_train_accuracy"]), f"{epoch} / {row['epochs']}"]
+        values = [_strength(tables, row, path) for path in paths]
+        rows.append([str(row["number"]), arm, state_words(row), *scores, *values, reason])
+    winner = best(tables)
+    strong = [i for i, number in enumerate(trials["number"]) if winner is not None and number == winner["number"]]
+    numeric = frozenset(range(len(head) + len(paths))) - {1, 2}
+    return Grid([*head, *short, "why"], rows, numeric, frozenset(strong), tall=True, kinds=2)
+
+
+PART_HEAD = ["part of its range", "ran to the end", "pruned", "best", "best quarter, mean", "median gap"]
+
+
+def part_row(tables: Tables, path: str, part: Part) -> list[str]:
+    """What trials reached within one part of a setting's range; see `PART_HEAD`."""
+    scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
+    return [path, part.label, str(part.observed), str(part.pruned), *scores]
+
+
+def fact_grid(facts: Mapping[str, Any]) -> Grid:
+    """Facts by name, one a row; those that are None are left out."""
+    return Grid(["", ""], [[key, _cell(key, value)] for key, value in facts.items() if value is not None])
+
+
+def state_words(row: pd.Series) -> str:
+    """What happened to a trial, in words."""
+    if row["outcome"] == "diverged":
+        return "diverged"
+    if row["state"] == "COMPLETE":
+        return {"finished": "ran to the end", "stopped": "stopped early"}.get(str(row["outcome"]), "complete")
+    if row["state"] == "FAIL" and not pd.isna(row["ticket"]):
+        return {"error": "failed", "killed": "killed", "timeout": "timed out"}.get(str(row["fault"]), "interrupted")
+    return {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}.get(str(row["state"]), str(row["state"]))
+
+
+def _strength(tables: Tables, row: pd.Series, path: str) -> str:
+    column = path if path in row.index else PARAM + path
+    return setting(row[column], tables.regularizers.get(path), regularizer=path in tables.regularizers)
+
+
+def _cell(key: str, value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " × ".join(map(str, value)) if key == "shape" else f"{len(value)}: " + ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) and "seed" not in key else str(value)

@@ -1,0 +1,55 @@
+"""Weights on disk: those of the best few trials and of the best baseline, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import save
+from torch import Tensor
+
+from regstudy.files import write_atomically
+from regstudy.study import attributes
+from regstudy.study.ranking import usable_trials
+
+KEPT = 3
+
+
+def weights_path(folder: Path, number: int) -> Path:
+    """Where the weights of a trial are kept within a study's folder."""
+    return folder / "weights" / f"trial_{number:05d}.safetensors"
+
+
+def worth_keeping(ranked: Sequence[FrozenTrial]) -> set[int]:
+    """Numbers of the trials whose weights are kept, of usable ones with the best first: some, and the best baseline."""
+    baseline = [trial for trial in ranked if trial.user_attrs.get(attributes.ARM) == "baseline"]
+    return {trial.number for trial in [*ranked[:KEPT], *baseline[:1]]}
+
+
+def keep_weights(folder: Path, number: int, weights: dict[str, Tensor]) -> None:
+    """Write a trial's weights."""
+    write_atomically(weights_path(folder, number), save({name: t.contiguous() for name, t in weights.items()}))
+
+
+def drop_weights(folder: Path, study: optuna.Study) -> None:
+    """Remove weights that are not worth keeping, half-written ones too; those of running trials are left alone."""
+    files = list((folder / "weights").glob("*trial_*.safetensors*"))  # before asking which trials run
+    running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+    wanted = running | worth_keeping(usable_trials(study))
+    for path in files:
+        if number_in(path.name) not in wanted or (path.name.startswith(".") and number_in(path.name) not in running):
+            path.unlink(missing_ok=True)
+
+
+def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:
+    """Remove what runs of finished tickets have left behind when their process was killed."""
+    for path in (folder / "checkpoints").glob("*ticket_*.pt*"):
+        if number_in(path.name) in finished:
+            path.unlink(missing_ok=True)
+
+
+def number_in(name: str) -> int:
+    """The number of the trial or ticket in the name of its file, which a half-written one shares."""
+    return int(name.partition("_")[2].partition(".")[0])

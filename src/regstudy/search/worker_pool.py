@@ -1,0 +1,208 @@
+"""Running a study's tickets: in this process, or in several that share cores, GPUs and the images in memory.
+
+Every worker process has a pipe of its own to its parent: a process that is killed cannot hold a lock that others need,
+and one whose parent is gone learns it at its next step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing.connection
+import pickle
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+import optuna
+import torch
+
+from regstudy.data.image_set import Splits
+from regstudy.errors import RegstudyError
+from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
+from regstudy.search.queue import close, close_orphans, top_up
+from regstudy.search.worker import Job, Watch, work
+from regstudy.training.devices import keep_freed_memory
+
+DEATHS = 20  # of workers in a row, without a trial finished between them, until the study is given up
+POLL = 0.2  # seconds
+FAREWELL = 20.0  # seconds that workers have to stop when asked
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A worker's last word: an error that is the user's to mend."""
+
+    message: str
+
+
+@dataclass
+class Member:
+    """A worker process as its parent sees it."""
+
+    job: Job
+    process: Any
+    pipe: Connection
+    silent: bool = False  # its pipe is closed: nothing more will be heard
+    trial: TrialStarted | None = None
+    since: float = field(default_factory=time.monotonic)
+
+
+def run_here(job: Job, splits: Splits, listen: Listener) -> None:
+    """Work in this process. The first Ctrl-C stops it at the next step, the second one at once."""
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        work(job, splits, Watch(listen, lambda: asked))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def run_crew(
+    study: optuna.Study, jobs: Sequence[Job], splits: Splits, listen: Listener, timeout: float | None = None
+) -> None:
+    """Work in one process per job; a worker that dies is replaced and its ticket queued again.
+
+    A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with what a
+    worker could not mend, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+    """
+    context = torch.multiprocessing.get_context("spawn")
+    shared = splits.share()
+    crew = [_hire(context, job, shared) for job in jobs]
+    deaths = 0
+    try:
+        while crew:
+            for member in _those_with_news(crew):
+                for event in _news(member):
+                    if isinstance(event, Trouble):
+                        raise RegstudyError(event.message)
+                    if isinstance(event, TrialEnded):
+                        deaths = 0
+                    listen(event)
+            for member in [m for m in crew if _overdue(m, timeout)]:
+                member.process.kill()
+                member.process.join()
+                _bury(study, member, "timeout", f"took longer than {timeout:g} s")
+            for member in [m for m in crew if not m.process.is_alive() and not _has_news(m)]:
+                crew.remove(member)
+                if member.process.exitcode == 0:
+                    continue
+                deaths += 1
+                _bury(study, member, "killed", f"its process ended with code {member.process.exitcode}")
+                close_orphans(study)
+                top_up(study, member.job.agenda, member.job.storage)
+                if deaths >= DEATHS:
+                    raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
+                crew.append(_hire(context, member.job, shared))
+    finally:
+        _dismiss(crew)
+
+
+def _hire(context: Any, job: Job, splits: Splits) -> Member:
+    here, there = context.Pipe()
+    process = context.Process(target=_member, args=(job, splits, there), daemon=True)
+    process.start()
+    there.close()
+    return Member(job, process, here)
+
+
+def _member(job: Job, splits: Splits, pipe: Connection) -> None:
+    """A worker process from start to end."""
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def tell(event: Event) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone; the pipe's end will be read as a request to stop
+            pipe.send(event)
+
+    try:
+        work(job, splits, Watch(tell, pipe.poll))  # whatever comes from the parent, its end included, means stop
+    except RegstudyError as error:
+        with contextlib.suppress(OSError):
+            pipe.send(Trouble(str(error)))
+    except KeyboardInterrupt:
+        pass
+
+
+def _those_with_news(crew: Sequence[Member]) -> list[Member]:
+    pipes = [member.pipe for member in crew if not member.silent]
+    multiprocessing.connection.wait([*pipes, *(member.process.sentinel for member in crew)], timeout=POLL)
+    return [member for member in crew if _has_news(member)]
+
+
+def _has_news(member: Member) -> bool:
+    return not member.silent and member.pipe.poll()
+
+
+def _news(member: Member) -> list[Event | Trouble]:
+    """All events that a worker has sent; a message cut short by its death is no event."""
+    events: list[Event | Trouble] = []
+    while _has_news(member):
+        try:
+            event = member.pipe.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            member.silent = True
+            break
+        if isinstance(event, TrialStarted):
+            member.trial, member.since = event, time.monotonic()
+        if isinstance(event, TrialEnded):
+            member.trial = None
+        events.append(event)
+    return events
+
+
+def _overdue(member: Member, timeout: float | None) -> bool:
+    running = member.trial is not None and member.process.is_alive()
+    return timeout is not None and running and time.monotonic() - member.since > timeout
+
+
+def _bury(study: optuna.Study, member: Member, fault: str, reason: str) -> None:
+    """Close the trial that a dead worker was running."""
+    if member.trial is not None:
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            if trial.number == member.trial.number:
+                close(study, trial, fault, reason)
+    member.trial = None
+
+
+def _dismiss(crew: Sequence[Member]) -> None:
+    """Ask all workers to stop, wait for a while, and end those that do not; a second Ctrl-C ends them at once."""
+    for member in crew:
+        with contextlib.suppress(OSError):
+            member.pipe.send("stop")
+    try:
+        until = time.monotonic() + FAREWELL
+        for member in crew:
+            while member.process.is_alive() and time.monotonic() < until:
+                _news(member)  # a worker that waits for room in its pipe could not stop
+                member.process.join(POLL)
+    except KeyboardInterrupt:
+        pass
+    for member in crew:
+        member.process.kill()
+        member.process.join()
+
+
+def jobs_for(job: Job, workers: int) -> list[Job]:
+    """One job per worker: cores are divided between them, and GPUs, if that is the device, are taken in turn."""
+    threads = max(1, job.threads // workers)
+    gpus = torch.cuda.device_count() if job.device == "cuda" else 0
+    return [
+        replace(
+            job, worker=index, workers=workers, threads=threads, device=f"cuda:{index % gpus}" if gpus else job.device
+        )
+        for index in range(workers)
+    ]

@@ -1,0 +1,152 @@
+"""Plans: fixed configurations, the arms, each run with several seeds. Comparison, repeats and ablation are plans.
+
+The workers of a search run a plan too, as a study of its own with nothing pruned. Its tickets go through the arms
+repeat by repeat, so a plan that is interrupted is balanced to within one run per arm. Repeat k has the same training
+seed in every arm: differences between arms are taken within repeats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regstudy.config.run_config import RunConfig, config_problems, flatten
+from regstudy.config.schema import Data
+from regstudy.errors import ConfigError, Problem, config_error
+from regstudy.space.ranges import Scalar
+from regstudy.space.search_space import DIRECTIONS, Check, Space, Study, differences
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+MOST_REPEATS = 1000
+SEED = "training.seed"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a ticket of a plan asks for. Repeats count from 1."""
+
+    arm: str
+    repeat: int
+    seed: int  # of the training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Arms by name, the first of which the others are compared with. All see the same images in the same split.
+
+    ``study`` holds the metric with its direction and the seed that the training seeds follow from.
+    """
+
+    name: str
+    arms: Mapping[str, RunConfig]
+    study: Study
+
+    @property
+    def data(self) -> Data:
+        """The data section that all arms share, with the seed of their split."""
+        return next(iter(self.arms.values())).data
+
+    def tickets(self, repeats: int) -> int:
+        """How many tickets so many repeats of every arm are."""
+        return len(self.arms) * repeats
+
+    def task(self, ticket: int) -> Task:
+        """The arm, the repeat and the training seed of a ticket."""
+        turn, position = divmod(ticket, len(self.arms))
+        return Task(list(self.arms)[position], turn + 1, repeat_seed(self.study.seed, turn + 1))
+
+    def parameters(self, ticket: int) -> dict[str, Scalar]:
+        """What a ticket is queued with: its arm and repeat as Optuna parameters, for whoever opens the study."""
+        task = self.task(ticket)
+        return {"arm": task.arm, "repeat": task.repeat}
+
+    def suggest(self, trial: BaseTrial, ticket: int, tickets: int) -> RunConfig:
+        """The configuration of a ticket, one of ``tickets``; its trial gets the parameters of `parameters`."""
+        task = self.task(ticket)
+        trial.suggest_categorical("arm", list(self.arms))
+        trial.suggest_int("repeat", 1, max(task.repeat, self.task(max(tickets, 1) - 1).repeat))
+        return self.arms[task.arm].replaced({SEED: task.seed})
+
+    def plain(self) -> dict[str, Any]:
+        """The plan as plain values for a file; `parse_plan` is its inverse."""
+        return {
+            "arms": {name: config.model_dump(mode="json") for name, config in self.arms.items()},
+            "order": list(self.arms),
+            "study": self.study.model_dump(mode="json", exclude_none=True),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ whenever anything that decides a run differs."""
+        text = json.dumps(self.plain(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+Agenda = Space | Plan
+"""What a study is to run: a space that is searched, or a plan that is worked off."""
+
+
+def repeat_seed(study_seed: int, repeat: int) -> int:
+    """The training seed of a repeat, in every arm; none that a trial of a search with the same study seed had."""
+    return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])
+
+
+def make_plan(name: str, arms: Mapping[str, RunConfig], study: Study, source: str) -> Plan:
+    """A plan of these arms; ``source`` says in errors where they come from.
+
+    The training seed of a configuration is left out, since each repeat has its own. Raises ConfigError if there is no
+    arm, if arms do not share their data section, or if a phase sets a seed.
+    """
+    if not arms:
+        raise config_error(source, [Problem("arms", "must name at least one configuration.")])
+    first, *others = arms
+    shared = arms[first].data.model_dump(mode="json")
+    for other in others:
+        changed = differences({"data": shared}, {"data": arms[other].data.model_dump(mode="json")})
+        if changed:
+            raise ConfigError(
+                f"All arms must see the same images, but the data section of '{other}' differs from that of '{first}'"
+                f" ({'; '.join(changed)}). Give all of them the same, as in --set {_example(changed[0])}."
+            )
+    problems = [
+        Problem(f"{label}: phase {number}: {SEED}", "must be left out: the repeats bring seeds of their own.")
+        for label, config in arms.items()
+        for number, changes in enumerate(config.phases, start=1)
+        if SEED in flatten(changes)
+    ]
+    if problems:
+        raise config_error(source, problems)
+    fixed = {SEED: 0, "training.metric": study.metric}
+    kept = Study(metric=study.metric, direction=DIRECTIONS[study.metric], seed=study.seed)
+    return Plan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
+
+
+def parse_plan(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Plan:
+    """A plan from the plain values of `Plan.plain`; ConfigError with every problem of every arm."""
+    arms = raw.get("arms") if isinstance(raw, dict) else None
+    if not isinstance(arms, dict) or sorted(arms) != sorted(raw.get("order", ())):
+        raise config_error(source, [Problem("arms", "must be a mapping of names to configurations, with their order.")])
+    found, problems = {}, []
+    looks = list(checks)
+    for label in raw["order"]:
+        wrong = config_problems(arms[label])
+        if not wrong:
+            found[label] = RunConfig.model_validate(arms[label])
+            wrong = [problem for check in looks for problem in check(found[label])]
+        problems += [Problem(f"{label}: {problem.path}", problem.message) for problem in wrong]
+    if problems:
+        raise config_error(source, problems)
+    return make_plan(name, found, Study.model_validate(raw["study"]), source)
+
+
+def _example(difference: str) -> str:
+    """The first half of a line of `differences` as an override."""
+    path, _, values = difference.partition(": ")
+    return f"{path}={values.partition(' → ')[0]}"

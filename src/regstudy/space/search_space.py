@@ -1,0 +1,285 @@
+"""A space: a run configuration some of whose values are ranges, and the study it is meant for.
+
+Parameters are named by their configuration path (`optimizer.lr`), with the choice in it where a range is conditional
+(`schedule.step.gamma`); the switch of a range that can be off is called `<name>.on`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from regstudy.config.fields import field_paths
+from regstudy.config.run_config import RunConfig, config_problems, flatten
+from regstudy.config.schema import Section
+from regstudy.errors import Problem, config_error, unknown
+from regstudy.space.ranges import Choice, Range, Scalar, parse, plain
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+Check = Callable[[RunConfig], Iterable[Problem]]
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
+
+
+class Study(Section):
+    """What a search over the space is for. ``nuisance``: paths that are tuned but are not under study."""
+
+    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
+    nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The choice between a range and its `off` value."""
+
+    default: bool
+    off: float  # the value that stands for the range when the switch is False
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something a search decides: its Optuna name, its configuration path, and under which other values it exists."""
+
+    name: str
+    path: str
+    spec: Range | Choice | Switch
+    conditions: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> list[Scalar]:
+        """Values that between them show whether every value of the parameter is allowed."""
+        if isinstance(self.spec, Range):
+            return [self.spec.low, self.spec.high]
+        return list(self.spec.options) if isinstance(self.spec, Choice) else [False, True]
+
+
+Choose = Callable[[Parameter], Scalar]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A parsed and checked space. ``tree`` holds ranges and choices as leaves among plain values."""
+
+    name: str
+    tree: Mapping[str, Any]
+    study: Study
+
+    def parameters(self) -> list[Parameter]:
+        """Everything a search decides, in the order of the file."""
+        return list(_walk(self.tree, "", "", {}))
+
+    def resolve(self, choose: Choose) -> RunConfig:
+        """The configuration in which every open value is what `choose` says; the study's metric picks its epochs."""
+        tree = _resolve(self.tree, "", "", choose)
+        tree["training"] = {**tree.get("training", {}), "metric": self.study.metric}
+        return RunConfig.model_validate(tree)
+
+    def defaults(self) -> RunConfig:
+        """The configuration at every parameter's default."""
+        return self.resolve(default)
+
+    def suggest(self, trial: BaseTrial, baseline: bool = False) -> RunConfig:
+        """The configuration an Optuna trial asks for; in the baseline arm every regularizer is at its null."""
+        drawn = self.nulls()
+
+        def choose(parameter: Parameter) -> Scalar:
+            if baseline and parameter.path in RunConfig.regularizers and parameter.name not in drawn:
+                return default(parameter)  # not asked for: the sampler must not learn from a value that is not used
+            return _suggest(trial, parameter)
+
+        config = self.resolve(choose)
+        return config.without_regularizers() if baseline else config
+
+    def nulls(self) -> dict[str, Scalar]:
+        """Parameter values that turn the regularizers off, for those whose null the search can draw."""
+        values: dict[str, Scalar] = {}
+        for parameter in self.parameters():
+            null = RunConfig.regularizers.get(parameter.path)
+            if null is None:
+                continue
+            match parameter.spec:
+                case Switch(off=off) if off == null:
+                    values[parameter.name] = False
+                case Range() as drawn if drawn.contains(null):
+                    values[parameter.name] = null
+                case Choice(options=options) if null in options:
+                    values[parameter.name] = null
+        return values
+
+    def start(self) -> dict[str, Scalar]:
+        """Parameter values of the very first trial: regularizers at their nulls, all else at its default."""
+        values: dict[str, Scalar] = {}
+        nulls = self.nulls()
+
+        def choose(parameter: Parameter) -> Scalar:
+            return values.setdefault(parameter.name, nulls.get(parameter.name, default(parameter)))
+
+        self.resolve(choose)
+        return values
+
+    def has(self, path: str) -> bool:
+        """Whether the file itself gives a value or a range for a dotted path."""
+        return path in flatten(self.plain()) or any(parameter.path == path for parameter in self.parameters())
+
+    def nuisances(self) -> list[str]:
+        """Paths of the open values that `study.nuisance` names, itself or by what they are part of."""
+        named = set(self.study.nuisance)
+        return list(dict.fromkeys(p.path for p in self.parameters() if named.intersection(_prefixes(p.path))))
+
+    def plain(self) -> dict[str, Any]:
+        """The space as plain values for a file; parsing them again gives an equal space."""
+        return {**plain(dict(self.tree)), "study": self.study.model_dump(mode="json", exclude_none=True)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ whenever anything that decides a trial differs."""
+        text = json.dumps(self.plain(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parse_space(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Space:
+    """A space from plain values; `checks` look at each configuration built while validating it.
+
+    Raises ConfigError with every problem of the file: wrong ranges, unknown keys, values that some end of a range or
+    some choice would make invalid, and what the checks find.
+    """
+    if not isinstance(raw, dict):
+        raise config_error(source, [Problem("", "must be a mapping of sections such as data, model and training.")])
+    problems: list[Problem] = []
+    body = {key: value for key, value in raw.items() if key != "study"}
+    tree = parse(body, "", body, problems)
+    study = _parse_study(raw.get("study", {}), problems)
+    space = Space(name, tree, study)
+    if isinstance(body.get("training"), dict) and "metric" in body["training"]:
+        problems.append(Problem("training.metric", "follows study.metric in a space; set that instead."))
+    judged = {prefix for problem in problems for prefix in _prefixes(problem.path)[1:] or [problem.path]}
+    # what is wrong as a range would be reported a second time as a value
+    problems += [problem for problem in _probe(space, list(checks)) if problem.path not in judged]
+    for parameter in space.parameters():
+        if parameter.path.partition(".")[0] == "data":
+            problems.append(Problem(parameter.path, "must be one value: all trials of a study see the same images."))
+    for number, changes in enumerate(body["phases"] if isinstance(body.get("phases"), list) else [], start=1):
+        if isinstance(changes, dict) and "training.seed" in flatten(changes):
+            words = f"phase {number}: training.seed must be left out: every trial has a seed of its own."
+            problems.append(Problem("phases", words))
+    names = Counter(parameter.name for parameter in space.parameters())
+    problems += [Problem(name, "is the name of two parameters; rename a choice.") for name, n in names.items() if n > 1]
+    paths = {path for parameter in space.parameters() for path in _prefixes(parameter.path)}
+    known = paths | set(field_paths(RunConfig))  # what is not open, perhaps because of an override, does no harm
+    problems += [Problem("study.nuisance", unknown("open value", n, paths)) for n in study.nuisance if n not in known]
+    if problems:
+        raise config_error(source, problems)
+    return space
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lines that say what differs between two spaces in plain form."""
+    before, after = flatten(old), flatten(new)
+    paths = [path for path in {**before, **after} if before.get(path, "absent") != after.get(path, "absent")]
+    return [f"{path}: {before.get(path, 'absent')} → {after.get(path, 'absent')}" for path in paths]
+
+
+def default(parameter: Parameter) -> Scalar:
+    """The value at which a search starts."""
+    return parameter.spec.default
+
+
+def _parse_study(raw: Any, problems: list[Problem]) -> Study:
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            path = ".".join(["study", *map(str, detail["loc"])])
+            extra = detail["type"] == "extra_forbidden"
+            message = unknown("key", str(detail["loc"][-1]), Study.model_fields)
+            if not extra:
+                message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}."
+            problems.append(Problem(path, message))
+        return Study()
+    direction = DIRECTIONS[study.metric]
+    if study.direction not in (None, direction):
+        problems.append(Problem("study.direction", f"a study of {study.metric} can only {direction}."))
+    return study.model_copy(update={"direction": direction})
+
+
+def probes(space: Space) -> Iterator[Any]:
+    """Trees of the default configuration, of each with one parameter at one of its ends, and with all at their last."""
+    forced: list[dict[str, Scalar]] = [{}, {parameter.name: parameter.ends[-1] for parameter in space.parameters()}]
+    for parameter in space.parameters():
+        forced += [{**parameter.conditions, parameter.name: end} for end in parameter.ends]
+    for values in forced:
+        yield _resolve(space.tree, "", "", lambda parameter, v=values: v.get(parameter.name, default(parameter)))  # type: ignore[misc]
+
+
+def _probe(space: Space, checks: list[Check]) -> list[Problem]:
+    """Problems of all probes."""
+    problems: dict[Problem, None] = {}
+    for tree in probes(space):
+        found = config_problems(tree)
+        if not found:
+            config = RunConfig.model_validate(tree)
+            found = [problem for check in checks for problem in check(config)]
+        problems |= dict.fromkeys(found)
+    return list(problems)
+
+
+def _walk(node: Any, name: str, path: str, conditions: dict[str, Scalar]) -> Iterator[Parameter]:
+    """Every parameter beneath a node; `name` and `path` differ by the labels of the choices on the way."""
+    if isinstance(node, Range):
+        if node.off:
+            yield Parameter(f"{name}.on", path, Switch(not node.starts_off, node.off.value), conditions)
+            conditions = {**conditions, f"{name}.on": True}
+        yield Parameter(name, path, node, conditions)
+    elif isinstance(node, Choice):
+        yield Parameter(name, path, node, conditions)
+        for label, option in node.options.items():
+            if isinstance(option, dict | Range | Choice):
+                yield from _walk(option, f"{name}.{label}", path, {**conditions, name: label})
+    elif isinstance(node, dict):
+        for key, inner in node.items():
+            yield from _walk(inner, _join(name, key), _join(path, key), conditions)
+
+
+def _resolve(node: Any, name: str, path: str, choose: Choose) -> Any:
+    """A node with every open value chosen; only the parameters that exist under the choices made are asked for."""
+    if isinstance(node, Range):
+        if node.off and not choose(Parameter(f"{name}.on", path, Switch(not node.starts_off, node.off.value))):
+            return node.off.value
+        return choose(Parameter(name, path, node))
+    if isinstance(node, Choice):
+        label = choose(Parameter(name, path, node))
+        return _resolve(node.options[label], f"{name}.{label}", path, choose)
+    if isinstance(node, dict):
+        return {key: _resolve(inner, _join(name, key), _join(path, key), choose) for key, inner in node.items()}
+    return node
+
+
+def _suggest(trial: BaseTrial, parameter: Parameter) -> Scalar:
+    name, spec = parameter.name, parameter.spec
+    if isinstance(spec, Switch):
+        return trial.suggest_categorical(name, [False, True])
+    if isinstance(spec, Choice):
+        return trial.suggest_categorical(name, list(spec.options))
+    if spec.powers:
+        return trial.suggest_categorical(name, spec.powers)
+    if spec.integer:
+        return trial.suggest_int(name, int(spec.low), int(spec.high), step=int(spec.step or 1), log=spec.log)
+    return trial.suggest_float(name, spec.low, spec.high, step=spec.step, log=spec.log)
+
+
+def _join(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+def _prefixes(path: str) -> list[str]:
+    keys = path.split(".")
+    return [".".join(keys[: length + 1]) for length in range(len(keys))]

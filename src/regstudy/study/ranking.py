@@ -1,0 +1,23 @@
+"""Which of a study's trials count, and which is best."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from regstudy.study import attributes
+
+
+def usable_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Complete trials that did not diverge, the best first."""
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    usable = [trial for trial in trials if trial.user_attrs.get(attributes.OUTCOME) != "diverged"]
+    return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def best_value(study: optuna.Study) -> float | None:
+    """The best objective so far, None before there is any."""
+    best = usable_trials(study)[:1]
+    return best[0].value if best else None

@@ -1,0 +1,296 @@
+"""A study as two pandas tables, one row per trial and one per epoch, and the facts that belong to the whole.
+
+Everything later (gap, importances, report) reads these tables; only this file knows how a study is stored.
+What a study lacks (one made by plain Optuna, an older version) is None or NaN, never an error.
+Accuracies are fractions in 0..1, losses nats, times seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from regstudy.config.run_config import flatten
+from regstudy.errors import StudyError
+from regstudy.records import COLUMNS
+from regstudy.study import attributes
+
+Study = optuna.Study  # the report names this type and must not import Optuna itself
+PARAM = "param:"  # prefix of columns that hold Optuna's own parameters
+SERIES = (
+    "train_accuracy",
+    "clean_train_accuracy",
+    "val_accuracy",
+    "gap_accuracy",
+    "train_loss",
+    "clean_train_loss",
+    "val_loss",
+    "gap_loss",
+)  # in the trial table: their values at the trial's best epoch
+_TRIAL_TYPES = {
+    "number": "int64",
+    "ticket": "Int64",
+    "arm": "str",
+    "state": "str",
+    "outcome": "str",
+    "reason": "str",
+    "fault": "str",
+    "resumed": "Int64",
+    "shadow": "Int64",  # the epoch at which a trial exempt from pruning would have been cut
+    "value": "float64",
+    "best_epoch": "Int64",
+    "epochs": "int64",
+    "seconds": "float64",
+    **dict.fromkeys(SERIES, "float64"),
+}
+EPOCH = COLUMNS.index("epoch")
+
+
+@dataclass(frozen=True)
+class ParameterRange:
+    """What an Optuna parameter was drawn from: bounds of a number, or the choices of a category."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One study. ``trials``: a row per trial that has started; ``epochs``: a row per epoch of each trial.
+
+    Columns of ``trials``: the fixed ones, then the resolved configuration by dotted path (``regularization.l2``),
+    then what Optuna drew (``param:regularization.l2``). ``value`` is the objective at the trial's best epoch.
+    """
+
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    name: str
+    metric: str | None
+    direction: str  # "maximize" or "minimize"
+    space_name: str | None
+    regularizers: dict[str, Any]  # {dotted path: its null, the value that turns it off}
+    nuisances: list[str]
+    data: dict[str, Any]
+    command: str | None
+    versions: dict[str, Any]
+    epochs_planned: int | None
+    seed: int | None
+    ranges: dict[str, ParameterRange]  # by Optuna parameter, without the prefix
+    doctor: dict[str, Any] = field(default_factory=dict)  # see analysis.diagnosis
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the objective is better."""
+        return self.direction == "maximize"
+
+    def strength(self, path: str) -> pd.Series | None:
+        """Value of one regularizer in each trial: from the resolved configuration, else from Optuna's parameter."""
+        for column in (path, PARAM + path):
+            if column in self.trials.columns:
+                return self.trials[column]
+        return None
+
+    def searched(self) -> list[str]:
+        """Regularizers that were not the same in every trial, in the study's order."""
+        strengths = ((path, self.strength(path)) for path in self.regularizers)
+        return [path for path, values in strengths if values is not None and values.nunique() > 1]
+
+    def observed(self) -> pd.Series:
+        """Mask of trials whose outcome was seen to the end: COMPLETE and not diverged, with a finite value."""
+        trials = self.trials
+        return (trials["state"] == "COMPLETE") & (trials["outcome"] != "diverged") & trials["value"].map(math.isfinite)
+
+
+def load_tables(study: optuna.Study) -> Tables:
+    """Read a study with one objective. Raises StudyError if it has several."""
+    if len(study.directions) != 1:
+        raise StudyError(
+            f"the study '{study.study_name}' has {len(study.directions)} objectives; a report needs a study with one. "
+            "Open it with optuna-dashboard instead."
+        )
+    attrs = study.user_attrs
+    metric = attrs.get(attributes.METRIC)
+    direction = study.direction.name.lower()
+    trials = [trial for trial in study.get_trials(deepcopy=False) if _has_started(trial)]
+    stored = [trial.user_attrs for trial in trials]
+    records = [_records(facts) for facts in stored]
+    return Tables(
+        trials=_trial_table(trials, stored, records, metric, maximize=direction == "maximize"),
+        epochs=_epoch_table(trials, stored, records),
+        name=study.study_name,
+        metric=metric,
+        direction=direction,
+        space_name=attrs.get(attributes.SPACE_NAME),
+        regularizers=dict(attrs.get(attributes.REGULARIZERS) or {}),
+        nuisances=list(attrs.get(attributes.NUISANCES) or []),
+        data=dict(attrs.get(attributes.DATA) or {}),
+        command=attrs.get(attributes.COMMAND),
+        versions=dict(attrs.get(attributes.VERSIONS) or {}),
+        epochs_planned=attrs.get(attributes.EPOCHS_PLANNED),
+        seed=attrs.get(attributes.SEED),
+        ranges={name: _range(value) for trial in trials for name, value in trial.distributions.items()},
+        doctor=dict(attrs.get(attributes.DOCTOR) or {}),
+    )
+
+
+def _has_started(trial: FrozenTrial) -> bool:
+    """Whether anybody began with a trial; queued ones have not, nor those that were withdrawn from the queue."""
+    withdrawn = trial.state == TrialState.FAIL and trial.datetime_start is None
+    return trial.state != TrialState.WAITING and not withdrawn
+
+
+def best(tables: Tables, arm: str | None = None) -> pd.Series | None:
+    """Row of the best trial (of one arm) among those that completed and did not diverge; None if there is none."""
+    candidates = tables.trials[tables.observed()]
+    if arm is not None:
+        candidates = candidates[candidates["arm"] == arm]
+    if candidates.empty:
+        return None
+    values = candidates["value"]
+    return candidates.loc[values.idxmax() if tables.maximize else values.idxmin()]
+
+
+def _records(facts: Mapping[str, Any]) -> NDArray[np.float64]:
+    """A trial's epochs × `COLUMNS`: what `records.parse_records` reads, without an object per epoch."""
+    stored = facts.get(attributes.EPOCHS)
+    if not stored or not stored["rows"]:
+        return np.empty((0, len(COLUMNS)))
+    rows = np.array(stored["rows"], dtype=np.float64)  # the words for what JSON lacks become numbers, too
+    if tuple(stored["columns"]) == COLUMNS:
+        return rows
+    found = np.full((len(rows), len(COLUMNS)), math.nan)
+    for position, name in enumerate(stored["columns"]):
+        if name in COLUMNS:
+            found[:, COLUMNS.index(name)] = rows[:, position]
+    return found
+
+
+def _range(distribution: BaseDistribution) -> ParameterRange:
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return ParameterRange(float(distribution.low), float(distribution.high), distribution.log)
+    if isinstance(distribution, CategoricalDistribution):
+        return ParameterRange(choices=tuple(distribution.choices))
+    return ParameterRange()
+
+
+def _trial_table(
+    trials: list[FrozenTrial],
+    stored: list[dict[str, Any]],
+    records: list[NDArray[np.float64]],
+    metric: str | None,
+    *,
+    maximize: bool,
+) -> pd.DataFrame:
+    fixed = [_trial_row(*each, metric, maximize) for each in zip(trials, stored, records, strict=True)]
+    configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
+    params = [{PARAM + name: value for name, value in trial.params.items()} for trial in trials]
+    columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in _TRIAL_TYPES.items()}
+    for rows in (configs, params):
+        for name in _names(rows):
+            columns.setdefault(name, pd.Series([row.get(name) for row in rows]))
+    return pd.DataFrame(columns)
+
+
+def _trial_row(
+    trial: FrozenTrial, attrs: Mapping[str, Any], records: NDArray[np.float64], metric: str | None, maximize: bool
+) -> dict[str, Any]:
+    best_epoch = attrs.get(attributes.BEST_EPOCH)
+    if best_epoch is None:
+        best_epoch = _best_epoch(records, metric, maximize)
+    at_best = records[records[:, EPOCH] == best_epoch][:1]
+    return {
+        "number": trial.number,
+        "ticket": attrs.get(attributes.TICKET),
+        "arm": attrs.get(attributes.ARM),
+        "state": trial.state.name,
+        "outcome": attrs.get(attributes.OUTCOME),
+        "reason": attrs.get(attributes.REASON),
+        "fault": attrs.get(attributes.FAULT),
+        "resumed": attrs.get(attributes.RESUMED),
+        "shadow": (attrs.get(attributes.SHADOW) or {}).get("epoch"),
+        "value": _value(trial, maximize),
+        "best_epoch": best_epoch,
+        "epochs": len(records) or len(trial.intermediate_values),
+        "seconds": sum(records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
+        **(_with_gaps(at_best[0].tolist()) if len(at_best) else dict.fromkeys(SERIES, math.nan)),
+    }
+
+
+def _with_gaps(row: list[float]) -> dict[str, float]:
+    """One epoch's series by name, with the two gaps (see `EpochRecord`)."""
+    of = dict(zip(COLUMNS, row, strict=True))
+    gaps = {
+        "gap_accuracy": of["clean_train_accuracy"] - of["val_accuracy"],
+        "gap_loss": of["val_loss"] - of["clean_train_loss"],
+    }
+    return {name: value for name, value in {**of, **gaps}.items() if name in SERIES}
+
+
+def _value(trial: FrozenTrial, maximize: bool) -> float:
+    """Objective at the best epoch; Optuna itself keeps the last report of a pruned trial, which is not it."""
+    if trial.state == TrialState.COMPLETE and trial.value is not None:
+        return trial.value
+    stored = trial.user_attrs.get(attributes.BEST_VALUE)
+    if stored is not None:
+        return float(stored)
+    reported = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+    if not reported:
+        return math.nan
+    return max(reported) if maximize else min(reported)
+
+
+def _best_epoch(records: NDArray[np.float64], metric: str | None, maximize: bool) -> int | None:
+    if metric not in COLUMNS:
+        return None
+    usable = records[np.isfinite(records[:, COLUMNS.index(metric)])]
+    if not len(usable):
+        return None
+    values = usable[:, COLUMNS.index(metric)]
+    return int(usable[values.argmax() if maximize else values.argmin(), EPOCH])
+
+
+def _epoch_table(
+    trials: list[FrozenTrial], stored: list[dict[str, Any]], records: list[NDArray[np.float64]]
+) -> pd.DataFrame:
+    ran = [len(rows) for rows in records]
+    first: dict[str, tuple[list[Any], Any]] = {
+        "number": ([trial.number for trial in trials], "int64"),
+        "ticket": ([facts.get(attributes.TICKET) for facts in stored], "Int64"),
+        "arm": ([facts.get(attributes.ARM) for facts in stored], "str"),
+    }
+    columns = {
+        name: pd.Series(values, dtype=dtype).repeat(ran).reset_index(drop=True)
+        for name, (values, dtype) in first.items()
+    }
+    values = np.concatenate([np.empty((0, len(COLUMNS))), *records])
+    of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(COLUMNS)}
+    of["gap_accuracy"] = of["clean_train_accuracy"] - of["val_accuracy"]
+    of["gap_loss"] = of["val_loss"] - of["clean_train_loss"]
+    return pd.DataFrame({**columns, **of})
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested configuration as ``{dotted path: value}``; whatever is not a single value becomes text."""
+    return {path: _cell(value) for path, value in flatten(config).items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        return ", ".join(map(str, value))
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))

@@ -1,0 +1,141 @@
+"""Random changes of whole batches of training images, on their device, along one axis of strength.
+
+At strength 0 the result is the centre crop to the bit. At strength 1
+
+- `crop` moves the window over the whole margin (without a margin: an eighth of the side, the border reflected),
+- `shift` moves the picture by up to an eighth of the side, in whole pixels, the border reflected,
+- `rotate` turns by up to 30°, `scale` enlarges or shrinks by up to 20 %, `shear` slants by up to 15°,
+- `flip` mirrors half of the images,
+- `colour` changes brightness, contrast and saturation by up to 40 % each,
+- `erase` sets a rectangle of 2 to 20 % of the area to the mean colour of its image, in half of the images.
+
+In between the maxima, and the shares of mirrored and erased images, are proportional.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from regstudy.data.preprocessing import Preprocessing
+from regstudy.training.color import COLOUR_NUMBERS, change_colours
+from regstudy.training.erasing import RECTANGLE_NUMBERS, erase_to_mean
+
+MAX_ANGLE = math.radians(30)
+MAX_SHIFT = 1 / 8  # of the side; also for crop, where it leaves no margin
+MAX_SCALE = 0.2
+MAX_SHEAR = math.radians(15)
+MAX_COLOUR = 0.4
+ERASED_AREA = (0.02, 0.2)
+WHOLE_PIXELS = frozenset({"crop", "shift", "flip"})  # these need no resampling
+MOVING = WHOLE_PIXELS | {"rotate", "scale", "shear"}
+
+
+def augment(
+    images: Tensor, ops: Collection[str], strength: float, preprocessing: Preprocessing, generator: Generator
+) -> Tensor:
+    """uint8 N×C×H×W to changed images N×C×side×side with values 0..255; draws only from the (CPU) generator.
+
+    Every operation has random numbers of its own: what one of them does to an image, in this batch and in all that
+    follow, does not depend on which others are on.
+    """
+    if strength == 0 or not ops:
+        return preprocessing.crop(images)
+    first = torch.rand(len(images), 4, generator=generator)  # angle, mirror, place of the window
+    moves, colours, rectangles = _further_numbers(len(images), generator)
+    if MOVING.isdisjoint(ops):
+        changed = preprocessing.crop(images)
+    elif MOVING.intersection(ops) <= WHOLE_PIXELS:
+        changed = _moved(images, *_places(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side))
+    else:
+        transforms = _transforms(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side)
+        size = [*images.shape[:2], preprocessing.side, preprocessing.side]
+        grid = affine_grid(transforms.to(images.device), size, align_corners=False)
+        changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    if "colour" in ops:
+        changed = change_colours(changed.float(), (colours * 2 - 1) * (MAX_COLOUR * strength))
+    return erase_to_mean(changed.float(), strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
+
+
+def _further_numbers(count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers 0..1 for scale, shear and shift (N×4), for the colours, and for the rectangle.
+
+    They come from a second generator, seeded with what the first would draw next, so that the first goes on from batch
+    to batch as if there were only its own four columns.
+    """
+    seed = int(torch.randint(2**62, (), generator=generator.clone_state()))
+    numbers = torch.rand(count, 4 + COLOUR_NUMBERS + RECTANGLE_NUMBERS, generator=Generator().manual_seed(seed))
+    moves, colours, rectangles = torch.split(numbers, [4, COLOUR_NUMBERS, RECTANGLE_NUMBERS], dim=1)
+    return moves, colours, rectangles
+
+
+def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
+    """Affine maps N×2×3 from places in the result to places in the image, both in -1..1.
+
+    One resampling does all that moves pixels: as seen in the result, the picture is shifted, scaled, turned, slanted
+    and mirrored, in this order. ``first`` is N×4 in -1..1, ``moves`` N×4 in 0..1.
+    """
+    none = torch.zeros(len(first))
+    angle = first[:, 0] * (MAX_ANGLE * strength if "rotate" in ops else 0.0)
+    mirror = torch.where(_mirrored(first, ops, strength), -1.0, 1.0)
+    slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
+    zoom = 1 + (moves[:, 0] * 2 - 1) * (MAX_SCALE * strength) if "scale" in ops else none + 1
+    shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the centre crop rounds down
+    scale = side / full / zoom
+    cosine, sine = angle.cos() * scale, angle.sin() * scale
+    across, down = (shift * 2 / full).unbind(1)
+    rows = [cosine * mirror, cosine * slant - sine, across, sine * mirror, sine * slant + cosine, down]
+    return torch.stack(rows, dim=1).view(-1, 2, 3)
+
+
+def _places(
+    first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int
+) -> tuple[Tensor, Tensor]:
+    """Which row and which column (each N×side) of an image every pixel of the result shows; same moves as above."""
+    steps = torch.arange(side)
+    across, down = (_shifts(first, moves, full, ops, strength, side).long() + (full - side) // 2).unbind(1)
+    columns = torch.where(_mirrored(first, ops, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
+    rows = steps + down.unsqueeze(1)
+    return _reflected(rows, full), _reflected(columns, full)
+
+
+def _reflected(places: Tensor, full: int) -> Tensor:
+    """Places beyond a border as their mirror image at the border's outer edge: -1 is 0, -2 is 1."""
+    inside = torch.where(places < 0, -1 - places, places)
+    return torch.where(inside >= full, 2 * full - 1 - inside, inside)
+
+
+def _moved(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The images' pixels at N×side rows and columns, to the bit; a third of the time of resampling them."""
+    count, channels, _, full = images.shape
+    side = rows.shape[1]
+    rows = rows.to(images.device)[:, None, :, None].expand(count, channels, side, full)
+    columns = columns.to(images.device)[:, None, None, :].expand(count, channels, side, side)
+    return images.gather(2, rows).gather(3, columns)
+
+
+def _mirrored(first: Tensor, ops: Collection[str], strength: float) -> Tensor:
+    """Which images to mirror."""
+    return first[:, 1].abs() < (strength / 2 if "flip" in ops else 0.0)
+
+
+def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
+    """Whole pixels to the right and down (N×2) by which the window leaves the centre."""
+    margin, shift = full - side, torch.zeros(len(first), 2)
+    if "crop" in ops:
+        rooms = (margin // 2, margin - margin // 2) if margin else (side * MAX_SHIFT, side * MAX_SHIFT)
+        before, after = (math.floor(strength * room + 0.5) for room in rooms)
+        shift += _steps((first[:, 2:] + 1) / 2, before, after)
+    if "shift" in ops:
+        reach = math.floor(strength * side * MAX_SHIFT + 0.5)
+        shift += _steps(moves[:, 2:], reach, reach)
+    return shift
+
+
+def _steps(numbers: Tensor, before: int, after: int) -> Tensor:
+    """Numbers 0..1 as whole pixels from -before to after, all equally likely."""
+    return (numbers * (before + after + 1)).floor().clamp(max=before + after) - before

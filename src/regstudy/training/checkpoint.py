@@ -1,0 +1,91 @@
+"""A run's checkpoint on disk: written between epochs, at a cost of one per cent, and read only by the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regstudy.config.run_config import RunConfig
+from regstudy.files import write_atomically
+from regstudy.training.loop import TrainState
+
+SHARE = 0.01  # of the time may go into writing checkpoints
+
+
+@dataclass
+class Checkpoint:
+    """One file that always holds the newest checkpoint of one run."""
+
+    path: Path
+    saved_at: float = field(default_factory=lambda: time.monotonic())
+    took: float = 0.0  # seconds that the last save took
+
+    @property
+    def due(self) -> bool:
+        """Whether another save, as long as the last one, would stay within its share of the time."""
+        return time.monotonic() - self.saved_at >= self.took / SHARE
+
+    def save(self, state: TrainState, weights: dict[str, Tensor]) -> None:
+        """Write the state and the best weights so far; OSError if the disk does not take them."""
+        began = time.monotonic()
+        content = {"identity": _identity(state), "state": state.state_dict(), "weights": weights}
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_atomically(self.path, buffer.getvalue())
+        self.saved_at = time.monotonic()
+        self.took = self.saved_at - began
+
+    def load(self, state: TrainState) -> dict[str, Tensor] | None:
+        """Bring a fresh state to where the checkpoint was written and return the best weights until then.
+
+        None, and the state untouched, if there is no checkpoint, if it is damaged, or if it is of another
+        configuration, device, number of threads or version of torch: then the curve would not be the same.
+        """
+        try:
+            content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            return None
+        if content.get("identity") != _identity(state):
+            return None
+        state.load_state_dict(content["state"])
+        weights: dict[str, Tensor] = content["weights"]
+        return weights
+
+    def remove(self) -> None:
+        """Delete the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+
+def _identity(state: TrainState) -> str:
+    """Digest of all that must be equal for a continued run to give the undisturbed curve."""
+    facts = [
+        _plain(state.whole or state.config),
+        _digest(state.config.model.weights),
+        state.phase,
+        state.splits.hash,
+        state.device.type,
+        torch.get_num_threads(),
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(weights: str | None) -> str | None:
+    """Of the file of weights that a run started from, which a path alone does not identify."""
+    if weights is None or not Path(weights).is_file():
+        return weights
+    with Path(weights).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json")

@@ -1,0 +1,42 @@
+"""What weight penalties do to a network, and to which of its parameters: never to biases or normalisation layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import AdamW
+
+PENALIZED = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+def penalized_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Trainable weights of convolutions and dense layers, each once, in the order of the modules."""
+    found = dict.fromkeys(module.weight for module in model.modules() if isinstance(module, PENALIZED))
+    return [weight for weight in found if isinstance(weight, nn.Parameter) and weight.requires_grad]
+
+
+def is_decoupled(config: RunConfig) -> bool:
+    """Whether L2 shrinks the weights directly instead of entering their gradient."""
+    mode = config.regularization.l2_mode
+    return isinstance(config.optimizer, AdamW) if mode is None else mode == "decoupled"
+
+
+@torch.no_grad()
+def decay_l2(weights: Sequence[Tensor], amount: float) -> None:
+    """Decoupled weight decay in place: w ← w · (1 − amount), amount = lr · λ (Loshchilov and Hutter, 2019)."""
+    if weights:
+        torch._foreach_mul_(list(weights), 1 - amount)
+
+
+@torch.no_grad()
+def shrink_l1(weights: Sequence[Tensor], amount: float) -> None:
+    """Proximal step of an L1 penalty in place: w ← sign(w) · max(|w| − amount, 0), amount = lr · λ.
+
+    Weights become exactly zero, which adding λ·sign(w) to the gradient never does.
+    """
+    for weight in weights:
+        weight.copy_(nn.functional.softshrink(weight, amount))

@@ -1,0 +1,257 @@
+"""Training: a state that can be saved and loaded, and one epoch of it.
+
+Nothing in the loop over batches waits for the device: sums stay there and are read once per epoch. Order and
+augmentation draw from generators of their own, dropout from torch's global one; all are seeded by `training.seed` and
+are part of the state, so that a loaded state goes on exactly as the saved one would have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from regstudy import models
+from regstudy.config.run_config import RunConfig
+from regstudy.data.image_set import ImageSet, Splits
+from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.records import EpochRecord, dump_records, parse_records
+from regstudy.training.augmentation import augment
+from regstudy.training.class_balance import balanced_order, class_weights
+from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
+from regstudy.training.ema import WeightAverage
+from regstudy.training.erasing import cut_out, erase_rectangles
+from regstudy.training.mixing import mix, mixed_loss
+from regstudy.training.optimizers import make_optimizer
+from regstudy.training.precision import Precision, computing_in, resolve
+from regstudy.training.schedules import learning_rates
+
+EVALUATION_BATCH = 512
+OnStep = Callable[[int, int], None]  # images done in this epoch, images in all
+
+
+@dataclass
+class TrainState:
+    """A phase of a run between two epochs.
+
+    Splits, preprocessing and the weights of classes follow from the configuration; the rest is what changes.
+    ``earlier`` holds the records of the phases before, ``records`` those of this one; ``whole`` is the configuration of
+    the run that this phase belongs to.
+    """
+
+    config: RunConfig
+    phase: int
+    splits: Splits
+    preprocessing: Preprocessing
+    precision: Precision
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    order: Generator
+    augmentation: Generator
+    class_weights: Tensor | None
+    average: WeightAverage | None
+    earlier: list[EpochRecord] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
+    whole: RunConfig | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes while training, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "generators": [self.order.get_state(), self.augmentation.get_state(), *_global_generators(self.device)],
+            "earlier": dump_records(self.earlier),
+            "records": dump_records(self.records),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the state that was saved, torch's global generators included."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        order, augmentation, cpu, *cuda = state["generators"]
+        self.order.set_state(order)
+        self.augmentation.set_state(augmentation)
+        torch.set_rng_state(cpu)
+        for generator in cuda:
+            torch.cuda.set_rng_state(generator, self.device)
+        self.earlier = parse_records(state["earlier"])
+        self.records = parse_records(state["records"])
+
+    @property
+    def all_records(self) -> list[EpochRecord]:
+        """Records of this phase and of those before it."""
+        return [*self.earlier, *self.records]
+
+    def measured_weights(self) -> dict[str, Tensor]:
+        """A copy on the CPU of the weights that clean training and validation were measured with."""
+        weights = self.average.values if self.average else self.model.state_dict()
+        return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are and the network runs."""
+        return self.splits.train.images.device
+
+
+def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 0) -> TrainState:
+    """The state before the first epoch of a phase; seeds torch's global generators.
+
+    Raises ConfigError if network, images and weights do not fit each other.
+    """
+    entropy = [config.training.seed, phase] if phase else config.training.seed
+    seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
+    torch.manual_seed(seeds[0])
+    splits = splits.to(device)
+    classes = len(splits.train.classes)
+    preprocessing = prepare(config.preprocessing, splits.train)
+    model = models.build(config.model, splits.train.shape[0], preprocessing.side, classes)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order, augmentation = (Generator().manual_seed(seed) for seed in seeds[1:])
+    weighted, ema = config.training.balance == "weights", config.regularization.ema
+    return TrainState(
+        config,
+        phase,
+        splits,
+        preprocessing,
+        resolve(config.training.precision, device),
+        model,
+        make_optimizer(config, model),
+        order,
+        augmentation,
+        class_weights=class_weights(splits.train.labels, classes) if weighted else None,
+        average=WeightAverage(model, ema) if ema else None,
+    )
+
+
+def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
+    """Train for one epoch, measure clean training and validation, and append the record to the state."""
+    began = time.perf_counter()
+    state.model.train()
+    sums = torch.zeros(2, dtype=_exact(state.device), device=state.device)  # loss, correct answers
+    norms = torch.zeros((), dtype=_exact(state.device), device=state.device)
+    seen = 0
+    batches = shuffled_batches(state)
+    rates = learning_rates(state.config, state.records, len(batches))
+    for indices, lr in zip(batches, rates, strict=True):
+        batch_sums, norm = train_step(state, indices, lr)
+        sums += batch_sums
+        norms += norm
+        seen += len(indices)
+        if on_step:
+            on_step(seen, len(state.splits.train))
+    train_loss, train_accuracy = (sums / seen).tolist()
+    with state.average.used_by(state.model) if state.average else nullcontext():
+        clean_loss, clean_accuracy = evaluate(state.model, state.splits.clean_train, state.preprocessing)
+        val_loss, val_accuracy = evaluate(state.model, state.splits.validation, state.preprocessing)
+    record = EpochRecord(
+        epoch=len(state.all_records) + 1,
+        train_loss=train_loss,
+        train_accuracy=train_accuracy,
+        clean_train_loss=clean_loss,
+        clean_train_accuracy=clean_accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        lr=rates[0],
+        gradient_norm=float(norms) / len(batches),
+        seconds=time.perf_counter() - began,
+    )
+    state.records.append(record)
+    return record
+
+
+def shuffled_batches(state: TrainState) -> Sequence[Tensor]:
+    """Positions of all training images in random order, in batches; a rest of one image joins no batch.
+
+    Batch normalisation cannot work on a single image; the next epoch's order leaves out another one. With
+    `training.balance: oversample` small classes come several times and large ones not whole.
+    """
+    train, training = state.splits.train, state.config.training
+    if training.balance == "oversample":
+        order = balanced_order(train.labels.cpu(), len(train.classes), state.order)
+    else:
+        order = torch.randperm(len(train), generator=state.order)
+    batches = torch.split(order.to(state.device), training.batch_size)
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+
+def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """One step on the images at the given positions, at the given learning rate.
+
+    Returns ([summed loss, correct answers], gradient norm before the step), both still on the device. An answer to a
+    mixed image is correct if it is the class of the image that has the larger share.
+    """
+    extras = state.config.regularization
+    images, labels = _batch(state, indices)
+    mixed = mix(images, extras, state.augmentation)
+    others = labels if mixed.partner is None else labels[mixed.partner]
+    with computing_in(state.precision, state.device):
+        logits = state.model(mixed.images)
+    logits = logits.float()
+    loss = mixed_loss(logits, labels, others, mixed.share, extras.label_smoothing, state.class_weights)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.get_total_norm([p.grad for p in state.model.parameters() if p.grad is not None])
+    _descend(state, lr)
+    correct = (logits.detach().argmax(1) == (labels if mixed.share >= 0.5 else others)).sum()
+    exact = _exact(state.device)
+    return torch.stack([loss.detach().to(exact) * len(indices), correct.to(exact)]), norm.detach()
+
+
+def _batch(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Augmented, normalised and erased training images with their labels."""
+    chosen, extras = state.config.augmentation, state.config.regularization
+    pixels = state.splits.train.images.index_select(0, indices)
+    pixels = augment(pixels, chosen.ops, chosen.strength, state.preprocessing, state.augmentation)
+    images = state.preprocessing.normalize(pixels)
+    images = cut_out(images, extras.cutout, state.augmentation)
+    images = erase_rectangles(images, extras.random_erasing, state.augmentation)
+    return images, state.splits.train.labels[indices]
+
+
+def _descend(state: TrainState, lr: float) -> None:
+    """A step of the optimizer on the gradients that are there, with the decays that go with it."""
+    penalties = state.config.regularization
+    weights = penalized_weights(state.model)
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    if penalties.l2 and is_decoupled(state.config):
+        decay_l2(weights, lr * penalties.l2)
+    state.optimizer.step()
+    if penalties.l1:
+        shrink_l1(weights, lr * penalties.l1)
+    if state.average:
+        state.average.update(state.model)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, images: ImageSet, preprocessing: Preprocessing) -> tuple[float, float]:
+    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in evaluation mode, in their order."""
+    model.eval()
+    sums = torch.zeros(2, dtype=_exact(images.images.device), device=images.images.device)
+    for first in range(0, len(images), EVALUATION_BATCH):
+        labels = images.labels[first : first + EVALUATION_BATCH]
+        logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH]))
+        sums[0] += cross_entropy(logits, labels, reduction="sum")
+        sums[1] += (logits.argmax(1) == labels).sum()
+    loss, accuracy = (sums / len(images)).tolist()
+    return loss, accuracy
+
+
+def _exact(device: torch.device) -> torch.dtype:
+    """The type for sums over an epoch: double precision, which Apple's devices lack."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _global_generators(device: torch.device) -> list[Tensor]:
+    cpu = torch.get_rng_state()
+    return [cpu, torch.cuda.get_rng_state(device)] if device.type == "cuda" else [cpu]

@@ -1,0 +1,84 @@
+"""Mixing pairs of training images and their losses: mix-up blends them, cut-mix pastes a rectangle of one into another.
+
+- Zhang et al., "mixup: beyond empirical risk minimization", 2018.
+- Yun et al., "CutMix: regularization strategy to train strong classifiers with localizable features", 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import cross_entropy
+
+from regstudy.config.schema import Regularization
+
+
+class Mixed(NamedTuple):
+    """A batch whose image i is ``share`` of image i and the rest of image ``partner[i]``; None where none is mixed."""
+
+    images: Tensor
+    partner: Tensor | None
+    share: float
+
+
+def mix(images: Tensor, regularization: Regularization, generator: Generator) -> Mixed:
+    """Normalised images N×C×H×W as a mixed batch, or untouched with share 1.
+
+    A batch is blended with probability ``mixup``, has rectangles pasted into it with probability ``cutmix``, and one
+    share from Beta(alpha, alpha) holds for all its images. One integer is drawn from the generator per batch, whatever
+    becomes of it; none at all, and ``images`` itself is returned, where both are 0. The given images never change.
+    """
+    blended, pasted = regularization.mixup, regularization.cutmix
+    if blended == 0 and pasted == 0:
+        return Mixed(images, None, 1.0)
+    random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+    chance = random.random()
+    if chance >= blended + pasted:
+        return Mixed(images, None, 1.0)
+    partner = torch.from_numpy(random.permutation(len(images))).to(images.device)
+    if chance < blended:
+        share = _share(random, regularization.mixup_alpha)
+        return Mixed(images.lerp(images[partner], 1 - share), partner, share)
+    top, bottom, left, right = _rectangle(random, _share(random, regularization.cutmix_alpha), images)
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    height, width = images.shape[-2:]
+    return Mixed(mixed, partner, 1 - (bottom - top) * (right - left) / (height * width))
+
+
+def mixed_loss(
+    logits: Tensor,
+    labels: Tensor,
+    partner_labels: Tensor,
+    share: float,
+    label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """share · CE(labels) + (1 − share) · CE(partner_labels), each the mean over the batch.
+
+    ``logits`` N×K, labels int64 N, ``weight`` one factor per class. At share 1 the partners' loss is not computed.
+    """
+    own = cross_entropy(logits, labels, weight=weight, label_smoothing=label_smoothing)
+    if share == 1:
+        return own
+    others = cross_entropy(logits, partner_labels, weight=weight, label_smoothing=label_smoothing)
+    return share * own + (1 - share) * others
+
+
+def _share(random: np.random.Generator, alpha: float) -> float:
+    return float(random.beta(alpha, alpha))
+
+
+def _rectangle(random: np.random.Generator, share: float, images: Tensor) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of the part to paste: 1 − share of the area around any pixel, cut at the border."""
+    ends: list[int] = []
+    for length in images.shape[-2:]:
+        side = round(length * math.sqrt(1 - share))
+        first = int(random.integers(length)) - side // 2
+        ends += [max(first, 0), min(first + side, length)]
+    top, bottom, left, right = ends
+    return top, bottom, left, right

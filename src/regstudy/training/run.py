@@ -1,0 +1,159 @@
+"""One run from a configuration to its result: the single driver behind search, training and comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Plateau
+from regstudy.data.image_set import Splits
+from regstudy.records import EpochRecord, Outcome, RunResult, Verdict
+from regstudy.text import counted
+from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.early_stopping import Signal, StoppingRule
+from regstudy.training.ema import WeightAverage
+from regstudy.training.loop import OnStep, TrainState, run_epoch, start
+from regstudy.training.schedules import first_decay
+
+# called after each epoch with all records so far and the signal of the objective metric
+OnEpoch = Callable[[Sequence[EpochRecord], Signal], Verdict | None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's result with the weights of its best epoch (on the CPU) and the state it ended in."""
+
+    result: RunResult
+    weights: dict[str, Tensor]
+    state: TrainState
+
+
+def run(
+    config: RunConfig,
+    splits: Splits,
+    device: torch.device,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
+    """Train until the epochs are over, early stopping fires, `on_epoch` cuts the run, or it diverges.
+
+    The kept weights are those of the best epoch by `training.metric`, whatever early stopping thinks of it. A phase
+    starts from the best weights of those before it; early stopping ends a phase, everything else the run. With a
+    checkpoint an interrupted run goes on from it, with the same curve as if undisturbed; the epochs before are not
+    given to `on_epoch` one by one again.
+    """
+    phases = config.in_phases()
+    state, weights = _begin(config, splits, device, checkpoint)
+    while True:
+        outcome, reason, weights = _run_phase(config, state, weights, on_epoch, on_step, checkpoint)
+        following = state.phase + 1
+        if outcome in ("diverged", "pruned") or following == len(phases):
+            break
+        earlier = state.all_records
+        state = start(phases[following], splits, device, following)
+        state.earlier, state.whole = earlier, config
+        _continue_from(state, weights)
+    best = objective_signal(config, state.all_records)
+    return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
+
+
+def _begin(
+    config: RunConfig, splits: Splits, device: torch.device, checkpoint: Checkpoint | None
+) -> tuple[TrainState, dict[str, Tensor]]:
+    """The state to go on from, with the best weights so far: the checkpoint's, else the first phase's beginning."""
+    phases = config.in_phases()
+    for phase in range(len(phases) if checkpoint else 1)[::-1]:
+        state = start(phases[phase], splits, device, phase)
+        state.whole = config
+        weights = checkpoint.load(state) if checkpoint else None
+        if weights is not None:
+            return state, weights
+    return state, state.measured_weights()
+
+
+def _continue_from(state: TrainState, weights: dict[str, Tensor]) -> None:
+    """Exchange the weights of a fresh state, its average included, for others."""
+    state.model.load_state_dict(weights)
+    if state.average:
+        state.average = WeightAverage(state.model, state.average.decay)
+
+
+def _run_phase(
+    config: RunConfig,
+    state: TrainState,
+    weights: dict[str, Tensor],
+    on_epoch: OnEpoch | None,
+    on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[Outcome, str, dict[str, Tensor]]:
+    """Train to the end of the state's phase: how it ended, why, and the best weights of the whole run so far."""
+    phase = state.config
+    while len(state.records) < phase.training.epochs:
+        record = run_epoch(state, on_step)
+        progress = objective_signal(config, state.all_records)
+        if progress.best_epoch == record.epoch:
+            weights = state.measured_weights()
+        verdict = on_epoch(state.all_records, progress) if on_epoch else None
+        if not record.finite:
+            return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights
+        if stop_signal(phase, state.records).stop:
+            return "stopped", _why_stopped(phase, record.epoch), weights
+        last = state.phase + 1 >= len(config.phases) and len(state.records) == phase.training.epochs
+        if verdict and verdict.cut and not last:  # after the last one nothing is censored
+            return "pruned", verdict.reason, weights
+        if checkpoint and checkpoint.due and not last:  # what is told of an epoch is not told again after a resume
+            checkpoint.save(state, weights)
+    return "finished", _why_finished(config, len(state.all_records)), weights
+
+
+def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
+    """Early stopping's signal after the last record, on the series `training.monitor`."""
+    training = config.training
+    rule = StoppingRule(
+        maximize=training.monitor == "val_accuracy",
+        epochs=training.epochs,
+        patience=_patience(config),
+        tolerance=training.tolerance,
+        reference=training.reference,
+        grace=first_decay(config),
+    )
+    return _last(rule, training.monitor, records)
+
+
+def _patience(config: RunConfig) -> int | None:
+    """Early stopping's patience; under a plateau schedule it begins when that one's is over and the rate has fallen."""
+    patience, schedule = config.training.patience, config.schedule
+    return patience + schedule.patience + 1 if patience and isinstance(schedule, Plateau) else patience
+
+
+def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
+    """The same rule's signal on the objective metric, where any gain counts and nothing stops."""
+    metric = config.training.metric
+    rule = StoppingRule(maximize=metric == "val_accuracy", epochs=config.planned_epochs, patience=None)
+    return _last(rule, metric, records)
+
+
+def _last(rule: StoppingRule, series: str, records: Sequence[EpochRecord]) -> Signal:
+    gaps = [record.gap_accuracy for record in records]
+    values = [getattr(record, series) if record.finite else math.nan for record in records]
+    return rule.signals(values, gaps)[-1]
+
+
+def _why_finished(config: RunConfig, epochs: int) -> str:
+    if epochs == config.planned_epochs:
+        return f"ran for {counted(epochs, 'epoch')}, all that were planned"
+    return f"ran for {counted(epochs, 'epoch')} of {config.planned_epochs}, as a phase before the last stopped early"
+
+
+def _why_stopped(config: RunConfig, epoch: int) -> str:
+    training = config.training
+    return (
+        f"{training.monitor} had not improved by more than {training.tolerance:g} for {_patience(config)} epochs"
+        f" at epoch {epoch}"
+    )

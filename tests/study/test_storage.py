@@ -1,0 +1,277 @@
+"""The storage: words for its errors, secrets, refused disks, locks, and what it relies on in Optuna."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import psutil
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import create_trial
+from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
+
+from regstudy.errors import StorageError
+from regstudy.search.runner import StudyPlace, find_study
+from regstudy.study.storage import (
+    NETWORK_FILE_SYSTEMS,
+    TicketStorage,
+    check_local_disk,
+    connection_lost,
+    exclusive,
+    masked,
+    open_storage,
+    sqlite_path,
+    sqlite_url,
+    storage_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("no URL at all: a@b:c", "no URL at all: a@b:c"),
+        ("sqlite:////tmp/a:b@c/study.db", "sqlite:////tmp/a:b@c/study.db"),
+        ("postgresql://host/db", "postgresql://host/db"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("postgresql://me:secret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql://me:sec%2Fret%40@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:sec@ret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:sec:ret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:sec/ret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://:secret@host", "postgresql://:***@host"),
+        ("postgresql://host/db?user=me&password=secret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("--storage=postgresql://me:secret@host/db --trials 3", "--storage=postgresql://me:***@host/db --trials 3"),
+        ("postgresql://a:b@c/d then postgresql://e:f@g/h", "postgresql://a:***@c/d then postgresql://e:***@g/h"),
+        ("see https://sqlalche.me/e/20/e3q8", "see https://sqlalche.me/e/20/e3q8"),
+    ],
+)
+def test_passwords_in_urls_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+AWAY = [
+    'connection failed: connection to server at "127.0.0.1", port 5432 failed: Connection refused',
+    "server closed the connection unexpectedly",
+    "terminating connection due to administrator command",
+    "the connection is closed",
+    "FATAL:  the database system is starting up",
+    "FATAL:  the database system is shutting down",
+    "FATAL:  the database system is in recovery mode",
+]
+HERE = ['column "x" does not exist', "deadlock detected", "permission denied for table trials", "out of memory"]
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [(OperationalError("SELECT", None, Exception(text)), True) for text in AWAY]
+    + [(ProgrammingError("SELECT", None, Exception(text)), False) for text in HERE]
+    + [
+        (DatabaseError("SELECT", None, Exception("anything"), connection_invalidated=True), True),
+        (OperationalError("SELECT", None, sqlite3.OperationalError("database is locked")), False),
+        (OperationalError("SELECT", None, sqlite3.OperationalError("connection closed")), False),
+        (ValueError("connection"), False),
+        (PendingRollbackError("Can't reconnect until invalid transaction is rolled back."), True),
+    ],
+)
+def test_only_a_server_that_went_away_is_waited_for(error: Exception, lost: bool) -> None:
+    assert connection_lost(error) == lost
+    wrapped = StorageInternalError("within Optuna")
+    wrapped.__cause__ = error
+    assert connection_lost(wrapped) == lost
+
+
+def test_errors_of_a_database_are_told_without_the_password() -> None:
+    lost = OperationalError("SELECT", None, Exception("cannot reach postgresql://me:secret@host/db"))
+    told = str(storage_error("postgresql://me:secret@host/db", lost))
+    assert told.startswith("The study's database postgresql://me:***@host/db cannot be used: cannot reach")
+    assert "secret" not in told
+
+
+def test_files_that_are_no_database_are_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("no database " * 100)
+    with pytest.raises(StorageError, match="file is not a database"):
+        open_storage(sqlite_url(tmp_path / "study.db"))
+    with pytest.raises(StorageError, match="unable to open database file"):
+        open_storage(sqlite_url(tmp_path / "nowhere" / "study.db"))
+
+
+@pytest.mark.parametrize("kind", sorted(NETWORK_FILE_SYSTEMS))
+def test_network_file_systems_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts if all else [])
+    check_local_disk(tmp_path.parent)
+    for folder in (tmp_path, tmp_path / "results" / "not made yet"):
+        with pytest.raises(StorageError, match=rf"network file system \({kind}\).*--results.*--storage"):
+            check_local_disk(folder)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "apfs", "tmpfs", "overlay"])
+def test_a_local_disk_within_a_network_file_system_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="nfs4"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: ARG005
+    check_local_disk(tmp_path / "results")
+
+
+def test_a_link_to_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "share")
+    mounts = [SimpleNamespace(mountpoint=str(tmp_path / "share"), fstype="nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: ARG005
+    with pytest.raises(StorageError):
+        check_local_disk(tmp_path / "results" / "study")
+
+
+def test_paths_and_urls_are_inverse(tmp_path: Path) -> None:
+    for name in ("study.db", "with blank.db", "ünder%20.db"):
+        assert sqlite_path(sqlite_url(tmp_path / name)) == tmp_path / name
+        open_storage(sqlite_url(tmp_path / name))
+        assert (tmp_path / name).is_file()
+    assert sqlite_path("postgresql://host/db") is None
+
+
+def test_optunas_cached_storage_calls_the_private_method_that_we_override(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`TicketStorage` refuses to invent trials there; the public method is not called through Optuna's cache."""
+    called = []
+    private = TicketStorage._create_new_trial
+
+    def noticed(self: TicketStorage, *args: object) -> object:
+        called.append(args)
+        return private(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TicketStorage, "_create_new_trial", noticed)
+    monkeypatch.setattr(TicketStorage, "create_new_trial", None)
+    study = optuna.create_study(storage=open_storage(sqlite_url(tmp_path / "study.db")))
+    study.add_trial(create_trial(value=1.0))
+    study.enqueue_trial({})
+    assert len(called) == 2
+
+
+def test_a_database_is_in_write_ahead_mode_and_flushed_at_checkpoints_only(tmp_path: Path) -> None:
+    storage = open_storage(sqlite_url(tmp_path / "study.db"))
+    with storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
+
+
+def write_and_leave(url: str) -> None:
+    """Change a study from a process that then ends; the last one to leave tidies the write-ahead log away."""
+    optuna.load_study(study_name="s", storage=open_storage(url)).set_user_attr("seen", True)
+
+
+@pytest.mark.slow
+def test_a_process_that_looks_twice_goes_on_seeing_what_others_write(tmp_path: Path) -> None:
+    """Closing a handle of its own on the file would drop its locks: others would then delete the log it reads."""
+    place = StudyPlace(tmp_path / "s")
+    place.folder.mkdir()
+    optuna.create_study(study_name="s", storage=open_storage(place.url))
+    looked = [find_study(place), find_study(place)]
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.map(write_and_leave, [place.url])
+        pool.close()
+        pool.join()
+    assert (place.folder / "study.db-wal").exists()
+    assert [study.user_attrs for study in looked if study] == [{"seen": True}] * 2
+
+
+def in_eight(action: Callable[[str], object], argument: str) -> list[object]:
+    """What an action gives in eight processes that begin together."""
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        return pool.map(action, [argument] * 8, chunksize=1)
+
+
+def stay(url: str) -> tuple[float, float]:
+    """Be alone for a moment; returns when it began and ended."""
+    with exclusive(url):
+        began = time.monotonic()
+        time.sleep(0.05)
+        return began, time.monotonic()
+
+
+def open_new(url: str) -> str:
+    """Open a database that others are opening too; what went wrong."""
+    try:
+        open_storage(url).get_all_studies()
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.slow
+def test_only_one_process_at_a_time_has_the_database_to_itself(tmp_path: Path) -> None:
+    stays = sorted(in_eight(stay, sqlite_url(tmp_path / "study.db")))  # type: ignore[type-var]
+    assert len(stays) == 8
+    assert all(one[1] <= other[0] for one, other in pairwise(stays))  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_eight_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    for attempt in range(3):
+        assert set(in_eight(open_new, sqlite_url(tmp_path / f"{attempt}.db"))) == {""}
+
+
+def waiting_study(folder: Path, trials: int) -> optuna.Study:
+    study = optuna.create_study(storage=open_storage(sqlite_url(folder / "study.db")), study_name="s")
+    for number in range(trials):
+        study.enqueue_trial({"x": number / trials}, user_attrs={"ticket": number})
+    return study
+
+
+def test_trials_are_seen_as_plain_optuna_sees_them_whoever_changes_them(tmp_path: Path) -> None:
+    mine = waiting_study(tmp_path, 6)
+    other = optuna.load_study(study_name="s", storage=open_storage(sqlite_url(tmp_path / "study.db")))
+
+    def check() -> None:
+        plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
+        for study in (mine, other):
+            assert study.get_trials() == plain.get_trials()
+            assert [t.number for t in study.get_trials(states=(optuna.trial.TrialState.WAITING,))] == [
+                t.number for t in plain.get_trials() if t.state.name == "WAITING"
+            ]
+
+    check()
+    first, second = other.ask(), mine.ask()
+    check()
+    for trial in (second, first):
+        trial.suggest_float("x", 0, 1)
+        trial.report(0.5, 1)
+        trial.set_user_attr("note", trial.number)
+        check()
+    other.tell(first, 1.0)
+    check()
+    mine.enqueue_trial({"x": 0.9})
+    check()
+    mine.tell(second, state=optuna.trial.TrialState.FAIL)
+    check()
+    while any(t.state.name == "WAITING" for t in mine.get_trials()):
+        other.tell(other.ask(), 0.5)
+        check()
+
+
+def test_waiting_trials_are_read_once_and_not_at_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = waiting_study(tmp_path, 40)
+    trial = study.ask()
+    study.get_trials(deepcopy=False)
+    read = []
+    build = TicketStorage._build_frozen_trial_from_trial_model
+    monkeypatch.setattr(
+        TicketStorage,
+        "_build_frozen_trial_from_trial_model",
+        lambda storage, model: read.append(model.trial_id) or build(storage, model),
+    )
+    for epoch in range(5):
+        trial.report(0.1, epoch)
+        study.get_trials(deepcopy=False)
+    assert set(read) == {trial._trial_id}
