@@ -3,6 +3,7 @@ PYTHON ?= python3
 SPACE ?= digits_cnn
 TRIALS ?= 20
 BIN := .venv/bin
+FAST := not slow and not browser and not postgres and not ray and not gpu
 
 .PHONY: setup study test check clean
 
@@ -19,13 +20,14 @@ study: setup
 
 # Fast tests first, so that a plain mistake shows at once.
 test: check
-	$(BIN)/python -m pytest -m 'not slow and not browser and not postgres and not ray'
-	$(BIN)/python -m pytest -m 'slow or browser or postgres or ray'
+	$(BIN)/python -m pytest -m '$(FAST)'
+	$(BIN)/python -m pytest -m '(slow or browser or postgres or ray) and not gpu'
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

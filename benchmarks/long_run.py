@@ -22,10 +22,12 @@ import torch
 from scipy.stats import linregress, t
 
 from regstudy import data
+from regstudy.search.create import create_study
+from regstudy.search.engine import search
 from regstudy.search.events import Event, TrialEnded
-from regstudy.search.runner import Effort, create_study, search, study_place
+from regstudy.search.options import SearchOptions
 from regstudy.space.loader import find_space, load_space
-from regstudy.study import attributes
+from regstudy.study.place import study_place
 from regstudy.training.devices import keep_freed_memory
 
 MEGABYTE = 2**20
@@ -52,8 +54,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         place = study_place(Path(folder), space.name)
-        study = create_study(place, space, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: ""})
-        search(place, study, space, splits, Effort(given.trials, "cpu", torch.get_num_threads()), ended)
+        study = create_study(place, space, splits)
+        search(place, study, space, splits, SearchOptions(given.trials, "cpu", torch.get_num_threads()), ended)
         del study
     seen.append(looked_at(process))
     for number in (1, 10, SETTLED, 100, given.trials):

@@ -30,10 +30,12 @@ import regstudy.training.run
 from regstudy import data
 from regstudy.records import EpochRecord
 from regstudy.search import worker
+from regstudy.search.create import create_study
+from regstudy.search.engine import search
 from regstudy.search.events import Event, TrialEnded
-from regstudy.search.runner import Effort, create_study, search, study_place
+from regstudy.search.options import SearchOptions
 from regstudy.space.loader import find_space, load_space
-from regstudy.study import attributes
+from regstudy.study.place import study_place
 from regstudy.training.loop import TrainState
 
 TRIAL_SECONDS = 10.0
@@ -90,8 +92,8 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as folder:
         place = study_place(Path(folder), space.name)
-        study = create_study(place, space, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: ""})
-        search(place, study, space, splits, Effort(max(given.at) + MEASURED, "cpu", 1), ended)
+        study = create_study(place, space, splits)
+        search(place, study, space, splits, SearchOptions(max(given.at) + MEASURED, "cpu", 1), ended)
     rows = []
     for size in given.at:
         pairs = list(pairwise(seen[size - 1 : size + MEASURED]))

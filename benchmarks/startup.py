@@ -40,16 +40,18 @@ def timed(module, name, label):
     setattr(module, name, measured)
 
 import regstudy.cli.app, regstudy.training.devices
-from regstudy import conduct, data, study_command, training
+from regstudy import data
+from regstudy.search import session
+from regstudy.training import loop
 import regstudy.training.run, regstudy.search.worker_pool
 spent["interpreter, imports"] = time.time() - began
 timed(data, "prepare", "data")
-timed(study_command, "seconds_per_epoch", "cost estimate")
-timed(study_command, "check_place", "storage")
-timed(study_command, "create_study", "storage")
-estimating = study_command.seconds_per_epoch
+timed(session, "seconds_per_epoch", "cost estimate")
+timed(session, "check_place", "storage")
+timed(session, "create_study", "storage")
+estimating = session.seconds_per_epoch
 
-def first_batch(state, indices, lr, step=training.train_step):
+def first_batch(state, indices, lr, step=loop.train_step):
     start = time.time()
     step(state, indices, lr)
     spent["first batch"] = time.time() - start
@@ -57,7 +59,7 @@ def first_batch(state, indices, lr, step=training.train_step):
     print("MEASURED" + json.dumps(spent), flush=True)
     os._exit(0)
 
-training.train_step = first_batch  # the estimate has imported the real one under its own name
+loop.train_step = first_batch  # the estimate has imported the real one under its own name
 regstudy.cli.app.main(sys.argv[1:])
 """
 

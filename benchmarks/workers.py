@@ -19,9 +19,11 @@ import torch
 
 from regstudy import data
 from regstudy.cli.app import SPIN_COUNT
-from regstudy.search.runner import Effort, create_study, search, study_place
-from regstudy.space.loader import fallback_name, find_space, load_space
-from regstudy.study import attributes
+from regstudy.search.create import create_study
+from regstudy.search.engine import search
+from regstudy.search.options import SearchOptions
+from regstudy.space.loader import load_space
+from regstudy.study.place import study_place
 
 CASES = {
     "digits_cnn": [],
@@ -33,16 +35,16 @@ TRIALS = 10
 
 def seconds(space_name: str, sets: list[str], workers: int, data_dir: Path) -> float:
     """Time to run all trials of a fresh study."""
-    path = find_space(space_name)
-    space = load_space(path, sets, fallback=fallback_name(path) is not None)
+    asked = load_space(space_name, sets)
+    space = asked.fallback or asked
     splits = data.prepare(space.defaults().data, data_dir)
     with tempfile.TemporaryDirectory() as folder:
         place = study_place(Path(folder), space.name)
-        study = create_study(place, space, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: ""})
+        study = create_study(place, space, splits)
         # the timeout makes a single worker a process of its own too, so that both pay for one's start
-        effort = Effort(TRIALS, "cpu", torch.get_num_threads(), workers, timeout=86_400.0)
+        options = SearchOptions(TRIALS, "cpu", torch.get_num_threads(), workers, trial_timeout=86_400.0)
         began = time.perf_counter()
-        search(place, study, space, splits, effort, lambda _: None)
+        search(place, study, space, splits, options, lambda _: None)
         return time.perf_counter() - began
 
 

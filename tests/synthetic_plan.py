@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 from tiny import make_config
 
 from regstudy.records import EpochRecord, dump_records
-from regstudy.space.fixed_plan import Plan, make_plan
+from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import yaml_text
-from regstudy.space.search_space import Study
+from regstudy.space.study_section import StudySection
 from regstudy.study import attributes
 
 Curve = list[tuple[float, float, float]]  # running training, clean training and validation accuracy by epoch
@@ -26,7 +26,7 @@ def plan_study(
 ) -> optuna.Study:
     """A study of a plan: by ticket a curve, or the word for what became of the run instead."""
     configs = {name: make_config({"model.dropout": 0.1 * i}) for i, name in enumerate(arms)}
-    plan: Plan = make_plan("p", configs, Study(metric="val_accuracy"), "x")
+    plan: FixedPlan = make_plan("p", configs, StudySection(metric="val_accuracy"), "x")
     study = optuna.create_study(direction="maximize", study_name="a comparison")
     described = {
         attributes.PLAN: yaml_text(plan.plain()),

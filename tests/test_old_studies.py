@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from conftest import Command
 
-from regstudy.search.queue import split_seed
 from regstudy.space.arms import load_arms, parse_variant, plan_of
 from regstudy.space.loader import load_space
 from regstudy.study import attributes
@@ -53,7 +52,7 @@ def load(folder: Path) -> optuna.Study:
 def test_the_stored_fingerprint_is_todays(name: str, old: Path) -> None:
     if name == "comparison":
         arms = load_arms([old / "digits.yaml"], [parse_variant(arm) for arm in ARMS])
-        today = plan_of(name, arms, split_seed).fingerprint
+        today = plan_of(name, arms).fingerprint
     else:
         today = load_space(old / ("pictures.yaml" if name == "images" else "digits.yaml")).fingerprint
     stored = load(old / "results" / name).user_attrs[attributes.FINGERPRINT]

@@ -1,5 +1,103 @@
-"""Find out which regularizers really close the gap between training and validation of an image classifier."""
+"""Find out which regularizers really close the gap between training and validation of an image classifier.
 
-from importlib.metadata import version
+What is listed in ``__all__`` is the public interface, described in docs/api.md; everything else may change. Names are
+imported when they are first used, so that `import regstudy` takes no time and needs no torch.
+"""
 
-__version__ = version("regstudy")
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regstudy.api import compare as compare
+    from regstudy.api import load_space as load_space
+    from regstudy.api import load_splits as load_splits
+    from regstudy.api import run_study as run_study
+    from regstudy.api import train as train
+    from regstudy.config.run_config import RunConfig as RunConfig
+    from regstudy.data.image_set import ImageSet as ImageSet
+    from regstudy.data.image_set import Splits as Splits
+    from regstudy.doctor.examine import examine as examine
+    from regstudy.errors import RegstudyError as RegstudyError
+    from regstudy.records import EpochRecord as EpochRecord
+    from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
+    from regstudy.report.results import load_results as load_results
+    from regstudy.report.study_result import StudyResult as StudyResult
+    from regstudy.search.pruner import SignalPruner as SignalPruner
+    from regstudy.space.search_space import Space as Space
+    from regstudy.training.early_stopping import EarlyStopping as EarlyStopping
+    from regstudy.training.early_stopping import Signal as Signal
+    from regstudy.training.parts import build_augmentation as build_augmentation
+    from regstudy.training.parts import build_model as build_model
+    from regstudy.training.parts import build_optimizer as build_optimizer
+    from regstudy.training.parts import build_schedule as build_schedule
+
+    __version__: str
+
+_PLACES = {
+    "ComparisonResult": "regstudy.report.comparison.comparison_result",
+    "EarlyStopping": "regstudy.training.early_stopping",
+    "EpochRecord": "regstudy.records",
+    "ImageSet": "regstudy.data.image_set",
+    "RegstudyError": "regstudy.errors",
+    "RunConfig": "regstudy.config.run_config",
+    "Signal": "regstudy.training.early_stopping",
+    "SignalPruner": "regstudy.search.pruner",
+    "Space": "regstudy.space.search_space",
+    "Splits": "regstudy.data.image_set",
+    "StudyResult": "regstudy.report.study_result",
+    "build_augmentation": "regstudy.training.parts",
+    "build_model": "regstudy.training.parts",
+    "build_optimizer": "regstudy.training.parts",
+    "build_schedule": "regstudy.training.parts",
+    "compare": "regstudy.api",
+    "examine": "regstudy.doctor.examine",
+    "load_results": "regstudy.report.results",
+    "load_space": "regstudy.api",
+    "load_splits": "regstudy.api",
+    "run_study": "regstudy.api",
+    "train": "regstudy.api",
+}
+
+__all__ = [
+    "ComparisonResult",
+    "EarlyStopping",
+    "EpochRecord",
+    "ImageSet",
+    "RegstudyError",
+    "RunConfig",
+    "Signal",
+    "SignalPruner",
+    "Space",
+    "Splits",
+    "StudyResult",
+    "__version__",
+    "build_augmentation",
+    "build_model",
+    "build_optimizer",
+    "build_schedule",
+    "compare",
+    "examine",
+    "load_results",
+    "load_space",
+    "load_splits",
+    "run_study",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("regstudy")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'regstudy' has no attribute '{name}'")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value  # looked up once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

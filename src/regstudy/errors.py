@@ -15,6 +15,10 @@ class ConfigError(RegstudyError):
     """A space or configuration that cannot be used; carries every problem found, not only the first."""
 
 
+class ArgumentError(RegstudyError, ValueError):
+    """An argument of a function or a class that is not allowed: its name, what it may be, what it is."""
+
+
 class DataError(RegstudyError):
     """Images that cannot be used: missing, damaged, or too few for what was asked."""
 
@@ -55,3 +59,11 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"there is no {kind} '{given}'.{hint} Allowed: {', '.join(names) or 'none'}."
+
+
+def describe(error: BaseException) -> str:
+    """Why something failed, in a line; running out of memory has many names and gets one."""
+    text = " ".join(str(error).split())[:500]
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    memory = memory or "can't allocate memory" in text
+    return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"

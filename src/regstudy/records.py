@@ -43,6 +43,14 @@ class EpochRecord:
         return self.val_loss - self.clean_train_loss
 
     @property
+    def in_words(self) -> str:
+        """The three accuracies and the gap in points, in one line."""
+        return (
+            f"train {self.train_accuracy:.1%}  clean {self.clean_train_accuracy:.1%}"
+            f"  val {self.val_accuracy:.1%}  gap {100 * self.gap_accuracy:+.1f}"
+        )
+
+    @property
     def finite(self) -> bool:
         """Whether every loss and the gradient norm are finite numbers."""
         return all(map(math.isfinite, (self.train_loss, self.clean_train_loss, self.val_loss, self.gradient_norm)))

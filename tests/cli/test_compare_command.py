@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from regstudy.analysis.comparison import load_comparison
-from regstudy.cli.compare_command import LONGEST_NAME, default_name, show
+from regstudy.cli.compare_command import show
 from regstudy.data import svhn
 from regstudy.errors import DataUnavailable
 from regstudy.records import Verdict
-from regstudy.space.fixed_plan import repeat_seed
+from regstudy.space.seeds import repeat_seed
+from regstudy.space.study_name import LONGEST_NAME, default_name
 from regstudy.study import attributes
 
 TINY = """\

@@ -16,13 +16,14 @@ from conftest import Command
 from examined import COPIES, CURVE, NOTE, diagnosis
 from rich.console import Console
 
+from regstudy.cli.listener import ConsoleListener
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.doctor.findings import Diagnosis, Finding
 from regstudy.doctor.fix import NOTHING
-from regstudy.doctor.preflight import progress
 from regstudy.errors import DataUnavailable
 from regstudy.report.page import write_report
+from regstudy.search.events import Examining
 from regstudy.space.loader import load_space, shipped_spaces
 from regstudy.space.search_space import Space
 from regstudy.study import attributes
@@ -251,6 +252,6 @@ def test_an_older_study_has_no_word_of_the_doctor_in_its_report(tmp_path: Path) 
 def test_a_terminal_shows_the_check_under_way_and_a_file_does_not() -> None:
     for terminal in (True, False):
         stream = io.StringIO()
-        with progress(Console(file=stream, force_terminal=terminal, width=80), "a[b]") as on_progress:
-            on_progress("labels [1]")
+        with ConsoleListener(Console(file=stream, force_terminal=terminal, width=80)) as listener:
+            listener(Examining("a[b]", "labels [1]"))
         assert ("a[b]" in stream.getvalue()) == terminal

@@ -17,7 +17,7 @@ from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataUnavailable, RegstudyError
 from regstudy.space.search_space import parse_space
-from regstudy.training import contact_sheet
+from regstudy.training import contact_sheet, preview_rows
 from regstudy.training.contact_sheet import Row, cell_size, draw_sheet
 
 SIDE, CROP = 16, 12
@@ -156,7 +156,9 @@ def test_where_the_data_set_cannot_be_had_its_fallback_is_shown_and_named(
 ) -> None:
     seen = recorded(monkeypatch)
     path = tmp_path / "absent.yaml"
-    missing = SPACE.replace('{name: "test_preview_command:images"}', '{name: "test_preview_command:absent", fallback: {name: digits}}')
+    missing = SPACE.replace(
+        '{name: "test_preview_command:images"}', '{name: "test_preview_command:absent", fallback: {name: digits}}'
+    )
     path.write_text(missing.replace("crop: 12", "crop: 28").replace(", flip", ""), encoding="utf-8")
     _, said = previewed(str(path), tmp_path / "out.png")
     assert "no such images" in said and "training images of digits" in said
@@ -221,7 +223,7 @@ def test_the_highest_value_is_looked_for_in_ranges_choices_and_phases() -> None:
         "phases": [{}, {"regularization": {"cutmix": 0.3}}],
     }
     space = parse_space(tree, "s", "s")
-    highest = {name: getattr(preview_command.highest(space, name), name) for name in ("cutout", "mixup", "cutmix")}
+    highest = {name: getattr(preview_rows.highest(space, name), name) for name in ("cutout", "mixup", "cutmix")}
     assert highest == {"cutout": 9, "mixup": 0.4, "cutmix": 0.3}
 
 

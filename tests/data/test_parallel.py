@@ -1,18 +1,17 @@
-"""Work in parallel: results in order, little ahead of who takes them, and a bar only where somebody sees it."""
+"""Work in parallel: results in order, little ahead of who takes them, and who listens knows how far it is."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.progress import Progress
 
 from regstudy.data import parallel
 from regstudy.data.parallel import in_parallel
+from regstudy.data.progress import Notice, Progress, listening
 
 
 @settings(max_examples=25, deadline=None)
@@ -41,22 +40,8 @@ def test_an_error_reaches_who_takes_the_results() -> None:
         list(in_parallel(lambda thing: 1 // (7 - thing), range(100), "dividing", 2))
 
 
-@pytest.mark.parametrize(
-    ("terminal", "many", "soon", "shown"),
-    [
-        (True, 10, 60.0, True),  # many things
-        (True, 1000, 0.0, True),  # few, but it takes a while
-        (True, 1000, 60.0, False),
-        (False, 10, 0.0, False),
-    ],
-)
-def test_a_bar_is_shown_on_a_terminal_for_many_things_or_long_work(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool, many: int, soon: float, shown: bool
-) -> None:
-    started: list[Progress] = []
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(parallel, "MANY", many)
-    monkeypatch.setattr(parallel, "SOON", soon)
-    monkeypatch.setattr(Progress, "start", lambda self: started.append(self))
-    assert list(in_parallel(abs, range(100), "counting")) == list(range(100))
-    assert len(started) == shown
+def test_listeners_are_told_how_far_it_is() -> None:
+    seen: list[Progress | Notice] = []
+    with listening(seen.append):
+        assert list(in_parallel(abs, range(10), "counting", 4)) == list(range(10))
+    assert seen == [Progress("counting", done, 10) for done in (4, 8, 10)]

@@ -362,7 +362,7 @@ def test_of_several_threads_at_once_one_decodes_and_all_succeed(images: Path, wo
 
 
 def test_who_waits_for_another_says_so(
-    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    images: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pixel_cache, "PATIENCE", 0.05)
     cache = images.parent / "cache"
@@ -373,7 +373,7 @@ def test_who_waits_for_another_says_so(
             time.sleep(0.3)
             assert not waiting.done()
         assert len(waiting.result(30)[0]) == COUNT
-    assert "waiting for another process" in capsys.readouterr().err
+    assert "waiting for another process" in caplog.text
 
 
 def test_a_file_that_changes_while_others_are_decoded_is_an_error(images: Path) -> None:

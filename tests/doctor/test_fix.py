@@ -9,11 +9,11 @@ import pytest
 
 from regstudy.doctor.findings import Finding
 from regstudy.doctor.fix import NOTHING, mend, mended
-from regstudy.doctor.subject import space_of
 from regstudy.doctor.yaml_edits import with_value, without_value
 from regstudy.errors import ConfigError
-from regstudy.space.loader import load_space, read_yaml_text, shipped_spaces, yaml_text
+from regstudy.space.loader import load_space, read_yaml_text, shipped_spaces, space_from_text, yaml_text
 from regstudy.space.search_space import Space
+from regstudy.training.validation import CHECKS
 
 TEXT = """\
 # Which one?  A question.
@@ -52,7 +52,7 @@ def finding(name: str = "fault", **changes: Any) -> Finding:
 
 
 def space(text: str) -> Space:
-    return space_of(text, "mended", "mended")
+    return space_from_text(text, "mended", "mended", checks=CHECKS)
 
 
 def comments(text: str) -> list[str]:

@@ -12,7 +12,6 @@ from PIL import Image
 from planted import alarms, digits, ids, pictures, severities
 
 from regstudy import data
-from regstudy.cli.session import CHECKS
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.doctor import Diagnosis, Finding
 from regstudy.doctor.checks import capacity_checks
@@ -20,6 +19,7 @@ from regstudy.doctor.examine import Depth
 from regstudy.doctor.from_config import examine_space, smallest_batch, strongest, with_changes
 from regstudy.space.loader import find_space, load_space
 from regstudy.space.search_space import Space, parse_space
+from regstudy.training.validation import CHECKS
 
 CPU = torch.device("cpu")
 DIGITS = {"name": "digits", "size": 24, "train_limit": 400, "validation": 200}

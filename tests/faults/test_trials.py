@@ -9,8 +9,8 @@ from faults.checks import assert_curves_repeat, assert_sound, regstudy, study_in
 from faults.commands import Start, prepare_folder
 from optuna.trial import FrozenTrial, TrialState
 
-from regstudy.search.queue import ATTEMPTS
 from regstudy.study import attributes
+from regstudy.study.queue_state import ATTEMPTS
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow

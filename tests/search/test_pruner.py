@@ -7,7 +7,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from regstudy.search.pruner import PRUNERS, SignalPruner, make_pruner
+from regstudy.errors import ArgumentError
+from regstudy.search.options import PRUNERS
+from regstudy.search.pruner import SignalPruner, make_pruner
 from regstudy.space.search_space import parse_space
 from regstudy.study import attributes
 
@@ -92,10 +94,16 @@ def test_a_trial_that_diverged_is_nobodys_peer() -> None:
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: SignalPruner(0), lambda: SignalPruner(5, chance=2.0), lambda: SignalPruner(5, audit=-0.1)]
+    ("build", "words"),
+    [
+        (lambda: SignalPruner(0), "epochs must be a whole number of at least 1, but it is 0"),
+        (lambda: SignalPruner(2.5), "epochs must be a whole number"),  # type: ignore[arg-type]
+        (lambda: SignalPruner(5, chance=2.0), "chance must be a share between 0 and 1, but it is 2.0"),
+        (lambda: SignalPruner(5, audit=-0.1), "audit must be a share between 0 and 1"),
+    ],
 )
-def test_wrong_settings_are_refused(build: Callable[[], SignalPruner]) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
+def test_wrong_settings_are_refused(build: Callable[[], SignalPruner], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
         build()
 
 

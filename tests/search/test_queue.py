@@ -14,18 +14,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from regstudy.search.queue import (
-    ATTEMPTS,
-    close_orphans,
-    count_finished,
-    is_baseline,
-    ledger,
-    split_seed,
-    top_up,
-    training_seed,
-)
-from regstudy.space.search_space import parse_space
+from regstudy.search.queue import close_orphans, top_up
+from regstudy.space.search_space import is_baseline, parse_space
+from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
+from regstudy.study.queue_state import ATTEMPTS, count_finished, ledger
 from regstudy.study.storage import NoTicketLeft, TicketStorage, open_storage, sqlite_url
 
 SPACE = parse_space(

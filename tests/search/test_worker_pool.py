@@ -25,11 +25,13 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
 from regstudy.search import worker_pool
 from regstudy.search.events import EpochDone, Event
-from regstudy.search.queue import ATTEMPTS, top_up
+from regstudy.search.options import SearchOptions
+from regstudy.search.queue import top_up
 from regstudy.search.worker import Job
 from regstudy.search.worker_pool import jobs_for, run_crew
 from regstudy.space.search_space import parse_space
 from regstudy.study import attributes
+from regstudy.study.queue_state import ATTEMPTS
 from regstudy.study.storage import open_storage, sqlite_url
 
 pytest_plugins = ["faults.fixtures"]
@@ -44,15 +46,15 @@ SPACE = parse_space(
     "x",
     "",
 )
-JOB = Job("sqlite:///", "s", Path(), SPACE, 0, "cpu", 8)
+JOB = Job("sqlite:///", "s", Path(), SPACE, SearchOptions(1, "cpu", 8))
 
 
 @pytest.mark.parametrize(("threads", "workers", "each"), [(8, 1, 8), (8, 2, 4), (8, 3, 2), (2, 3, 1), (1, 8, 1)])
 def test_workers_share_the_threads(threads: int, workers: int, each: int) -> None:
-    jobs = jobs_for(replace(JOB, threads=threads), workers)
-    assert [job.threads for job in jobs] == [each] * workers
+    jobs = jobs_for(replace(JOB, options=replace(JOB.options, threads=threads)), workers)
+    assert [job.options.threads for job in jobs] == [each] * workers
     assert [job.worker for job in jobs] == list(range(workers))
-    assert {job.device for job in jobs} == {"cpu"}
+    assert {job.options.device for job in jobs} == {"cpu"}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,8 @@ def test_workers_share_the_threads(threads: int, workers: int, each: int) -> Non
 )
 def test_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, device: str, gpus: int, devices: list[str]) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert [job.device for job in jobs_for(replace(JOB, device=device), 3)] == devices
+    jobs = jobs_for(replace(JOB, options=replace(JOB.options, device=device)), 3)
+    assert [job.options.device for job in jobs] == devices
 
 
 def noise(side: int, count: int = 60) -> Splits:

@@ -12,21 +12,25 @@ from optuna.trial import TrialState
 from tiny import make_config, make_splits
 
 from regstudy.errors import ConfigError, StudyError
+from regstudy.search.create import check_place, create_study
 from regstudy.search.pruner import make_pruner
-from regstudy.search.queue import order, top_up, training_seed
-from regstudy.search.runner import StudyPlace, check_place, create_study, is_plan
+from regstudy.search.queue import top_up
 from regstudy.space.arms import LONGEST, Variant, collapsed, load_arms, parse_variant, plan_of
-from regstudy.space.fixed_plan import Plan, Task, make_plan, parse_plan, repeat_seed
+from regstudy.space.fixed_plan import FixedPlan, Task, make_plan, parse_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
-from regstudy.space.search_space import Study, parse_space
+from regstudy.space.plan import Slot
+from regstudy.space.search_space import parse_space
+from regstudy.space.seeds import repeat_seed, split_seed, training_seed
+from regstudy.space.study_section import StudySection
 from regstudy.study import attributes
+from regstudy.study.place import StudyPlace, kind_of
 from regstudy.study.storage import open_storage, sqlite_url
 
-STUDY = Study(metric="val_accuracy", seed=3)
+STUDY = StudySection(metric="val_accuracy", seed=3)
 PLAN = make_plan("p", {"a": make_config(), "b": make_config({"model.dropout": 0.5})}, STUDY, "x")
 
 
-def tasks(plan: Plan, tickets: int) -> list[Task]:
+def tasks(plan: FixedPlan, tickets: int) -> list[Task]:
     return [plan.task(ticket) for ticket in range(tickets)]
 
 
@@ -38,7 +42,7 @@ def test_tickets_go_through_the_arms_repeat_by_repeat() -> None:
 @given(arms=st.integers(1, 6), tickets=st.integers(1, 60))
 @settings(max_examples=30, deadline=None)
 def test_an_interrupted_plan_is_balanced_to_within_one_run(arms: int, tickets: int) -> None:
-    plan = Plan("p", {str(number): PLAN.arms["a"] for number in range(arms)}, STUDY)
+    plan = FixedPlan("p", {str(number): PLAN.arms["a"] for number in range(arms)}, STUDY)
     counts = [[task.arm for task in tasks(plan, tickets)].count(name) for name in plan.arms]
     assert max(counts) - min(counts) <= 1
     assert sum(counts) == tickets
@@ -56,10 +60,12 @@ def test_a_repeat_has_the_same_seed_in_every_arm_and_no_two_repeats_have_the_sam
 def test_the_configuration_of_a_ticket_is_its_arm_with_the_seed_of_the_repeat() -> None:
     study = optuna.create_study()
     for ticket in range(6):
-        study.enqueue_trial(PLAN.parameters(ticket))
+        study.enqueue_trial(PLAN.order(ticket)[1])
     for ticket in range(6):
         trial, task = study.ask(), PLAN.task(ticket)
-        config = PLAN.suggest(trial, ticket, 4 if ticket < 4 else 6)  # more repeats were asked for in between
+        config = PLAN.configure(
+            trial, Slot(ticket, task.arm, 4 if ticket < 4 else 6)
+        )  # more repeats were asked for in between
         assert config == PLAN.arms[task.arm].replaced({"training.seed": task.seed})
         assert trial.params == {"arm": task.arm, "repeat": task.repeat}
 
@@ -76,14 +82,14 @@ def test_a_failed_ticket_comes_back_as_the_same_arm_and_repeat(tmp_path: Path) -
     top_up(study, PLAN, url)
     again = [study.ask() for _ in range(3)][-1]
     assert again.user_attrs[attributes.TICKET] == 1
-    assert PLAN.suggest(again, 1, 4) == PLAN.arms["b"].replaced({"training.seed": repeat_seed(3, 1)})
+    assert PLAN.configure(again, Slot(1, "b", 4)) == PLAN.arms["b"].replaced({"training.seed": repeat_seed(3, 1)})
 
 
 def test_a_plan_is_never_pruned_whatever_its_arms_are_called() -> None:
-    plan = Plan("p", {"baseline": PLAN.arms["a"], "search": PLAN.arms["b"]}, STUDY)
+    plan = FixedPlan("p", {"baseline": PLAN.arms["a"], "search": PLAN.arms["b"]}, STUDY)
     assert isinstance(make_pruner(plan), optuna.pruners.NopPruner)
-    assert order(plan, 0) == ("baseline", {"arm": "baseline", "repeat": 1})
-    assert order(plan, 3) == ("search", {"arm": "search", "repeat": 2})
+    assert plan.order(0) == ("baseline", {"arm": "baseline", "repeat": 1})
+    assert plan.order(3) == ("search", {"arm": "search", "repeat": 2})
 
 
 LABEL = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
@@ -110,11 +116,11 @@ def test_a_plan_survives_its_way_into_a_file(labels: list[str]) -> None:
         make_plan("p", {"a": PLAN.arms["a"]}, STUDY, "x"),
         make_plan("p", {"a": PLAN.arms["a"], "c": PLAN.arms["b"]}, STUDY, "x"),
         make_plan("p", {**PLAN.arms, "b": make_config({"model.dropout": 0.4})}, STUDY, "x"),
-        make_plan("p", PLAN.arms, Study(metric="val_accuracy", seed=4), "x"),
-        make_plan("p", PLAN.arms, Study(metric="val_loss", seed=3), "x"),
+        make_plan("p", PLAN.arms, StudySection(metric="val_accuracy", seed=4), "x"),
+        make_plan("p", PLAN.arms, StudySection(metric="val_loss", seed=3), "x"),
     ],
 )
-def test_the_fingerprint_differs_whenever_a_run_would(other: Plan) -> None:
+def test_the_fingerprint_differs_whenever_a_run_would(other: FixedPlan) -> None:
     assert other.fingerprint != PLAN.fingerprint
 
 
@@ -153,16 +159,15 @@ def test_a_stored_plan_that_is_damaged_is_told(change: object, words: str) -> No
 
 def test_a_place_knows_what_it_holds(tmp_path: Path) -> None:
     place, splits = StudyPlace(tmp_path / "s"), make_splits()
-    facts = {attributes.DATA: splits.describe(), attributes.COMMAND: "c"}
     assert check_place(place, PLAN) is None
-    assert is_plan(create_study(place, PLAN, splits, facts))
+    assert kind_of(create_study(place, PLAN, splits)) == "comparison"
     assert check_place(place, PLAN) is not None
     stronger = make_plan("p", {**PLAN.arms, "b": make_config({"model.dropout": 0.6})}, STUDY, "x")
     with pytest.raises(StudyError, match=r"another comparison \(arms\.b\.model\.dropout: 0\.5 → 0\.6\)"):
         check_place(place, stronger)
     with pytest.raises(StudyError, match="holds a comparison, not a search"):
         check_place(place, SPACE)
-    create_study(StudyPlace(tmp_path / "t"), SPACE, splits, facts)
+    create_study(StudyPlace(tmp_path / "t"), SPACE, splits)
     with pytest.raises(StudyError, match="holds a search, not a comparison"):
         check_place(StudyPlace(tmp_path / "t"), PLAN)
 
@@ -175,14 +180,14 @@ def test_a_creation_of_the_other_kind_that_was_cut_short_leaves_nothing_behind(t
     place.folder.mkdir()
     cut_short = optuna.create_study(study_name="s", storage=open_storage(place.url), direction="maximize")
     cut_short.set_user_attr(attributes.PLAN, "arms: {}")
-    made = create_study(place, SPACE, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: "c"})
-    assert not is_plan(made)
+    made = create_study(place, SPACE, splits)
+    assert kind_of(made) == "search"
     assert check_place(place, SPACE) is not None
 
 
 def test_a_field_that_a_later_version_added_is_no_difference(tmp_path: Path) -> None:
     place, splits = StudyPlace(tmp_path / "s"), make_splits()
-    study = create_study(place, PLAN, splits, {attributes.DATA: splits.describe(), attributes.COMMAND: "c"})
+    study = create_study(place, PLAN, splits)
     raw = read_yaml_text(study.user_attrs[attributes.PLAN], "x")
     del raw["arms"]["a"]["regularization"]["l1"]
     study.set_user_attr(attributes.PLAN, yaml_text(raw))
@@ -237,9 +242,9 @@ def test_arms_are_called_by_file_by_variant_or_by_both(files: list[Path]) -> Non
     assert list(load_arms(files[:1], variants)) == ["off", "as it is"]
     both = load_arms(files, variants)
     assert list(both) == ["one / off", "one / as it is", "two / off", "two / as it is"]
-    plan = plan_of("p", both, lambda seed: 10 * seed)
+    plan = plan_of("p", both)
     assert [config.model.dropout for config in plan.arms.values()] == [0.0, 0.2, 0.0, 0.0]
-    assert plan.data.split_seed == 50
+    assert plan.data.split_seed == split_seed(5)
     assert collapsed(both) == ["model.dropout 0.2"]
 
 
@@ -247,9 +252,9 @@ def test_what_export_writes_is_an_arm_and_its_split_holds_for_all(files: list[Pa
     exported = make_config({"data.split_seed": 99, "training.seed": 4, "training.metric": "val_loss"})
     (tmp_path / "best.yaml").write_text(yaml_text(exported.model_dump(mode="json")))
     with pytest.raises(ConfigError, match=r"same study\.metric, but it is val_accuracy in 'one'"):
-        plan_of("p", load_arms([files[0], tmp_path / "best.yaml"], [], ["study.seed=0"]), lambda seed: seed)
+        plan_of("p", load_arms([files[0], tmp_path / "best.yaml"], [], ["study.seed=0"]))
     sets = ["study.seed=5", "study.metric=val_loss"]
-    plan = plan_of("p", load_arms([files[0], tmp_path / "best.yaml"], [], sets), lambda seed: seed)
+    plan = plan_of("p", load_arms([files[0], tmp_path / "best.yaml"], [], sets))
     assert {config.data.split_seed for config in plan.arms.values()} == {99}
     assert {config.training.seed for config in plan.arms.values()} == {0}
 
@@ -257,4 +262,4 @@ def test_what_export_writes_is_an_arm_and_its_split_holds_for_all(files: list[Pa
 def test_seeds_of_studies_that_differ_are_told(files: list[Path]) -> None:
     files[1].write_text("data: {name: digits}\nmodel: {name: y}\n")
     with pytest.raises(ConfigError, match=r"same study\.seed, but it is 5 in 'one' and 0 in 'two'.*--set study.seed=5"):
-        plan_of("p", load_arms(files, []), lambda seed: seed)
+        plan_of("p", load_arms(files, []))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import make_config
 
 from regstudy.errors import ConfigError
-from regstudy.space.loader import apply_overrides, find_space, known_spaces, load_space, question, read_yaml
+from regstudy.space.loader import (
+    apply_overrides,
+    config_text,
+    find_space,
+    known_spaces,
+    load_config,
+    load_space,
+    question,
+    read_text,
+    read_yaml_text,
+)
 
 MINIMAL = "data: {name: digits}\nmodel: {name: dropout_cnn}\n"
 
@@ -20,7 +32,7 @@ def write(folder: Path, text: str, name: str = "mine.yaml") -> Path:
 
 def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
     path = write(tmp_path, "a: 1e-4\nb: off\nc: yes\nd: 010\ne: true\n")
-    assert read_yaml(path) == {"a": 1e-4, "b": "off", "c": "yes", "d": 10, "e": True}
+    assert read_yaml_text(read_text(path), "x") == {"a": 1e-4, "b": "off", "c": "yes", "d": 10, "e": True}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +46,7 @@ def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
 )
 def test_what_is_not_plain_yaml_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read_yaml(write(tmp_path, text))
+        load_space(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["", "3\n", "[1, 2]\n", "words\n"])
@@ -101,7 +113,8 @@ def test_the_fallback_replaces_keys_of_the_data_section_and_overrides_win(tmp_pa
     path = write(tmp_path, text, "case.yaml")
     assert load_space(path).name == "case"
     assert load_space(path).defaults().data.name == "svhn"
-    substitute = load_space(path, ["data.train_limit=70"], fallback=True)
+    substitute = load_space(path, ["data.train_limit=70"]).fallback
+    assert substitute is not None
     assert substitute.name == "case@street_digits"
     assert substitute.defaults().data.model_dump(include={"name", "validation", "train_limit"}) == {
         "name": "street_digits",
@@ -120,3 +133,43 @@ def test_an_override_of_an_alias_changes_one_place_only(tmp_path: Path) -> None:
     space = load_space(write(tmp_path, text), ["regularization.l2.low=1e-5"])
     lows = {parameter.path: parameter.ends[0] for parameter in space.parameters()}
     assert lows == {"regularization.l1": 1e-6, "regularization.l2": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("text", "metric"),
+    [
+        ("training: {epochs: 3}", "val_accuracy"),
+        ("training: {metric: val_loss}", "val_loss"),
+        ("study: {metric: val_loss}", "val_loss"),
+        ("training: {metric: val_loss}\nstudy: {seed: 3}", "val_loss"),
+        ("training: {metric: val_loss}\nstudy: {metric: val_loss}", "val_loss"),
+    ],
+)
+def test_the_metric_may_stand_at_its_old_place(text: str, metric: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"data: {{name: digits}}\nmodel: {{name: small_cnn}}\n{text}\n")
+    space = load_space(path)
+    assert space.study.metric == space.defaults().training.metric == load_config(path).training.metric == metric
+    assert "metric" not in space.tree.get("training", {})
+
+
+@pytest.mark.parametrize("load", [load_space, load_config])
+def test_two_different_metrics_are_refused(load: Callable[[Path], object], tmp_path: Path) -> None:
+    text = "data: {name: digits}\nmodel: {name: x}\ntraining: {metric: val_loss}\nstudy: {metric: val_accuracy}\n"
+    with pytest.raises(ConfigError, match=r"training\.metric: is val_loss, but study\.metric is val_accuracy"):
+        load(write(tmp_path, text))
+
+
+def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
+    config = make_config({"training.metric": "val_loss", "data.split_seed": 7})
+    path = write(tmp_path, config_text(config.model_dump(mode="json")))
+    assert load_config(path) == load_space(path).defaults() == config
+    assert read_yaml_text(path.read_text(), "x")["study"] == {"metric": "val_loss"}
+
+
+def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "data: {name: svhn, fallback: {name: digits}}\nmodel: {name: small_cnn}\n")
+    read: list[Path] = []
+    original = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, **given: read.append(self) or original(self, **given))
+    assert load_space(path).fallback is not None
+    assert read == [path]

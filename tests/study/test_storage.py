@@ -18,7 +18,7 @@ from optuna.trial import create_trial
 from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
 
 from regstudy.errors import StorageError
-from regstudy.search.runner import StudyPlace, find_study
+from regstudy.study.place import StudyPlace, find_study
 from regstudy.study.storage import (
     NETWORK_FILE_SYSTEMS,
     TicketStorage,

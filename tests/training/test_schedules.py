@@ -55,9 +55,7 @@ def records_of(values: list[float], series: str = "val_loss") -> list[EpochRecor
 def rates(config: RunConfig, values: list[float], series: str = "val_loss", steps: int = STEPS) -> list[float]:
     """The rate of every step of a run that measures these values."""
     records = records_of(values, series)
-    return [
-        learning_rate(config, records[:epoch], step, steps) for epoch in range(len(values)) for step in range(steps)
-    ]
+    return [rate for epoch in range(len(values)) for rate in learning_rates(config, records[:epoch], steps)]
 
 
 # unit of the schedule in steps of torch's, epochs after the warm-up
@@ -185,14 +183,14 @@ def test_first_rates_of_two_warm_up_epochs_of_two_steps(section: dict[str, Any],
 
 def test_rates_per_epoch_are_these_to_the_bit() -> None:
     """Curves of stored studies are repeated from their configurations, so the order of operations is fixed too."""
-    records = records_of([0.0] * 6)
+    values = [0.0] * 6
     step = {"name": "step", "step_size": 2, "gamma": 0.37}
     cosine = {"name": "cosine", "final": 0.1, "warmup_epochs": 2}
     share = (1 + math.cos(math.pi * 4 / 10)) / 2
-    assert learning_rate(scheduled(step), records) == BASE * 0.37**3
-    assert learning_rate(scheduled(cosine), records) == BASE * (0.1 + (1 - 0.1) * share)
-    assert learning_rate(scheduled(cosine), records[:1]) == BASE * 2 / 3
-    assert learning_rate(scheduled({"name": "plateau", "patience": 1}), records) == BASE * 0.1**2
+    assert learning_rate(scheduled(step), values) == BASE * 0.37**3
+    assert learning_rate(scheduled(cosine), values) == BASE * (0.1 + (1 - 0.1) * share)
+    assert learning_rate(scheduled(cosine), values[:1]) == BASE * 2 / 3
+    assert learning_rate(scheduled({"name": "plateau", "patience": 1}), values) == BASE * 0.1**2
 
 
 @settings(max_examples=30, deadline=None)
@@ -290,7 +288,7 @@ def test_a_function_that_gives_no_factor_is_named_with_position_and_value(
     monkeypatch.setitem(sys.modules, "wrong_factors", SimpleNamespace(**{name: function}))
     own = {"name": "lambda", "function": f"wrong_factors:{name}", "warmup_epochs": 2, "interval": "step"}
     with pytest.raises(ConfigError) as error:
-        learning_rate(scheduled(own), records_of([0.0] * 6), 1, 2)
+        learning_rate(scheduled(own), [0.0] * 6, 1, 2)
     start = f"'wrong_factors:{name}' (schedule.function), called with 4.5 epochs after the warm-up, {complaint}"
     assert str(error.value).startswith(start)
     assert "finite number of at least 0" in str(error.value)
@@ -352,8 +350,8 @@ def test_the_examples_of_the_page_are_valid_and_show_every_schedule() -> None:
 @pytest.mark.parametrize("interval", ["epoch", "step"])
 def test_the_rates_of_an_epoch_are_those_of_its_steps(interval: str) -> None:
     run = make_config({"schedule": {"name": "cosine", "warmup_epochs": 1, "interval": interval}})
-    for records in ([], [None], [None, None]):
-        expected = [learning_rate(run, records, step, 4) for step in range(4)]
+    for records in ([], records_of([1.0]), records_of([1.0, 1.0])):
+        expected = [learning_rate(run, [1.0] * len(records), step, 4) for step in range(4)]
         assert learning_rates(run, records, 4) == expected
 
 
@@ -375,4 +373,4 @@ def test_the_rates_of_an_epoch_are_those_of_its_steps(interval: str) -> None:
 def test_patience_waits_for_the_first_decay(section: dict[str, Any], epochs: int) -> None:
     config = scheduled(section)
     assert first_decay(config) == epochs
-    assert all(learning_rate(config, records_of([1.0] * done)) <= BASE for done in range(epochs))
+    assert all(learning_rate(config, [1.0] * done) <= BASE for done in range(epochs))

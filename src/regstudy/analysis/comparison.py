@@ -16,7 +16,7 @@ import pandas as pd
 
 from regstudy.analysis.paired import Paired, Verdict, adjust, paired
 from regstudy.errors import StudyError
-from regstudy.space.fixed_plan import Plan, parse_plan
+from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.loader import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.tables import Study, Tables, load_tables
@@ -94,7 +94,7 @@ class Comparison:
     """A plan's study. ``runs`` has a row per usable run: number, arm, repeat, seed, epochs and every measure."""
 
     tables: Tables
-    plan: Plan
+    plan: FixedPlan
     arms: list[Arm]
     differences: list[Difference]
     margin: float
@@ -126,7 +126,7 @@ def load_comparison(study: Study) -> Comparison:
     return Comparison(tables, plan, arms, compare_arms(runs, list(plan.arms), margin), margin, runs)
 
 
-def run_table(tables: Tables, plan: Plan) -> pd.DataFrame:
+def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
     """A row per run whose outcome was seen to the end, with every series at every moment (`val_accuracy_last`)."""
     observed = tables.trials[tables.observed() & tables.trials["ticket"].notna()]
     tasks = [plan.task(int(ticket)) for ticket in observed["ticket"]]
@@ -183,7 +183,7 @@ def spread(values: pd.Series) -> Spread:
 def _arm(
     name: str,
     tables: Tables,
-    plan: Plan,
+    plan: FixedPlan,
     runs: pd.DataFrame,
     asked: int,
     size: list[int] | None,

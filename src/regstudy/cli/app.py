@@ -62,25 +62,24 @@ def study(
     """Search a space; the same command again goes on where it stopped."""
     from regstudy.cli import study_command
 
-    request = study_command.Request(
-        space=space,
-        trials=trials,
-        name=name,
-        sets=tuple(sets),
-        results=results,
-        data_dir=data_dir,
-        storage=storage,
-        workers=workers,
-        budget=budget,
-        trial_timeout=trial_timeout,
-        pruner=pruner,
-        dry_run=dry_run,
-        doctor=not no_doctor,
-        force=force,
-        device=_device(device, threads),
-        command=_typed(),
-    )
-    raise typer.Exit(study_command.execute(request, out))
+    arguments = {
+        "trials": trials,
+        "overrides": sets,
+        "name": name,
+        "results": results,
+        "data_dir": data_dir,
+        "storage": storage,
+        "workers": workers,
+        "budget": budget,
+        "trial_timeout": trial_timeout,
+        "pruner": pruner,
+        "doctor": not no_doctor,
+        "force": force,
+        "device": device,
+        "threads": threads,
+        "command": _typed(),
+    }
+    raise typer.Exit(study_command.execute(out, space, dry_run, arguments))
 
 
 @app.command()
@@ -110,24 +109,23 @@ def compare(
     """Run fixed configurations with several seeds each, and say how they differ and how sure that is."""
     from regstudy.cli import compare_command
 
-    request = compare_command.Request(
-        spaces=tuple(spaces),
-        arms=tuple(arms),
-        repeats=repeats,
-        margin=margin,
-        name=name,
-        sets=tuple(sets),
-        results=results,
-        data_dir=data_dir,
-        storage=storage,
-        workers=workers,
-        budget=budget,
-        trial_timeout=trial_timeout,
-        dry_run=dry_run,
-        device=_device(device, threads),
-        command=_typed(),
-    )
-    raise typer.Exit(compare_command.execute(request, out))
+    arguments = {
+        "arms": arms,
+        "repeats": repeats,
+        "margin": margin,
+        "overrides": sets,
+        "name": name,
+        "results": results,
+        "data_dir": data_dir,
+        "storage": storage,
+        "workers": workers,
+        "budget": budget,
+        "trial_timeout": trial_timeout,
+        "device": device,
+        "threads": threads,
+        "command": _typed(),
+    }
+    raise typer.Exit(compare_command.execute(out, spaces, dry_run, arguments))
 
 
 @app.command()
@@ -145,7 +143,7 @@ def worker(
     """Help with a study that was started elsewhere, until none of its trials is waiting."""
     from regstudy.cli import worker_command
 
-    raise typer.Exit(worker_command.execute(name, storage, workers, results, data_dir, _device(device, threads), out))
+    raise typer.Exit(worker_command.execute(out, name, storage, workers, results, data_dir, device, threads))
 
 
 @app.command()
@@ -187,8 +185,8 @@ def export(
 ) -> None:
     """Write the configuration of a study's best trial to a file that `regstudy train` reads."""
     from regstudy.files import write_atomically
-    from regstudy.production.final_training import chosen_trial, config_file
-    from regstudy.search.runner import StudyPlace, open_study
+    from regstudy.production.export import chosen_trial, config_file
+    from regstudy.study.place import StudyPlace, open_study
 
     opened = open_study(StudyPlace(path, storage))
     chosen = chosen_trial(opened, trial)
@@ -215,7 +213,8 @@ def train(
 
     if init is not None:
         sets = [*sets, f"model.weights={init}"]
-    raise typer.Exit(train_command.execute(config, output, sets, data_dir, _device(device, threads), out))
+    arguments = {"overrides": sets, "data_dir": data_dir, "device": device, "threads": threads}
+    raise typer.Exit(train_command.execute(out, config, output, arguments))
 
 
 @app.command()
@@ -269,7 +268,8 @@ def doctor(
         json=json,
         output=output,
         fix=fix,
-        device=_device(device, threads),
+        device=device,
+        threads=threads,
     )
     raise typer.Exit(doctor_command.execute(request, out, err))
 
@@ -295,15 +295,6 @@ def main(arguments: list[str] | None = None) -> None:
     except RegstudyError as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
-
-
-def _device(name: str | None, threads: int | None) -> str:
-    """The device to use, once torch runs with the number of threads asked for."""
-    from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
-
-    keep_freed_memory()
-    limit_threads(threads)
-    return choose_device(name)
 
 
 def _typed() -> str:

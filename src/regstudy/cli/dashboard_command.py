@@ -11,7 +11,7 @@ from rich.console import Console
 
 from regstudy.errors import RegstudyError
 from regstudy.report.dashboard import refresher, repeat
-from regstudy.search.runner import StudyPlace, is_plan, open_study
+from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.storage import open_storage
 
 
@@ -20,7 +20,7 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
     place = StudyPlace(path, storage)
     study, stop = open_study(place), Event()
     check_port(port)
-    if not is_plan(study):
+    if kind_of(study) == "search":
         look = refresher(study, console.print)
         look()
         Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()

@@ -10,18 +10,18 @@ import optuna
 import torch
 from rich.console import Console
 
-from regstudy.cli.session import Material
+from regstudy.api import use_device
+from regstudy.cli.listener import ConsoleListener
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.fix import mend
 from regstudy.doctor.from_config import examine_space
-from regstudy.doctor.preflight import progress
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
-from regstudy.errors import ConfigError, RegstudyError, StudyError
+from regstudy.errors import ConfigError, RegstudyError, StudyError, describe
 from regstudy.files import check_folder, write_atomically
-from regstudy.search.worker import describe
-from regstudy.space.search_space import Space
+from regstudy.search.events import Examining
+from regstudy.search.session import Images
 from regstudy.text import counted
 
 STDOUT = Path("-")
@@ -40,7 +40,8 @@ class Request:
     json: Path | None
     output: Path | None
     fix: bool
-    device: str
+    device: str | None
+    threads: int | None
 
 
 def execute(request: Request, stdout: Console, stderr: Console) -> int:
@@ -53,9 +54,11 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     depth = _depth(request)
     _check(request)
     console = stderr if request.fix or request.json == STDOUT else stdout
-    subject = find_subject(request.subject, request.storage, request.sets, request.data_dir, console)
-    diagnosis = _examined(request, subject, depth, console)
-    for warning in (warnings := _warnings(subject.material)):
+    with ConsoleListener(console) as listener:
+        device = torch.device(use_device(request.device, request.threads))
+        subject = find_subject(request.subject, request.storage, request.sets, request.data_dir, listener)
+        diagnosis = _examined(request, subject, depth, device, listener)
+    for warning in (warnings := _warnings(subject.images)):
         console.print(warning)
     for line in lines(diagnosis, console.width):
         console.print(line)
@@ -76,18 +79,23 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     return 1 if diagnosis.blocks else 0
 
 
-def _examined(request: Request, subject: Subject, depth: Depth, console: Console) -> Diagnosis:
-    space, splits = subject.material.agenda, subject.material.splits
-    console.print(
+def _examined(
+    request: Request, subject: Subject, depth: Depth, device: torch.device, listener: ConsoleListener
+) -> Diagnosis:
+    space, splits = subject.space, subject.images.splits
+    listener.console.print(
         f"Examining {space.name}: {splits.name}, {counted(len(splits.train), 'training image')} and"
         f" {counted(len(splits.validation), 'validation image')}; the test part stays closed."
     )
-    device = torch.device(request.device)
     try:
-        with progress(console, space.name) as on_progress:
-            return examine_space(
-                space, splits, data_dir=request.data_dir, device=device, depth=depth, on_progress=on_progress
-            )
+        return examine_space(
+            space,
+            splits,
+            data_dir=request.data_dir,
+            device=device,
+            depth=depth,
+            on_progress=lambda check: listener(Examining(space.name, check)),
+        )
     except RegstudyError:
         raise
     except Exception as error:  # a network or data of the user's own may raise anything
@@ -96,7 +104,7 @@ def _examined(request: Request, subject: Subject, depth: Depth, console: Console
 
 def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:
     """The mended file on standard output, and on standard error what was done."""
-    substituted = subject.material.why_fallback is not None and not subject.stored
+    substituted = subject.images.why_fallback is not None and not subject.stored
     fixed = mend(subject.text, diagnosis.findings, request.sets, fallback=substituted)
     stdout.file.write(fixed.text)
     stderr.print(f"Mended: {', '.join(fixed.made)}." if fixed.made else "Nothing that a configuration could mend.")
@@ -107,12 +115,12 @@ def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdou
         stderr.print(f"To be mended by hand: {', '.join(by_hand)}.")
 
 
-def _warnings(material: Material[Space]) -> list[str]:
+def _warnings(images: Images) -> list[str]:
     """What must be known before anything that was found."""
-    if material.why_fallback is None:
+    if images.why_fallback is None:
         return []
-    asked, used = material.requested, material.splits.name
-    return [f"These findings are not about {asked}: {used} was examined instead. {material.why_fallback}"]
+    asked, used = images.requested, images.splits.name
+    return [f"These findings are not about {asked}: {used} was examined instead. {images.why_fallback}"]
 
 
 def _as_json(diagnosis: Diagnosis) -> str:

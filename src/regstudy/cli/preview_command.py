@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
-from torch import Generator, Tensor
 
 from regstudy import data
-from regstudy.cli.session import CHECKS, Material, gather
-from regstudy.config.run_config import RunConfig
-from regstudy.config.schema import Regularization
-from regstudy.data.image_set import ImageSet
-from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.api import load_space
+from regstudy.cli.listener import ConsoleListener
+from regstudy.data.preprocessing import prepare
 from regstudy.errors import ConfigError, RegstudyError
 from regstudy.files import check_folder, write_atomically
-from regstudy.space.loader import fallback_name, find_space, load_space
-from regstudy.space.search_space import Space, probes
+from regstudy.search.session import gather
 from regstudy.text import counted
-from regstudy.training.augmentation import augment
-from regstudy.training.contact_sheet import Row, draw_sheet
-from regstudy.training.erasing import cut_out, erase_rectangles
-from regstudy.training.mixing import Mixed, mix
+from regstudy.training.contact_sheet import draw_sheet
+from regstudy.training.preview_rows import STRENGTHS, operations, positions_in_turn, regularizer_rows, strength_rows
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MOST_IMAGES = 64
-DRAWN_BATCHES = 6  # of which the most telling one is shown
-SEED = 0  # the same command draws the same picture
 
 
 def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, images: int, console: Console) -> int:
@@ -39,8 +28,10 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
     The test part stays closed. Returns the exit code; raises RegstudyError for what is the user's to mend.
     """
     _check(output, images)
-    material = _material(space, sets, data_dir, console)
-    found, splits, config = material.agenda, material.splits, material.agenda.defaults()
+    asked = load_space(space, sets)
+    with ConsoleListener(console) as listener:
+        found, used = gather(asked, asked.fallback, data_dir, listener)
+    splits, config = used.splits, found.defaults()
     preprocessing = prepare(config.preprocessing, splits.train)
     picked = splits.train.subset(torch.from_numpy(positions_in_turn(splits.train.labels.numpy(), images)))
     ops, named = operations(config.augmentation.ops, sorted(data.operations(config.data.name)))
@@ -60,90 +51,6 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
     return 0
 
 
-def operations(chosen: Sequence[str], allowed: Sequence[str]) -> tuple[Sequence[str], str]:
-    """The operations to show, and in words: those that the space names, else all that its images allow."""
-    if chosen:
-        return chosen, ", ".join(chosen)
-    return allowed, f"{', '.join(allowed)} (the space names none; these are all that its images allow)"
-
-
-def positions_in_turn(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Positions of at most ``count`` images: the first of every class, then the second of every class, and so on."""
-    rank = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        own = labels == label
-        rank[own] = np.arange(own.sum())
-    return np.lexsort((labels, rank))[:count]
-
-
-def strength_rows(images: Tensor, ops: Sequence[str], preprocessing: Preprocessing) -> Iterator[Row]:
-    """The images uint8 N×C×H×W at each strength; all rows draw the same numbers, so that each change grows."""
-    for strength in STRENGTHS:
-        changed = augment(images, ops, strength, preprocessing, Generator().manual_seed(SEED))
-        yield Row(f"strength {strength:g}" if strength else "strength 0\nas validated", _pictures(changed))
-
-
-def regularizer_rows(images: ImageSet, space: Space, preprocessing: Preprocessing) -> Iterator[Row]:
-    """The images as each of the other changes that the space may choose leaves them, at its highest value.
-
-    Changes that happen to a share of images or batches are shown for all of them; the label says the share.
-    """
-    original, first = preprocessing(images.images), True
-    for field, label in (
-        ("cutout", "cut-out\n{:g} px"),
-        ("random_erasing", "random erasing\n{:.0%} of images"),
-        ("mixup", "mix-up\n{:.0%} of batches"),
-        ("cutmix", "cut-mix\n{:.0%} of batches"),
-    ):
-        section = highest(space, field)
-        value = getattr(section, field)
-        if not value:
-            continue
-        generator, captions = Generator().manual_seed(SEED), list[str]()
-        if field == "cutout":
-            changed = cut_out(original, value, generator)
-        elif field == "random_erasing":
-            changed = erase_rectangles(original, 1.0, generator)
-        else:
-            always = section.model_copy(update={"mixup": 0.0, "cutmix": 0.0, field: 1.0})
-            batches = [_telling_batch(original, always, place, generator) for place in range(len(original))]
-            changed = torch.stack([batch.images[place] for place, batch in enumerate(batches)])
-            captions = [_parts(images, place, batch) for place, batch in enumerate(batches)]
-        pixels = (changed - preprocessing.shift) / preprocessing.scale
-        yield Row(label.format(value), _pictures(pixels), captions, new_block=first)
-        first = False
-
-
-def _telling_batch(images: Tensor, section: Regularization, place: int, generator: Generator) -> Mixed:
-    """The mixed batch of several in which the image at a place shows most of both: many shares are almost 0 or 1."""
-
-    def dullness(mixed: Mixed) -> tuple[bool, float]:
-        return mixed.partner is None or int(mixed.partner[place]) == place, abs(mixed.share - 0.5)
-
-    return min((mix(images, section, generator) for _ in range(DRAWN_BATCHES)), key=dullness)
-
-
-def _parts(images: ImageSet, place: int, mixed: Mixed) -> str:
-    """The classes in one image of a mixed batch by their shares."""
-    partner = place if mixed.partner is None else int(mixed.partner[place])
-    own, other = (images.classes[int(images.labels[index])] for index in (place, partner))
-    return f"{mixed.share:.0%} {own}, {1 - mixed.share:.0%} {other}"
-
-
-def highest(space: Space, field: str) -> Regularization:
-    """Of all regularizations at the ends of the space's ranges, in all phases, the one with the highest value."""
-    configs = [config for tree in probes(space) for config in RunConfig.model_validate(tree).in_phases()]
-    sections = [config.regularization for config in configs]
-    return max(sections, key=lambda section: float(getattr(section, field)))
-
-
-def _pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
-    """Values 0..255 N×C×H×W as uint8 N×H×W×C."""
-    whole = pixels.float().round().clamp(0, 255).to(torch.uint8)
-    array: npt.NDArray[np.uint8] = np.ascontiguousarray(whole.permute(0, 2, 3, 1).numpy())
-    return array
-
-
 def _check(output: Path, images: int) -> None:
     """Refuse what cannot work before any image is loaded."""
     if output.suffix.lower() != ".png":
@@ -153,11 +60,3 @@ def _check(output: Path, images: int) -> None:
     if output.is_dir():
         raise RegstudyError(f"{output} is a folder, so no file of that name can be written.")
     check_folder(output.parent)
-
-
-def _material(name: str, sets: Sequence[str], data_dir: Path, console: Console) -> Material[Space]:
-    """The space and the parts that a study of it would use, so that none of its validation images is shown."""
-    path = find_space(name)
-    space = load_space(path, sets, checks=CHECKS)
-    second = load_space(path, sets, fallback=True, checks=CHECKS) if fallback_name(path) else None
-    return gather(space, second, data_dir, console)

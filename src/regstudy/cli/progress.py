@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a live panel in a terminal, plain lines anywhere else."""
+"""What a person sees while trials run: a live panel in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
-from regstudy.records import EpochRecord
-from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.search.events import EpochDone, StepDone, StudyStarted, TrialEnded, TrialEvent, TrialStarted
 from regstudy.text import format_duration
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between lines about epochs where there is no terminal
@@ -18,24 +17,11 @@ LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 
 
 class StudyDisplay:
-    """Follows the events of a study; use as a context manager around the search.
+    """Follows the trials of a study; use as a context manager around them."""
 
-    ``trials`` is the study's total, ``finished`` how many were finished before, ``per_trial`` the estimated seconds
-    from one trial's end to the next until one has been seen.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        trials: int,
-        finished: int,
-        per_trial: float,
-        metric: str,
-        best: float | None,
-        workers: int = 1,
-    ) -> None:
-        self.console, self.trials, self.finished, self.per_trial = console, trials, finished, per_trial
-        self.metric, self.best = metric, best
+    def __init__(self, console: Console, started: StudyStarted) -> None:
+        self.console, self.trials, self.finished = console, started.total, started.finished
+        self.per_trial, self.metric, self.best = started.per_trial, started.metric, started.best
         self.began = self.line_at = time.monotonic()
         self.ended = 0
         self.running: dict[int, TrialStarted] = {}  # by worker
@@ -43,8 +29,8 @@ class StudyDisplay:
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console
         )
-        self.study_task = self.bar.add_task("study", total=trials, completed=finished, note="")
-        self.tasks = [self.bar.add_task("", total=1, note="", visible=False) for _ in range(workers)]
+        self.study_task = self.bar.add_task("study", total=self.trials, completed=self.finished, note="")
+        self.tasks = [self.bar.add_task("", total=1, note="", visible=False) for _ in range(started.workers)]
         self.live = Live(self.bar, console=console, refresh_per_second=4) if console.is_terminal else None
 
     def __enter__(self) -> StudyDisplay:
@@ -59,7 +45,7 @@ class StudyDisplay:
         if self.live:
             self.live.stop()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: TrialEvent) -> None:
         """Take note of an event and show it."""
         task = self.tasks[event.worker]
         match event:
@@ -71,7 +57,7 @@ class StudyDisplay:
                 self.bar.update(task, completed=self.epochs.get(event.worker, 0) + event.done / event.total)
             case EpochDone():
                 self.epochs[event.worker] = event.record.epoch
-                note = f"epoch {event.record.epoch}  {accuracies(event.record)}"
+                note = f"epoch {event.record.epoch}  {event.record.in_words}"
                 self.bar.update(task, completed=event.record.epoch, note=note)
                 self._plain_epoch(event)
             case TrialEnded():
@@ -92,13 +78,10 @@ class StudyDisplay:
 
     def _line(self, event: TrialEnded) -> str:
         count = f"[{self.finished}/{self.trials}]"
-        head = f"{count:>9} trial {event.number:<3} {event.arm:<8} {event.outcome:<8}"
+        line = f"{count:>9} {event}"
         if event.best is None:
-            return f"{head} {event.reason}"
-        return (
-            f"{head} {event.epochs:>2} epochs, best {event.best.epoch:>2}: {accuracies(event.best)}"
-            f"  best so far {self._value()}  {format_duration(event.seconds)}{self._left()}"
-        )
+            return line
+        return f"{line}  best so far {self._value()}  {format_duration(event.seconds)}{self._left()}"
 
     def _plain_epoch(self, event: EpochDone) -> None:
         """Without a terminal, slow trials still give a sign of life now and then."""
@@ -107,7 +90,7 @@ class StudyDisplay:
             return
         self.line_at = time.monotonic()
         where = f"          trial {trial.number} epoch {event.record.epoch}/{trial.epochs}"
-        self.console.print(f"{where}  {accuracies(event.record)}")
+        self.console.print(f"{where}  {event.record.in_words}")
 
     def _left(self) -> str:
         """How long the rest will take at the pace so far; empty when nothing is left or nothing is known."""
@@ -125,11 +108,3 @@ class StudyDisplay:
         self.bar.update(
             self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
         )
-
-
-def accuracies(record: EpochRecord) -> str:
-    """The three accuracies and the gap in points, in one line."""
-    return (
-        f"train {record.train_accuracy:.1%}  clean {record.clean_train_accuracy:.1%}"
-        f"  val {record.val_accuracy:.1%}  gap {100 * record.gap_accuracy:+.1f}"
-    )

@@ -11,13 +11,13 @@ from regstudy.errors import RegstudyError
 from regstudy.report.comparison.comparison_page import write_comparison
 from regstudy.report.page import find, write_report
 from regstudy.report.sections import sections
-from regstudy.search.runner import StudyPlace, is_plan, open_study
+from regstudy.study.place import StudyPlace, kind_of, open_study
 
 
 def execute(path: Path, storage: str | None, watch: bool, every: float, plots: bool, console: Console) -> int:
     """Write a study's report, or the page of a comparison; returns the exit code."""
     opened = open_study(StudyPlace(path, storage))
-    if is_plan(opened):
+    if kind_of(opened) == "comparison":
         if watch or plots:
             raise RegstudyError(f"{path} holds a comparison: --watch and --plots are for the report of a search.")
         console.print(f"Report: {write_comparison(opened, path)}")

@@ -1,45 +1,34 @@
-"""What `regstudy train` does, step by step."""
+"""What `regstudy train` does: call the library, show each epoch, and say what came out and where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
 
-from regstudy.cli.progress import accuracies
-from regstudy.cli.session import CHECKS
-from regstudy.errors import RegstudyError, config_error
-from regstudy.files import check_folder
-from regstudy.production.final_training import read_config, train_finally
+from regstudy.api import train
+from regstudy.cli.listener import ConsoleListener
 from regstudy.records import EpochRecord
 from regstudy.training.early_stopping import Signal
 
 
-def execute(path: Path, output: Path, sets: Sequence[str], data_dir: Path, device: str, console: Console) -> int:
-    """Train once, show each epoch, and say what came out and where it is."""
-    config = read_config(path, sets)
-    problems = [problem for check in CHECKS for problem in check(config)]
-    if problems:
-        raise config_error(str(path), problems)
-    check_folder(output)
-    if (output / "study.db").exists():
-        raise RegstudyError(f"{output} is the folder of a study; -o needs another one for weights and curves.")
-    epochs = config.planned_epochs
+def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any]) -> int:
+    """Train once; ``arguments`` are those of `train`. Returns the exit code, 130 after Ctrl-C."""
 
     def on_epoch(records: Sequence[EpochRecord], signal: Signal) -> None:
         record = records[-1]
         mark = "  best so far" if signal.best_epoch == record.epoch else ""
-        console.print(
-            f"epoch {record.epoch:>3}/{epochs}  {accuracies(record)}  lr {record.lr:.2g}{mark}",
-        )
+        planned = round(record.epoch / signal.budget_fraction)
+        console.print(f"epoch {record.epoch:>3}/{planned}  {record.in_words}  lr {record.lr:.2g}{mark}")
 
-    try:
-        metrics = train_finally(config, data_dir, output, torch.device(device), on_epoch)
-    except KeyboardInterrupt:
-        console.print(f"Interrupted; {output} holds a checkpoint, and the same command goes on from it.")
-        return 130
+    with ConsoleListener(console) as listener:
+        try:
+            metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
+        except KeyboardInterrupt:
+            console.print(f"Interrupted; {output} holds a checkpoint, and the same command goes on from it.")
+            return 130
     console.print(f"{metrics['outcome']}: {metrics['reason']}.")
     if metrics["best_epoch"]:
         console.print(

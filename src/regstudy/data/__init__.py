@@ -20,6 +20,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data, Operation
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
+from regstudy.data.progress import OnProgress, listening
 from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
 from regstudy.errors import ConfigError, DataError, Problem, unknown
 
@@ -113,8 +114,17 @@ def _operation_problems(config: RunConfig) -> Iterable[Problem]:
         )
 
 
-def prepare(config: Data, data_dir: Path) -> Splits:
-    """Training, clean-training and validation parts; the test part is not touched. Raises DataError."""
+def prepare(config: Data, data_dir: Path, on_progress: OnProgress | None = None) -> Splits:
+    """Training, clean-training and validation parts; the test part is not touched.
+
+    ``on_progress`` is called with notices about the images and, while files are read, with how far that is. Raises
+    DataError.
+    """
+    with listening(on_progress):
+        return _prepare(config, data_dir)
+
+
+def _prepare(config: Data, data_dir: Path) -> Splits:
     load = source(config.name)
     pool = _required(load("train", config, data_dir, **config.options), config, "training")
     validation = load("validation", config, data_dir, **config.options)

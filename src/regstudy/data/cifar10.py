@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,12 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from regstudy.config.schema import Data
 from regstudy.data.cifar10_batches import FOLDER, fetch_batches, read_batches
 from regstudy.data.image_set import ImageSet
+from regstudy.data.parallel import in_parallel
 from regstudy.errors import DataError, unknown
 from regstudy.files import write_atomically
 from regstudy.text import counted
@@ -201,15 +197,11 @@ def _decode(pictures: _Pictures, place: Path) -> Pixels:
         except UNREADABLE as error:
             return str(error) or type(error).__name__
 
-    quiet = len(pixels) < 5000 or not sys.stderr.isatty()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter lock
-        results = pool.map(decode, pictures.paths)
-        shown = track(results, "decoding CIFAR-10", len(pixels), console=Console(stderr=True), disable=quiet)
-        for index, result in enumerate(shown):
-            if isinstance(result, str):
-                broken.append(f"{pictures.paths[index]} ({result})")
-            else:
-                pixels[index] = result
+    for index, result in enumerate(in_parallel(decode, pictures.paths, "decoding CIFAR-10")):
+        if isinstance(result, str):
+            broken.append(f"{pictures.paths[index]} ({result})")
+        else:
+            pixels[index] = result
     if broken:
         listed = "; ".join(broken[:10]) + (f"; and {len(broken) - 10} more" if len(broken) > 10 else "")
         count = counted(len(broken), "picture")

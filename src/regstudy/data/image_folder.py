@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from regstudy.config.schema import Data
 from regstudy.data.decoding import Policy
@@ -21,6 +20,7 @@ from regstudy.data.file_digests import File, digested
 from regstudy.data.folder_layout import Found, find_part
 from regstudy.data.image_set import ImageSet
 from regstudy.data.pixel_cache import Skipped, find_pixels, load_pixels, skipped_path
+from regstudy.data.progress import Notice, tell
 from regstudy.errors import DataError
 from regstudy.text import counted
 
@@ -33,7 +33,7 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
     """Part `train`, `validation` or `test`, 3 channels; None if the folder has no such part.
 
     Raises DataError if the folder, a file or the data directory cannot be used. Under ``data.unreadable: skip`` files
-    that cannot be decoded are left out and named on the error stream.
+    that cannot be decoded are left out, and listeners are told their names.
     """
     found = _find(part, config)
     if found is None:
@@ -47,7 +47,7 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
             raise _unreadable(found, skipped, listed)
         count = counted(len(skipped), "unreadable file")
         words = f"skipped {count} in {found.folder}: {_named(skipped, NAMED_IN_PASSING)}. All are listed in {listed}."
-        Console(stderr=True).print(words, markup=False, highlight=False, soft_wrap=True)
+        tell(Notice(words))
     labels = torch.tensor([label for _, label in kept], dtype=torch.int64)
     return ImageSet(torch.from_numpy(pixels), labels, found.classes, tuple(name for name, _ in kept))
 

@@ -23,11 +23,11 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 from filelock import FileLock, Timeout
-from rich.console import Console
 
 from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, large_images
 from regstudy.data.file_digests import File, stamp_of
 from regstudy.data.parallel import BATCH, in_parallel
+from regstudy.data.progress import Notice, tell
 from regstudy.errors import DataError
 from regstudy.files import DISK_FULL, make_folder, write_atomically
 
@@ -103,7 +103,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
-        Console(stderr=True).print(f"waiting for another process that decodes images into {folder}", soft_wrap=True)
+        tell(Notice(f"waiting for another process that decodes images into {folder}"))
         lock.acquire()
     try:
         for leftover in folder.glob("*.partial"):

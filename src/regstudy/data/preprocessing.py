@@ -33,6 +33,12 @@ class Preprocessing:
         # to channels_last at the end: that order takes 0.6 of the time (512 images: 0.7 ms against 1.2)
         return torch.addcmul(self.shift, images.float(), self.scale).contiguous(memory_format=torch.channels_last)
 
+    def to(self, device: torch.device) -> Preprocessing:
+        """The same on another device; itself if it is there."""
+        if self.scale.device == device:
+            return self
+        return Preprocessing(self.side, self.scale.to(device), self.shift.to(device))
+
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 N×C×H×W to normalised float32 N×C×side×side."""
         return self.normalize(self.crop(images))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -19,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
+from regstudy.data.progress import Progress, tell
 from regstudy.errors import DataError
 from regstudy.files import write_atomically
 from regstudy.house_numbers.picture import SIZE, Labels, Pixels, draw_chunk
@@ -67,10 +65,9 @@ def draw_many(seed: int, start: int, count: int, workers: int | None = None) -> 
         if workers > 1 and count >= FEW and not multiprocessing.current_process().daemon:
             context = multiprocessing.get_context("spawn")  # safe where torch already runs threads
             drawn = stack.enter_context(ProcessPoolExecutor(workers, context)).map(draw_chunk, chunks)
-        quiet = count < 10_000 or not sys.stderr.isatty()
-        shown = track(drawn, "drawing street_digits", len(chunks), console=Console(stderr=True), disable=quiet)
-        for at, (part, part_labels) in zip(range(0, count, CHUNK), shown, strict=True):
+        for at, (part, part_labels) in zip(range(0, count, CHUNK), drawn, strict=True):
             images[at : at + CHUNK], labels[at : at + CHUNK] = part, part_labels
+            tell(Progress("drawing street_digits", min(at + CHUNK, count), count))
     return images, labels
 
 

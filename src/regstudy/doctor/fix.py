@@ -17,12 +17,13 @@ from ruamel.yaml.error import YAMLError
 from regstudy.config.run_config import RunConfig, flatten
 from regstudy.doctor.findings import Finding
 from regstudy.doctor.render.diagnosis_phrasing import on_one_line
-from regstudy.doctor.subject import has_fallback, space_of
 from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_value
 from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
 from regstudy.errors import ConfigError
-from regstudy.space.loader import read_yaml_text
+from regstudy.space.loader import read_yaml_text, space_from_text
 from regstudy.space.ranges import Choice, Range
+from regstudy.space.search_space import Space
+from regstudy.training.validation import CHECKS
 
 SOURCE = "the mended file"
 NOTHING = "# doctor: nothing that a configuration could mend was found; the file is as it was.\n"
@@ -49,7 +50,7 @@ def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), 
     With ``fallback`` the images were those of the substitute, so what is found about them is changed there. The first
     finding that names a path decides it. Raises ConfigError if the text or an override is not valid by itself.
     """
-    text = _overridden(text.removeprefix("\ufeff"), overrides, fallback)
+    text = _overridden(text.removeprefix("\ufeff"), overrides)
     made, refused = list[str](), list[str]()
     decided: set[str] = set()
     for finding in findings:
@@ -58,7 +59,7 @@ def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), 
             continue
         try:
             changed = _changed(text, finding, changes, fallback)
-            _check(changed)
+            _space(changed)
             _check_place(text, changed, changes)
         except (ConfigError, KeyError, ValueError, YAMLError) as error:
             lines, why = "; ".join(configuration_lines(changes)), " ".join(str(error).split())
@@ -70,9 +71,9 @@ def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), 
     return Mended(text if made else NOTHING + text, tuple(made), tuple(refused))
 
 
-def _overridden(text: str, overrides: Sequence[str], fallback: bool) -> str:
+def _overridden(text: str, overrides: Sequence[str]) -> str:
     """The text with what was given with --set, which is part of what was examined."""
-    space_of(text, "mended", SOURCE, overrides, fallback=fallback)
+    _space(text, overrides)
     for override in overrides:
         path, _, given = override.partition("=")
         value, keys = read_yaml_text(given, override), list[Key](path.split("."))
@@ -88,7 +89,8 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
     words = on_one_line(f"doctor, {finding.id}: {finding.sentence}")
     comments = textwrap.wrap(words, COLUMNS, subsequent_indent="  ", break_long_words=False)
     for path, value in changes.items():
-        space = space_of(text, "mended", SOURCE, fallback=fallback)
+        space = _space(text)
+        space = (space.fallback or space) if fallback else space
         keys, node = _place(space.tree, path.split("."))
         if fallback and keys[0] == "data":
             keys = ["data", "fallback", *keys[1:]]
@@ -147,11 +149,9 @@ def _within(node: Range | Choice, value: Any) -> list[tuple[list[str], Any]]:
     return [*raised, (["default"], low)] if node.default < low else raised
 
 
-def _check(text: str) -> None:
-    """ConfigError if the text is no valid space, alone or with its substitute."""
-    space_of(text, "mended", SOURCE)
-    if has_fallback(text, SOURCE):
-        space_of(text, "mended", SOURCE, fallback=True)
+def _space(text: str, overrides: Sequence[str] = ()) -> Space:
+    """The space in a text; ConfigError if it is not valid, alone or with its substitute."""
+    return space_from_text(text, "mended", SOURCE, overrides, checks=CHECKS)
 
 
 def _check_place(before: str, after: str, changes: Iterable[str]) -> None:

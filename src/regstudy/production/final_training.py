@@ -1,69 +1,30 @@
-"""From a study to production: the configuration of a trial as a file, and the final training on it."""
+"""The final training on one configuration: weights, metrics and curves in a folder, the test part opened once."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pandas as pd
 import torch
-from optuna.trial import FrozenTrial
 from safetensors.torch import save
 
-from regstudy.config.run_config import RunConfig, parse_config
+from regstudy.config.run_config import RunConfig
 from regstudy.data import open_test, prepare
-from regstudy.errors import DataError, StudyError
+from regstudy.data.progress import OnProgress, listening
+from regstudy.errors import DataError
 from regstudy.files import make_folder, write_atomically
 from regstudy.records import EpochRecord
-from regstudy.space.loader import apply_overrides, read_yaml, yaml_text
-from regstudy.study import attributes
-from regstudy.study.ranking import usable_trials
+from regstudy.space.loader import config_text
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import OnStep, evaluate
 from regstudy.training.run import OnEpoch, Trained, run
 
 LEDGER = "test_openings.jsonl"  # in the data directory: every opening of a test part
-
-
-def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
-    """The trial of a number, or the best complete one that did not diverge; StudyError if there is none."""
-    trials = [t for t in study.get_trials(deepcopy=False) if attributes.CONFIG in t.user_attrs]
-    if number is not None:
-        found = next((t for t in trials if t.number == number), None)
-        if found is None:
-            raise StudyError(f"The study '{study.study_name}' has no trial {number} with a configuration.")
-        return found
-    usable = usable_trials(study)
-    if not usable:
-        raise StudyError(f"The study '{study.study_name}' has no complete trial yet, so there is nothing to export.")
-    return usable[0]
-
-
-def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
-    """A trial's configuration as YAML with a heading that says where it comes from; `regstudy train` reads it."""
-    facts = study.user_attrs
-    threads = trial.user_attrs.get(attributes.THREADS, "?")
-    value = trial.user_attrs.get(attributes.BEST_VALUE, math.nan)
-    heading = [
-        f"Trial {trial.number} of study {study.study_name}: {facts.get(attributes.METRIC)} {value:.4f}"
-        f" at epoch {trial.user_attrs.get(attributes.BEST_EPOCH)}.",
-        "One seed, chosen as the best of many on the same validation images: expect somewhat less from a fresh seed.",
-        f"The same curve to the bit needs the same machine and --threads {threads}.",
-    ]
-    return "".join(f"# {line}\n" for line in heading) + yaml_text(trial.user_attrs[attributes.CONFIG])
-
-
-def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """A run configuration from a file without ranges, with `a.b=c` overrides. Raises ConfigError."""
-    raw = read_yaml(path)
-    apply_overrides(raw, overrides)
-    return parse_config(raw, str(path))
 
 
 def train_finally(
@@ -73,6 +34,7 @@ def train_finally(
     device: torch.device,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    listen: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Train once and write weights.safetensors, config.yaml, epochs.csv and metrics.json; returns the metrics.
 
@@ -80,18 +42,19 @@ def train_finally(
     The test part is opened once, after training, with the weights of the best validation epoch; the opening is noted
     in the data directory. A data set without a test part is reported as such.
     """
-    splits = prepare(config.data, data_dir)
+    splits = prepare(config.data, data_dir, listen)
     checkpoint = Checkpoint(out / "checkpoint.pt")
     trained = run(config, splits, device, on_epoch, on_step, checkpoint)
     metrics = _metrics(trained, splits.describe())
     if trained.result.best_epoch:
         weights = {name: tensor.contiguous() for name, tensor in trained.weights.items()}
         write_atomically(out / "weights.safetensors", save(weights))
-    write_atomically(out / "config.yaml", yaml_text(config.model_dump(mode="json")))
+    write_atomically(out / "config.yaml", config_text(config.model_dump(mode="json")))
     write_atomically(out / "epochs.csv", epochs_csv(trained.result.records))
     if trained.result.best_epoch:  # what was trained is safe by now, whatever the test part holds
         trained.state.model.load_state_dict(trained.weights)
-        metrics["test"] = _test(config, trained, data_dir)
+        with listening(listen):
+            metrics["test"] = _test(config, trained, data_dir)
     write_atomically(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     checkpoint.remove()
     return metrics

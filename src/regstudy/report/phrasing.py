@@ -154,6 +154,9 @@ class VerdictText:
     cautions: list[str]
     good: bool = False  # whether regularization visibly helped
 
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.sentences, *self.cautions])
+
 
 def verdict(tables: Tables, comparison: Comparison, relations: list[Relation]) -> VerdictText:
     """The study's answer in a few sentences; never stronger than one seed per trial allows."""

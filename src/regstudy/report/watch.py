@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regstudy.report.page import write_report
-from regstudy.search.queue import ledger
 from regstudy.study import attributes
+from regstudy.study.queue_state import ledger
 from regstudy.study.tables import Study
 
 SHARE = 0.01  # of the time that writing reports may take

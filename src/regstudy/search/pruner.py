@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
 import numpy as np
 import optuna
@@ -11,13 +10,13 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from regstudy.errors import ArgumentError
 from regstudy.records import Verdict
+from regstudy.search.options import PrunerName
 from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
-from regstudy.space.fixed_plan import Agenda, Plan
+from regstudy.space.plan import Plan
 from regstudy.study import attributes
 
-PrunerName = Literal["signal", "median", "hyperband", "none"]
-PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
 AUDIT = 0.1  # share of the trials that are never cut, so that a study can say how often it cut wrongly
 RUNGS = 3  # reduction factor of Hyperband
 SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -33,8 +32,11 @@ class SignalPruner(BasePruner):
     """
 
     def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
-        if epochs < 1 or not 0 <= chance <= 1 or not 0 <= audit <= 1:
-            raise ValueError("epochs must be at least 1, chance and audit shares between 0 and 1")
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ArgumentError(f"epochs must be a whole number of at least 1, but it is {epochs!r}.")
+        for name, share in (("chance", chance), ("audit", audit)):
+            if not 0 <= share <= 1:
+                raise ArgumentError(f"{name} must be a share between 0 and 1, but it is {share!r}.")
         self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
         self._over: dict[int, Peer | None] = {}  # of trials that have ended, by their id
 
@@ -80,11 +82,11 @@ class SignalPruner(BasePruner):
         return peers
 
 
-def make_pruner(agenda: Agenda, name: PrunerName = "signal", seed: int = 0) -> BasePruner:
-    """The pruner of a search by its name; a plan is never pruned."""
-    if isinstance(agenda, Plan) or name == "none":
+def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BasePruner:
+    """The pruner of a search by its name; a fixed plan is never pruned."""
+    if not plan.adaptive or name == "none":
         return NopPruner()
-    epochs = agenda.defaults().planned_epochs
+    epochs = plan.planned_epochs
     if name == "median":
         return MedianPruner(FULL_FIRST, math.ceil(WARM_UP * epochs), n_min_trials=PEERS)
     if name == "hyperband":

@@ -17,16 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
-from regstudy.errors import StorageError
+from regstudy.errors import StorageError, describe
 from regstudy.files import DISK_FULL
 from regstudy.records import EpochRecord, Verdict, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.search.options import SearchOptions
 from regstudy.search.pruner import judge, make_pruner
-from regstudy.search.queue import count_finished, top_up, training_seed
+from regstudy.search.queue import top_up
 from regstudy.search.sampler import make_sampler
 from regstudy.search.stored_weights import drop_weights, keep_weights
-from regstudy.space.fixed_plan import Agenda, Plan
+from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
+from regstudy.study.queue_state import count_finished
 from regstudy.study.storage import NoTicketLeft, in_words, open_storage
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.devices import give_back_memory
@@ -48,12 +50,9 @@ class Job:
     storage: str  # URL
     study: str
     folder: Path  # of the study's results
-    agenda: Agenda
-    seed: int  # of the study
-    device: str
-    threads: int
+    plan: Plan
+    options: SearchOptions  # with the device and the threads of this very worker
     worker: int = 0  # counts from 0; distinguishes the samplers and the lines on the screen
-    workers: int = 1  # on this machine, this one included
     deadline: float = math.inf  # time.time() after which no further ticket is taken
 
 
@@ -71,16 +70,16 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
     Raises RegstudyError for what the user must mend, such as a full disk, and KeyboardInterrupt when asked to stop in
     the middle of a trial, which is then closed without a fault.
     """
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(job.options.threads)
     with in_words(job.storage):
-        _work(job, splits.to(torch.device(job.device)), watch)
+        _work(job, splits.to(torch.device(job.options.device)), watch)
 
 
 def _work(job: Job, splits: Splits, watch: Watch) -> None:
-    storage = open_storage(job.storage, stale=lambda study, _trial: top_up(study, job.agenda, job.storage))
+    storage = open_storage(job.storage, stale=lambda study, _trial: top_up(study, job.plan, job.storage))
     study = optuna.load_study(study_name=job.study, storage=storage)
-    study.sampler = make_sampler(job.agenda, job.seed, job.worker, count_finished(study))
-    study.pruner = make_pruner(job.agenda, study.user_attrs.get(attributes.PRUNER, "signal"), job.seed)
+    study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
+    study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
     while time.time() < job.deadline and not watch.stop_asked():
         try:
             study.optimize(
@@ -99,7 +98,7 @@ def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
     """After a trial: give its ticket back if it failed; else keep on disk only what is still wanted."""
     give_back_memory()
     if trial.state == TrialState.FAIL:
-        top_up(study, job.agenda, job.storage)
+        top_up(study, job.plan, job.storage)
         return
     checkpoint_of(job.folder, trial.user_attrs[attributes.TICKET]).remove()
     drop_weights(job.folder, study)
@@ -110,15 +109,11 @@ def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
 
     A precision that was left to the machine is written down as what this one makes of it.
     """
-    ticket = trial.user_attrs[attributes.TICKET]
+    facts = trial.user_attrs
+    total = int(trial.study.user_attrs[attributes.TRIALS])
+    config = job.plan.configure(trial, Slot(facts[attributes.TICKET], facts[attributes.ARM], total))
     known: dict[str, object] = {"data.split_seed": splits.split_seed}
-    if isinstance(job.agenda, Plan):
-        config = job.agenda.suggest(trial, ticket, int(trial.study.user_attrs[attributes.TRIALS]))
-    else:
-        config = job.agenda.suggest(trial, trial.user_attrs[attributes.ARM] == "baseline")
-        if not job.agenda.has("training.seed"):
-            known["training.seed"] = training_seed(job.seed, ticket)
-    known["training.precision"] = resolve(config.training.precision, torch.device(job.device))
+    known["training.precision"] = resolve(config.training.precision, torch.device(job.options.device))
     return config.replaced(known)
 
 
@@ -132,7 +127,7 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
     number, ticket, arm = trial.number, trial.user_attrs[attributes.TICKET], trial.user_attrs[attributes.ARM]
     checkpoint = checkpoint_of(job.folder, ticket)
     reported, told = 0, 0.0
-    never_cut = isinstance(job.agenda, Plan) or arm == "baseline"
+    prunable = job.plan.prunable(arm)
 
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> Verdict | None:
         nonlocal reported
@@ -144,7 +139,7 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
                 trial.report(getattr(record, config.training.metric), step=record.epoch)
         reported = len(records)
         watch.tell(EpochDone(job.worker, number, records[-1]))
-        return None if never_cut or not records[-1].finite else judge(trial, records[-1].epoch)
+        return judge(trial, records[-1].epoch) if prunable and records[-1].finite else None
 
     def on_step(done: int, total: int) -> None:
         nonlocal told
@@ -161,10 +156,10 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
     try:
         config = trial_config(job, splits, trial)  # two ends that are valid one by one can be invalid together
         trial.set_user_attr(attributes.CONFIG, config.model_dump(mode="json"))
-        trial.set_user_attr(attributes.THREADS, job.threads)
-        trial.set_user_attr(attributes.WORKERS, job.workers)
+        trial.set_user_attr(attributes.THREADS, job.options.threads)
+        trial.set_user_attr(attributes.WORKERS, job.options.workers)
         watch.tell(TrialStarted(job.worker, number, ticket, arm, config.planned_epochs))
-        trained = run(config, splits, torch.device(job.device), on_epoch, on_step, checkpoint)
+        trained = run(config, splits, torch.device(job.options.device), on_epoch, on_step, checkpoint)
         value = _finish(job, trial, trained)
     except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
         raise
@@ -181,13 +176,6 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
     if result.outcome == "pruned":
         raise TrialPruned(result.reason)
     return value
-
-
-def describe(error: BaseException) -> str:
-    """Why a run failed, in a line; running out of memory has many names and gets one."""
-    text = " ".join(str(error).split())[:500]
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text
-    return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"
 
 
 def _finish(job: Job, trial: Trial, trained: Trained) -> float:

@@ -102,7 +102,7 @@ def run_crew(
                 deaths += 1
                 _bury(study, member, "killed", f"its process ended with code {member.process.exitcode}")
                 close_orphans(study)
-                top_up(study, member.job.agenda, member.job.storage)
+                top_up(study, member.job.plan, member.job.storage)
                 if deaths >= DEATHS:
                     raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
                 crew.append(_hire(context, member.job, shared))
@@ -198,11 +198,10 @@ def _dismiss(crew: Sequence[Member]) -> None:
 
 def jobs_for(job: Job, workers: int) -> list[Job]:
     """One job per worker: cores are divided between them, and GPUs, if that is the device, are taken in turn."""
-    threads = max(1, job.threads // workers)
-    gpus = torch.cuda.device_count() if job.device == "cuda" else 0
+    threads = max(1, job.options.threads // workers)
+    gpus = torch.cuda.device_count() if job.options.device == "cuda" else 0
+    devices = [f"cuda:{index % gpus}" if gpus else job.options.device for index in range(workers)]
     return [
-        replace(
-            job, worker=index, workers=workers, threads=threads, device=f"cuda:{index % gpus}" if gpus else job.device
-        )
-        for index in range(workers)
+        replace(job, worker=index, options=replace(job.options, workers=workers, threads=threads, device=device))
+        for index, device in enumerate(devices)
     ]

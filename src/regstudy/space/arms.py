@@ -5,16 +5,16 @@ A file gives the configuration at its defaults; a variant replaces some of its v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from regstudy.config.run_config import flatten
 from regstudy.errors import ConfigError
-from regstudy.space.fixed_plan import Plan, make_plan
-from regstudy.space.loader import apply_overrides, load_space, read_yaml
-from regstudy.space.search_space import Check, Space, parse_space
+from regstudy.space.fixed_plan import FixedPlan, make_plan
+from regstudy.space.loader import load_space, space_from_text
+from regstudy.space.search_space import Check, Space
+from regstudy.space.seeds import split_seed
 
 LONGEST = 60  # characters of an arm's name
 EXAMPLE = "'strong: model.dropout=0.5, regularization.l2=1e-3'"
@@ -72,21 +72,21 @@ def load_arms(
     variants: Sequence[Variant],
     overrides: Sequence[str] = (),
     *,
-    fallback: bool = False,
     checks: Iterable[Check] = (),
 ) -> dict[str, Space]:
     """Every file with every variant, by name: the file's, the variant's, or both where there are several of each.
 
-    ``overrides`` hold for all. With ``fallback`` each file's substitute data is taken. Raises ConfigError for what a
-    file or a variant says wrongly and for names that come twice.
+    ``overrides`` hold for all. Raises ConfigError for what a file or a variant says wrongly and for names that come
+    twice.
     """
     looks = list(checks)
     arms: dict[str, Space] = {}
     for path in paths:
-        spaces = [(path.stem, _load(path, overrides, fallback, looks))]  # what the file says wrongly comes first
+        space = load_space(path, overrides, checks=looks)  # what the file says wrongly comes first
+        spaces = [(path.stem, space)]
         if variants:
             front = "" if len(paths) == 1 else f"{path.stem} / "
-            spaces = [(front + v.label, _varied(path, v, overrides, fallback, looks)) for v in variants]
+            spaces = [(front + v.label, _varied(space, path, v, overrides, looks)) for v in variants]
         for name, space in spaces:
             if name in arms:
                 raise ConfigError(f"Two arms are called '{name}'. Give each file or --arm a name of its own.")
@@ -94,12 +94,11 @@ def load_arms(
     return arms
 
 
-def plan_of(name: str, arms: Mapping[str, Space], split_seed: Callable[[int], int]) -> Plan:
+def plan_of(name: str, arms: Mapping[str, Space]) -> FixedPlan:
     """The plan of these spaces at their defaults.
 
-    A split seed that some of the files give holds for all; where none does, ``split_seed`` says it by that of the
-    study. Raises ConfigError if arms
-    differ in their data, their metric or the seed of their study.
+    A split seed that some of the files give holds for all; where none does, it follows from that of the study. Raises
+    ConfigError if arms differ in their data, their metric or the seed of their study.
     """
     first, *others = arms
     for other in others:
@@ -135,9 +134,11 @@ def collapsed(arms: Mapping[str, Space]) -> list[str]:
     return [f"{path} {next(iter(found))}" if len(found) == 1 else path for path, found in values.items()]
 
 
-def _varied(path: Path, variant: Variant, overrides: Sequence[str], fallback: bool, checks: list[Check]) -> Space:
+def _varied(whole: Space, path: Path, variant: Variant, overrides: Sequence[str], checks: list[Check]) -> Space:
+    """The space of a file, which is read already, with a variant's values."""
     try:
-        space = _load(path, [*overrides, *variant.changes], fallback, checks)
+        changes = [*overrides, *variant.changes]
+        space = space_from_text(whole.text, path.stem, str(path), changes, checks=checks)
     except ConfigError as error:
         raise ConfigError(f"The arm '{variant.label}' cannot be made: {error}") from None
     for change in variant.changes:
@@ -148,18 +149,3 @@ def _varied(path: Path, variant: Variant, overrides: Sequence[str], fallback: bo
                 " configuration. Give one value, or an arm for each."
             )
     return space
-
-
-def _load(path: Path, overrides: Sequence[str], fallback: bool, checks: list[Check]) -> Space:
-    """The space in a file. What `regstudy export` writes says its metric where a run looks for it, not a study."""
-    raw = read_yaml(path)
-    if not _is_exported(raw):
-        return load_space(path, overrides, fallback=fallback, checks=checks)
-    apply_overrides(raw, overrides)
-    raw["study"] = {"metric": raw["training"].pop("metric")} | raw.get("study", {})
-    return parse_space(raw, path.stem, str(path), checks)
-
-
-def _is_exported(raw: Any) -> bool:
-    training = raw.get("training") if isinstance(raw, dict) else None
-    return isinstance(training, dict) and "metric" in training and "study" not in raw

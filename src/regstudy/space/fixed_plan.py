@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from regstudy.config.run_config import RunConfig, config_problems, flatten
 from regstudy.config.schema import Data
 from regstudy.errors import ConfigError, Problem, config_error
+from regstudy.space.plan import Kind, Plan, Slot
 from regstudy.space.ranges import Scalar
-from regstudy.space.search_space import DIRECTIONS, Check, Space, Study, differences
+from regstudy.space.search_space import Check, differences, parse_space
+from regstudy.space.seeds import repeat_seed
+from regstudy.space.study_section import DIRECTIONS, StudySection
+from regstudy.text import counted
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -38,7 +40,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FixedPlan:
     """Arms by name, the first of which the others are compared with. All see the same images in the same split.
 
     ``study`` holds the metric with its direction and the seed that the training seeds follow from.
@@ -46,7 +48,7 @@ class Plan:
 
     name: str
     arms: Mapping[str, RunConfig]
-    study: Study
+    study: StudySection
 
     @property
     def data(self) -> Data:
@@ -62,17 +64,57 @@ class Plan:
         turn, position = divmod(ticket, len(self.arms))
         return Task(list(self.arms)[position], turn + 1, repeat_seed(self.study.seed, turn + 1))
 
-    def parameters(self, ticket: int) -> dict[str, Scalar]:
-        """What a ticket is queued with: its arm and repeat as Optuna parameters, for whoever opens the study."""
-        task = self.task(ticket)
-        return {"arm": task.arm, "repeat": task.repeat}
+    @property
+    def kind(self) -> Kind:
+        """Fixed configurations are compared."""
+        return "comparison"
 
-    def suggest(self, trial: BaseTrial, ticket: int, tickets: int) -> RunConfig:
-        """The configuration of a ticket, one of ``tickets``; its trial gets the parameters of `parameters`."""
-        task = self.task(ticket)
+    @property
+    def adaptive(self) -> bool:
+        """Nothing is left to draw, and nothing is pruned."""
+        return False
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs of the longest arm."""
+        return max(config.planned_epochs for config in self.arms.values())
+
+    def prunable(self, arm: str) -> bool:  # noqa: ARG002
+        """No run is pruned: a comparison needs all of them to their end."""
+        return False
+
+    def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
+        """The arm of a slot, and its arm and repeat as Optuna parameters, for whoever opens the study."""
+        task = self.task(slot)
+        return task.arm, {"arm": task.arm, "repeat": task.repeat}
+
+    def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
+        """The configuration of a slot's arm with the seed of its repeat; the trial gets the parameters of `order`."""
+        task = self.task(slot.number)
         trial.suggest_categorical("arm", list(self.arms))
-        trial.suggest_int("repeat", 1, max(task.repeat, self.task(max(tickets, 1) - 1).repeat))
+        trial.suggest_int("repeat", 1, max(task.repeat, self.task(max(slot.total, 1) - 1).repeat))
         return self.arms[task.arm].replaced({SEED: task.seed})
+
+    def representatives(self) -> Mapping[str, RunConfig]:
+        """Every arm."""
+        return self.arms
+
+    def extremes(self) -> Iterable[RunConfig]:
+        """None beside the arms, each of which is built when its cost is measured."""
+        return ()
+
+    def describe(self, total: int) -> str:
+        """The arms, the repeats and the runs that they make."""
+        arms = counted(len(self.arms), "arm")
+        repeats, runs = counted(-(-total // len(self.arms)), "repeat"), counted(total, "run")
+        return (
+            f"Comparison {self.name}: {arms} × {repeats} = {runs}, nothing pruned."
+            " Repeat k has the same training seed in every arm."
+        )
+
+    def nuisances(self) -> list[str]:
+        """Nothing is tuned."""
+        return []
 
     def plain(self) -> dict[str, Any]:
         """The plan as plain values for a file; `parse_plan` is its inverse."""
@@ -89,16 +131,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-Agenda = Space | Plan
-"""What a study is to run: a space that is searched, or a plan that is worked off."""
-
-
-def repeat_seed(study_seed: int, repeat: int) -> int:
-    """The training seed of a repeat, in every arm; none that a trial of a search with the same study seed had."""
-    return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])
-
-
-def make_plan(name: str, arms: Mapping[str, RunConfig], study: Study, source: str) -> Plan:
+def make_plan(name: str, arms: Mapping[str, RunConfig], study: StudySection, source: str) -> FixedPlan:
     """A plan of these arms; ``source`` says in errors where they come from.
 
     The training seed of a configuration is left out, since each repeat has its own. Raises ConfigError if there is no
@@ -124,12 +157,12 @@ def make_plan(name: str, arms: Mapping[str, RunConfig], study: Study, source: st
     if problems:
         raise config_error(source, problems)
     fixed = {SEED: 0, "training.metric": study.metric}
-    kept = Study(metric=study.metric, direction=DIRECTIONS[study.metric], seed=study.seed)
-    return Plan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
+    kept = StudySection(metric=study.metric, direction=DIRECTIONS[study.metric], seed=study.seed)
+    return FixedPlan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
 
 
-def parse_plan(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Plan:
-    """A plan from the plain values of `Plan.plain`; ConfigError with every problem of every arm."""
+def parse_plan(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> FixedPlan:
+    """A plan from the plain values of `FixedPlan.plain`; ConfigError with every problem of every arm."""
     arms = raw.get("arms") if isinstance(raw, dict) else None
     if not isinstance(arms, dict) or sorted(arms) != sorted(raw.get("order", ())):
         raise config_error(source, [Problem("arms", "must be a mapping of names to configurations, with their order.")])
@@ -143,10 +176,17 @@ def parse_plan(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -
         problems += [Problem(f"{label}: {problem.path}", problem.message) for problem in wrong]
     if problems:
         raise config_error(source, problems)
-    return make_plan(name, found, Study.model_validate(raw["study"]), source)
+    return make_plan(name, found, StudySection.model_validate(raw["study"]), source)
 
 
 def _example(difference: str) -> str:
     """The first half of a line of `differences` as an override."""
     path, _, values = difference.partition(": ")
     return f"{path}={values.partition(' → ')[0]}"
+
+
+def stored_plan(kind: Kind, raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Plan:
+    """The plan that a study keeps as plain values; ConfigError with every problem if it is none."""
+    if kind == "comparison":
+        return parse_plan(raw, name, source, checks)
+    return parse_space(raw, name, source, checks)

@@ -5,9 +5,11 @@ YAML 1.2 in safe mode: `1e-4` is a number, `off` and `yes` are words, and a key 
 
 from __future__ import annotations
 
+import copy
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from regstudy.config.run_config import set_path
+from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, Problem, config_error, unknown
 from regstudy.space.search_space import Check, Space, parse_space
+from regstudy.space.study_section import parse_study_section
 from regstudy.text import counted
 
 
@@ -47,7 +50,7 @@ def size_in_words(path: Path) -> str:
     except ConfigError as error:
         return f"cannot be searched: {error}"
     config = space.defaults()
-    images = " or ".join(filter(None, [config.data.name, fallback_name(path)]))
+    images = " or ".join([config.data.name, *([space.fallback.data.name] if space.fallback else [])])
     opened = len({parameter.path for parameter in space.parameters()})
     values, epochs = counted(opened, "open value"), counted(config.planned_epochs, "epoch")
     return f"{values} of {config.model.name} on {images}, {epochs} per trial"
@@ -67,33 +70,87 @@ def find_space(name: str) -> Path:
     return known[name]
 
 
-def load_space(
-    path: Path, overrides: Sequence[str] = (), *, fallback: bool = False, checks: Iterable[Check] = ()
-) -> Space:
-    """The space in a file with `a.b=c` overrides applied; see `parse_space` for what is checked.
+def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()) -> Space:
+    """The space in a file, or the one of a name, with `a.b=c` overrides applied; see `parse_space` for what is checked.
 
-    `data.fallback` replaces keys of the data section if `fallback` is asked for, and the space is then called
-    `<name>@<data set>`; overrides win over it. Raises ConfigError.
+    A file without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError.
     """
-    raw = read_yaml(path)
-    name, data = path.stem, raw.get("data") if isinstance(raw, dict) else None
-    if isinstance(data, dict) and "fallback" in data:
-        substitute = data.pop("fallback")
-        if not isinstance(substitute, dict) or "name" not in substitute:
-            raise config_error(str(path), [Problem("data.fallback", "must be a mapping with the name of a data set.")])
-        if fallback:
-            data |= substitute
-            name = f"{name}@{substitute['name']}"
-    apply_overrides(raw, overrides)
-    return parse_space(raw, name, str(path), checks)
+    path = source if isinstance(source, Path) else find_space(source)
+    return space_from_text(read_text(path), path.stem, str(path), overrides, checks=checks)
 
 
-def fallback_name(path: Path) -> str | None:
-    """The data set that a space file declares as its fallback, if any."""
-    raw = read_yaml(path)
+def space_from_text(
+    text: str, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()
+) -> Space:
+    """The space in a YAML text; ``source`` says in errors where the text is from. Raises ConfigError."""
+    space = space_from_tree(read_yaml_text(text, source), name, source, overrides, checks=checks)
+    return replace(space, text=text)
+
+
+def space_from_tree(
+    tree: Any, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()
+) -> Space:
+    """The space of plain nested values. Raises ConfigError with every problem.
+
+    ``data.fallback`` replaces keys of the data section in the space's own fallback, which is called
+    ``<name>@<data set>``; overrides win over it.
+    """
+    looks = list(checks)
+    raw, substitute = _without_fallback(tree, source)
+    space = parse_space(_prepared(raw, overrides, source), name, source, looks)
+    if substitute is None:
+        return space
+    raw["data"] = {**raw["data"], **substitute}
+    other = parse_space(_prepared(raw, overrides, source), f"{name}@{substitute['name']}", source, looks)
+    return replace(space, fallback=other)
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()) -> RunConfig:
+    """A run configuration from a file without ranges, with `a.b=c` overrides. Raises ConfigError."""
+    raw = _prepared(read_yaml_text(read_text(path), str(path)), overrides, str(path))
+    if isinstance(raw, dict) and "study" in raw:
+        problems: list[Problem] = []
+        metric = parse_study_section(raw.pop("study"), problems).metric
+        if problems:
+            raise config_error(str(path), problems)
+        raw["training"] = {**(raw.get("training") or {}), "metric": metric}
+    config = parse_config(raw, str(path))
+    found = [problem for check in checks for problem in check(config)]
+    if found:
+        raise config_error(str(path), found)
+    return config
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """A run configuration, given as nested plain values, as YAML; the metric stands in `study`, as in any file."""
+    training = {key: value for key, value in config["training"].items() if key != "metric"}
+    return yaml_text({**config, "training": training, "study": {"metric": config["training"]["metric"]}})
+
+
+def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | None]:
+    """A copy of a tree without its `data.fallback`, and that."""
+    raw = copy.deepcopy(tree)
     data = raw.get("data") if isinstance(raw, dict) else None
-    substitute = data.get("fallback") if isinstance(data, dict) else None
-    return substitute.get("name") if isinstance(substitute, dict) else None
+    if not isinstance(data, dict) or "fallback" not in data:
+        return raw, None
+    substitute = data.pop("fallback")
+    if not isinstance(substitute, dict) or "name" not in substitute:
+        raise config_error(source, [Problem("data.fallback", "must be a mapping with the name of a data set.")])
+    return raw, substitute
+
+
+def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
+    """A copy of a tree with the overrides, and with the metric in `study`: `training.metric` is its old place."""
+    raw = copy.deepcopy(tree)
+    apply_overrides(raw, overrides)
+    training = raw.get("training") if isinstance(raw, dict) else None
+    study = raw.setdefault("study", {}) if isinstance(training, dict) and "metric" in training else None
+    if isinstance(training, dict) and isinstance(study, dict):
+        metric = training.pop("metric")
+        if study.setdefault("metric", metric) != metric:
+            sentence = f"is {metric}, but study.metric is {study['metric']}. Give the metric in study.metric alone."
+            raise config_error(source, [Problem("training.metric", sentence)])
+    return raw
 
 
 def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
@@ -114,15 +171,14 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
         raise config_error("--set", problems)
 
 
-def read_yaml(path: Path) -> Any:
-    """Plain values from a YAML file; ConfigError if it cannot be read or a key stands in it twice."""
+def read_text(path: Path) -> str:
+    """The text of a file; ConfigError if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} cannot be read: it is not text in UTF-8.") from None
-    return read_yaml_text(text, str(path))
 
 
 def read_yaml_text(text: str, source: str) -> Any:

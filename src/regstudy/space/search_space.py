@@ -11,30 +11,24 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from regstudy.config.fields import field_paths
 from regstudy.config.run_config import RunConfig, config_problems, flatten
-from regstudy.config.schema import Section
+from regstudy.config.schema import Data
 from regstudy.errors import Problem, config_error, unknown
+from regstudy.space.plan import Kind, Slot
 from regstudy.space.ranges import Choice, Range, Scalar, parse, plain
+from regstudy.space.seeds import split_seed, training_seed
+from regstudy.space.study_section import StudySection, parse_study_section
+from regstudy.text import counted
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 Check = Callable[[RunConfig], Iterable[Problem]]
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
-
-
-class Study(Section):
-    """What a search over the space is for. ``nuisance``: paths that are tuned but are not under study."""
-
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
-    nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    seed: Annotated[int, Field(ge=0)] = 0
+FIRST_BASELINES = (0, 3, 7)
+BASELINE_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -67,11 +61,17 @@ Choose = Callable[[Parameter], Scalar]
 
 @dataclass(frozen=True)
 class Space:
-    """A parsed and checked space. ``tree`` holds ranges and choices as leaves among plain values."""
+    """A parsed and checked space: a search runs it, a `Plan`. ``tree`` holds ranges and choices as leaves.
+
+    ``fallback`` is the same space on the data set that its file names as a substitute; ``text`` is the file as it was
+    read, if the space comes from one. Neither decides a trial.
+    """
 
     name: str
     tree: Mapping[str, Any]
-    study: Study
+    study: StudySection
+    fallback: Space | None = field(default=None, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def parameters(self) -> list[Parameter]:
         """Everything a search decides, in the order of the file."""
@@ -130,6 +130,61 @@ class Space:
         """Whether the file itself gives a value or a range for a dotted path."""
         return path in flatten(self.plain()) or any(parameter.path == path for parameter in self.parameters())
 
+    @property
+    def kind(self) -> Kind:
+        """A space is searched."""
+        return "search"
+
+    @property
+    def adaptive(self) -> bool:
+        """A sampler draws, and a pruner may end trials early."""
+        return True
+
+    @property
+    def data(self) -> Data:
+        """The data section, with a split seed that follows from the study's where the file gives none."""
+        config = self.defaults()
+        if not self.has("data.split_seed"):
+            config = config.replaced({"data.split_seed": split_seed(self.study.seed)})
+        return config.data
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs of a trial at the defaults."""
+        return self.defaults().planned_epochs
+
+    def prunable(self, arm: str) -> bool:
+        """Baseline trials always run to their end: everything is compared with them."""
+        return arm != "baseline"
+
+    def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
+        """The arm of a slot and the parameters its trial is queued with; the sampler draws the others."""
+        if not is_baseline(slot):
+            return "search", {}
+        return "baseline", self.start() if slot == 0 else self.nulls()
+
+    def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
+        """The configuration of a trial, with the training seed of its slot unless the file gives one."""
+        config = self.suggest(trial, slot.arm == "baseline")
+        if self.has("training.seed"):
+            return config
+        return config.replaced({"training.seed": training_seed(self.study.seed, slot.number)})
+
+    def representatives(self) -> dict[str, RunConfig]:
+        """The configuration at the defaults."""
+        return {"defaults": self.defaults()}
+
+    def extremes(self) -> Iterator[RunConfig]:
+        """The configurations at the ends of all ranges and at all choices."""
+        return (RunConfig.model_validate(tree) for tree in probes(self))
+
+    def describe(self, total: int) -> str:  # noqa: ARG002
+        """The name and the open values."""
+        opened = list(dict.fromkeys(parameter.path for parameter in self.parameters()))
+        if not opened:
+            return f"Study {self.name}: no open values, so every trial is this one configuration with another seed."
+        return f"Study {self.name}: {counted(len(opened), 'open value')} ({', '.join(opened)})."
+
     def nuisances(self) -> list[str]:
         """Paths of the open values that `study.nuisance` names, itself or by what they are part of."""
         named = set(self.study.nuisance)
@@ -146,6 +201,11 @@ class Space:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def is_baseline(slot: int) -> bool:
+    """Whether a slot belongs to the baseline arm: three of the first eight, then every tenth from the thirtieth."""
+    return slot in FIRST_BASELINES or (slot >= 30 and slot % BASELINE_EVERY == 0)
+
+
 def parse_space(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Space:
     """A space from plain values; `checks` look at each configuration built while validating it.
 
@@ -157,10 +217,8 @@ def parse_space(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) 
     problems: list[Problem] = []
     body = {key: value for key, value in raw.items() if key != "study"}
     tree = parse(body, "", body, problems)
-    study = _parse_study(raw.get("study", {}), problems)
+    study = parse_study_section(raw.get("study", {}), problems)
     space = Space(name, tree, study)
-    if isinstance(body.get("training"), dict) and "metric" in body["training"]:
-        problems.append(Problem("training.metric", "follows study.metric in a space; set that instead."))
     judged = {prefix for problem in problems for prefix in _prefixes(problem.path)[1:] or [problem.path]}
     # what is wrong as a range would be reported a second time as a value
     problems += [problem for problem in _probe(space, list(checks)) if problem.path not in judged]
@@ -191,24 +249,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def default(parameter: Parameter) -> Scalar:
     """The value at which a search starts."""
     return parameter.spec.default
-
-
-def _parse_study(raw: Any, problems: list[Problem]) -> Study:
-    try:
-        study = Study.model_validate(raw)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            path = ".".join(["study", *map(str, detail["loc"])])
-            extra = detail["type"] == "extra_forbidden"
-            message = unknown("key", str(detail["loc"][-1]), Study.model_fields)
-            if not extra:
-                message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}."
-            problems.append(Problem(path, message))
-        return Study()
-    direction = DIRECTIONS[study.metric]
-    if study.direction not in (None, direction):
-        problems.append(Problem("study.direction", f"a study of {study.metric} can only {direction}."))
-    return study.model_copy(update={"direction": direction})
 
 
 def probes(space: Space) -> Iterator[Any]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from regstudy.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Signal:
     improving: bool  # this epoch was accepted
     gap: float  # training minus validation as the caller defines it; NaN if not given
     finite: bool
-    budget_fraction: float  # share of the planned epochs that are over
+    budget_fraction: float  # share of the planned epochs that are over; NaN where none are planned
 
     @property
     def stop(self) -> bool:
@@ -76,3 +78,45 @@ class StoppingRule:
                 )
             )
         return found
+
+
+class EarlyStopping:
+    """The same rule for a loop of one's own: give it each epoch's value, stop when its signal says so.
+
+    ``patience``: epochs without an accepted improvement; ``tolerance`` in units of the value; in the first ``grace``
+    epochs patience does not run; ``epochs`` planned, if known, for `Signal.budget_fraction`. Raises ArgumentError.
+
+    >>> stopping = EarlyStopping(patience=2)
+    >>> [stopping.update(loss).stop for loss in (0.9, 0.5, 0.6, 0.7)]
+    [False, False, False, True]
+    """
+
+    def __init__(
+        self,
+        patience: int,
+        *,
+        maximize: bool = False,
+        tolerance: float = 0.0,
+        reference: Literal["accepted", "minimum"] = "accepted",
+        grace: int = 0,
+        epochs: int | None = None,
+    ) -> None:
+        for name, value, least in (("patience", patience, 1), ("grace", grace, 0), ("epochs", epochs, 1)):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (value is None and name == "epochs") and not (whole and value >= least):  # type: ignore[operator]
+                raise ArgumentError(f"{name} must be a whole number of at least {least}, but it is {value!r}.")
+        if not (math.isfinite(tolerance) and tolerance >= 0):
+            raise ArgumentError(f"tolerance must be a finite number of at least 0, but it is {tolerance!r}.")
+        if reference not in ("accepted", "minimum"):
+            raise ArgumentError(f"reference must be 'accepted' or 'minimum', but it is {reference!r}.")
+        self.values: list[float] = []
+        self._gaps: list[float] = []
+        self._epochs = epochs
+        self._rule = StoppingRule(maximize, epochs or 1, patience, tolerance, reference, grace)
+
+    def update(self, value: float, gap: float = math.nan) -> Signal:
+        """The signal after one more epoch; ``gap``, training minus validation, is handed through."""
+        self.values.append(float(value))
+        self._gaps.append(gap)
+        signal = self._rule.signals(self.values, self._gaps)[-1]
+        return signal if self._epochs else replace(signal, budget_fraction=math.nan)

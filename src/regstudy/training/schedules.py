@@ -18,31 +18,32 @@ from regstudy.errors import ConfigError, Problem
 from regstudy.records import EpochRecord
 
 
-def learning_rate(run: RunConfig, records: Sequence[EpochRecord], step: int = 0, steps: int = 1) -> float:
-    """The rate of step `step` (from 0) of `steps` in the epoch that follows the records.
+def learning_rate(run: RunConfig, values: Sequence[float], step: int = 0, steps: int = 1) -> float:
+    """The rate of step `step` (from 0) of `steps` in the epoch that follows the monitored values, one per epoch.
 
     With `interval: epoch` it is the same for every step. In the warm-up it rises in equal parts to the base rate, which
-    is reached with its end. Only a plateau reads what is in the records; for all others their number counts.
+    is reached with its end. Only a plateau reads the values; for all others their number counts.
 
     Raises ConfigError if a function of the user's own gives anything but a finite number of at least 0.
     """
     schedule, base = run.schedule, run.optimizer.lr
     if schedule.interval == "epoch":
         step, steps = 0, 1
-    done, warmup = len(records) * steps + step, schedule.warmup_epochs * steps
+    done, warmup = len(values) * steps + step, schedule.warmup_epochs * steps
     if done < warmup:
         return base * (done + 1) / (warmup + 1)
     if isinstance(schedule, schema.Plateau):
-        return base * schedule.factor ** _plateaus(run, schedule, records)
+        return base * schedule.factor ** _plateaus(run, schedule, values)
     planned = run.training.epochs - schedule.warmup_epochs
     return base * _factor(schedule, (done - warmup) / steps, planned)
 
 
 def learning_rates(run: RunConfig, records: Sequence[EpochRecord], steps: int) -> list[float]:
     """The rates of all steps of the epoch that follows the records."""
+    values = [getattr(record, run.training.monitor) for record in records]
     if run.schedule.interval == "epoch":
-        return [learning_rate(run, records)] * steps
-    return [learning_rate(run, records, step, steps) for step in range(steps)]
+        return [learning_rate(run, values)] * steps
+    return [learning_rate(run, values, step, steps) for step in range(steps)]
 
 
 def first_decay(run: RunConfig) -> int:
@@ -94,12 +95,12 @@ def _factor(schedule: schema.Schedule, elapsed: float, planned: int) -> float:
     return 1.0
 
 
-def _plateaus(run: RunConfig, schedule: schema.Plateau, records: Sequence[EpochRecord]) -> int:
+def _plateaus(run: RunConfig, schedule: schema.Plateau, values: Sequence[float]) -> int:
     """How often the monitored series has gone more than `patience` epochs without a gain above the tolerance."""
     sign = -1.0 if run.training.monitor == "val_accuracy" else 1.0
     best, waited, found = math.inf, 0, 0
-    for record in records[schedule.warmup_epochs :]:
-        loss = sign * getattr(record, run.training.monitor)
+    for value in values[schedule.warmup_epochs :]:
+        loss = sign * value
         if loss < best - run.training.tolerance:
             best, waited = loss, 0
         else:

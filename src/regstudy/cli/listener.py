@@ -1,0 +1,139 @@
+"""The console as a listener: what each event of a study looks like in a terminal, and elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from types import TracebackType
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
+from rich.status import Status
+from rich.text import Text
+
+from regstudy.cli.progress import StudyDisplay
+from regstudy.search.events import (
+    EpochDone,
+    Event,
+    Examining,
+    NothingLeft,
+    Progress,
+    Ready,
+    StepDone,
+    StudyEnded,
+    StudyStarted,
+    SubstituteData,
+    TrialEnded,
+    TrialStarted,
+)
+
+MANY = 2000  # from so many things on a bar is shown at once,
+SOON = 1.0  # for fewer after so many seconds
+
+
+class DryRun(Exception):
+    """Everything is checked, and nothing more was asked for."""
+
+
+class ConsoleListener:
+    """Shows every event; use as a context manager around what is listened to.
+
+    With ``dry_run`` it raises `DryRun` before anything would be written.
+    """
+
+    def __init__(self, console: Console, *, dry_run: bool = False) -> None:
+        self.console, self.dry_run = console, dry_run
+        self.started: StudyStarted | None = None
+        self.ended: StudyEnded | None = None
+        self._display: StudyDisplay | None = None
+        self._status: Status | None = None
+        self._bar = DataBar()
+        self._open = ExitStack()
+
+    def __enter__(self) -> ConsoleListener:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if self._status is not None and not isinstance(event, Examining):
+            self._status.stop()
+            self._status = None
+        match event:
+            case TrialStarted() | StepDone() | EpochDone() | TrialEnded():
+                if self._display is not None:
+                    self._display(event)
+            case Progress():
+                self._bar(event)
+            case Examining():
+                self._examine(event)
+            case SubstituteData():
+                words = Panel(Text(str(event)), title="Substitute data", border_style="yellow")
+                self.console.print(words, soft_wrap=False)
+            case StudyStarted():
+                self.started = event
+                self._display = self._open.enter_context(StudyDisplay(self.console, event))
+            case StudyEnded():
+                self._close()
+                self.ended = event
+                self.console.print(str(event))
+            case _:
+                self.console.print(str(event))
+        if self.dry_run and isinstance(event, Ready | NothingLeft):
+            raise DryRun
+
+    def _examine(self, event: Examining) -> None:
+        """Where there is a terminal, show the check under way."""
+        if not self.console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self.console.status(Text(str(event)))
+            self._status.start()
+        self._status.update(Text(str(event)))
+
+    def _close(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+        self._status = self._display = None
+        self._bar.stop()
+        self._open.close()
+
+
+class DataBar:
+    """A bar on the error stream, if that is a terminal, for images that take a while to be read or drawn."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._label = ""
+        self._began = 0.0
+
+    def __call__(self, event: Progress) -> None:
+        """Show how far a task is, once it is known to be a long one; the bar goes when the task is over."""
+        if not sys.stderr.isatty():
+            return
+        if event.label != self._label:
+            self.stop()
+            self._label, self._began = event.label, time.monotonic()
+        slow = event.total > MANY or time.monotonic() - self._began > SOON
+        if self._bar is None and slow and event.done < event.total:
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(event.label, total=event.total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.done)
+        if event.done >= event.total:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar, self._label = None, ""

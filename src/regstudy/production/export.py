@@ -1,0 +1,41 @@
+"""From a study to a file: the configuration of a trial, as every command reads it."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from regstudy.errors import StudyError
+from regstudy.space.loader import config_text
+from regstudy.study import attributes
+from regstudy.study.ranking import usable_trials
+
+
+def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
+    """The trial of a number, or the best complete one that did not diverge; StudyError if there is none."""
+    trials = [t for t in study.get_trials(deepcopy=False) if attributes.CONFIG in t.user_attrs]
+    if number is not None:
+        found = next((t for t in trials if t.number == number), None)
+        if found is None:
+            raise StudyError(f"The study '{study.study_name}' has no trial {number} with a configuration.")
+        return found
+    usable = usable_trials(study)
+    if not usable:
+        raise StudyError(f"The study '{study.study_name}' has no complete trial yet, so there is nothing to export.")
+    return usable[0]
+
+
+def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
+    """A trial's configuration as YAML with a heading that says where it comes from; `regstudy train` reads it."""
+    facts = study.user_attrs
+    threads = trial.user_attrs.get(attributes.THREADS, "?")
+    value = trial.user_attrs.get(attributes.BEST_VALUE, math.nan)
+    heading = [
+        f"Trial {trial.number} of study {study.study_name}: {facts.get(attributes.METRIC)} {value:.4f}"
+        f" at epoch {trial.user_attrs.get(attributes.BEST_EPOCH)}.",
+        "One seed, chosen as the best of many on the same validation images: expect somewhat less from a fresh seed.",
+        f"The same curve to the bit needs the same machine and --threads {threads}.",
+    ]
+    return "".join(f"# {line}\n" for line in heading) + config_text(trial.user_attrs[attributes.CONFIG])

@@ -1,0 +1,26 @@
+"""Opening what a study has left, whatever kind of study it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regstudy.report.comparison.comparison_result import ComparisonResult
+from regstudy.report.study_result import StudyResult
+from regstudy.study.place import StudyPlace, kind_of, open_study
+from regstudy.study.storage import in_words
+
+
+def load_results(path: str | Path, storage: str | None = None) -> StudyResult:
+    """The results of a study in a folder such as ``results/digits_cnn``; a `ComparisonResult` if it is a comparison.
+
+    ``storage`` is the URL of the database server that keeps the study, if one does; the folder's name is then the
+    study's. Raises StudyError if there is no study.
+    """
+    return result_in(StudyPlace(Path(path), storage))
+
+
+def result_in(place: StudyPlace) -> StudyResult:
+    """The results of the study in a place; StudyError if there is none."""
+    with in_words(place.url):
+        study = open_study(place)
+    return ComparisonResult(place, study) if kind_of(study) == "comparison" else StudyResult(place, study)

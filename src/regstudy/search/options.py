@@ -1,0 +1,50 @@
+"""How a study is run: how many trials, by how many processes, for how long. Nothing here changes a trial's curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from regstudy.errors import Problem, config_error, unknown
+
+PrunerName = Literal["signal", "median", "hyperband", "none"]
+PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
+MOST_WORKERS = 256
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What the user asked for; workers get the same object with a device and threads of their own.
+
+    ``trials`` counts finished trials in all, those of earlier runs included. ``budget`` is in seconds: after it no
+    trial is started. ``trial_timeout`` is in seconds, too. Raises ConfigError with every value that is not allowed.
+    """
+
+    trials: int
+    device: str
+    threads: int
+    workers: int = 1
+    pruner: PrunerName = "signal"
+    budget: float = math.inf
+    trial_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise config_error("The call", problems)
+
+    def _problems(self) -> Iterator[Problem]:
+        for name in ("trials", "threads", "workers"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                yield Problem(name, f"must be a whole number of at least 1, but it is {value!r}.")
+            elif name == "workers" and value > MOST_WORKERS:
+                yield Problem(name, f"must be at most {MOST_WORKERS}, but it is {value}.")
+        if not self.budget >= 0:
+            yield Problem("budget", f"must be a time of at least 0 seconds, but it is {self.budget!r}.")
+        if self.trial_timeout is not None and not self.trial_timeout > 0:
+            yield Problem("trial_timeout", f"must be a time above 0 seconds, but it is {self.trial_timeout!r}.")
+        if self.pruner not in PRUNERS:
+            yield Problem("pruner", unknown("pruner", str(self.pruner), PRUNERS))

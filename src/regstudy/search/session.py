@@ -1,0 +1,245 @@
+"""From a plan to a finished study, one way for searches and comparisons: check all, say the cost, create, run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+import torch
+
+from regstudy import data, models
+from regstudy.analysis.audit import audit
+from regstudy.config.run_config import RunConfig
+from regstudy.data.image_set import Splits
+from regstudy.data.preprocessing import prepare
+from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
+from regstudy.search.create import check_place, create_study
+from regstudy.search.engine import search, serve
+from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
+from regstudy.search.options import SearchOptions
+from regstudy.space.plan import Plan
+from regstudy.study import attributes
+from regstudy.study.place import StudyPlace, study_place
+from regstudy.study.queue_state import count_finished, ledger, remaining
+from regstudy.study.ranking import best_value
+from regstudy.study.storage import in_words
+from regstudy.study.tables import load_tables
+from regstudy.text import counted
+from regstudy.training.cost import seconds_per_epoch
+
+P = TypeVar("P", bound=Plan)
+# looks at a plan and its images before anything is spent, given what the study keeps of an earlier look;
+# returns what the study is to keep, and raises StudyError where the study would be meaningless
+Preflight = Callable[[Any, Splits, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a study, which data set was asked for, and why it is another one, if it is."""
+
+    splits: Splits
+    requested: str
+    why_fallback: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What a study keeps about its images."""
+        return {**self.splits.describe(), "requested": self.requested, "fallback_reason": self.why_fallback}
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a study is kept and where its images are; ``name`` is the plan's if it is None."""
+
+    results: Path = Path("results")
+    name: str | None = None
+    storage: str | None = None
+    data_dir: Path = Path("data")
+
+    def place(self, plan: Plan) -> StudyPlace:
+        """The study's place."""
+        return study_place(self.results, self.name or plan.name, self.storage)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A study that is about to run: every check is made, nothing is written."""
+
+    plan: Plan
+    images: Images
+    place: StudyPlace
+    options: SearchOptions
+    listen: Listener
+    command: str = ""  # reproduces the study
+    preflight: Preflight | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, brought up to date at every run
+
+    def run(self) -> None:
+        """Bring the study to its number of trials, or as far as its budget allows.
+
+        Raises StudyError if the place holds a study of something else, or if the default configuration cannot be
+        trained, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+        """
+        with in_words(self.place.url):
+            study = check_place(self.place, self.plan)
+            self.listen(Notice(self._introduction()))
+            if study is not None and remaining(study, self.options.trials) == 0:
+                self.listen(NothingLeft(self._nothing_left(study)))
+                self._keep_facts(study)
+                return
+            check_fit(self.plan, self.images.splits)
+            known = dict(study.user_attrs.get(attributes.DOCTOR) or {}) if study is not None else {}
+            found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
+            ready = Ready(self.plan.kind, self._costs(), self._left(study))
+            self.listen(ready)
+            study = self._create(ready, found, known)
+            self._work(study, ready)
+
+    def _create(self, ready: Ready, found: dict[str, Any], known: dict[str, Any]) -> optuna.Study:
+        facts: dict[str, Any] = {attributes.DATA: self.images.facts()}
+        if self.plan.kind == "comparison":
+            sizes = {name: [cost.parameters, cost.trained] for name, cost in ready.costs.items()}
+            facts[attributes.PARAMETERS] = sizes
+        study = create_study(self.place, self.plan, self.images.splits, command=self.command, facts=facts)
+        for name, value in self.facts.items():
+            study.set_user_attr(name, value)
+        if found != known:
+            study.set_user_attr(attributes.DOCTOR, found)
+        return study
+
+    def _work(self, study: optuna.Study, ready: Ready) -> None:
+        options, left = self.options, max(sum(ready.left.values()), 1)
+        pace = ready.seconds / left / options.workers
+        done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace))
+        try:
+            search(self.place, study, self.plan, self.images.splits, options, self.listen)
+        except KeyboardInterrupt:
+            self._end(study, interrupted=True)
+            raise
+        self._end(study)
+
+    def _end(self, study: optuna.Study, *, interrupted: bool = False) -> None:
+        self._keep_facts(study)
+        self.listen(how_it_ended(study, self.options, interrupted=interrupted))
+
+    def _keep_facts(self, study: optuna.Study) -> None:
+        """Bring up to date what a study says of itself when it ends."""
+        if self.plan.adaptive:
+            study.set_user_attr(attributes.AUDIT, audit(load_tables(study)).plain())
+        for name, value in self.facts.items():
+            study.set_user_attr(name, value)
+
+    def _introduction(self) -> str:
+        splits, options = self.images.splits, self.options
+        return (
+            f"{self.plan.describe(options.trials)}\n"
+            f"Images: {splits.name}, {len(splits.train):,} to train on, {len(splits.validation):,} to validate with"
+            f" (split {splits.hash}, the same for all runs); the test part stays closed."
+            f" {options.device}, {counted(options.threads, 'thread')}."
+        )
+
+    def _nothing_left(self, study: optuna.Study) -> str:
+        runs = "runs; more with --repeats" if self.plan.kind == "comparison" else "finished trials; more with --trials"
+        return f"Nothing left to do: {self.place} has {count_finished(study)} {runs}."
+
+    def _costs(self) -> dict[str, Cost]:
+        """Build the network of every arm and measure a few batches; StudyError if that fails."""
+        return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
+
+    def _left(self, study: optuna.Study | None) -> dict[str, int]:
+        """Trials of each arm that are still to be run."""
+        total = self.options.trials
+        waiting = range(total) if study is None else ledger(study.get_trials(deepcopy=False)).unfinished(total)
+        names = list(self.plan.representatives())
+        if len(names) == 1:
+            return {names[0]: len(waiting)}
+        arms = [self.plan.order(slot)[0] for slot in waiting]
+        return {name: arms.count(name) for name in names}
+
+
+def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tuple[P, Images]:
+    """A plan with its images, or its fallback with other ones where they cannot be had, which listeners are told.
+
+    Raises DataError, and DataUnavailable where there is no fallback.
+    """
+    requested = plan.data.name
+    try:
+        return plan, Images(data.prepare(plan.data, data_dir, listen), requested)
+    except DataUnavailable as error:
+        if fallback is None:
+            raise
+        why = str(error)
+    listen(SubstituteData(fallback.data.name, why))
+    return fallback, Images(data.prepare(fallback.data, data_dir, listen), requested, why)
+
+
+def check_fit(plan: Plan, splits: Splits) -> None:
+    """Build the preprocessing and the network at every end of every range once, as far as they differ.
+
+    Raises ConfigError if images and network do not fit, StudyError for what a network of the user's own raises.
+    """
+    seen = set()
+    for config in plan.extremes():
+        parts = repr((config.preprocessing, config.model))
+        if parts not in seen:
+            with _explained(plan, "defaults"):
+                side = prepare(config.preprocessing, splits.train).side
+                models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
+        seen.add(parts)
+
+
+def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
+    """What is left of a study, and why it does not go on."""
+    book, total = ledger(study.get_trials(deepcopy=False)), options.trials
+    left = len(book.unfinished(total))
+    why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
+    return StudyEnded(
+        "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
+        total,
+        finished=sum(ticket in book.finished for ticket in range(total)),
+        left=left,
+        given_up=sum(book.given_up(ticket) for ticket in range(total)),
+        repeated=sum(sum(kinds.values()) for kinds in book.faults.values()),
+    )
+
+
+def help_with(
+    place: StudyPlace, study: optuna.Study, plan: Plan, splits: Splits, options: SearchOptions, listen: Listener
+) -> None:
+    """Run slots of a study that was started elsewhere until none is waiting.
+
+    Raises KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+    """
+    done, best = count_finished(study), best_value(study)
+    listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0))
+    serve(place, study, plan, splits, options, listen)
+
+
+def _cost(session: Session, name: str, config: RunConfig) -> Cost:
+    splits = session.images.splits
+    with _explained(session.plan, name):
+        side = prepare(config.preprocessing, splits.train).side
+        network = models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
+        sizes = models.parameter_counts(network)
+        seconds = seconds_per_epoch(config, splits, torch.device(session.options.device))
+    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable)
+
+
+@contextmanager
+def _explained(plan: Plan, arm: str) -> Iterator[None]:
+    """StudyError for whatever goes wrong in this block, as a network of the user's own may raise anything."""
+    search = plan.kind == "search"
+    try:
+        yield
+    except RegstudyError as error:
+        if search:
+            raise
+        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from None
+    except Exception as error:
+        what = "the default configuration" if search else f"the arm '{arm}'"
+        raise StudyError(f"The first batches of {what} failed: {describe(error)}.") from error

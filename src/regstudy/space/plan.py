@@ -1,0 +1,86 @@
+"""What a study runs, slot by slot: the shape that a search of a space and a fixed list of configurations share.
+
+A study of N trials has N slots, numbered from 0, each to be finished once. A slot decides the arm and the seeds of its
+trial, so that a trial which is tried again stays the same trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Data
+from regstudy.space.ranges import Scalar
+from regstudy.space.study_section import StudySection
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+Kind = Literal["search", "comparison"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in a study: its number from 0, the arm it was queued for, and how many slots the study has."""
+
+    number: int
+    arm: str
+    total: int
+
+
+class Plan(Protocol):
+    """What a study runs. `Space` searches ranges; `FixedPlan` runs given configurations with several seeds."""
+
+    @property
+    def name(self) -> str:
+        """The study's name unless another is given."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the study is called in messages, and how its plan is stored."""
+
+    @property
+    def study(self) -> StudySection:
+        """The metric with its direction, and the seed that all other seeds follow from."""
+
+    @property
+    def data(self) -> Data:
+        """The images that all runs see, with the seed of their split."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether finished trials guide later ones: a sampler draws values and a pruner may end trials early."""
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs of the longest run."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ whenever anything that decides a run differs."""
+
+    def prunable(self, arm: str) -> bool:
+        """Whether trials of an arm may be pruned."""
+
+    def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
+        """The arm of a slot, and the Optuna parameters that its trial is queued with."""
+
+    def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
+        """The configuration of a trial, its training seed included; draws what the order left open."""
+
+    def representatives(self) -> Mapping[str, RunConfig]:
+        """A configuration of each arm whose cost is worth measuring, by the arm's name."""
+
+    def extremes(self) -> Iterable[RunConfig]:
+        """Further configurations that show whether every network that may come up can be built."""
+
+    def describe(self, total: int) -> str:
+        """What a study of so many trials is about, in a sentence."""
+
+    def nuisances(self) -> list[str]:
+        """Paths of hyperparameters that are tuned but are not under study."""
+
+    def plain(self) -> dict[str, Any]:
+        """The plan as plain values for a file; `stored_plan` reads them."""

@@ -1,0 +1,39 @@
+"""The section `study` of a file: the metric that decides, and the seed that all others follow from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from regstudy.config.schema import Section
+from regstudy.errors import Problem, unknown
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
+
+
+class StudySection(Section):
+    """What a search over the space is for. ``nuisance``: paths that are tuned but are not under study."""
+
+    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
+    nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
+    try:
+        study = StudySection.model_validate(raw)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            path = ".".join(["study", *map(str, detail["loc"])])
+            extra = detail["type"] == "extra_forbidden"
+            message = unknown("key", str(detail["loc"][-1]), StudySection.model_fields)
+            if not extra:
+                message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}."
+            problems.append(Problem(path, message))
+        return StudySection()
+    direction = DIRECTIONS[study.metric]
+    if study.direction not in (None, direction):
+        problems.append(Problem("study.direction", f"a study of {study.metric} can only {direction}."))
+    return study.model_copy(update={"direction": direction})

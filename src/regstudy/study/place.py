@@ -1,0 +1,90 @@
+"""Where a study is, and opening it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from regstudy.errors import StudyError
+from regstudy.space.plan import Kind
+from regstudy.space.study_name import check_name
+from regstudy.study import attributes
+from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_url
+
+DATABASE = "study.db"
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study is: a folder for its files, called like the study, and a database, by default within the folder."""
+
+    folder: Path
+    storage: str | None = None  # URL of a database server
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is the folder's."""
+        return self.folder.absolute().name
+
+    @property
+    def url(self) -> str:
+        """The storage URL of the database."""
+        return self.storage or sqlite_url(self.folder / DATABASE)
+
+    def __str__(self) -> str:
+        return f"{masked(self.storage)}, study {self.name}" if self.storage else str(self.folder)
+
+
+def study_place(results: Path, name: str, storage: str | None = None) -> StudyPlace:
+    """The place of a study by name; StudyError if the name would not be a plain folder name."""
+    check_name(name)
+    return StudyPlace(results / name, storage)
+
+
+def find_study(place: StudyPlace) -> optuna.Study | None:
+    """The study in a place, None if there is none. A database with a single study of another name gives that one."""
+    if place.storage is None and not _is_database(place.folder / DATABASE):
+        return None
+    storage = open_storage(place.url)
+    names = [study.study_name for study in storage.get_all_studies()]
+    if place.name in names:
+        return optuna.load_study(study_name=place.name, storage=storage)
+    if place.storage is None and len(names) == 1:
+        return optuna.load_study(study_name=names[0], storage=storage)
+    return None
+
+
+def _is_database(path: Path) -> bool:
+    """Whether there is a SQLite file; an empty one, of a creation that was cut short, counts as none.
+
+    Only SQLite may open it: closing any other handle drops the locks of this process's connections, whereupon the
+    next process to leave deletes the log that they go on reading (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as file:
+            file.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise StudyError(f"{path} is not a SQLite database. Move it away, or choose another --study.") from None
+    return True
+
+
+def open_study(place: StudyPlace) -> optuna.Study:
+    """The study in a place; StudyError if there is none."""
+    study = find_study(place)
+    if study is None:
+        raise StudyError(
+            f"There is no study in {place}. A study's folder is results/NAME, as `regstudy study` printed."
+        )
+    return study
+
+
+def kind_of(study: optuna.Study) -> Kind:
+    """Whether a study searches a space or runs fixed configurations; a study of plain Optuna counts as a search."""
+    return "comparison" if study.user_attrs.get(attributes.PLAN) else "search"

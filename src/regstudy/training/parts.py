@@ -1,0 +1,173 @@
+"""The parts of a run for a loop of one's own: network, optimizer, schedule and changes of images, as configured.
+
+With these four a plain loop gives the very curve of `regstudy train`, as a test shows, if the configuration asks for
+nothing that only a loop can do: see `left_to_the_loop`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from regstudy import models
+from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Plateau
+from regstudy.data.image_set import ImageSet
+from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.errors import ArgumentError
+from regstudy.training.augmentation import augment
+from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
+from regstudy.training.erasing import cut_out, erase_rectangles
+from regstudy.training.optimizers import make_optimizer
+from regstudy.training.schedules import learning_rate
+
+
+def build_model(config: RunConfig, channels: int, size: int, classes: int) -> nn.Module:
+    """The configured network for images channels×size×size; its logits are N×classes.
+
+    Initial weights come from torch's global generator, so call ``torch.manual_seed`` first. Raises ConfigError if the
+    images are too small for the network, or if the weights to start from do not fit.
+    """
+    for name, value in (("channels", channels), ("size", size), ("classes", classes)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ArgumentError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
+    return models.build(config.model, channels, size, classes)
+
+
+def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The configured optimizer over the trainable parameters, with the weight decay that belongs to it.
+
+    Each ``step()`` also applies decoupled L2 before it and L1 after it, to the weights of convolutions and dense
+    layers, at the learning rate of the moment.
+    """
+    optimizer = make_optimizer(config, model)
+    weights, penalties = penalized_weights(model), config.regularization
+
+    def before(self: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+        decay_l2(weights, self.param_groups[0]["lr"] * penalties.l2)
+
+    def after(self: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+        shrink_l1(weights, self.param_groups[0]["lr"] * penalties.l1)
+
+    if penalties.l2 and is_decoupled(config):
+        optimizer.register_step_pre_hook(before)
+    if penalties.l1:
+        optimizer.register_step_post_hook(after)
+    return optimizer
+
+
+class ConfiguredSchedule(LRScheduler):
+    """The configured learning rate; ``step()`` after each batch, or after each epoch with one step per epoch."""
+
+    def __init__(self, config: RunConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> None:
+        self._config, self._per_epoch = config, steps_per_epoch
+        self._values: list[float] = []
+        super().__init__(optimizer)
+
+    def step(self, value: float | None = None) -> None:
+        """Move on by one step; a plateau schedule needs the monitored value at each one."""
+        if value is not None:
+            self._values.append(float(value))
+        elif self._values or (self.last_epoch >= 0 and isinstance(self._config.schedule, Plateau)):
+            raise ArgumentError(
+                "value: a plateau schedule needs the monitored value of the epoch: schedule.step(loss)."
+            )
+        super().step()
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The rate of the next step, for every parameter group."""
+        epoch, step = divmod(max(self.last_epoch, 0), self._per_epoch)
+        history = self._values if isinstance(self._config.schedule, Plateau) else [0.0] * epoch
+        rate = learning_rate(self._config, history, step, self._per_epoch)
+        return [rate] * len(self.optimizer.param_groups)
+
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint keeps: how many steps are over, and the values of a plateau."""
+        return {"last_epoch": self.last_epoch, "values": list(self._values)}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        """Become the schedule that was saved, and set the optimizer's rate."""
+        self.last_epoch = int(str(state_dict["last_epoch"]))
+        self._values = [float(value) for value in state_dict["values"]]  # type: ignore[attr-defined]
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = rate
+        self._last_lr = self.get_lr()
+
+
+def build_schedule(
+    config: RunConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int | None = None
+) -> ConfiguredSchedule:
+    """The configured learning rate as a torch scheduler, which sets the optimizer's rate now and at each ``step()``.
+
+    Without ``steps_per_epoch`` step after each epoch; with it, the number of batches, after each batch, which a
+    schedule with `interval: step` needs. A plateau steps once an epoch: ``schedule.step(value)``. Raises ArgumentError.
+    """
+    if steps_per_epoch is None:
+        if config.schedule.interval == "step":
+            raise ArgumentError("steps_per_epoch is needed, since schedule.interval is step: the batches of an epoch.")
+        return ConfiguredSchedule(config, optimizer, 1)
+    if isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, int) or steps_per_epoch < 1:
+        raise ArgumentError(f"steps_per_epoch must be a whole number of at least 1, but it is {steps_per_epoch!r}.")
+    if isinstance(config.schedule, Plateau):
+        raise ArgumentError("steps_per_epoch must be left out for a plateau schedule, which steps once an epoch.")
+    return ConfiguredSchedule(config, optimizer, steps_per_epoch)
+
+
+class ConfiguredAugmentation(nn.Module):
+    """Images uint8 N×C×H×W to network inputs float32 N×C×side×side: changed at random while training, else only
+    cropped and normalised.
+    """
+
+    def __init__(self, config: RunConfig, preprocessing: Preprocessing, generator: Generator) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+        self._config, self._generator = config, generator
+
+    @property
+    def side(self) -> int:
+        """Pixels per side of what comes out."""
+        return self.preprocessing.side
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The inputs of a batch, on the device of the images."""
+        preprocessing = self.preprocessing.to(images.device)
+        if not self.training:
+            return preprocessing(images)
+        section, extras = self._config.augmentation, self._config.regularization
+        pixels = augment(images, section.ops, section.strength, preprocessing, self._generator)
+        inputs = cut_out(preprocessing.normalize(pixels), extras.cutout, self._generator)
+        return erase_rectangles(inputs, extras.random_erasing, self._generator)
+
+
+def build_augmentation(config: RunConfig, train: ImageSet) -> ConfiguredAugmentation:
+    """What happens to images before the network sees them; ``train`` gives size and statistics.
+
+    The result is a module: ``.train()`` changes images at random, with numbers that follow from `training.seed`;
+    ``.eval()`` only crops and normalises. Warns of what is configured and only the loop can do.
+    """
+    for sentence in left_to_the_loop(config):
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    seed = int(np.random.SeedSequence(config.training.seed).generate_state(3)[2])
+    return ConfiguredAugmentation(config, prepare(config.preprocessing, train), Generator().manual_seed(seed))
+
+
+def left_to_the_loop(config: RunConfig) -> Iterator[str]:
+    """What a configuration asks for that these parts do not do, a sentence each."""
+    extras, training = config.regularization, config.training
+    for name in ("mixup", "cutmix"):
+        if getattr(extras, name):
+            yield f"regularization.{name} changes labels too, which is left to your loop: see regstudy.training.mixing."
+    if extras.ema:
+        yield "regularization.ema averages weights and is left to your loop: see regstudy.training.ema."
+    if extras.label_smoothing:
+        value = f"{extras.label_smoothing:g}"
+        yield f"regularization.label_smoothing is part of your loss: cross_entropy(…, label_smoothing={value})."
+    if training.balance != "none":
+        yield f"training.balance: {training.balance} is left to your loss or sampler."
+    if config.phases:
+        yield "phases: each is a configuration of its own: config.in_phases()."

@@ -1,0 +1,9 @@
+"""What is wrong with a configuration beyond its types: names, options, values. Loads and builds nothing."""
+
+from __future__ import annotations
+
+from regstudy import data, models
+from regstudy.space.search_space import Check
+from regstudy.training import schedules
+
+CHECKS: tuple[Check, ...] = (data.problems, models.problems, schedules.problems)
