@@ -15,7 +15,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
 from regstudy.doctor.preflight import Preflight, skipped
-from regstudy.errors import ConfigError, RegstudyError
+from regstudy.errors import ArgumentError, RegstudyError
 from regstudy.files import check_folder
 from regstudy.production.final_training import train_finally
 from regstudy.report.comparison.comparison_result import ComparisonResult
@@ -44,8 +44,11 @@ def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] 
     without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError with every
     problem.
     """
+    _check_texts("overrides", overrides)
     if isinstance(source, Mapping):
         return loader.space_from_tree(dict(source), name, name, overrides, checks=CHECKS)
+    if not isinstance(source, str | Path):
+        raise ArgumentError(f"A space must be a name, a file or a mapping, but it is {source!r}.")
     return loader.load_space(source, overrides, checks=CHECKS)
 
 
@@ -89,9 +92,9 @@ def run_study(
     listen = progress or log
     where = _where(results, name, storage, data_dir)
     options = _options(trials, workers, budget, trial_timeout, pruner, device, threads)
-    asked = space if isinstance(space, Space) else load_space(space, overrides)
     if isinstance(space, Space) and overrides:
-        raise ConfigError("overrides: a Space is complete already; give them to load_space.")
+        raise ArgumentError("overrides: a Space is complete already; give them to load_space.")
+    asked = space if isinstance(space, Space) else load_space(space, overrides)
     plan, images = gather(asked, asked.fallback, where.data_dir, listen)
     whole = _doctor_command(space, overrides, where.data_dir)
     examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
@@ -133,7 +136,11 @@ def compare(
     listen = progress or log
     _check_comparison(repeats, margin)
     where = _where(results, name, storage, data_dir)
+    _check_texts("arms", arms)
+    _check_texts("overrides", overrides)
     named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
+    if not named:
+        raise ArgumentError("spaces must name at least one space or file.")
     paths = [path if isinstance(path, Path) else loader.find_space(path) for path in named]
     found = load_arms(paths, [parse_variant(text) for text in arms], overrides, checks=CHECKS)
     asked = plan_of(name or default_name(paths), found)
@@ -173,7 +180,7 @@ def train(
     if not isinstance(config, RunConfig):
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:
-        raise ConfigError("overrides: a RunConfig is complete already; use its method replaced.")
+        raise ArgumentError("overrides: a RunConfig is complete already; use its method replaced.")
     folder = Path(output)
     check_folder(folder)
     if (folder / "study.db").exists():
@@ -205,6 +212,11 @@ def log(event: Event) -> None:
         logging.getLogger("regstudy").info("%s", event)
 
 
+def _check_texts(name: str, given: Sequence[str]) -> None:
+    if isinstance(given, str) or not all(isinstance(text, str) for text in given):
+        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
+
+
 def _where(results: str | Path, name: str | None, storage: str | None, data_dir: str | Path) -> Where:
     if name is not None:
         check_name(name)  # a wrong name is told before images are loaded
@@ -232,9 +244,9 @@ def _seconds(span: str | float) -> float:
 
 def _check_comparison(repeats: int, margin: float) -> None:
     if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 1000:
-        raise ConfigError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
+        raise ArgumentError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
     if not margin >= 0:
-        raise ConfigError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
+        raise ArgumentError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
 
 
 def _doctor_command(space: Space | str | Path, overrides: Sequence[str], data_dir: Path) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CPU, make_config, make_splits
 
-from regstudy.training.early_stopping import Signal, StoppingRule
+from regstudy.training.early_stopping import EarlyStopping, Signal, StoppingRule
 from regstudy.training.run import run
 
 NAN, INF = math.nan, math.inf
@@ -166,3 +166,23 @@ def test_a_gain_within_the_grace_counts() -> None:
     rule = StoppingRule(maximize=False, epochs=20, patience=2, grace=3)
     signals = rule.signals([1.0, 0.5, 0.6, 0.6, 0.6, 0.6])
     assert (signals[1].improving, signals[3].patience_left, signals[4].stop) == (True, 1, True)
+
+
+@given(
+    values=st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=20),
+    patience=st.integers(1, 5),
+    maximize=st.booleans(),
+    grace=st.integers(0, 5),
+)
+def test_early_stopping_gives_the_signals_of_the_rule(
+    values: list[float], patience: int, maximize: bool, grace: int
+) -> None:
+    stopping = EarlyStopping(patience, maximize=maximize, tolerance=0.01, grace=grace, epochs=20)
+    rule = StoppingRule(maximize, 20, patience, 0.01, grace=grace)
+    found = [stopping.update(value) for value in values]
+    wanted = rule.signals(values, [math.nan] * len(values))
+    assert repr(found) == repr(wanted)  # NaN is not equal to itself
+
+
+def test_without_planned_epochs_there_is_no_share_of_them() -> None:
+    assert math.isnan(EarlyStopping(2).update(0.5).budget_fraction)

@@ -145,6 +145,16 @@ class Diagnosis:
         parts += [f"{counts['note']} worth knowing"] if counts["note"] else []
         return f"{counted(len(self.findings), 'finding')}: {', '.join(parts)}."
 
+    def __str__(self) -> str:
+        from regstudy.doctor.render.diagnosis_phrasing import lines
+
+        return "\n".join(lines(self, 110))
+
+    def _repr_html_(self) -> str:
+        from regstudy.doctor.render.diagnosis_phrasing import notebook_html
+
+        return notebook_html(self)
+
     def plain(self) -> dict[str, Any]:
         """As nested plain values for JSON, without pictures; `parse` reads it."""
         return {

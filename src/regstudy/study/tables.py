@@ -37,7 +37,7 @@ SERIES = (
     "val_loss",
     "gap_loss",
 )  # in the trial table: their values at the trial's best epoch
-_TRIAL_TYPES = {
+TRIAL_COLUMNS = {
     "number": "int64",
     "ticket": "Int64",
     "arm": "str",
@@ -196,7 +196,7 @@ def _trial_table(
     fixed = [_trial_row(*each, metric, maximize) for each in zip(trials, stored, records, strict=True)]
     configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
     params = [{PARAM + name: value for name, value in trial.params.items()} for trial in trials]
-    columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in _TRIAL_TYPES.items()}
+    columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in TRIAL_COLUMNS.items()}
     for rows in (configs, params):
         for name in _names(rows):
             columns.setdefault(name, pd.Series([row.get(name) for row in rows]))

@@ -36,6 +36,8 @@ def limit_threads(threads: int | None) -> None:
     """Let torch use this many CPU threads; None leaves its choice, usually one per core."""
     if threads is not None:
         most = 4 * (os.cpu_count() or 1)
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise RegstudyError(f"threads must be a whole number of at least 1, but it is {threads!r}.")
         if threads > most:
             raise RegstudyError(f"--threads {threads} is more than this machine can use; give at most {most}.")
         torch.set_num_threads(threads)

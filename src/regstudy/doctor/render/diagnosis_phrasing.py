@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from html import escape
 
 from regstudy.doctor.findings import SEVERITIES, STAGES, Diagnosis, Finding, Severity
 from regstudy.doctor.yaml_lines import configuration_lines
@@ -53,6 +54,15 @@ def short_lines(diagnosis: Diagnosis, command: str) -> Iterator[str]:
             advice = f" Do: {finding.advice}" if finding.advice else ""
             yield f"  {MARKS[finding.severity]} {on_one_line(finding.sentence + advice)}"
     yield f"  All of it, with evidence: {command}"
+
+
+def notebook_html(diagnosis: Diagnosis) -> str:
+    """The findings as a list for a notebook; everything that a file name may hold is escaped."""
+    items = [
+        f"<li>{MARKS[finding.severity]} <b>{escape(finding.sentence)}</b> {escape(finding.advice)}</li>"
+        for finding in diagnosis.findings
+    ]
+    return f"<p>{escape(diagnosis.subject)}: {escape(_lowered(diagnosis.verdict))}</p><ul>{''.join(items)}</ul>"
 
 
 def first_to_mend(diagnosis: Diagnosis) -> Finding | None:

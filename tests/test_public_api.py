@@ -1,0 +1,264 @@
+"""The public interface: its names, what it loads, what it refuses, and that the command line's work is one call."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import make_config
+
+import regstudy
+from regstudy.errors import ArgumentError, RegstudyError
+from regstudy.search.events import Event, NothingLeft, Ready, StudyEnded, StudyStarted, TrialEnded
+
+TINY: dict[str, Any] = {
+    "data": {"name": "digits", "size": 8, "train_limit": 60, "validation": 60},
+    "preprocessing": {"normalize": "half"},
+    "model": {"name": "tiny:cnn", "dropout": {"low": 0.0, "high": 0.5}},
+    "optimizer": {"name": "adamw", "lr": {"low": 1e-3, "high": 1e-1, "log": True, "default": 1e-2}},
+    "training": {"batch_size": 20, "epochs": 3, "patience": None, "precision": "fp32"},
+}
+NAMES = {
+    "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig", "Signal",
+    "SignalPruner", "Space", "Splits", "StudyResult", "build_augmentation", "build_model", "build_optimizer",
+    "build_schedule", "compare", "examine", "load_results", "load_space", "load_splits", "run_study", "train",
+}  # fmt: skip
+HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("regstudy.training.cost.MEASURE_SECONDS", 0.02)
+
+
+def study(**given: Any) -> regstudy.StudyResult:
+    space = regstudy.load_space(TINY, name="tiny")
+    return regstudy.run_study(space, **{"trials": 3, "doctor": False, "device": "cpu", "threads": 1, **given})
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after a piece of code."""
+    code += "\nprint('LOADED', *{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
+    return set(next(line for line in done.stdout.splitlines() if line.startswith("LOADED")).split()[1:])
+
+
+def command(*words: str) -> str:
+    return f"from regstudy.cli.app import main\ntry:\n    main({list(words)!r})\nexcept SystemExit:\n    pass"
+
+
+def test_the_names_are_these_and_all_of_them_exist() -> None:
+    assert set(regstudy.__all__) == NAMES | {"__version__"}
+    assert set(regstudy.__all__) <= set(dir(regstudy))
+    for name in regstudy.__all__:
+        assert getattr(regstudy, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        regstudy.nothing  # noqa: B018
+
+
+def test_every_public_name_has_a_docstring_and_stands_in_the_page() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert getattr(regstudy, name).__doc__, name
+        assert name in page, name
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import regstudy") & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        command("--help"),
+        command("spaces"),
+        command("report", "results/search"),
+        command("report", "results/comparison"),
+        "import regstudy\nprint(regstudy.load_results('results/search'))",
+        "import regstudy\nregstudy.SignalPruner(5), regstudy.EarlyStopping(3), regstudy.Space, regstudy.RunConfig",
+    ],
+)  # fmt: skip
+def test_what_only_reads_never_loads_torch(code: str, tmp_path: Path) -> None:
+    kept = Path(__file__).parent / "fixtures" / "studies"
+    for name in ("search", "comparison"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "study.db").write_bytes((kept / name / "study.db").read_bytes())
+    loaded = loaded_by(code)
+    assert "regstudy" in loaded
+    assert not loaded & {"torch", "torchvision"}
+
+
+def test_a_study_is_one_call_and_the_same_call_resumes_it() -> None:
+    events: list[Event] = []
+    result = study(progress=events.append)
+    kinds = [type(event) for event in events]
+    assert kinds.index(Ready) < kinds.index(StudyStarted) < kinds.index(TrialEnded) < kinds.index(StudyEnded)
+    assert result.place.folder == Path("results/tiny") and result.finished == 3
+    assert len(result.trials) == 3 and len(result.epochs) == 9
+    best = result.best
+    assert best is not None and best.value == result.trials["value"].max()
+    assert best.config.training.seed == result.trials.set_index("number").at[best.number, "training.seed"]
+    assert result.report() == Path("results/tiny/report.html")
+    assert result.study.user_attrs["regstudy:command"] == (
+        "regstudy.run_study('tiny', trials=3, doctor=False, device='cpu', threads=1)"
+    )
+    more = study(trials=4)
+    assert more.finished == 4
+    assert more.trials["value"].head(3).tolist() == result.trials["value"].tolist()
+    events.clear()
+    assert study(trials=4, progress=events.append).finished == 4
+    assert NothingLeft in [type(event) for event in events] and Ready not in [type(event) for event in events]
+
+
+def test_a_result_prints_well_and_shows_in_a_notebook() -> None:
+    result = study()
+    text, page = str(result), result._repr_html_()
+    assert "3 finished trials" in text and result.verdict.headline in text
+    assert "<table" in page and "%" in page
+    assert all(type(figure).__name__ == "Figure" for figure in result.figures.values()) and result.figures
+    assert set(result.importances.columns) >= {"parameter", "target", "importance"}
+
+
+def test_results_of_nothing_yet_have_no_best() -> None:
+    result = study(budget=0)
+    assert result.best is None and result.finished == 0 and str(result)
+    assert result._repr_html_()
+
+
+def test_a_listener_that_raises_when_ready_leaves_nothing_behind(tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def look(event: Event) -> None:
+        if isinstance(event, Ready):
+            assert event.seconds > 0
+            raise Enough
+
+    with pytest.raises(Enough):
+        study(progress=look)
+    assert not list(tmp_path.rglob("study.db"))
+
+
+def test_without_a_listener_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "regstudy"):
+        study(trials=1)
+    assert "Cost:" in caplog.text and "trial 0" in caplog.text and "All 1 trials are finished." in caplog.text
+    assert "StepDone" not in caplog.text
+
+
+def test_a_comparison_is_one_call(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(str(TINY).replace("None", "null").replace("True", "true"))
+    arms = ["plain", "more: model.dropout=0.5"]
+    result = regstudy.compare("tiny.yaml", arms=arms, repeats=2, device="cpu", threads=1)
+    assert isinstance(result, regstudy.ComparisonResult) and result.name == "compare-tiny"
+    assert set(result.arms["arm"]) == {"plain", "more"} and set(result.differences["against"]) == {"plain"}
+    assert (result.differences["n"] == 2).all()
+    assert result.report().name == "comparison.html" and result.figures and "<table" in result._repr_html_()
+    again = regstudy.load_results("results/compare-tiny")
+    assert isinstance(again, regstudy.ComparisonResult)
+    assert again.differences.equals(result.differences)
+
+
+def test_a_training_is_one_call(tmp_path: Path) -> None:
+    config = regstudy.load_space(TINY).defaults()
+    metrics = regstudy.train(config, "out", device="cpu", threads=1)
+    assert metrics["outcome"] == "finished" and (tmp_path / "out" / "weights.safetensors").exists()
+    again = regstudy.train("out/config.yaml", "again", device="cpu", threads=1)
+    assert again["val_loss"] == metrics["val_loss"]
+
+
+MISUSES: dict[str, tuple[Callable[[], object], str]] = {
+    "no trials": (lambda: study(trials=0), "trials: must be a whole number of at least 1, but it is 0"),
+    "half a trial": (lambda: study(trials=1.5), "trials: must be a whole number"),
+    "many workers": (lambda: study(workers=1000), "workers: must be at most 256"),
+    "unknown pruner": (lambda: study(pruner="signl"), "Did you mean 'signal'"),
+    "two at once": (lambda: study(trials=-1, pruner="x"), "2 problems"),
+    "negative budget": (lambda: study(budget=-1.0), "budget: must be a time of at least 0"),
+    "budget in words": (lambda: study(budget="soon"), "is not a span of time"),
+    "timeout of nothing": (lambda: study(trial_timeout=0.0), "trial_timeout: must be a time above 0"),
+    "no threads": (lambda: study(threads=0), "threads"),
+    "unknown device": (lambda: study(device="tpu"), "tpu"),
+    "a name that is none": (lambda: study(name="../x"), "cannot be the name of a study"),
+    "unknown space": (lambda: regstudy.run_study("digits_cn"), "Did you mean 'digits_cnn'"),
+    "a space that is none": (lambda: regstudy.run_study(3), "A space must be a name, a file or a mapping"),  # type: ignore[arg-type]
+    "overrides of a space": (lambda: study(overrides=["training.epochs=1"]), "give them to load_space"),
+    "overrides as one text": (lambda: regstudy.run_study("digits_cnn", overrides="a=1"), "overrides must be"),
+    "wrong values": (lambda: regstudy.load_space({"data": {"name": "digts"}, "model": {"name": "x"}}), "digits"),
+    "no repeats": (lambda: regstudy.compare("digits_cnn", repeats=0), "repeats must be a whole number"),
+    "negative margin": (lambda: regstudy.compare("digits_cnn", margin=-1), "margin must be at least 0"),
+    "no spaces": (lambda: regstudy.compare([]), "spaces must name at least one"),
+    "no results": (lambda: regstudy.load_results("results/nothing"), "There is no study in results/nothing"),
+    "nothing to train": (lambda: regstudy.train("none.yaml"), "none.yaml cannot be read"),
+    "ranges to train": (lambda: regstudy.train("ranges.yaml"), "is a range or a choice"),
+    "overrides of a config": (lambda: regstudy.train(make_config(), overrides=["a.b=1"]), "use its method replaced"),
+    "no classes": (lambda: regstudy.build_model(make_config(), 3, 12, 0), "classes must be a whole number"),
+    "no patience": (lambda: regstudy.EarlyStopping(0), "patience must be a whole number"),
+    "odd reference": (lambda: regstudy.EarlyStopping(1, reference="best"), "reference must be"),  # type: ignore[arg-type]
+    "odd tolerance": (lambda: regstudy.EarlyStopping(1, tolerance=-1.0), "tolerance must be"),
+    "steps are needed": (
+        lambda: regstudy.build_schedule(
+            make_config({"schedule": {"name": "cosine", "interval": "step"}}), torch.optim.SGD([torch.zeros(1)])
+        ),
+        "steps_per_epoch is needed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_is_one_error_that_names_the_argument_with_nothing_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "ranges.yaml").write_text(str(TINY).replace("None", "null").replace("True", "true"))
+    call, words = MISUSES[name]
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(RegstudyError) as error:
+        call()
+    assert words in str(error.value)
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_wrong_arguments_are_value_errors_too() -> None:
+    assert issubclass(ArgumentError, ValueError)
+    with pytest.raises(ValueError, match="epochs"):
+        regstudy.SignalPruner(epochs=-1)
+
+
+TYPED = """
+import pandas as pd
+import regstudy
+
+space: regstudy.Space = regstudy.load_space("digits_cnn", ["training.epochs=3"])
+result: regstudy.StudyResult = regstudy.run_study(space, trials=2, budget="30m", pruner="median")
+table: pd.DataFrame = result.trials
+if result.best is not None:
+    config: regstudy.RunConfig = result.best.config
+    metrics = regstudy.train(config, "out")
+    splits: regstudy.Splits = regstudy.load_splits(config)
+    model = regstudy.build_model(config, splits.train.shape[0], 32, len(splits.train.classes))
+    optimizer = regstudy.build_optimizer(config, model)
+    schedule = regstudy.build_schedule(config, optimizer)
+    schedule.step()
+    images: regstudy.ImageSet = splits.validation
+    inputs = regstudy.build_augmentation(config, splits.train)(images.images)
+    rate: float = regstudy.EarlyStopping(patience=3).update(float(inputs.mean())).best
+difference: pd.DataFrame = regstudy.compare("digits_cnn", arms=["a", "b: model.dropout=0.1"]).differences
+headline: str = regstudy.load_results("results/x").verdict.headline
+diagnosis = regstudy.examine((images.images.float(), images.labels), (images.images.float(), images.labels))
+print(diagnosis.verdict, regstudy.__version__, difference, headline)
+"""
+
+
+@pytest.mark.slow
+def test_a_users_file_passes_mypy_in_strict_mode(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(TYPED)
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = True\n[mypy-pandas.*]\nignore_missing_imports = True\n")
+    done = subprocess.run([sys.executable, "-m", "mypy", "mine.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    (tmp_path / "wrong.py").write_text(TYPED.replace('pruner="median"', 'pruner="medium"'))
+    done = subprocess.run([sys.executable, "-m", "mypy", "wrong.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "pruner" in done.stdout, done.stdout
