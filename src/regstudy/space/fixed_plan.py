@@ -7,12 +7,11 @@ seed in every arm: differences between arms are taken within repeats.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from regstudy.config.fingerprint import fingerprint, hashed
 from regstudy.config.run_config import RunConfig, config_problems, flatten
 from regstudy.config.schema import Data
 from regstudy.errors import ConfigError, Problem, config_error
@@ -121,14 +120,15 @@ class FixedPlan:
         return {
             "arms": {name: config.model_dump(mode="json") for name, config in self.arms.items()},
             "order": list(self.arms),
-            "study": self.study.model_dump(mode="json", exclude_none=True),
+            "study": self.study.plain(),
         }
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ whenever anything that decides a run differs."""
-        text = json.dumps(self.plain(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        arms = {name: hashed(config.model_dump(mode="json"), RunConfig) for name, config in self.arms.items()}
+        study = hashed(self.study.plain(), StudySection)
+        return fingerprint({"arms": arms, "order": list(self.arms), "study": study})
 
 
 def make_plan(name: str, arms: Mapping[str, RunConfig], study: StudySection, source: str) -> FixedPlan:

@@ -6,14 +6,13 @@ Parameters are named by their configuration path (`optimizer.lr`), with the choi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from regstudy.config.fields import field_paths
+from regstudy.config.fingerprint import fingerprint, hashed
 from regstudy.config.run_config import RunConfig, config_problems, flatten
 from regstudy.config.schema import Data
 from regstudy.errors import Problem, config_error, unknown
@@ -192,13 +191,13 @@ class Space:
 
     def plain(self) -> dict[str, Any]:
         """The space as plain values for a file; parsing them again gives an equal space."""
-        return {**plain(dict(self.tree)), "study": self.study.model_dump(mode="json", exclude_none=True)}
+        return {**plain(dict(self.tree)), "study": self.study.plain()}
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ whenever anything that decides a trial differs."""
-        text = json.dumps(self.plain(), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        tree = plain(dict(self.tree))
+        return fingerprint({**hashed(tree, RunConfig), "study": hashed(self.study.plain(), StudySection)})
 
 
 def is_baseline(slot: int) -> bool:

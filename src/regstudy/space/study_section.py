@@ -20,6 +20,10 @@ class StudySection(Section):
     nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0)] = 0
 
+    def plain(self) -> dict[str, Any]:
+        """As plain values for a file."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
     try:

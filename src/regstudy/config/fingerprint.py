@@ -1,0 +1,69 @@
+"""Fingerprints of what decides a run, which later versions of regstudy must not change for what existed before.
+
+A study keeps the fingerprint of what it was made for, and is resumed only by the same. So a field that a later version
+adds is marked `Since`, and is left out of the fingerprint while it has its default: then nothing changes for those who
+do not use it. A value or a field that is renamed goes on being hashed under its old name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from regstudy.config.fields import field_default, is_section, leaf_types
+
+
+@dataclass(frozen=True)
+class Since:
+    """Marks a field that version 0.1.0 did not have, and names the version that added it."""
+
+    version: str
+
+
+def fingerprint(tree: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits of nested plain values."""
+    text = json.dumps(tree, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hashed(tree: Mapping[str, Any], root: type[BaseModel]) -> dict[str, Any]:
+    """A copy of a tree of plain values without the later fields that have their default.
+
+    ``root`` is the model of the tree; ranges and choices in place of values are never defaults, so they stay.
+    """
+    copy = json.loads(json.dumps(tree))
+    for path in later_fields(root):
+        _drop_default(copy, path.split("."), field_default(root, path, tree))
+        for changes in copy.get("phases") or ():
+            if isinstance(changes, dict):
+                _drop_default(changes, path.split("."), field_default(root, path, tree))
+    return dict(copy)
+
+
+def later_fields(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of all fields beneath a model that are marked `Since`."""
+    for name, field in root.model_fields.items():
+        if any(isinstance(mark, Since) for mark in field.metadata):
+            yield f"{prefix}{name}"
+            continue
+        for kind in leaf_types(field.annotation):
+            if is_section(kind):
+                yield from later_fields(kind, f"{prefix}{name}.")
+
+
+def _drop_default(tree: dict[str, Any], path: list[str], default: Any) -> None:
+    """Remove the value at a path if it is the default."""
+    *parents, last = path
+    for key in parents:
+        inner = tree.get(key)
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    plain = default.model_dump(mode="json") if isinstance(default, BaseModel) else json.loads(json.dumps(default))
+    if last in tree and tree[last] == plain:
+        del tree[last]
