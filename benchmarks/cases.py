@@ -27,7 +27,7 @@ import torch
 from cases_data import expand_slides, photos_of, street_digit_files
 from jinja2 import Environment, StrictUndefined
 
-from regstudy.analysis.comparison import Comparison, Spread, load_comparison
+from regstudy.analysis.arm_statistics import Comparison, Spread, load_comparison
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_phrasing import interval_words, signed_points
 from regstudy.study.storage import sqlite_url

@@ -33,7 +33,7 @@ from regstudy.search import worker
 from regstudy.search.create import create_study
 from regstudy.search.engine import search
 from regstudy.search.events import Event, TrialEnded
-from regstudy.search.options import SearchOptions
+from regstudy.search.search_options import SearchOptions
 from regstudy.space.loader import find_space, load_space
 from regstudy.study.place import study_place
 from regstudy.training.loop import TrainState

@@ -21,7 +21,7 @@ from regstudy import data
 from regstudy.cli.app import SPIN_COUNT
 from regstudy.search.create import create_study
 from regstudy.search.engine import search
-from regstudy.search.options import SearchOptions
+from regstudy.search.search_options import SearchOptions
 from regstudy.space.loader import load_space
 from regstudy.study.place import study_place
 

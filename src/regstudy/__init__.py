@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from regstudy.space.search_space import Space as Space
     from regstudy.training.early_stopping import EarlyStopping as EarlyStopping
     from regstudy.training.early_stopping import Signal as Signal
-    from regstudy.training.parts import build_augmentation as build_augmentation
-    from regstudy.training.parts import build_model as build_model
-    from regstudy.training.parts import build_optimizer as build_optimizer
-    from regstudy.training.parts import build_schedule as build_schedule
+    from regstudy.training.own_loop import build_augmentation as build_augmentation
+    from regstudy.training.own_loop import build_model as build_model
+    from regstudy.training.own_loop import build_optimizer as build_optimizer
+    from regstudy.training.own_loop import build_schedule as build_schedule
 
     __version__: str
 
@@ -47,10 +47,10 @@ _PLACES = {
     "Space": "regstudy.space.search_space",
     "Splits": "regstudy.data.image_set",
     "StudyResult": "regstudy.report.study_result",
-    "build_augmentation": "regstudy.training.parts",
-    "build_model": "regstudy.training.parts",
-    "build_optimizer": "regstudy.training.parts",
-    "build_schedule": "regstudy.training.parts",
+    "build_augmentation": "regstudy.training.own_loop",
+    "build_model": "regstudy.training.own_loop",
+    "build_optimizer": "regstudy.training.own_loop",
+    "build_schedule": "regstudy.training.own_loop",
     "compare": "regstudy.api",
     "examine": "regstudy.doctor.examine",
     "load_results": "regstudy.report.results",

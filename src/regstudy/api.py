@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from regstudy.analysis.comparison import MARGIN
+from regstudy.analysis.arm_statistics import MARGIN
 from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
@@ -22,7 +22,7 @@ from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.results import result_in
 from regstudy.report.study_result import StudyResult
 from regstudy.search.events import Event, Listener, Notice, StepDone
-from regstudy.search.options import PrunerName, SearchOptions
+from regstudy.search.search_options import PrunerName, SearchOptions
 from regstudy.search.session import Session, Where, gather
 from regstudy.space import loader
 from regstudy.space.arms import collapsed, load_arms, parse_variant, plan_of

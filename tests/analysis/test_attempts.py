@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from regstudy.analysis.attempts import Attempts, attempts
+from regstudy.report.finding_phrasing import attempts_sentence
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
@@ -54,7 +55,7 @@ ERROR = {attributes.FAULT: "error", attributes.REASON: "ValueError: no"}
 def test_attempts(rows: list[Row], kinds: dict[str, int], given_up: dict[int, str], words: str) -> None:
     found = judged(*rows)
     assert (found.kinds, found.given_up) == (kinds, given_up)
-    assert words in found.finding
+    assert words in attempts_sentence(found)
 
 
 def test_a_trial_withdrawn_before_it_began_is_no_attempt() -> None:

@@ -5,6 +5,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from regstudy.analysis.audit import Audit, audit
+from regstudy.report.finding_phrasing import audit_sentence
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
@@ -42,8 +43,8 @@ def test_wrong_cuts_are_those_that_end_among_the_best_quarter(direction: str) ->
     found = audit(load_tables(study(direction, {3: 0.05, 4: 0.9, 5: 0.3})))
     assert (found.pruned, found.saved, found.spent) == (2, 12, 118)
     assert (found.judged, found.wrong) == (3, 1)
-    assert "cut 2 and saved at most 12 of 130 epochs" in found.finding
-    assert "Of 3 that it would have cut" in found.finding and "86%" in found.finding
+    assert "cut 2 and saved at most 12 of 130 epochs" in audit_sentence(found)
+    assert "Of 3 that it would have cut" in audit_sentence(found) and "86%" in audit_sentence(found)
 
 
 def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:
@@ -54,11 +55,11 @@ def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:
 def test_nothing_judged_is_said_and_not_celebrated() -> None:
     found = audit(load_tables(study("maximize", {})))
     assert (found.judged, found.at_most) == (0, 1.0)
-    assert "cannot be said" in found.finding
+    assert "cannot be said" in audit_sentence(found)
 
 
 def test_a_study_without_cuts_has_nothing_to_say() -> None:
     made = optuna.create_study()
-    assert audit(load_tables(made)).finding == ""
+    assert audit_sentence(audit(load_tables(made))) == ""
     made.add_trial(create_trial(value=0.1))
-    assert audit(load_tables(made)).finding == ""
+    assert audit_sentence(audit(load_tables(made))) == ""

@@ -10,8 +10,9 @@ import optuna
 import pandas as pd
 import pytest
 
-from regstudy.analysis.curves import LEAST, Check, annealed, budget, diagnose, look_at_curves
+from regstudy.analysis.curves import LEAST, annealed, diagnose
 from regstudy.records import COLUMNS, EpochRecord, dump_records
+from regstudy.report.curve_checks import Check, budget, look_at_curves
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 

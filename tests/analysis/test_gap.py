@@ -13,6 +13,7 @@ from synthetic import make_study
 
 from regstudy.analysis.gap import Comparison, Kind, Relation, Scores, compare, qualify, relations
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
+from regstudy.report.finding_phrasing import relation_sentence
 from regstudy.study.tables import load_tables
 
 NOT_KNOWN = (math.nan, math.nan)
@@ -119,10 +120,10 @@ def test_real_relations_are_told_and_placebos_are_not() -> None:
     found = {relation.path: relation for relation in relations(load_tables(make_study(60, seed=1)))}
     assert found["model.dropout"].told and found["model.dropout"].rho < 0
     assert found["augmentation.strength"].told
-    assert found["model.dropout"].words.startswith("Falls with strength")
+    assert relation_sentence(found["model.dropout"]).startswith("Falls with strength")
     for placebo in ("regularization.l1", "regularization.l2", "regularization.label_smoothing"):
         assert not found[placebo].told
-        assert "told from chance with" in found[placebo].words
+        assert "told from chance with" in relation_sentence(found[placebo])
 
 
 def test_placebo_regularizers_are_rarely_told() -> None:
@@ -135,7 +136,7 @@ def test_placebo_regularizers_are_rarely_told() -> None:
 
 def test_few_trials_give_no_relation() -> None:
     for relation in relations(load_tables(make_study(10, baseline=3))):
-        assert math.isnan(relation.rho) and not relation.told and "Too few" in relation.words
+        assert math.isnan(relation.rho) and not relation.told and "Too few" in relation_sentence(relation)
 
 
 def test_a_plain_relation_that_few_trials_cannot_separate() -> None:
@@ -145,7 +146,9 @@ def test_a_plain_relation_that_few_trials_cannot_separate() -> None:
     assert dropout.used < dropout.needed == 10 + dropout.held
     assert dropout.kind == "as it stands" and not dropout.told and math.isnan(dropout.rho)
     assert dropout.plain < -0.7
-    assert "as it stands, but" in dropout.words and f"the other {dropout.held} things" in dropout.words
+    assert "as it stands, but" in relation_sentence(
+        dropout
+    ) and f"the other {dropout.held} things" in relation_sentence(dropout)
 
 
 def relation(used: int, plain: float, plain_p: float, rho: float, p: float) -> Relation:
@@ -165,7 +168,7 @@ def relation(used: int, plain: float, plain_p: float, rho: float, p: float) -> R
 )
 def test_what_can_be_said_of_a_relation(found: Relation, kind: Kind, verb: str) -> None:
     assert (found.kind, found.verb, found.told) == (kind, verb, kind == "told")
-    assert ("17 are the least" in found.words) == (kind == "as it stands" and found.used < 17)
+    assert ("17 are the least" in relation_sentence(found)) == (kind == "as it stands" and found.used < 17)
 
 
 def test_without_baseline_the_best_trial_is_the_reference() -> None:

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from regstudy.analysis.comparison import load_comparison
+from regstudy.analysis.arm_statistics import load_comparison
 from regstudy.cli.compare_command import show
 from regstudy.data import svhn
 from regstudy.errors import DataUnavailable

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regstudy.data import parallel
+from regstudy.data.loading_events import Notice, Progress, listening
 from regstudy.data.parallel import in_parallel
-from regstudy.data.progress import Notice, Progress, listening
 
 
 @settings(max_examples=25, deadline=None)

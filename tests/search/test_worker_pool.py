@@ -25,8 +25,8 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
 from regstudy.search import worker_pool
 from regstudy.search.events import EpochDone, Event
-from regstudy.search.options import SearchOptions
 from regstudy.search.queue import top_up
+from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
 from regstudy.search.worker_pool import jobs_for, run_crew
 from regstudy.space.search_space import parse_space

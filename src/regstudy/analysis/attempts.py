@@ -19,26 +19,6 @@ class Attempts:
     given_up: dict[int, str]
     taken_over: int  # epochs that later attempts took over from checkpoints
 
-    @property
-    def finding(self) -> str:
-        """The facts in a sentence or two; empty if nothing went wrong."""
-        if not self.kinds:
-            return ""
-        total = sum(self.kinds.values())
-        listed = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
-        head = f"{_count(total, 'attempt')} failed ({listed})"
-        if not self.given_up:
-            repeated = "it was" if total == 1 else "all were"
-            taken_over = _count(self.taken_over, "epoch")
-            return f"{head}; {repeated} repeated, {taken_over} from checkpoints, and no trial was lost."
-        reasons = "; ".join(f"trial {ticket + 1}: {reason}" for ticket, reason in list(self.given_up.items())[:5])
-        lost = _count(len(self.given_up), "trial")
-        return f"{head}; {lost} could not be finished ({reasons}), all others were repeated."
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
 
 def attempts(tables: Tables) -> Attempts:
     """Failed attempts of a study's tickets; trials without a ticket are not ours to judge."""

@@ -36,20 +36,6 @@ class Audit:
         """The facts as they are kept with the study."""
         return {**asdict(self), "at_most": round(self.at_most, 4)}
 
-    @property
-    def finding(self) -> str:
-        """The facts in a sentence or two; empty if nothing was cut, nor would have been."""
-        if not self.pruned and not self.judged:
-            return ""
-        saved = f"{self.saved:,} of {self.saved + self.spent:,} epochs" if self.pruned else "nothing"
-        head = f"Pruning cut {self.pruned} and saved at most {saved}."
-        if not self.judged:
-            return f"{head} How often it was wrong cannot be said: no exempt trial would have been cut."
-        return (
-            f"{head} Of {self.judged} that it would have cut but that ran on for the audit, {self.wrong} ended among"
-            f" the best quarter: up to {self.at_most:.0%} of such cuts may be wrong (one-sided 95 %)."
-        )
-
 
 def audit(tables: Tables) -> Audit:
     """Savings and errors of a study's pruner; a study without shadow verdicts gives savings only."""

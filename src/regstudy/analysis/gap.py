@@ -182,25 +182,6 @@ class Relation:
         """What the gap does as the strength grows: ``falls`` or ``rises``."""
         return "falls" if (self.rho if self.told else self.plain) < 0 else "rises"
 
-    @property
-    def words(self) -> str:
-        """The finding as a sentence."""
-        match self.kind:
-            case "too few":
-                return f"Too few comparable trials to judge ({self.used}; {MIN_TRIALS} are needed)."
-            case "not rankable":
-                return f"No rank correlation: the strength is not a number or hardly varied among {self.used} trials."
-            case "chance":
-                return f"No relation that can be told from chance with {self.used} trials."
-            case "told":
-                p = "< 0.001" if self.p < 0.001 else f"= {self.p:.3f}"
-                return f"{self.verb.capitalize()} with strength, the others held equal (p {p}, {self.used} trials)."
-        more = f"; {self.needed} are the least to try it" if self.used < self.needed else ""
-        return (
-            f"{self.verb.capitalize()} with strength as it stands, but {self.used} trials cannot separate it from the "
-            f"other {self.held} things that varied{more}."
-        )
-
 
 def compare(tables: Tables) -> Comparison:
     """Best of the baseline arm against the best of the search arm."""

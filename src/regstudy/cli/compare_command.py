@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from regstudy.analysis.comparison import Comparison
+from regstudy.analysis.arm_statistics import Comparison
 from regstudy.api import compare
-from regstudy.cli.session import run, where_to_look
+from regstudy.cli.shared import run, where_to_look
 from regstudy.report.comparison.comparison_page import arm_rows, timing_note
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.comparison.comparison_result import ComparisonResult

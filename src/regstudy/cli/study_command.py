@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from regstudy.api import run_study
-from regstudy.cli.session import run, where_to_look
+from regstudy.cli.shared import run, where_to_look
 
 
 def execute(console: Console, space: str, dry_run: bool, arguments: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ from regstudy.api import use_device
 from regstudy.cli.listener import ConsoleListener
 from regstudy.errors import StudyError
 from regstudy.search.create import plan_of_study
-from regstudy.search.options import SearchOptions
+from regstudy.search.search_options import SearchOptions
 from regstudy.search.session import help_with
 from regstudy.study import attributes
 from regstudy.study.place import open_study, study_place

@@ -20,7 +20,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data, Operation
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
-from regstudy.data.progress import OnProgress, listening
+from regstudy.data.loading_events import OnProgress, listening
 from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
 from regstudy.errors import ConfigError, DataError, Problem, unknown
 

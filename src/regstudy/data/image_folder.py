@@ -19,8 +19,8 @@ from regstudy.data.decoding import Policy
 from regstudy.data.file_digests import File, digested
 from regstudy.data.folder_layout import Found, find_part
 from regstudy.data.image_set import ImageSet
+from regstudy.data.loading_events import Notice, tell
 from regstudy.data.pixel_cache import Skipped, find_pixels, load_pixels, skipped_path
-from regstudy.data.progress import Notice, tell
 from regstudy.errors import DataError
 from regstudy.text import counted
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from regstudy.data.progress import Progress, tell
+from regstudy.data.loading_events import Progress, tell
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")

@@ -26,8 +26,8 @@ from filelock import FileLock, Timeout
 
 from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, large_images
 from regstudy.data.file_digests import File, stamp_of
+from regstudy.data.loading_events import Notice, tell
 from regstudy.data.parallel import BATCH, in_parallel
-from regstudy.data.progress import Notice, tell
 from regstudy.errors import DataError
 from regstudy.files import DISK_FULL, make_folder, write_atomically
 

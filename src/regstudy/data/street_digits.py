@@ -21,7 +21,7 @@ import torch
 
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
-from regstudy.data.progress import Progress, tell
+from regstudy.data.loading_events import Progress, tell
 from regstudy.errors import DataError
 from regstudy.files import write_atomically
 from regstudy.house_numbers.picture import SIZE, Labels, Pixels, draw_chunk

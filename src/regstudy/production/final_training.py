@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from regstudy.config.run_config import RunConfig
 from regstudy.data import open_test, prepare
-from regstudy.data.progress import OnProgress, listening
+from regstudy.data.loading_events import OnProgress, listening
 from regstudy.errors import DataError
 from regstudy.files import make_folder, write_atomically
 from regstudy.records import EpochRecord

@@ -17,11 +17,11 @@ from markupsafe import Markup, escape
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
-from regstudy.report.checks import checks
 from regstudy.report.figures import Drawing
 from regstudy.report.phrasing import NONE, VerdictText, percent, plural, verdict
 from regstudy.report.sections import Findings, Section, sections
 from regstudy.report.stored_diagnosis import diagnosed
+from regstudy.report.study_checks import checks
 from regstudy.study.tables import Study, Tables, load_tables
 
 LANGUAGE = "en"  # of the words that words.py, checks.py and the sections choose

@@ -11,15 +11,22 @@ from regstudy.analysis.audit import audit
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.isolation import isolation, settings
+from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
-from regstudy.report.checks import checks, winners_curse
 from regstudy.report.curve_figures import all_curves, gap_curves
 from regstudy.report.figures import Drawing
+from regstudy.report.finding_phrasing import (
+    attempts_sentence,
+    audit_sentence,
+    relation_sentence,
+    winners_curse_sentence,
+)
 from regstudy.report.grids import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
 from regstudy.report.media import Album, Remark
 from regstudy.report.phrasing import differences, gap_finding, listing, metric_name, percent, plural, points, signed
 from regstudy.report.setting_figures import metric_against
 from regstudy.report.stored_diagnosis import diagnosed
+from regstudy.report.study_checks import checks
 from regstudy.study.tables import Tables, best
 
 
@@ -102,7 +109,7 @@ def _comparison(found: Findings) -> Section:
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
     if curse := winners_curse(tables):
-        notes.append(curse.words)
+        notes.append(winners_curse_sentence(curse))
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
         missing = "no trial" if a is b else f"no {'baseline' if a is None else 'search'} trial"
@@ -177,7 +184,7 @@ def _gaps(found: Findings) -> Section:
         "where it has found good ones, so compare counts as well. Pruned trials (crosses) that were worse than every "
         "trial seen to its end are drawn at its height; hovering tells what they had.",
     ]
-    rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", r.words] for r in found.relations]
+    rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", relation_sentence(r)] for r in found.relations]
     strong = frozenset(i for i, r in enumerate(found.relations) if r.told)
     grids = [Grid(["regularizer", "rank correlation, plain / others held equal", "finding"], rows, strong=strong)]
     drawn, parts = [], []
@@ -247,7 +254,7 @@ def _history(found: Findings) -> Section:
     finding = f"The best so far was last improved by trial {row['number']} (the newest is {last})."
     if last >= 20 and row["number"] >= 0.8 * last:
         finding += " That is late: more trials may find better."
-    pruning = audit(tables).finding
+    pruning = audit_sentence(audit(tables))
     notes = [pruning] if pruning else []
     return Section("history", "Search history", finding, notes, figures=[figures.history(tables)])
 
@@ -258,7 +265,7 @@ def _trials(found: Findings) -> Section:
         return Section("trials", "All trials", "The study has no trials yet.")
     happened = trials.apply(state_words, axis=1).value_counts()
     finding = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {words}" for words, n in happened.items()) + "."
-    finding = f"{finding} {attempts(found.tables).finding}".strip()
+    finding = f"{finding} {attempts_sentence(attempts(found.tables))}".strip()
     grid = trial_grid(found.tables)
     left_out = len(trials) - len(grid.rows)
     notes = [f"{plural(left_out, 'trial')} between the best and the newest are in trials.csv only."] if left_out else []

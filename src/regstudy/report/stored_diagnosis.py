@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regstudy.analysis.curves import Check, Severity
+from regstudy.report.curve_checks import Check, Severity
 
 WORDS: dict[str, Severity] = {"blocks": "act", "distorts": "act", "note": "note"}
 

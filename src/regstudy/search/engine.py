@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 from regstudy.data.image_set import Splits
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
-from regstudy.search.options import SearchOptions
 from regstudy.search.queue import close_orphans, top_up
+from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_checkpoints
 from regstudy.search.worker import Job
 from regstudy.search.worker_pool import jobs_for, run_crew, run_here

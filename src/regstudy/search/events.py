@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from regstudy.data.progress import Notice as Notice
-from regstudy.data.progress import Progress as Progress
+from regstudy.data.loading_events import Notice as Notice
+from regstudy.data.loading_events import Progress as Progress
 from regstudy.records import EpochRecord
 from regstudy.space.plan import Kind
 from regstudy.study.place import StudyPlace

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import ArgumentError
 from regstudy.records import Verdict
-from regstudy.search.options import PrunerName
 from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
+from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 

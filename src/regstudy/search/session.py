@@ -21,7 +21,7 @@ from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
 from regstudy.search.create import check_place, create_study
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
-from regstudy.search.options import SearchOptions
+from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, study_place

@@ -21,10 +21,10 @@ from regstudy.errors import StorageError, describe
 from regstudy.files import DISK_FULL
 from regstudy.records import EpochRecord, Verdict, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
-from regstudy.search.options import SearchOptions
 from regstudy.search.pruner import judge, make_pruner
 from regstudy.search.queue import top_up
 from regstudy.search.sampler import make_sampler
+from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes

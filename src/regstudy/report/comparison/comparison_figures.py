@@ -8,7 +8,7 @@ import textwrap
 
 import plotly.graph_objects as go
 
-from regstudy.analysis.comparison import Arm, Comparison
+from regstudy.analysis.arm_statistics import Arm, Comparison
 from regstudy.report.comparison.comparison_phrasing import mean_words
 from regstudy.report.figures import BLUE, GREY, SERIES_LINES, Drawing, finish, whole_ticks
 from regstudy.report.phrasing import minus, plural

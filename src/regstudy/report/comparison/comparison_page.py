@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from regstudy.analysis.comparison import CURVES, MOMENTS, Comparison, load_comparison
+from regstudy.analysis.arm_statistics import CURVES, MOMENTS, Comparison, load_comparison
 from regstudy.files import write_atomically
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_phrasing import (

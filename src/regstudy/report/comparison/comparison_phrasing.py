@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from regstudy.analysis.comparison import Arm, Comparison, Difference, Spread
+from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
 from regstudy.report.phrasing import NONE, VerdictText, listing, minus, plural
 from regstudy.text import format_duration
 

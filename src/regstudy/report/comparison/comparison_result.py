@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from regstudy.analysis.comparison import Comparison, load_comparison
+from regstudy.analysis.arm_statistics import Comparison, load_comparison
 from regstudy.report.comparison.comparison_page import comparison_sections, comparison_table, write_comparison
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.phrasing import VerdictText

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,14 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from regstudy.analysis.audit import audit
-from regstudy.analysis.curves import MANY, TOP, budget, count_of, look_at_curves, ranked
-from regstudy.analysis.curves import Check as Check
-from regstudy.analysis.curves import Severity as Severity
+from regstudy.analysis.curves import ranked
 from regstudy.analysis.gap import MIN_TRIALS, compare, qualify
 from regstudy.analysis.ranks import expected_best
-from regstudy.study.tables import PARAM, ParameterRange, Tables, best
+from regstudy.report.curve_checks import MANY, TOP, budget, look_at_curves
+from regstudy.report.curve_checks import Check as Check
+from regstudy.report.curve_checks import Severity as Severity
+from regstudy.study.tables import PARAM, ParameterRange, Tables
+from regstudy.text import counted
 
 SEVERITIES: tuple[Severity, ...] = ("act", "note", "fine")
 
@@ -35,25 +36,6 @@ LEVEL = 0.01  # for what infeasible trials have in common, divided by the number
 PRUNED = 0.8  # share of the search trials
 EXCLUDED = 1 / 3  # of the observed trials
 LEAST_BASELINE = 3  # trials
-DRAWS = 2_000
-
-
-@dataclass(frozen=True)
-class WinnersCurse:
-    """By how much the best observed accuracy is expected to overstate that configuration's own; fractions in 0..1."""
-
-    overstatement: float
-    standard_error: float  # binomial, of one accuracy measured on the validation images
-    trials: int
-
-    @property
-    def words(self) -> str:
-        """The estimate as a sentence."""
-        return (
-            f"The accuracy of the best of {self.trials} trials is expected to be overstated by about "
-            f"{100 * self.overstatement:.1f} points, because one measurement has a standard error of "
-            f"{100 * self.standard_error:.1f} points; what the seed of training adds is not in this."
-        )
 
 
 def checks(tables: Tables) -> list[Check]:
@@ -61,33 +43,6 @@ def checks(tables: Tables) -> list[Check]:
     made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
     found = [check for make in made for check in make(tables)]
     return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
-
-
-def winners_curse(tables: Tables) -> WinnersCurse | None:
-    """How much selection among noisy trials flatters the winner; None without a count of images or `MIN_TRIALS` trials.
-
-    Monte Carlo, fixed seed: true values are normal with the observed mean and the observed variance less that of the
-    noise, each is measured with noise, and the measured winner's noise is averaged. The noise is binomial at the best
-    accuracy but at most the observed spread: all trials share their validation images, and what these do to all alike
-    shows in no difference. Being an estimate, it leaves out the noise of the training seed and the choice of the best
-    epoch (the truth is larger), and takes the images' noise as independent between trials (it is smaller).
-    """
-    top, images, observed = best(tables), tables.data.get("validation"), tables.observed()
-    countable = isinstance(images, int | float) and images > 0
-    if top is None or tables.metric != "val_accuracy" or not tables.maximize or not countable:
-        return None
-    values = tables.trials.loc[observed, "value"].to_numpy(dtype=float)
-    accuracy = float(top["value"])
-    if len(values) < MIN_TRIALS or not 0 <= accuracy <= 1:
-        return None
-    error = math.sqrt(accuracy * (1 - accuracy) / float(images or 1))
-    spread = float(values.std(ddof=1))
-    noise = min(error, spread)
-    rng = np.random.default_rng(0)
-    true = rng.normal(0, math.sqrt(spread**2 - noise**2), (DRAWS, len(values)))
-    noises = rng.normal(0, noise, true.shape)
-    won = (true + noises).argmax(axis=1)
-    return WinnersCurse(float(noises[np.arange(DRAWS), won].mean()), error, len(values))
 
 
 def _boundaries(tables: Tables) -> Iterator[Check]:
@@ -116,7 +71,7 @@ def _boundaries(tables: Tables) -> Iterator[Check]:
             found.append(_boundary(name, span, null, end, counts[end], firm))
     yield from found
     if judged and not found:
-        yield Check("boundary", "fine", f"The best trials lie at no end of the {count_of(judged, 'range')} searched.")
+        yield Check("boundary", "fine", f"The best trials lie at no end of the {counted(judged, 'range')} searched.")
 
 
 def _places(values: pd.Series, span: ParameterRange) -> pd.Series | None:
@@ -190,7 +145,7 @@ def _infeasible(tables: Tables) -> Iterator[Check]:
     memory = (trials["state"] == "FAIL") & trials["reason"].astype("str").str.contains("out of memory", na=False)
     bad = (diverged | memory).fillna(False).astype(bool)
     finding = (
-        f"{bad.sum()} of {count_of(len(trials), 'trial')} ({100 * bad.mean():.1f} %) could not be used: "
+        f"{bad.sum()} of {counted(len(trials), 'trial')} ({100 * bad.mean():.1f} %) could not be used: "
         f"{diverged.sum()} diverged, {memory.sum()} ran out of memory"
     )
     if not bad.mean() > INFEASIBLE:
@@ -240,7 +195,7 @@ def _training(tables: Tables) -> Iterator[Check]:
     total = int(qualified.mask.sum()) + qualified.excluded
     if total and qualified.excluded > EXCLUDED * total:
         finding = (
-            f"{qualified.excluded} of {count_of(total, 'observed trial')} trained too badly for their gap to mean "
+            f"{qualified.excluded} of {counted(total, 'observed trial')} trained too badly for their gap to mean "
             f"anything: clean training accuracy too far below {100 * qualified.reference:.1f} %."
         )
         advice = "Lower the `high` of the regularizers, or narrow `optimizer.lr` to where training works."
@@ -255,14 +210,14 @@ def _pruning(tables: Tables) -> Iterator[Check]:
     if not pruned:
         return
     finding = (
-        f"{pruned} of {count_of(len(competed), 'search trial')} ({100 * pruned / len(competed):.1f} %) were pruned."
+        f"{pruned} of {counted(len(competed), 'search trial')} ({100 * pruned / len(competed):.1f} %) were pruned."
     )
     if pruned > PRUNED * len(competed):
         yield Check("pruned", "act", finding, "Use `--pruner none`, or raise `training.epochs`.")
     else:
         yield Check("pruned", "fine", finding)
     if not all_pruned.judged:
-        finding = f"How often the {count_of(all_pruned.pruned, 'cut')} were wrong is unknown: none was run on to see."
+        finding = f"How often the {counted(all_pruned.pruned, 'cut')} were wrong is unknown: none was run on to see."
         yield Check("audit", "note", finding, "Run some trials with `--pruner none` to see.")
 
 
@@ -271,7 +226,7 @@ def _baseline(tables: Tables) -> Iterator[Check]:
     arms = tables.trials["arm"]
     count = int((tables.observed() & (arms == "baseline")).sum())
     if arms.notna().any() and count < LEAST_BASELINE:
-        finding = f"The baseline arm has {count_of(count, 'trial')} seen to the end, so its best says little."
+        finding = f"The baseline arm has {counted(count, 'trial')} seen to the end, so its best says little."
         yield Check("baseline", "note", finding, "Raise `--trials`: about a tenth of them go to the baseline arm.")
 
 

@@ -16,7 +16,13 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import ArgumentError
 from regstudy.records import EpochRecord
-from regstudy.training.parts import build_augmentation, build_model, build_optimizer, build_schedule, left_to_the_loop
+from regstudy.training.own_loop import (
+    build_augmentation,
+    build_model,
+    build_optimizer,
+    build_schedule,
+    left_to_the_loop,
+)
 from regstudy.training.run import run
 from regstudy.training.schedules import learning_rates
 

@@ -13,7 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 from synthetic import make_study
 
-from regstudy.report.checks import SEVERITIES, Check, WinnersCurse, checks, winners_curse
+from regstudy.analysis.winners_curse import WinnersCurse, winners_curse
+from regstudy.report.finding_phrasing import winners_curse_sentence
+from regstudy.report.study_checks import SEVERITIES, Check, checks
 from regstudy.study import attributes
 from regstudy.study.tables import Tables, load_tables
 
@@ -472,7 +474,7 @@ def test_the_winners_curse_of_normal_values_has_a_closed_form() -> None:
 
 
 def test_the_winners_curse_in_words() -> None:
-    words = WinnersCurse(0.0123, 0.0204, 40).words
+    words = winners_curse_sentence(WinnersCurse(0.0123, 0.0204, 40))
     assert "best of 40 trials" in words and "1.2 points" in words and "2.0 points" in words and "seed" in words
 
 

@@ -1,0 +1,49 @@
+"""How much selection among noisy trials flatters the one that is chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from regstudy.analysis.gap import MIN_TRIALS
+from regstudy.study.tables import Tables, best
+
+DRAWS = 2_000
+
+
+@dataclass(frozen=True)
+class WinnersCurse:
+    """By how much the best observed accuracy is expected to overstate that configuration's own; fractions in 0..1."""
+
+    overstatement: float
+    standard_error: float  # binomial, of one accuracy measured on the validation images
+    trials: int
+
+
+def winners_curse(tables: Tables) -> WinnersCurse | None:
+    """How much selection among noisy trials flatters the winner; None without a count of images or `MIN_TRIALS` trials.
+
+    Monte Carlo, fixed seed: true values are normal with the observed mean and the observed variance less that of the
+    noise, each is measured with noise, and the measured winner's noise is averaged. The noise is binomial at the best
+    accuracy but at most the observed spread: all trials share their validation images, and what these do to all alike
+    shows in no difference. Being an estimate, it leaves out the noise of the training seed and the choice of the best
+    epoch (the truth is larger), and takes the images' noise as independent between trials (it is smaller).
+    """
+    top, images, observed = best(tables), tables.data.get("validation"), tables.observed()
+    countable = isinstance(images, int | float) and images > 0
+    if top is None or tables.metric != "val_accuracy" or not tables.maximize or not countable:
+        return None
+    values = tables.trials.loc[observed, "value"].to_numpy(dtype=float)
+    accuracy = float(top["value"])
+    if len(values) < MIN_TRIALS or not 0 <= accuracy <= 1:
+        return None
+    error = math.sqrt(accuracy * (1 - accuracy) / float(images or 1))
+    spread = float(values.std(ddof=1))
+    noise = min(error, spread)
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, math.sqrt(spread**2 - noise**2), (DRAWS, len(values)))
+    noises = rng.normal(0, noise, true.shape)
+    won = (true + noises).argmax(axis=1)
+    return WinnersCurse(float(noises[np.arange(DRAWS), won].mean()), error, len(values))
