@@ -166,6 +166,14 @@ def test_a_comparison_is_one_call(tmp_path: Path) -> None:
     assert again.differences.equals(result.differences)
 
 
+def test_configurations_are_compared_by_the_names_of_their_arms() -> None:
+    config = regstudy.load_space(TINY).defaults()
+    arms = {"none": config.replaced({"model.dropout": 0.0}), "half": config.replaced({"model.dropout": 0.5})}
+    result = regstudy.compare(arms, repeats=2, device="cpu", threads=1)
+    assert result.name == "comparison" and result.comparison.arms[1].name == "half"
+    assert len(result.trials) == 4
+
+
 def test_a_training_is_one_call(tmp_path: Path) -> None:
     config = regstudy.load_space(TINY).defaults()
     metrics = regstudy.train(config, "out", device="cpu", threads=1)
@@ -194,6 +202,12 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "no repeats": (lambda: regstudy.compare("digits_cnn", repeats=0), "repeats must be a whole number"),
     "negative margin": (lambda: regstudy.compare("digits_cnn", margin=-1), "margin must be at least 0"),
     "no spaces": (lambda: regstudy.compare([]), "spaces must name at least one"),
+    "no configurations": (lambda: regstudy.compare({}), "spaces must name at least one"),
+    "arms of configurations": (lambda: regstudy.compare({"a": make_config()}, arms=["x"]), "complete already"),
+    "two metrics": (
+        lambda: regstudy.compare({"a": make_config(), "b": make_config({"training.metric": "val_loss"})}),
+        "training.metric: must be the same in all arms",
+    ),
     "no results": (lambda: regstudy.load_results("results/nothing"), "There is no study in results/nothing"),
     "nothing to train": (lambda: regstudy.train("none.yaml"), "none.yaml cannot be read"),
     "ranges to train": (lambda: regstudy.train("ranges.yaml"), "is a range or a choice"),

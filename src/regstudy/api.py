@@ -25,9 +25,9 @@ from regstudy.search.events import Event, Listener, Notice, StepDone
 from regstudy.search.search_options import PrunerName, SearchOptions
 from regstudy.search.session import Session, Where, gather
 from regstudy.space import loader
-from regstudy.space.arms import collapsed, load_arms, parse_variant, plan_of
+from regstudy.space.comparison_plans import comparison_of_configs, comparison_of_files
 from regstudy.space.search_space import Space
-from regstudy.space.study_name import check_name, default_name, substitute_name
+from regstudy.space.study_name import check_name
 from regstudy.study import attributes
 from regstudy.text import parse_duration
 from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
@@ -105,7 +105,7 @@ def run_study(
 
 
 def compare(
-    spaces: str | Path | Sequence[str | Path],
+    spaces: str | Path | Sequence[str | Path] | Mapping[str, RunConfig],
     *,
     arms: Sequence[str] = (),
     repeats: int = 5,
@@ -125,7 +125,8 @@ def compare(
 ) -> ComparisonResult:
     """Run fixed configurations, the arms, with several seeds each; the same call again resumes.
 
-    - ``spaces``: names of spaces or YAML files; what is a range in a file stands at its default.
+    - ``spaces``: names of spaces or YAML files, where what is a range stands at its default; or configurations by the
+      name of their arm, all with the same data section and metric.
     - ``arms``: texts ``"name: path=value, path=value"``, values instead of a file's; a name alone changes nothing.
     - ``repeats``: seeds per arm in all, those of earlier calls included; repeat k has the same seed in every arm.
     - ``margin``: points of accuracy up to which two arms count as equal.
@@ -138,20 +139,17 @@ def compare(
     where = _where(results, name, storage, data_dir)
     _check_texts("arms", arms)
     _check_texts("overrides", overrides)
-    named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
-    if not named:
-        raise ArgumentError("spaces must name at least one space or file.")
-    paths = [path if isinstance(path, Path) else loader.find_space(path) for path in named]
-    found = load_arms(paths, [parse_variant(text) for text in arms], overrides, checks=CHECKS)
-    asked = plan_of(name or default_name(paths), found)
-    others = {label: arm.fallback for label, arm in found.items() if arm.fallback is not None}
-    substitute = plan_of(asked.name, others) if len(others) == len(found) else None
-    if substitute is not None and name is None:
-        substitute = plan_of(substitute_name(asked.name, substitute.data.name), others)
+    if isinstance(spaces, Mapping):
+        if arms or overrides:
+            raise ArgumentError("arms and overrides: the configurations are complete already; use their replaced.")
+        asked, substitute, note = comparison_of_configs(spaces, name, CHECKS), None, ""
+    else:
+        named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
+        asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
     options = _options(asked.tickets(repeats), workers, budget, trial_timeout, "none", device, threads)
     plan, images = gather(asked, substitute, where.data_dir, listen)
-    if ranges := collapsed(found):
-        listen(Notice(f"Ranges and choices in the files stand at their defaults: {', '.join(ranges)}."))
+    if note:
+        listen(Notice(note))
     place = where.place(plan)
     facts = {attributes.MARGIN: margin / 100}
     Session(plan, images, place, options, listen, command or _call("compare", given), facts=facts).run()

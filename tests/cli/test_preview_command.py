@@ -16,7 +16,7 @@ from regstudy.cli import preview_command
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataUnavailable, RegstudyError
-from regstudy.space.search_space import parse_space
+from regstudy.space.parsing import parse_space
 from regstudy.training import contact_sheet, preview_rows
 from regstudy.training.contact_sheet import Row, cell_size, draw_sheet
 

@@ -18,7 +18,8 @@ from regstudy.doctor.checks import capacity_checks
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.from_config import examine_space, smallest_batch, strongest, with_changes
 from regstudy.space.loader import find_space, load_space
-from regstudy.space.search_space import Space, parse_space
+from regstudy.space.parsing import parse_space
+from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
 CPU = torch.device("cpu")

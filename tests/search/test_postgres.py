@@ -27,7 +27,7 @@ from synthetic import make_study
 
 from regstudy.report.dashboard import push
 from regstudy.search import queue
-from regstudy.space.search_space import parse_space
+from regstudy.space.parsing import parse_space
 from regstudy.study import attributes, storage
 from regstudy.study.storage import TicketStorage, exclusive, open_storage
 

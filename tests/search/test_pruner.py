@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from regstudy.errors import ArgumentError
 from regstudy.search.pruner import SignalPruner, make_pruner
 from regstudy.search.search_options import PRUNERS
-from regstudy.space.search_space import parse_space
+from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 
 EPOCHS = 30

@@ -15,7 +15,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from regstudy.search.queue import close_orphans, top_up
-from regstudy.space.search_space import is_baseline, parse_space
+from regstudy.space.parsing import parse_space
+from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS, count_finished, ledger

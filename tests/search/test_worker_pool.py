@@ -29,7 +29,7 @@ from regstudy.search.queue import top_up
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
 from regstudy.search.worker_pool import jobs_for, run_crew
-from regstudy.space.search_space import parse_space
+from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS
 from regstudy.study.storage import open_storage, sqlite_url

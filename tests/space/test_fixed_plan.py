@@ -18,8 +18,8 @@ from regstudy.search.queue import top_up
 from regstudy.space.arms import LONGEST, Variant, collapsed, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, Task, make_plan, parse_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
+from regstudy.space.parsing import parse_space
 from regstudy.space.plan import Slot
-from regstudy.space.search_space import parse_space
 from regstudy.space.seeds import repeat_seed, split_seed, training_seed
 from regstudy.space.study_section import StudySection
 from regstudy.study import attributes

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from regstudy.config.run_config import RunConfig, flatten
 from regstudy.errors import ConfigError, Problem
 from regstudy.space.loader import find_space, load_space, shipped_spaces
+from regstudy.space.parsing import differences, parse_space
 from regstudy.space.ranges import Range
-from regstudy.space.search_space import Space, differences, parse_space
+from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

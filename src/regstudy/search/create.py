@@ -15,8 +15,8 @@ from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
 from regstudy.space.fixed_plan import stored_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
+from regstudy.space.parsing import Check, differences
 from regstudy.space.plan import Kind, Plan
-from regstudy.space.search_space import Check, differences
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, kind_of
 from regstudy.study.storage import check_local_disk, exclusive, open_storage

@@ -13,7 +13,8 @@ from regstudy.config.run_config import flatten
 from regstudy.errors import ConfigError
 from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import load_space, space_from_text
-from regstudy.space.search_space import Check, Space
+from regstudy.space.parsing import Check
+from regstudy.space.search_space import Space
 from regstudy.space.seeds import split_seed
 
 LONGEST = 60  # characters of an arm's name

@@ -15,9 +15,9 @@ from regstudy.config.fingerprint import fingerprint, hashed
 from regstudy.config.run_config import RunConfig, config_problems, flatten
 from regstudy.config.schema import Data
 from regstudy.errors import ConfigError, Problem, config_error
+from regstudy.space.parsing import Check, differences, parse_space
 from regstudy.space.plan import Kind, Plan, Slot
 from regstudy.space.ranges import Scalar
-from regstudy.space.search_space import Check, differences, parse_space
 from regstudy.space.seeds import repeat_seed
 from regstudy.space.study_section import DIRECTIONS, StudySection
 from regstudy.text import counted

@@ -19,7 +19,8 @@ from ruamel.yaml.error import YAMLError
 
 from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, Problem, config_error, unknown
-from regstudy.space.search_space import Check, Space, parse_space
+from regstudy.space.parsing import Check, parse_space
+from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section
 from regstudy.text import counted
 

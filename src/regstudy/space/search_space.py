@@ -6,26 +6,22 @@ Parameters are named by their configuration path (`optimizer.lr`), with the choi
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from regstudy.config.fields import field_paths
 from regstudy.config.fingerprint import fingerprint, hashed
-from regstudy.config.run_config import RunConfig, config_problems, flatten
+from regstudy.config.run_config import RunConfig, flatten
 from regstudy.config.schema import Data
-from regstudy.errors import Problem, config_error, unknown
 from regstudy.space.plan import Kind, Slot
-from regstudy.space.ranges import Choice, Range, Scalar, parse, plain
+from regstudy.space.ranges import Choice, Range, Scalar, plain
 from regstudy.space.seeds import split_seed, training_seed
-from regstudy.space.study_section import StudySection, parse_study_section
+from regstudy.space.study_section import StudySection
 from regstudy.text import counted
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Check = Callable[[RunConfig], Iterable[Problem]]
 FIRST_BASELINES = (0, 3, 7)
 BASELINE_EVERY = 10
 
@@ -187,7 +183,7 @@ class Space:
     def nuisances(self) -> list[str]:
         """Paths of the open values that `study.nuisance` names, itself or by what they are part of."""
         named = set(self.study.nuisance)
-        return list(dict.fromkeys(p.path for p in self.parameters() if named.intersection(_prefixes(p.path))))
+        return list(dict.fromkeys(p.path for p in self.parameters() if named.intersection(prefixes(p.path))))
 
     def plain(self) -> dict[str, Any]:
         """The space as plain values for a file; parsing them again gives an equal space."""
@@ -205,46 +201,6 @@ def is_baseline(slot: int) -> bool:
     return slot in FIRST_BASELINES or (slot >= 30 and slot % BASELINE_EVERY == 0)
 
 
-def parse_space(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Space:
-    """A space from plain values; `checks` look at each configuration built while validating it.
-
-    Raises ConfigError with every problem of the file: wrong ranges, unknown keys, values that some end of a range or
-    some choice would make invalid, and what the checks find.
-    """
-    if not isinstance(raw, dict):
-        raise config_error(source, [Problem("", "must be a mapping of sections such as data, model and training.")])
-    problems: list[Problem] = []
-    body = {key: value for key, value in raw.items() if key != "study"}
-    tree = parse(body, "", body, problems)
-    study = parse_study_section(raw.get("study", {}), problems)
-    space = Space(name, tree, study)
-    judged = {prefix for problem in problems for prefix in _prefixes(problem.path)[1:] or [problem.path]}
-    # what is wrong as a range would be reported a second time as a value
-    problems += [problem for problem in _probe(space, list(checks)) if problem.path not in judged]
-    for parameter in space.parameters():
-        if parameter.path.partition(".")[0] == "data":
-            problems.append(Problem(parameter.path, "must be one value: all trials of a study see the same images."))
-    for number, changes in enumerate(body["phases"] if isinstance(body.get("phases"), list) else [], start=1):
-        if isinstance(changes, dict) and "training.seed" in flatten(changes):
-            words = f"phase {number}: training.seed must be left out: every trial has a seed of its own."
-            problems.append(Problem("phases", words))
-    names = Counter(parameter.name for parameter in space.parameters())
-    problems += [Problem(name, "is the name of two parameters; rename a choice.") for name, n in names.items() if n > 1]
-    paths = {path for parameter in space.parameters() for path in _prefixes(parameter.path)}
-    known = paths | set(field_paths(RunConfig))  # what is not open, perhaps because of an override, does no harm
-    problems += [Problem("study.nuisance", unknown("open value", n, paths)) for n in study.nuisance if n not in known]
-    if problems:
-        raise config_error(source, problems)
-    return space
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lines that say what differs between two spaces in plain form."""
-    before, after = flatten(old), flatten(new)
-    paths = [path for path in {**before, **after} if before.get(path, "absent") != after.get(path, "absent")]
-    return [f"{path}: {before.get(path, 'absent')} → {after.get(path, 'absent')}" for path in paths]
-
-
 def default(parameter: Parameter) -> Scalar:
     """The value at which a search starts."""
     return parameter.spec.default
@@ -257,18 +213,6 @@ def probes(space: Space) -> Iterator[Any]:
         forced += [{**parameter.conditions, parameter.name: end} for end in parameter.ends]
     for values in forced:
         yield _resolve(space.tree, "", "", lambda parameter, v=values: v.get(parameter.name, default(parameter)))  # type: ignore[misc]
-
-
-def _probe(space: Space, checks: list[Check]) -> list[Problem]:
-    """Problems of all probes."""
-    problems: dict[Problem, None] = {}
-    for tree in probes(space):
-        found = config_problems(tree)
-        if not found:
-            config = RunConfig.model_validate(tree)
-            found = [problem for check in checks for problem in check(config)]
-        problems |= dict.fromkeys(found)
-    return list(problems)
 
 
 def _walk(node: Any, name: str, path: str, conditions: dict[str, Scalar]) -> Iterator[Parameter]:
@@ -319,6 +263,6 @@ def _join(prefix: str, key: str) -> str:
     return f"{prefix}.{key}" if prefix else key
 
 
-def _prefixes(path: str) -> list[str]:
+def prefixes(path: str) -> list[str]:
     keys = path.split(".")
     return [".".join(keys[: length + 1]) for length in range(len(keys))]

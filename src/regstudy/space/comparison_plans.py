@@ -1,0 +1,61 @@
+"""The plan of a comparison, from files with arms or from configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from regstudy.config.run_config import RunConfig
+from regstudy.errors import ArgumentError, Problem, config_error
+from regstudy.space.arms import collapsed, load_arms, parse_variant, plan_of
+from regstudy.space.fixed_plan import FixedPlan, make_plan
+from regstudy.space.loader import find_space
+from regstudy.space.parsing import Check
+from regstudy.space.study_name import default_name, substitute_name
+from regstudy.space.study_section import StudySection
+
+
+def comparison_of_files(
+    spaces: Sequence[str | Path],
+    arms: Sequence[str],
+    overrides: Sequence[str],
+    name: str | None,
+    checks: Iterable[Check],
+) -> tuple[FixedPlan, FixedPlan | None, str]:
+    """The plan of these files and arms, that on the substitute data if every file names one, and a word about ranges.
+
+    Raises ArgumentError without a file, ConfigError for what a file or an arm says wrongly.
+    """
+    if not spaces:
+        raise ArgumentError("spaces must name at least one space or file.")
+    paths = [path if isinstance(path, Path) else find_space(path) for path in spaces]
+    found = load_arms(paths, [parse_variant(text) for text in arms], overrides, checks=checks)
+    asked, substitute = plan_of(name or default_name(paths), found), None
+    others = {label: arm.fallback for label, arm in found.items() if arm.fallback is not None}
+    if len(others) == len(found):
+        substitute = plan_of(asked.name, others)
+        if name is None:
+            substitute = plan_of(substitute_name(asked.name, substitute.data.name), others)
+    ranges = collapsed(found)
+    note = f"Ranges and choices in the files stand at their defaults: {', '.join(ranges)}." if ranges else ""
+    return asked, substitute, note
+
+
+def comparison_of_configs(configs: Mapping[str, RunConfig], name: str | None, checks: Iterable[Check]) -> FixedPlan:
+    """The plan of given configurations. Raises ConfigError if they differ in data or metric, or fail a check."""
+    if not configs:
+        raise ArgumentError("spaces must name at least one configuration.")
+    looks = list(checks)
+    found = [
+        Problem(f"{label}: {problem.path}", problem.message)
+        for label, config in configs.items()
+        for check in looks
+        for problem in check(config)
+    ]
+    metrics = {config.training.metric for config in configs.values()}
+    if len(metrics) > 1:
+        found.append(Problem("training.metric", f"must be the same in all arms, but there are {sorted(metrics)}."))
+    if found:
+        raise config_error("The comparison", found)
+    section = StudySection(metric=metrics.pop())
+    return make_plan(name or "comparison", configs, section, "The comparison")
