@@ -106,7 +106,7 @@ def test_a_spent_budget_ends_early_and_says_how_to_go_on(regstudy: Command) -> N
     done = regstudy(*STUDY, "--trials", "40", "--budget", "1s")
     assert done.returncode == 0, done.stderr
     assert "The budget is spent" in done.stdout
-    assert "same command goes on" in done.stdout
+    assert "Run the same command again to resume" in done.stdout
 
 
 def test_the_pruner_is_chosen_and_kept_for_the_workers(regstudy: Command, tmp_path: Path) -> None:

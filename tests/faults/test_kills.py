@@ -80,7 +80,7 @@ def test_ctrl_c_stops_cleanly_and_twice_at_once(folder: Path, start: Start, work
     once.interrupt()
     assert once.wait(30) == 130, once.said
     assert running(place / "study.db") == 0
-    assert "The same command goes on from here" in once.stdout
+    assert "Run the same command again to resume" in once.stdout
     assert "Traceback" not in once.said
     faults = [t.user_attrs.get(attributes.FAULT) for t in study_in(place).trials]
     assert faults == [None] * len(faults), "an interruption on purpose is no fault"
