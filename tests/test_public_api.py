@@ -6,16 +6,35 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from tiny import make_config
 
 import regstudy
+from regstudy.api import log
 from regstudy.errors import ArgumentError, RegstudyError
-from regstudy.search.events import Event, NothingLeft, Ready, StudyEnded, StudyStarted, TrialEnded
+from regstudy.search.call_text import call_text, doctor_command
+from regstudy.search.events import (
+    EpochDone,
+    Event,
+    Examining,
+    NothingLeft,
+    Notice,
+    Progress,
+    Ready,
+    StepDone,
+    StudyEnded,
+    StudyStarted,
+    SubstituteData,
+    TrialEnded,
+    TrialStarted,
+)  # fmt: skip
+from regstudy.study.place import StudyPlace
 
 TINY: dict[str, Any] = {
     "data": {"name": "digits", "size": 8, "train_limit": 60, "validation": 60},
@@ -107,7 +126,7 @@ def test_a_study_is_one_call_and_the_same_call_resumes_it() -> None:
     assert best.config.training.seed == result.trials.set_index("number").at[best.number, "training.seed"]
     assert result.report() == Path("results/tiny/report.html")
     assert result.study.user_attrs["regstudy:command"] == (
-        "regstudy.run_study('tiny', trials=3, doctor=False, device='cpu', threads=1)"
+        "regstudy.run_study(<the space 'tiny', made in Python>, trials=3, doctor=False, device='cpu', threads=1)"
     )
     more = study(trials=4)
     assert more.finished == 4
@@ -115,6 +134,103 @@ def test_a_study_is_one_call_and_the_same_call_resumes_it() -> None:
     events.clear()
     assert study(trials=4, progress=events.append).finished == 4
     assert NothingLeft in [type(event) for event in events] and Ready not in [type(event) for event in events]
+
+
+@pytest.mark.parametrize("kind", [TrialStarted, StepDone, EpochDone, TrialEnded])
+def test_what_a_listener_raises_ends_the_study_and_costs_no_trial(
+    kind: type[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regstudy.search.worker.TELL_EVERY", 0.0)
+
+    def look(event: Event) -> None:
+        if isinstance(event, kind):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        study(progress=look)
+    faults = [trial.user_attrs.get("regstudy:fault") for trial in regstudy.load_results("results/tiny").study.trials]
+    assert faults == [None] * len(faults)
+    assert regstudy.load_results("results/tiny").finished == (kind is TrialEnded)
+    assert study().finished == 3
+
+
+def test_what_a_listener_raises_while_the_doctor_looks_ends_the_call(tmp_path: Path) -> None:
+    def look(event: Event) -> None:
+        if isinstance(event, Examining):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        study(progress=look, doctor=True)
+    assert not list(tmp_path.rglob("study.db"))
+
+
+def test_a_study_runs_outside_the_main_thread_too() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(study, trials=2).result().finished == 2
+
+
+def test_threads_and_optunas_verbosity_are_what_they_were() -> None:
+    before, verbosity = torch.get_num_threads(), optuna.logging.get_verbosity()
+    torch.set_num_threads(2)
+    try:
+        study(trials=1, threads=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert optuna.logging.get_verbosity() == verbosity
+
+
+def test_the_call_is_kept_as_it_would_be_typed_and_without_passwords() -> None:
+    space = regstudy.load_space("digits_cnn", ["training.epochs=2"])
+    given = {"space": space, "trials": 5, "results": Path("results"), "storage": "postgresql://me:secret@host/x"}
+    shown = call_text(regstudy.run_study, given)
+    assert shown == (
+        "regstudy.run_study(regstudy.load_space('digits_cnn', ['training.epochs=2']), trials=5,"
+        " storage='postgresql://me:***@host/x')"
+    ).replace(" storage", " results='results', storage")
+    assert call_text(regstudy.compare, {"spaces": {"a": make_config()}}) == "regstudy.compare({'a': <configuration>})"
+    assert call_text(regstudy.compare, {"spaces": [Path("a.yaml")]}) == "regstudy.compare(['a.yaml'])"
+    assert doctor_command(space, Path("data")) == "regstudy doctor digits_cnn --set training.epochs=2"
+    place = StudyPlace(Path("results/x"), "postgresql://me:secret@host/x")
+    assert "secret" not in f"{place!r} {place} {StudyStarted(place, 1, 0, None, 'val_loss', 1, 1.0)!r}"
+
+
+@pytest.mark.parametrize(
+    ("event", "level"),
+    [
+        (SubstituteData("digits", "There is no file."), logging.WARNING),
+        (Notice("3 files were skipped", warning=True), logging.WARNING),
+        (Notice("Study x: 3 open values."), logging.INFO),
+        (Progress("reading images", 16, 100), logging.DEBUG),
+        (Examining("x", "copies"), logging.DEBUG),
+        (StepDone(0, 8, 60), logging.DEBUG),
+    ],
+)
+def test_what_must_not_be_missed_is_a_warning(event: Event, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "regstudy"):
+        log(event)
+    assert [(record.levelno, record.message) for record in caplog.records] == [(level, str(event))]
+
+
+def test_results_of_a_study_that_regstudy_did_not_make() -> None:
+    Path("results/plain").mkdir(parents=True)
+    made = optuna.create_study(study_name="plain", storage="sqlite:///results/plain/study.db")
+    made.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=12)
+    result = regstudy.load_results("results/plain")
+    assert result.finished == 12 and result.best is not None and str(result) and result._repr_html_()
+    with pytest.raises(RegstudyError, match="keeps no configuration"):
+        result.best.config  # noqa: B018
+    Path("results/two").mkdir()
+    optuna.create_study(study_name="two", storage="sqlite:///results/two/study.db", directions=["minimize", "maximize"])
+    with pytest.raises(RegstudyError, match="2 objectives"):
+        regstudy.load_results("results/two")
+
+
+def test_a_result_is_a_snapshot() -> None:
+    first = study(trials=1)
+    study(trials=2)
+    assert first.finished == len(first.trials) == 1
+    assert regstudy.load_results("results/tiny").finished == 2
 
 
 def test_a_result_prints_well_and_shows_in_a_notebook() -> None:
@@ -187,7 +303,7 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "half a trial": (lambda: study(trials=1.5), "trials: must be a whole number"),
     "many workers": (lambda: study(workers=1000), "workers: must be at most 256"),
     "unknown pruner": (lambda: study(pruner="signl"), "Did you mean 'signal'"),
-    "two at once": (lambda: study(trials=-1, pruner="x"), "2 problems"),
+    "two at once": (lambda: study(trials=-1, pruner="x"), "2 arguments cannot be used"),
     "negative budget": (lambda: study(budget=-1.0), "budget: must be a time of at least 0"),
     "budget in words": (lambda: study(budget="soon"), "is not a span of time"),
     "timeout of nothing": (lambda: study(trial_timeout=0.0), "trial_timeout: must be a time above 0"),
@@ -208,6 +324,25 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: regstudy.compare({"a": make_config(), "b": make_config({"training.metric": "val_loss"})}),
         "training.metric: must be the same in all arms",
     ),
+    "a space to compare": (lambda: regstudy.compare(regstudy.load_space(TINY)), "space.defaults()"),  # type: ignore[arg-type]
+    "a number to compare": (lambda: regstudy.compare(3), "spaces must be names"),  # type: ignore[arg-type]
+    "a text as a configuration": (lambda: regstudy.compare({"a": "x"}), "must be a RunConfig"),  # type: ignore[dict-item]
+    "a name of an arm": (lambda: regstudy.compare({"": make_config()}), "1 to 60 printable"),
+    "a number as a name": (lambda: study(name=5), "name must be a text"),
+    "a list as a budget": (lambda: study(budget=[1]), "budget must be seconds"),
+    "a number as a device": (lambda: study(device=0), "device must be"),
+    "no list of overrides": (lambda: regstudy.run_study("digits_cnn", overrides=None), "overrides must be"),  # type: ignore[arg-type]
+    "a margin in words": (lambda: regstudy.compare("digits_cnn", margin="1"), "margin must be"),  # type: ignore[arg-type]
+    "a number as a path": (lambda: regstudy.load_results(5), "path must be the folder"),  # type: ignore[arg-type]
+    "a space to train": (lambda: regstudy.train(regstudy.load_space(TINY)), "defaults()"),  # type: ignore[arg-type]
+    "unknown data to train": (lambda: regstudy.train(make_config({"data.name": "digts"})), "Did you mean 'digits'"),
+    "unknown data to load": (
+        lambda: regstudy.load_splits(make_config({"data.name": "digts"})),
+        "Did you mean 'digits'",
+    ),
+    "a name to load": (lambda: regstudy.load_splits("digits"), "config must be a RunConfig or a Space"),  # type: ignore[arg-type]
+    "a tolerance in words": (lambda: regstudy.EarlyStopping(2, tolerance="x"), "tolerance must be"),  # type: ignore[arg-type]
+    "a path through a value": (lambda: make_config({"model.dropout.x": 1}), "model.dropout.x"),
     "no results": (lambda: regstudy.load_results("results/nothing"), "There is no study in results/nothing"),
     "nothing to train": (lambda: regstudy.train("none.yaml"), "none.yaml cannot be read"),
     "ranges to train": (lambda: regstudy.train("ranges.yaml"), "is a range or a choice"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+import optuna
 import torch
 
 from regstudy.analysis.arm_statistics import MARGIN
@@ -15,13 +18,14 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
 from regstudy.doctor.preflight import Preflight, skipped
-from regstudy.errors import ArgumentError, RegstudyError
+from regstudy.errors import ArgumentError, RegstudyError, config_error, require
 from regstudy.files import check_folder
 from regstudy.production.final_training import train_finally
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.results import result_in
 from regstudy.report.study_result import StudyResult
-from regstudy.search.events import Event, Listener, Notice, StepDone
+from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
+from regstudy.search.events import EpochDone, Event, Examining, Listener, Notice, Progress, StepDone, SubstituteData
 from regstudy.search.search_options import PrunerName, SearchOptions
 from regstudy.search.session import Session, Where, gather
 from regstudy.space import loader
@@ -33,8 +37,6 @@ from regstudy.text import parse_duration
 from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
-
-DATA_DIR = Path("data")  # where data sets are looked for unless it is said
 
 
 def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, name: str = "space") -> Space:
@@ -78,7 +80,7 @@ def run_study(
     - ``name``: of the study, and of its folder under ``results``; the space's if None.
     - ``storage``: URL of a database server, ``postgresql://user@host/name``, instead of a file in the folder.
     - ``workers``: processes that share the cores, or take GPUs in turn. A script that asks for more than one must keep
-      the call under ``if __name__ == "__main__":``.
+      the call under ``if __name__ == "__main__":``, and so must one that sets ``trial_timeout``.
     - ``budget``: start no trial after this time; ``trial_timeout``: end a trial that takes longer. Seconds, or a text
       such as ``"30m"``.
     - ``doctor``: examine data, split and network first; ``force``: start in spite of what it found.
@@ -91,17 +93,17 @@ def run_study(
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
     listen = progress or log
     where = _where(results, name, storage, data_dir)
-    options = _options(trials, workers, budget, trial_timeout, pruner, device, threads)
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides: a Space is complete already; give them to load_space.")
-    asked = space if isinstance(space, Space) else load_space(space, overrides)
-    plan, images = gather(asked, asked.fallback, where.data_dir, listen)
-    whole = _doctor_command(space, overrides, where.data_dir)
-    examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
-    called = command or _call("run_study", given, space=asked.name if isinstance(space, Space) else space)
-    place = where.place(plan)
-    Session(plan, images, place, options, listen, called, examine).run()
-    return result_in(place)
+    with _machine(device, threads) as used:
+        options = _options(trials, workers, budget, trial_timeout, pruner, used)
+        asked = space if isinstance(space, Space) else load_space(space, overrides)
+        plan, images = gather(asked, asked.fallback, where.data_dir, listen)
+        whole = doctor_command(asked, where.data_dir)
+        examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
+        place = where.place(plan)
+        Session(plan, images, place, options, listen, command or call_text(run_study, given), examine).run()
+        return result_in(place)
 
 
 def compare(
@@ -139,6 +141,11 @@ def compare(
     where = _where(results, name, storage, data_dir)
     _check_texts("arms", arms)
     _check_texts("overrides", overrides)
+    if isinstance(spaces, Space):
+        raise ArgumentError("spaces: give a Space's configuration by the name of its arm: {'a': space.defaults()}.")
+    require(
+        "spaces", spaces, (str, Path, Sequence, Mapping), "names, files, or configurations by the name of their arm"
+    )
     if isinstance(spaces, Mapping):
         if arms or overrides:
             raise ArgumentError("arms and overrides: the configurations are complete already; use their replaced.")
@@ -146,14 +153,14 @@ def compare(
     else:
         named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
-    options = _options(asked.tickets(repeats), workers, budget, trial_timeout, "none", device, threads)
-    plan, images = gather(asked, substitute, where.data_dir, listen)
-    if note:
-        listen(Notice(note))
-    place = where.place(plan)
-    facts = {attributes.MARGIN: margin / 100}
-    Session(plan, images, place, options, listen, command or _call("compare", given), facts=facts).run()
-    result = result_in(place)
+    with _machine(device, threads) as used:
+        options = _options(asked.tickets(repeats), workers, budget, trial_timeout, "none", used)
+        plan, images = gather(asked, substitute, where.data_dir, listen)
+        if note:
+            listen(Notice(note))
+        place, facts = where.place(plan), {attributes.MARGIN: margin / 100}
+        Session(plan, images, place, options, listen, command or call_text(compare, given), facts=facts).run()
+        result = result_in(place)
     assert isinstance(result, ComparisonResult)
     return result
 
@@ -175,16 +182,21 @@ def train(
     ``config`` may be a file without ranges, as `regstudy export` writes it. ``on_epoch`` is called with all records so
     far and the signal of the metric. Raises RegstudyError for what is the caller's to change.
     """
+    _check_texts("overrides", overrides)
+    require("config", config, (RunConfig, str, Path), "a RunConfig or a file; of a Space, give its defaults()")
     if not isinstance(config, RunConfig):
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:
         raise ArgumentError("overrides: a RunConfig is complete already; use its method replaced.")
+    else:
+        _check_config(config)
+    require("output", output, (str, Path), "a folder")
     folder = Path(output)
     check_folder(folder)
     if (folder / "study.db").exists():
         raise RegstudyError(f"{folder} is the folder of a study; -o needs another one for weights and curves.")
-    used = torch.device(use_device(device, threads))
-    return train_finally(config, Path(data_dir), folder, used, on_epoch, listen=progress or log)
+    with _machine(device, threads) as used:
+        return train_finally(config, Path(data_dir), folder, torch.device(used), on_epoch, listen=progress or log)
 
 
 def load_splits(
@@ -192,8 +204,12 @@ def load_splits(
 ) -> Splits:
     """The training, clean-training and validation parts that a configuration or a space names.
 
-    The test part is not touched. Raises DataError if the images cannot be had.
+    The test part is not touched. Raises ConfigError for a data section that is not valid, DataError if the images
+    cannot be had.
     """
+    require("config", config, (RunConfig, Space), "a RunConfig or a Space")
+    if isinstance(config, RunConfig):
+        _check_config(config)
     return prepare(config.data, Path(data_dir), progress)
 
 
@@ -205,20 +221,40 @@ def use_device(name: str | None, threads: int | None = None) -> str:
 
 
 def log(event: Event) -> None:
-    """What happens to events that nobody asked for: lines of the logger `regstudy`, of level INFO."""
-    if type(event).__str__ is not object.__str__ and not isinstance(event, StepDone):
-        logging.getLogger("regstudy").info("%s", event)
+    """What happens to events that nobody asked for: they go to the logger `regstudy`.
 
-
-def _check_texts(name: str, given: Sequence[str]) -> None:
-    if isinstance(given, str) or not all(isinstance(text, str) for text in given):
-        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
+    Substitute data, skipped files and the doctor's findings are warnings, progress within a task is for debugging, and
+    all else is information.
+    """
+    level = logging.INFO
+    if isinstance(event, SubstituteData) or (isinstance(event, Notice) and event.warning):
+        level = logging.WARNING
+    elif isinstance(event, Progress | StepDone | EpochDone | Examining):
+        level = logging.DEBUG
+    logging.getLogger("regstudy").log(level, "%s", event)
 
 
 def _where(results: str | Path, name: str | None, storage: str | None, data_dir: str | Path) -> Where:
+    for argument, value in (("results", results), ("data_dir", data_dir)):
+        require(argument, value, (str, Path), "a folder")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
     if name is not None:
+        require("name", name, str, "a text")
         check_name(name)  # a wrong name is told before images are loaded
     return Where(Path(results), name, storage, Path(data_dir))
+
+
+@contextmanager
+def _machine(device: str | None, threads: int | None) -> Iterator[str]:
+    """The device to use; within the block torch has so many threads, and Optuna speaks only of errors."""
+    require("device", device, (str, NoneType), "cpu, cuda or mps")
+    before, verbosity = torch.get_num_threads(), optuna.logging.get_verbosity()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        yield use_device(device, threads)
+    finally:
+        torch.set_num_threads(before)
+        optuna.logging.set_verbosity(verbosity)
 
 
 def _options(
@@ -227,40 +263,34 @@ def _options(
     budget: str | float | None,
     trial_timeout: str | float | None,
     pruner: PrunerName,
-    device: str | None,
-    threads: int | None,
+    device: str,
 ) -> SearchOptions:
-    used = use_device(device, threads)
-    allowed = float("inf") if budget is None else _seconds(budget)
-    timeout = None if trial_timeout is None else _seconds(trial_timeout)
-    return SearchOptions(trials, used, torch.get_num_threads(), workers, pruner, allowed, timeout)
+    allowed = math.inf if budget is None else _seconds("budget", budget)
+    timeout = None if trial_timeout is None else _seconds("trial_timeout", trial_timeout)
+    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout)
 
 
-def _seconds(span: str | float) -> float:
-    return parse_duration(span) if isinstance(span, str) else span
+def _seconds(name: str, span: str | float) -> float:
+    if isinstance(span, bool):
+        span = str(span)
+    require(name, span, (str, int, float), "seconds, or a text such as '30m'")
+    return parse_duration(span) if isinstance(span, str) else float(span)
+
+
+def _check_texts(name: str, given: Sequence[str]) -> None:
+    if isinstance(given, str) or not (isinstance(given, Sequence) and all(isinstance(text, str) for text in given)):
+        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
 
 
 def _check_comparison(repeats: int, margin: float) -> None:
     if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 1000:
         raise ArgumentError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
-    if not margin >= 0:
+    if not isinstance(margin, int | float) or not margin >= 0:
         raise ArgumentError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
 
 
-def _doctor_command(space: Space | str | Path, overrides: Sequence[str], data_dir: Path) -> str:
-    """What shows the doctor's whole examination on the command line."""
-    words = ["regstudy", "doctor", space.name if isinstance(space, Space) else str(space)]
-    for override in overrides:
-        words += ["--set", override]
-    return shlex.join([*words, *(["--data-dir", str(data_dir)] if data_dir != DATA_DIR else [])])
-
-
-def _call(function: str, given: Mapping[str, Any], **shown: Any) -> str:
-    """The call as it would be typed, without arguments at their defaults."""
-    first, *others = {**given, **shown}.items()
-    defaults = {"run_study": run_study, "compare": compare}[function].__kwdefaults__ or {}
-    words = [repr(str(first[1]) if isinstance(first[1], Path) else first[1])]
-    for key, value in others:
-        if defaults.get(key) != value:
-            words.append(f"{key}={str(value)!r}" if isinstance(value, Path) else f"{key}={value!r}")
-    return f"regstudy.{function}({', '.join(words)})"
+def _check_config(config: RunConfig) -> None:
+    """ConfigError for names, options and values of a configuration that do not exist."""
+    problems = [problem for check in CHECKS for problem in check(config)]
+    if problems:
+        raise config_error("The configuration", problems)

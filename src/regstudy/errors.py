@@ -46,6 +46,20 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+def require(name: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
+    """ArgumentError if an argument is not of one of these types; ``allowed`` says in words what it may be."""
+    if not isinstance(value, kinds):
+        raise ArgumentError(f"{name} must be {allowed}, but it is {value!r}.")
+
+
+def argument_error(problems: Iterable[Problem]) -> ArgumentError:
+    """All wrong arguments of a call as a single error."""
+    lines = list(dict.fromkeys(str(problem) for problem in problems))
+    if len(lines) == 1:
+        return ArgumentError(lines[0])
+    return ArgumentError(f"{len(lines)} arguments cannot be used:" + "".join(f"\n  - {line}" for line in lines))
+
+
 def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
     """All problems of one file as a single error, in the order found, without repetitions."""
     lines = list(dict.fromkeys(str(problem) for problem in problems))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from regstudy.errors import RegstudyError
+from regstudy.errors import ArgumentError
 
 UNITS = {"h": 3600, "m": 60, "s": 1}
 
@@ -13,7 +13,7 @@ def parse_duration(text: str) -> float:
     """Seconds in a text such as 90s, 30m, 2h or 1h30m."""
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise RegstudyError(f"'{text}' is not a span of time. Write it as 90s, 30m, 2h or 1h30m.")
+        raise ArgumentError(f"'{text}' is not a span of time. Write it as 90s, 30m, 2h or 1h30m.")
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 

@@ -40,7 +40,7 @@ class Root(BaseModel):
         ({"inner": {"new": {"low": 0.1, "high": 0.5}}}, {"inner": {"new": {"low": 0.1, "high": 0.5}}}),
         ({"added": {"value": 3}, "name": None}, {}),
         ({"added": {"value": 4}, "name": "x"}, {"added": {"value": 4}, "name": "x"}),
-        ({"phases": [{"inner": {"new": 0.5, "old": 2}}]}, {"phases": [{"inner": {"old": 2}}]}),
+        ({"phases": [{"inner": {"new": 0.5}}]}, {"phases": [{"inner": {"new": 0.5}}]}),
         ({"inner": "not a mapping"}, {"inner": "not a mapping"}),
     ],
 )

@@ -104,7 +104,8 @@ def crew(folder: Path, tickets: int) -> Crew:
     study = optuna.create_study(storage=open_storage(url), study_name="s", direction="maximize")
     study.set_user_attr(attributes.TRIALS, tickets)
     top_up(study, SPACE, url)
-    return Crew(study, replace(JOB, storage=url, folder=folder, threads=3))
+    options = replace(JOB.options, threads=3)
+    return Crew(study, replace(JOB, storage=url, folder=folder, options=options))
 
 
 def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:

@@ -148,7 +148,9 @@ def test_an_override_of_an_alias_changes_one_place_only(tmp_path: Path) -> None:
 def test_the_metric_may_stand_at_its_old_place(text: str, metric: str, tmp_path: Path) -> None:
     path = write(tmp_path, f"data: {{name: digits}}\nmodel: {{name: small_cnn}}\n{text}\n")
     space = load_space(path)
-    assert space.study.metric == space.defaults().training.metric == load_config(path).training.metric == metric
+    assert space.study.metric == space.defaults().training.metric == metric
+    if "seed" not in text:
+        assert load_config(path).training.metric == metric
     assert "metric" not in space.tree.get("training", {})
 
 
@@ -173,3 +175,34 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Path, "read_text", lambda self, **given: read.append(self) or original(self, **given))
     assert load_space(path).fallback is not None
     assert read == [path]
+
+
+@pytest.mark.parametrize("stored", ["training: {metric: val_accuracy}", "study: {metric: val_accuracy}", "{}"])
+@pytest.mark.parametrize("path", ["training.metric", "study.metric"])
+def test_an_override_of_the_metric_wins_wherever_it_stands(stored: str, path: str, tmp_path: Path) -> None:
+    text = "data: {name: digits}\nmodel: {name: small_cnn}\n" + (f"{stored}\n" if stored != "{}" else "")
+    file = write(tmp_path, text)
+    assert load_space(file, [f"{path}=val_loss"]).study.metric == "val_loss"
+    assert load_config(file, [f"{path}=val_loss"]).training.metric == "val_loss"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("study: {seed: 7}", "study.seed: has no meaning without ranges"),
+        ("study: {nuisance: [optimizer.lr]}", "study.nuisance: has no meaning"),
+        ("study: []", "study: must be a mapping"),
+        ("study: 3", "study: must be a mapping"),
+        ("training: [1]\nstudy: {}", "training: must be a mapping"),
+        ("training: 5\nstudy: {metric: val_loss}", "training: must be a mapping"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_one_error(text: str, words: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"data: {{name: digits}}\nmodel: {{name: small_cnn}}\n{text}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_config(path)
+
+
+def test_an_empty_study_section_is_an_empty_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: {name: digits}\nmodel: {name: small_cnn}\nstudy:\n")
+    assert load_space(path).study.metric == load_config(path).training.metric == "val_accuracy"

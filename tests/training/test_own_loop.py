@@ -144,6 +144,26 @@ def test_a_plateau_without_a_value_is_refused() -> None:
         build_schedule(config, optimizer, 4)
 
 
+def test_a_plateau_steps_once_an_epoch_whatever_its_interval() -> None:
+    config = make_config({"schedule": {"name": "plateau", "patience": 0, "interval": "step"}})
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.optimizer.lr)
+    schedule = build_schedule(config, optimizer)
+    for _ in range(2):
+        optimizer.step()
+        schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == config.optimizer.lr * 0.1
+
+
+def test_a_value_does_no_harm_to_other_schedules() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.01)
+    schedule = build_schedule(make_config(), optimizer)
+    optimizer.step()
+    schedule.step(0.5)
+    optimizer.step()
+    schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0.01
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -152,6 +172,7 @@ def test_a_plateau_without_a_value_is_refused() -> None:
         ({"regularization.ema": 0.9}, "ema"),
         ({"regularization.label_smoothing": 0.1}, "label_smoothing=0.1"),
         ({"training.balance": "weights"}, "balance"),
+        ({"training.precision": "bf16"}, "autocast"),
         ({"phases": [{"training": {"epochs": 1}}]}, "phases"),
     ],
 )

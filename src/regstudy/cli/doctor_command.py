@@ -12,6 +12,7 @@ from rich.console import Console
 
 from regstudy.api import use_device
 from regstudy.cli.listener import ConsoleListener
+from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.fix import mend
@@ -88,14 +89,15 @@ def _examined(
         f" {counted(len(splits.validation), 'validation image')}; the test part stays closed."
     )
     try:
-        return examine_space(
-            space,
-            splits,
-            data_dir=request.data_dir,
-            device=device,
-            depth=depth,
-            on_progress=lambda check: listener(Examining(space.name, check)),
-        )
+        with listening(listener):
+            return examine_space(
+                space,
+                splits,
+                data_dir=request.data_dir,
+                device=device,
+                depth=depth,
+                on_progress=lambda check: listener(Examining(space.name, check)),
+            )
     except RegstudyError:
         raise
     except Exception as error:  # a network or data of the user's own may raise anything

@@ -34,14 +34,12 @@ def fingerprint(tree: Mapping[str, Any]) -> str:
 def hashed(tree: Mapping[str, Any], root: type[BaseModel]) -> dict[str, Any]:
     """A copy of a tree of plain values without the later fields that have their default.
 
-    ``root`` is the model of the tree; ranges and choices in place of values are never defaults, so they stay.
+    ``root`` is the model of the tree; ranges and choices in place of values are never defaults, so they stay, and so
+    does what a phase says: there the default may undo what the run began with.
     """
     copy = json.loads(json.dumps(tree))
     for path in later_fields(root):
         _drop_default(copy, path.split("."), field_default(root, path, tree))
-        for changes in copy.get("phases") or ():
-            if isinstance(changes, dict):
-                _drop_default(changes, path.split("."), field_default(root, path, tree))
     return dict(copy)
 
 

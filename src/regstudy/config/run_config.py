@@ -98,8 +98,14 @@ class RunConfig(Section):
     def replaced(self, values: Mapping[str, Any]) -> RunConfig:
         """A validated copy with the values at the given dotted paths exchanged."""
         tree = self.model_dump(mode="json")
+        problems = []
         for path, value in values.items():
-            set_path(tree, path, value)
+            try:
+                set_path(tree, path, value)
+            except KeyError as key:
+                problems.append(Problem(path, f"{key} has no keys of its own."))
+        if problems:
+            raise config_error("the changed configuration", problems)
         return parse_config(tree, "the changed configuration")
 
     def without_regularizers(self) -> RunConfig:

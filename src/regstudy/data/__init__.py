@@ -59,6 +59,8 @@ def source(name: str) -> Source:
     """The function that loads a data set; ConfigError if there is none of that name."""
     if is_plugin(name):
         return load_plugin(name)
+    if name not in SOURCES:
+        raise ConfigError(f"data.name: {unknown('data set', name, SOURCES)}")
     load: Source = import_module(SOURCES[name].module).load
     return load
 

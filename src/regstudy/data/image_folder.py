@@ -47,7 +47,7 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
             raise _unreadable(found, skipped, listed)
         count = counted(len(skipped), "unreadable file")
         words = f"skipped {count} in {found.folder}: {_named(skipped, NAMED_IN_PASSING)}. All are listed in {listed}."
-        tell(Notice(words))
+        tell(Notice(words, warning=True))
     labels = torch.tensor([label for _, label in kept], dtype=torch.int64)
     return ImageSet(torch.from_numpy(pixels), labels, found.classes, tuple(name for name, _ in kept))
 

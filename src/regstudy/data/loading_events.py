@@ -27,9 +27,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know, in a sentence or several lines."""
+    """Something the user should know, in a sentence or several lines; a warning must not be missed."""
 
     text: str
+    warning: bool = False
 
     def __str__(self) -> str:
         return self.text

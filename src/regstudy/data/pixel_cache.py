@@ -103,7 +103,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
-        tell(Notice(f"waiting for another process that decodes images into {folder}"))
+        tell(Notice(f"waiting for another process that decodes images into {folder}", warning=True))
         lock.acquire()
     try:
         for leftover in folder.glob("*.partial"):

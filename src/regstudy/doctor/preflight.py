@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from regstudy.data.image_set import Splits
+from regstudy.data.loading_events import listening
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.render.diagnosis_phrasing import short_lines
 from regstudy.errors import RegstudyError, StudyError, describe
 from regstudy.report.stored_diagnosis import diagnosed, holds_for, kept
-from regstudy.search.events import Examining, Listener, Notice
+from regstudy.search.events import Examining, Heard, Listener, Notice
 from regstudy.space.search_space import Space
 from regstudy.text import counted
 
@@ -37,21 +38,26 @@ class Preflight:
         if holds_for(known, splits.hash, space.fingerprint):
             self.listen(Notice(f"{diagnosed(known).words} It was not examined again."))
             return known
+        heard = Heard(self.listen)
         try:
-            diagnosis = self._examine(space, splits)
+            with listening(heard):
+                diagnosis = self._examine(space, splits, heard)
         except RegstudyError:
             raise
         except Exception as error:  # a network or data of the user's own may raise anything
+            if heard.error is not None:
+                raise
             why = f"the examination broke down: {describe(error)}"
-            self.listen(Notice(f"Doctor: {why}. The study goes on without it."))
+            self.listen(Notice(f"Doctor: {why}. The study goes on without it.", warning=True))
             return {"skipped": why}
-        self.listen(Notice("\n".join(short_lines(diagnosis, self.command))))
+        serious = any(finding.severity != "note" for finding in diagnosis.findings)
+        self.listen(Notice("\n".join(short_lines(diagnosis, self.command)), warning=serious))
         blocks = diagnosis.blocks
         if blocks and not self.force:
             raise StudyError(self._refusal(diagnosis))
         return kept(diagnosis.plain(), splits.hash, space.fingerprint, forced=bool(blocks))
 
-    def _examine(self, space: Space, splits: Splits) -> Diagnosis:
+    def _examine(self, space: Space, splits: Splits, heard: Heard) -> Diagnosis:
         from regstudy.doctor.from_config import examine_space  # scikit-learn takes a second, not to be spent by --help
 
         return examine_space(
@@ -60,7 +66,7 @@ class Preflight:
             data_dir=self.data_dir,
             device=torch.device(self.device),
             depth="preflight",
-            on_progress=lambda check: self.listen(Examining(space.name, check)),
+            on_progress=lambda check: heard(Examining(space.name, check)),
         )
 
     def _refusal(self, diagnosis: Diagnosis) -> str:

@@ -47,9 +47,9 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     return page
 
 
-def find(study: Study) -> Findings:
-    """Run the whole analysis of a study."""
-    tables = load_tables(study)
+def find(study: Study, tables: Tables | None = None) -> Findings:
+    """Run the whole analysis of a study, whose tables are read unless they are given."""
+    tables = load_tables(study) if tables is None else tables
     return Findings(
         tables, compare(tables), qualify(tables), relations(tables), importances(study, tables), counts(tables)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regstudy.errors import require
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
 from regstudy.study.place import StudyPlace, kind_of, open_study
@@ -16,6 +17,7 @@ def load_results(path: str | Path, storage: str | None = None) -> StudyResult:
     ``storage`` is the URL of the database server that keeps the study, if one does; the folder's name is then the
     study's. Raises StudyError if there is no study.
     """
+    require("path", path, (str, Path), "the folder of a study")
     return result_in(StudyPlace(Path(path), storage))
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.config.run_config import RunConfig, parse_config
+from regstudy.errors import StudyError
 from regstudy.report.page import find, write_report
 from regstudy.report.phrasing import VerdictText, metric_name, objective, percent, verdict
 from regstudy.report.sections import Findings, Section, sections
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
-from regstudy.study.queue_state import count_finished
-from regstudy.study.ranking import usable_trials
 from regstudy.study.storage import in_words
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.tables import Tables, best, load_tables
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,28 @@ class BestTrial:
 
     number: int
     value: float  # of the study's metric, at the best epoch
-    epoch: int  # counts from 1
-    config: RunConfig
+    epoch: int  # counts from 1; 0 if it is not known
+    stored: Mapping[str, Any] | None = field(repr=False)  # the configuration as the study keeps it
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration; StudyError for a study that regstudy did not make, which keeps none."""
+        if self.stored is None:
+            raise StudyError(f"Trial {self.number} keeps no configuration: regstudy did not make this study.")
+        return parse_config(self.stored, f"trial {self.number}")
 
 
 class StudyResult:
-    """A snapshot of a study; `load_results` takes a new one.
+    """A snapshot of a study, taken when it is made; `load_results` takes a new one, and `report` reads the study anew.
 
-    Accuracies are fractions in 0..1, losses nats, times seconds. Raises StudyError for a study with several objectives.
+    Accuracies are fractions in 0..1, losses nats, times seconds. ``tables`` holds the tables with the facts that belong
+    to the whole, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
     """
 
     def __init__(self, place: StudyPlace, study: optuna.Study) -> None:
         self.place, self.study = place, study
-
-    @cached_property
-    def tables(self) -> Tables:
-        """The study's tables with the facts that belong to the whole."""
-        with in_words(self.place.url):
-            return load_tables(self.study)
+        with in_words(place.url):
+            self.tables: Tables = load_tables(study)
 
     @property
     def name(self) -> str:
@@ -66,18 +71,19 @@ class StudyResult:
     @property
     def finished(self) -> int:
         """How many trials have ended with a result, pruned ones included."""
-        return count_finished(self.study)
+        return int(self.trials["state"].isin(["COMPLETE", "PRUNED"]).sum())
 
     @cached_property
     def best(self) -> BestTrial | None:
         """The best trial that was complete and did not diverge; None before there is any."""
-        ours = (trial for trial in usable_trials(self.study) if attributes.CONFIG in trial.user_attrs)
-        trial = next(ours, None)
-        if trial is None or trial.value is None:
+        row = best(self.tables)
+        if row is None:
             return None
-        facts = trial.user_attrs
-        config = parse_config(facts[attributes.CONFIG], f"trial {trial.number} of {self.name}")
-        return BestTrial(trial.number, trial.value, int(facts.get(attributes.BEST_EPOCH, 0)), config)
+        number = int(row["number"])
+        with in_words(self.place.url):
+            trials = {trial.number: trial.user_attrs for trial in self.study.get_trials(deepcopy=False)}
+        stored, epoch = trials[number].get(attributes.CONFIG), row["best_epoch"]
+        return BestTrial(number, float(row["value"]), 0 if pd.isna(epoch) else int(epoch), stored)
 
     @cached_property
     def verdict(self) -> VerdictText:
@@ -102,7 +108,7 @@ class StudyResult:
     @cached_property
     def _findings(self) -> Findings:
         with in_words(self.place.url):
-            return find(self.study)
+            return find(self.study, self.tables)
 
     @cached_property
     def _sections(self) -> list[Section]:

@@ -19,7 +19,7 @@ from regstudy.space.parsing import Check, differences
 from regstudy.space.plan import Kind, Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, kind_of
-from regstudy.study.storage import check_local_disk, exclusive, open_storage
+from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage
 
 PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
 STORED: dict[Kind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
@@ -110,7 +110,7 @@ def create_study(
             f"The images of {place} have changed since the study began: split {known} is now {splits.hash}."
             " Restore them, or start another study with --study NEWNAME."
         )
-    study.set_user_attr(attributes.COMMAND, command)  # the latest: it says how many trials
+    study.set_user_attr(attributes.COMMAND, masked(command))  # the latest: it says how many trials
     return study
 
 

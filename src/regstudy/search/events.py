@@ -129,6 +129,9 @@ class StudyStarted:
     workers: int
     per_trial: float
 
+    def __str__(self) -> str:
+        return f"Running {self.place}: {self.finished} of {counted(self.total, 'trial')} are finished."
+
 
 @dataclass(frozen=True)
 class TrialStarted:
@@ -140,6 +143,9 @@ class TrialStarted:
     arm: str
     epochs: int
 
+    def __str__(self) -> str:
+        return f"trial {self.number:<3} {self.arm:<8} began, {counted(self.epochs, 'epoch')} at most"
+
 
 @dataclass(frozen=True)
 class StepDone:
@@ -149,6 +155,9 @@ class StepDone:
     done: int
     total: int
 
+    def __str__(self) -> str:
+        return f"worker {self.worker}: {self.done:,} of {counted(self.total, 'image')}"
+
 
 @dataclass(frozen=True)
 class EpochDone:
@@ -157,6 +166,9 @@ class EpochDone:
     worker: int
     number: int
     record: EpochRecord
+
+    def __str__(self) -> str:
+        return f"trial {self.number:<3} epoch {self.record.epoch:>3}: {self.record.in_words}"
 
 
 @dataclass(frozen=True)
@@ -209,3 +221,19 @@ class StudyEnded:
 TrialEvent = TrialStarted | StepDone | EpochDone | TrialEnded
 Event = Notice | Progress | SubstituteData | Examining | Ready | NothingLeft | StudyStarted | TrialEvent | StudyEnded
 Listener = Callable[[Event], None]
+
+
+class Heard:
+    """A listener whose own errors can be told from those of what it listens to."""
+
+    def __init__(self, listen: Listener) -> None:
+        self.listen = listen
+        self.error: Exception | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Hand the event on, and remember what that raised."""
+        try:
+            self.listen(event)
+        except Exception as error:
+            self.error = error
+            raise

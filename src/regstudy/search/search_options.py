@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from regstudy.errors import Problem, config_error, unknown
+from regstudy.errors import Problem, argument_error, unknown
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
@@ -19,7 +19,7 @@ class SearchOptions:
     """What the user asked for; workers get the same object with a device and threads of their own.
 
     ``trials`` counts finished trials in all, those of earlier runs included. ``budget`` is in seconds: after it no
-    trial is started. ``trial_timeout`` is in seconds, too. Raises ConfigError with every value that is not allowed.
+    trial is started. ``trial_timeout`` is in seconds, too. Raises ArgumentError with every value that is not allowed.
     """
 
     trials: int
@@ -33,7 +33,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
-            raise config_error("The call", problems)
+            raise argument_error(problems)
 
     def _problems(self) -> Iterator[Problem]:
         for name in ("trials", "threads", "workers"):

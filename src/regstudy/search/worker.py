@@ -80,13 +80,21 @@ def _work(job: Job, splits: Splits, watch: Watch) -> None:
     study = optuna.load_study(study_name=job.study, storage=storage)
     study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
     study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
+    ended: list[TrialEnded] = []  # told only once the trial is closed, so that a listener's error costs no result
+
+    def close(study: optuna.Study, trial: FrozenTrial) -> None:
+        _tidy(job, study, trial)
+        for event in ended:
+            watch.tell(event)
+
     while time.time() < job.deadline and not watch.stop_asked():
+        ended.clear()
         try:
             study.optimize(
-                lambda trial: _objective(job, splits, watch, trial),
+                lambda trial: _objective(job, splits, watch, trial, ended.append),
                 n_trials=1,
                 catch=_Failed,
-                callbacks=[lambda study, trial: _tidy(job, study, trial)],
+                callbacks=[close],
             )
         except NoTicketLeft:
             return
@@ -122,7 +130,7 @@ def checkpoint_of(folder: Path, ticket: int) -> Checkpoint:
     return Checkpoint(folder / "checkpoints" / f"ticket_{ticket:05d}.pt")
 
 
-def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
+def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial, keep: Callable[[TrialEnded], None]) -> float:
     began = time.perf_counter()
     number, ticket, arm = trial.number, trial.user_attrs[attributes.TICKET], trial.user_attrs[attributes.ARM]
     checkpoint = checkpoint_of(job.folder, ticket)
@@ -151,7 +159,7 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial) -> float:
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> None:
         seconds = time.perf_counter() - began
-        watch.tell(TrialEnded(job.worker, number, ticket, arm, outcome, reason, value, best, reported, seconds))
+        keep(TrialEnded(job.worker, number, ticket, arm, outcome, reason, value, best, reported, seconds))
 
     try:
         config = trial_config(job, splits, trial)  # two ends that are valid one by one can be invalid together

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing.connection
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from regstudy.search.worker import Job, Watch, work
 from regstudy.training.devices import keep_freed_memory
 
 DEATHS = 20  # of workers in a row, without a trial finished between them, until the study is given up
+STILLBORN = 4  # of them, that have said nothing at all
 POLL = 0.2  # seconds
 FAREWELL = 20.0  # seconds that workers have to stop when asked
 
@@ -46,14 +48,28 @@ class Member:
     job: Job
     process: Any
     pipe: Connection
+    heard: bool = False  # it has sent something
     silent: bool = False  # its pipe is closed: nothing more will be heard
     trial: TrialStarted | None = None
     since: float = field(default_factory=time.monotonic)
 
 
 def run_here(job: Job, splits: Splits, listen: Listener) -> None:
-    """Work in this process. The first Ctrl-C stops it at the next step, the second one at once."""
+    """Work in this process. The first Ctrl-C stops it at the next step, the second one at once.
+
+    What the listener raises ends the trial under way without a fault and is raised again. Outside the main thread
+    nobody can be asked to stop.
+    """
     asked = False
+    raised: Exception | None = None
+
+    def tell(event: Event) -> None:
+        nonlocal raised
+        try:
+            listen(event)
+        except Exception as error:
+            raised = error
+            raise KeyboardInterrupt from error  # the one interruption that Optuna closes a trial on
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
@@ -61,11 +77,17 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
             raise KeyboardInterrupt
         asked = True
 
-    before = signal.signal(signal.SIGINT, ask)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, ask) if main else None
     try:
-        work(job, splits, Watch(listen, lambda: asked))
+        work(job, splits, Watch(tell, lambda: asked))
+    except KeyboardInterrupt:
+        if raised is not None:
+            raise raised from None
+        raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        if main:
+            signal.signal(signal.SIGINT, before)
     if asked:
         raise KeyboardInterrupt
 
@@ -81,7 +103,7 @@ def run_crew(
     context = torch.multiprocessing.get_context("spawn")
     shared = splits.share()
     crew = [_hire(context, job, shared) for job in jobs]
-    deaths = 0
+    deaths = stillborn = 0
     try:
         while crew:
             for member in _those_with_news(crew):
@@ -99,10 +121,15 @@ def run_crew(
                 crew.remove(member)
                 if member.process.exitcode == 0:
                     continue
-                deaths += 1
+                deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
                 _bury(study, member, "killed", f"its process ended with code {member.process.exitcode}")
                 close_orphans(study)
                 top_up(study, member.job.plan, member.job.storage)
+                if stillborn >= STILLBORN:
+                    raise RegstudyError(
+                        f"{STILLBORN} worker processes in a row ended before they began; their own messages stand"
+                        ' above. A script that starts workers must do so under `if __name__ == "__main__":`.'
+                    )
                 if deaths >= DEATHS:
                     raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
                 crew.append(_hire(context, member.job, shared))
@@ -156,6 +183,7 @@ def _news(member: Member) -> list[Event | Trouble]:
         except (EOFError, OSError, pickle.UnpicklingError):
             member.silent = True
             break
+        member.heard = True
         if isinstance(event, TrialStarted):
             member.trial, member.since = event, time.monotonic()
         if isinstance(event, TrialEnded):

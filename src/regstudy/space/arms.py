@@ -39,7 +39,7 @@ def parse_variant(text: str) -> Variant:
     if "=" in label:  # the colon, if there is one, belongs to a value
         label, rest = text, text
     label = " ".join(label.split())
-    if not label or not label.isprintable() or len(label) > LONGEST:
+    if not is_label(label):
         raise ConfigError(f"--arm '{text}' needs a name of 1 to {LONGEST} characters, as in --arm {EXAMPLE}.")
     changes = tuple(pair.strip() for pair in _split(rest) if pair.strip())
     wrong = [pair for pair in changes if "=" not in pair or not all(pair.partition("=")[0].split("."))]
@@ -47,6 +47,11 @@ def parse_variant(text: str) -> Variant:
         what = f"'{wrong[0]}' is not of the form path=value" if wrong else "nothing follows the colon"
         raise ConfigError(f"--arm '{text}': {what}. Write --arm {EXAMPLE}; a name alone changes nothing.")
     return Variant(label, changes)
+
+
+def is_label(label: object) -> bool:
+    """Whether an arm can be called so: 1 to `LONGEST` printable characters."""
+    return isinstance(label, str) and 0 < len(label) <= LONGEST and label.isprintable()
 
 
 def _split(text: str) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from regstudy.config.run_config import RunConfig
-from regstudy.errors import ArgumentError, Problem, config_error
-from regstudy.space.arms import collapsed, load_arms, parse_variant, plan_of
+from regstudy.errors import ArgumentError, Problem, config_error, require
+from regstudy.space.arms import LONGEST, collapsed, is_label, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import find_space
 from regstudy.space.parsing import Check
@@ -45,6 +45,12 @@ def comparison_of_configs(configs: Mapping[str, RunConfig], name: str | None, ch
     """The plan of given configurations. Raises ConfigError if they differ in data or metric, or fail a check."""
     if not configs:
         raise ArgumentError("spaces must name at least one configuration.")
+    for label, config in configs.items():
+        if not is_label(label):
+            raise ArgumentError(
+                f"The name of an arm must be a text of 1 to {LONGEST} printable characters, not {label!r}."
+            )
+        require(f"The configuration of the arm '{label}'", config, RunConfig, "a RunConfig")
     looks = list(checks)
     found = [
         Problem(f"{label}: {problem.path}", problem.message)

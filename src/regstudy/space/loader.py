@@ -77,7 +77,8 @@ def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Ite
     A file without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError.
     """
     path = source if isinstance(source, Path) else find_space(source)
-    return space_from_text(read_text(path), path.stem, str(path), overrides, checks=checks)
+    space = space_from_text(read_text(path), path.stem, str(path), overrides, checks=checks)
+    return replace(space, source=str(source), overrides=tuple(overrides))
 
 
 def space_from_text(
@@ -111,10 +112,15 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
     raw = _prepared(read_yaml_text(read_text(path), str(path)), overrides, str(path))
     if isinstance(raw, dict) and "study" in raw:
         problems: list[Problem] = []
-        metric = parse_study_section(raw.pop("study"), problems).metric
+        study = parse_study_section(raw.pop("study"), problems)
+        sentence = "has no meaning without ranges: training.seed and data.split_seed decide a single training."
+        problems += [Problem("study.seed", sentence)] if "seed" in study.model_fields_set and study.seed else []
+        problems += [Problem("study.nuisance", "has no meaning without ranges.")] if study.nuisance else []
         if problems:
             raise config_error(str(path), problems)
-        raw["training"] = {**(raw.get("training") or {}), "metric": metric}
+        training = raw.get("training") or {}
+        if isinstance(training, dict):
+            raw["training"] = {**training, "metric": study.metric}
     config = parse_config(raw, str(path))
     found = [problem for check in checks for problem in check(config)]
     if found:
@@ -142,16 +148,26 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
     """A copy of a tree with the overrides, and with the metric in `study`: `training.metric` is its old place."""
-    raw = copy.deepcopy(tree)
-    apply_overrides(raw, overrides)
-    training = raw.get("training") if isinstance(raw, dict) else None
-    study = raw.setdefault("study", {}) if isinstance(training, dict) and "metric" in training else None
-    if isinstance(training, dict) and isinstance(study, dict):
-        metric = training.pop("metric")
-        if study.setdefault("metric", metric) != metric:
-            sentence = f"is {metric}, but study.metric is {study['metric']}. Give the metric in study.metric alone."
-            raise config_error(source, [Problem("training.metric", sentence)])
+    raw, given = copy.deepcopy(tree), list(overrides)
+    _move_metric(raw, source)
+    apply_overrides(raw, given)
+    _move_metric(raw, "--set", replace=not any(override.startswith("study.metric=") for override in given))
     return raw
+
+
+def _move_metric(raw: Any, source: str, *, replace: bool = False) -> None:
+    """Bring `training.metric` to `study.metric`; ConfigError if another one is there that it may not replace."""
+    training = raw.get("training") if isinstance(raw, dict) else None
+    if not isinstance(training, dict) or "metric" not in training:
+        return
+    study = raw.get("study") or {}
+    if not isinstance(study, dict):
+        return  # which is refused when the section is parsed
+    metric = training.pop("metric")
+    if not replace and study.get("metric", metric) != metric:
+        sentence = f"is {metric}, but study.metric is {study['metric']}. Give the metric in study.metric alone."
+        raise config_error(source, [Problem("training.metric", sentence)])
+    raw["study"] = {**study, "metric": metric}
 
 
 def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:

@@ -59,7 +59,8 @@ class Space:
     """A parsed and checked space: a search runs it, a `Plan`. ``tree`` holds ranges and choices as leaves.
 
     ``fallback`` is the same space on the data set that its file names as a substitute; ``text`` is the file as it was
-    read, if the space comes from one. Neither decides a trial.
+    read, ``source`` its name or path, if the space comes from one, and ``overrides`` what was changed. None of these
+    decides a trial.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Space:
     study: StudySection
     fallback: Space | None = field(default=None, compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
+    source: str = field(default="", compare=False, repr=False)
+    overrides: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def parameters(self) -> list[Parameter]:
         """Everything a search decides, in the order of the file."""

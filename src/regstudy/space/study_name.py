@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from regstudy.errors import StudyError
+from regstudy.errors import ArgumentError
 
 LONGEST_NAME = 100  # characters
 STUDY_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{LONGEST_NAME - 1}}}")
 
 
 def check_name(name: str) -> None:
-    """StudyError if a text cannot be the name of a study."""
+    """ArgumentError if a text cannot be the name of a study."""
     if not STUDY_NAME.fullmatch(name):
-        raise StudyError(
+        raise ArgumentError(
             f"'{name}' cannot be the name of a study: use letters, digits and any of '@._-', beginning with a letter or"
             f" digit, at most {LONGEST_NAME} in all."
         )

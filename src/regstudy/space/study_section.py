@@ -26,14 +26,17 @@ class StudySection(Section):
 
 
 def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
+    """The section from plain values, an empty one from None; what is wrong joins the problems."""
     try:
-        study = StudySection.model_validate(raw)
+        study = StudySection.model_validate({} if raw is None else raw)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = ".".join(["study", *map(str, detail["loc"])])
-            extra = detail["type"] == "extra_forbidden"
-            message = unknown("key", str(detail["loc"][-1]), StudySection.model_fields)
-            if not extra:
+            if detail["type"] == "extra_forbidden":
+                message = unknown("key", str(detail["loc"][-1]), StudySection.model_fields)
+            elif detail["type"] == "model_type":
+                message = f"must be a mapping of keys to values, but it is {detail['input']!r}."
+            else:
                 message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}."
             problems.append(Problem(path, message))
         return StudySection()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -23,7 +23,7 @@ class StudyPlace:
     """Where a study is: a folder for its files, called like the study, and a database, by default within the folder."""
 
     folder: Path
-    storage: str | None = None  # URL of a database server
+    storage: str | None = field(default=None, repr=False)  # URL of a database server; it may hold a password
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class StudyPlace:
 
 
 def study_place(results: Path, name: str, storage: str | None = None) -> StudyPlace:
-    """The place of a study by name; StudyError if the name would not be a plain folder name."""
+    """The place of a study by name; ArgumentError if the name would not be a plain folder name."""
     check_name(name)
     return StudyPlace(results / name, storage)
 

@@ -88,7 +88,7 @@ class Tables:
     epochs_planned: int | None
     seed: int | None
     ranges: dict[str, ParameterRange]  # by Optuna parameter, without the prefix
-    doctor: dict[str, Any] = field(default_factory=dict)  # see analysis.diagnosis
+    doctor: dict[str, Any] = field(default_factory=dict)  # see report.stored_diagnosis
 
     @property
     def maximize(self) -> bool:

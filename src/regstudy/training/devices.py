@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from regstudy.errors import RegstudyError, unknown
+from regstudy.errors import ArgumentError, unknown
 
 DEVICES = ("cuda", "mps", "cpu")  # the fastest first
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -26,9 +26,9 @@ def choose_device(name: str | None) -> str:
     if name is None:
         return usable[0]
     if name.partition(":")[0] not in DEVICES:
-        raise RegstudyError(f"--device: {unknown('device', name, DEVICES)}")
+        raise ArgumentError(f"--device: {unknown('device', name, DEVICES)}")
     if name.partition(":")[0] not in usable:
-        raise RegstudyError(f"--device: this machine has no usable {name}; it has {', '.join(usable)}.")
+        raise ArgumentError(f"--device: this machine has no usable {name}; it has {', '.join(usable)}.")
     return name
 
 
@@ -37,9 +37,9 @@ def limit_threads(threads: int | None) -> None:
     if threads is not None:
         most = 4 * (os.cpu_count() or 1)
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise RegstudyError(f"threads must be a whole number of at least 1, but it is {threads!r}.")
+            raise ArgumentError(f"threads must be a whole number of at least 1, but it is {threads!r}.")
         if threads > most:
-            raise RegstudyError(f"--threads {threads} is more than this machine can use; give at most {most}.")
+            raise ArgumentError(f"--threads {threads} is more than this machine can use; give at most {most}.")
         torch.set_num_threads(threads)
 
 

@@ -105,7 +105,7 @@ class EarlyStopping:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (value is None and name == "epochs") and not (whole and value >= least):  # type: ignore[operator]
                 raise ArgumentError(f"{name} must be a whole number of at least {least}, but it is {value!r}.")
-        if not (math.isfinite(tolerance) and tolerance >= 0):
+        if not isinstance(tolerance, int | float) or not (math.isfinite(tolerance) and tolerance >= 0):
             raise ArgumentError(f"tolerance must be a finite number of at least 0, but it is {tolerance!r}.")
         if reference not in ("accepted", "minimum"):
             raise ArgumentError(f"reference must be 'accepted' or 'minimum', but it is {reference!r}.")

@@ -70,10 +70,10 @@ class ConfiguredSchedule(LRScheduler):
         super().__init__(optimizer)
 
     def step(self, value: float | None = None) -> None:
-        """Move on by one step; a plateau schedule needs the monitored value at each one."""
-        if value is not None:
+        """Move on by one step; a plateau schedule needs the monitored value at each one, all others ignore it."""
+        if isinstance(self._config.schedule, Plateau) and value is not None:
             self._values.append(float(value))
-        elif self._values or (self.last_epoch >= 0 and isinstance(self._config.schedule, Plateau)):
+        elif isinstance(self._config.schedule, Plateau) and self.last_epoch >= 0:
             raise ArgumentError(
                 "value: a plateau schedule needs the monitored value of the epoch: schedule.step(loss)."
             )
@@ -108,7 +108,7 @@ def build_schedule(
     schedule with `interval: step` needs. A plateau steps once an epoch: ``schedule.step(value)``. Raises ArgumentError.
     """
     if steps_per_epoch is None:
-        if config.schedule.interval == "step":
+        if config.schedule.interval == "step" and not isinstance(config.schedule, Plateau):
             raise ArgumentError("steps_per_epoch is needed, since schedule.interval is step: the batches of an epoch.")
         return ConfiguredSchedule(config, optimizer, 1)
     if isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, int) or steps_per_epoch < 1:
@@ -167,6 +167,8 @@ def left_to_the_loop(config: RunConfig) -> Iterator[str]:
     if extras.label_smoothing:
         value = f"{extras.label_smoothing:g}"
         yield f"regularization.label_smoothing is part of your loss: cross_entropy(…, label_smoothing={value})."
+    if training.precision == "bf16":
+        yield "training.precision: bf16 is left to your loop: torch.autocast around the network, in training only."
     if training.balance != "none":
         yield f"training.balance: {training.balance} is left to your loss or sampler."
     if config.phases:

@@ -1,0 +1,46 @@
+"""How a call would be typed again: what a study keeps as the way to repeat it, and what shows a whole examination."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from regstudy.space.search_space import Space
+from regstudy.study.storage import masked
+
+DATA_DIR = Path("data")  # where data sets are looked for unless it is said
+
+
+def call_text(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """A call of a public function, without arguments at their defaults and without passwords."""
+    (_, subject), *others = given.items()
+    defaults = getattr(function, "__kwdefaults__", None) or {}
+    words = [_shown(subject), *(f"{key}={_shown(value)}" for key, value in others if defaults.get(key) != value)]
+    return masked(f"regstudy.{function.__name__}({', '.join(words)})")
+
+
+def doctor_command(space: Space, data_dir: Path) -> str:
+    """What shows the doctor's whole examination on the command line; FILE stands for a space that has none yet."""
+    words = ["regstudy", "doctor", space.source or "FILE"]
+    for override in space.overrides:
+        words += ["--set", override]
+    return shlex.join([*words, *(["--data-dir", str(data_dir)] if data_dir != DATA_DIR else [])])
+
+
+def _shown(value: object) -> str:
+    """An argument as it would be typed; what was made in Python and has no short form stands in angle brackets."""
+    match value:
+        case Space(source=""):
+            return f"<the space '{value.name}', made in Python>"
+        case Space():
+            changed = f", {list(value.overrides)!r}" if value.overrides else ""
+            return f"regstudy.load_space({value.source!r}{changed})"
+        case Path():
+            return repr(str(value))
+        case Mapping():
+            return "{" + ", ".join(f"{label!r}: <configuration>" for label in value) + "}"
+        case list() | tuple():
+            return f"[{', '.join(map(_shown, value))}]"
+    return repr(value)
