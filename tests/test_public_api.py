@@ -13,12 +13,12 @@ from typing import Any
 import optuna
 import pytest
 import torch
-from tiny import make_config
+from tiny import make_config, make_splits
 
 import regstudy
-from regstudy.api import log
-from regstudy.errors import ArgumentError, RegstudyError
+from regstudy.errors import ArgumentError, DataUnavailable, RegstudyError
 from regstudy.search.call_text import call_text, doctor_command
+from regstudy.search.default_listener import log
 from regstudy.search.events import (
     EpochDone,
     Event,
@@ -265,7 +265,7 @@ def test_a_listener_that_raises_when_ready_leaves_nothing_behind(tmp_path: Path)
 def test_without_a_listener_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "regstudy"):
         study(trials=1)
-    assert "Cost:" in caplog.text and "trial 0" in caplog.text and "All 1 trials are finished." in caplog.text
+    assert "Cost:" in caplog.text and "trial 0" in caplog.text and "Finished." in caplog.text
     assert "StepDone" not in caplog.text
 
 
@@ -343,6 +343,35 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "a name to load": (lambda: regstudy.load_splits("digits"), "config must be a RunConfig or a Space"),  # type: ignore[arg-type]
     "a tolerance in words": (lambda: regstudy.EarlyStopping(2, tolerance="x"), "tolerance must be"),  # type: ignore[arg-type]
     "a path through a value": (lambda: make_config({"model.dropout.x": 1}), "model.dropout.x"),
+    "a list of configurations": (lambda: regstudy.compare([make_config()]), "must be names or files"),  # type: ignore[list-item]
+    "a progress that cannot be called": (lambda: study(progress=3), "progress must be a function"),
+    "force in words": (lambda: study(force="no"), "force must be True or False"),
+    "a name of a space": (lambda: regstudy.load_space(TINY, name=3), "name must be a text"),  # type: ignore[arg-type]
+    "no name of a space": (lambda: regstudy.load_space(TINY, name=""), "cannot be the name of a study"),
+    "a callback that is none": (lambda: regstudy.train(make_config(), on_epoch=3), "on_epoch must be a function"),  # type: ignore[arg-type]
+    "no data folder": (lambda: regstudy.load_splits(make_config(), None), "data_dir must be a folder"),  # type: ignore[arg-type]
+    "a storage that is none": (lambda: regstudy.load_results("x", storage=3), "storage must be the URL"),  # type: ignore[arg-type]
+    "a storage that is not there": (lambda: regstudy.load_results("x", storage="sqlite:///nope.db"), "no study in"),
+    "a space to build": (lambda: regstudy.build_model(regstudy.load_space(TINY), 1, 8, 10), "defaults()"),  # type: ignore[arg-type]
+    "parameters of a model": (
+        lambda: regstudy.build_optimizer(make_config(), torch.nn.Linear(1, 1).parameters()),  # type: ignore[arg-type]
+        "model must be a module",
+    ),
+    "a module as an optimizer": (lambda: regstudy.build_schedule(make_config(), torch.nn.Linear(1, 1)), "an optimizer"),  # type: ignore[arg-type]
+    "splits to augment": (lambda: regstudy.build_augmentation(make_config(), make_splits()), "must be an ImageSet"),  # type: ignore[arg-type]
+    "floats to augment": (
+        lambda: regstudy.build_augmentation(make_config(), make_splits().train)(torch.rand(2, 3, 12, 12)),
+        "images must be uint8",
+    ),
+    "gray to augment": (
+        lambda: regstudy.build_augmentation(make_config(), make_splits().train)(torch.zeros(2, 1, 12, 12).byte()),
+        "must have 3 channels, but they have 1",
+    ),
+    "nothing to replace": (lambda: make_config().replaced(None), "values must be a mapping"),  # type: ignore[arg-type]
+    "maximize in words": (lambda: regstudy.EarlyStopping(1, maximize="max"), "maximize must be"),  # type: ignore[arg-type]
+    "a value in words": (lambda: regstudy.EarlyStopping(1).update("0.3"), "value must be a number"),  # type: ignore[arg-type]
+    "a chance in words": (lambda: regstudy.SignalPruner(5, chance="x"), "chance must be"),  # type: ignore[arg-type]
+    "a seed in words": (lambda: regstudy.SignalPruner(5, seed="x"), "seed must be"),  # type: ignore[arg-type]
     "no results": (lambda: regstudy.load_results("results/nothing"), "There is no study in results/nothing"),
     "nothing to train": (lambda: regstudy.train("none.yaml"), "none.yaml cannot be read"),
     "ranges to train": (lambda: regstudy.train("ranges.yaml"), "is a range or a choice"),
@@ -369,6 +398,105 @@ def test_misuse_is_one_error_that_names_the_argument_with_nothing_written(name: 
         call()
     assert words in str(error.value)
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def parts(**changes: Any) -> dict[str, Any]:
+    """Images and labels in order, for the doctor, with some arguments changed."""
+    images, labels = torch.rand(40, 1, 8, 8), torch.arange(40) % 4
+    return {"train": (images, labels), "validation": (torch.rand(40, 1, 8, 8), labels), "depth": "preflight"} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train": (torch.rand(40, 1, 8, 8), torch.arange(40) % 4 - 1)}, "a label -1"),
+        ({"validation": (torch.rand(40, 1, 9, 9), torch.arange(40) % 4)}, "but validation images are"),
+        ({"validation": (torch.rand(40, 3, 8, 8), torch.arange(40) % 4)}, "but validation images are"),
+        ({"classes": ["a", "b"]}, "2 classes, but a label 3"),
+        ({"classes": 4}, "classes must be"),
+        ({"model": 3}, "model must be a torch module"),
+        ({"model": torch.nn.Linear(3, 4)}, "The model cannot take the images"),
+        ({"optimizer": torch.optim.SGD([torch.zeros(1)])}, "give the model too"),
+        ({"model": torch.nn.Flatten(), "optimizer": "sgd"}, "optimizer must be"),
+        ({"loss": "mse"}, "loss must be a function"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"batch_size": "8"}, "batch_size must be a whole number"),
+        ({"steps": "x"}, "steps must be a whole number"),
+        ({"on_progress": 3}, "on_progress must be a function"),
+        ({"depth": "deep"}, "no depth 'deep'"),
+    ],
+)
+def test_what_cannot_be_examined_is_an_error(changes: dict[str, Any], words: str) -> None:
+    given = parts(**changes)
+    with pytest.raises(RegstudyError, match=words):
+        regstudy.examine(given.pop("train"), given.pop("validation"), **given)
+
+
+def test_none_stands_for_nothing_and_a_diagnosis_shows_in_a_notebook() -> None:
+    nothing = dict.fromkeys(("train_groups", "validation_groups", "train_paths", "validation_paths", "classes"))
+    given = parts(**nothing)
+    diagnosis = regstudy.examine(given.pop("train"), given.pop("validation"), **given)
+    assert "data and model" in str(diagnosis)
+    assert "<li>" in diagnosis._repr_html_() and "validation" in diagnosis._repr_html_()
+
+
+def test_an_empty_study_of_the_other_direction_is_not_adopted() -> None:
+    Path("results/tiny").mkdir(parents=True)
+    optuna.create_study(study_name="tiny", storage="sqlite:///results/tiny/study.db")  # minimizes
+    with pytest.raises(RegstudyError, match="made to minimize, but this one is to maximize val_accuracy"):
+        study()
+    assert not regstudy.load_results("results/tiny").study.user_attrs
+
+
+def test_defaults_have_the_split_of_the_study() -> None:
+    space = regstudy.load_space(TINY)
+    result = study(trials=1)
+    best = result.best
+    assert best is not None
+    assert regstudy.load_splits(space.defaults()).hash == regstudy.load_splits(space).hash
+    assert regstudy.load_splits(best.config).hash == regstudy.load_splits(space).hash
+    compared = regstudy.compare({"best": best.config, "plain": space.defaults()}, repeats=1, device="cpu", threads=1)
+    assert compared.finished == 2
+
+
+def test_splits_of_a_space_whose_images_cannot_be_had_are_those_of_its_fallback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(*_: Any) -> None:
+        raise DataUnavailable("There is no file.")
+
+    monkeypatch.setattr("regstudy.data.svhn.load", absent)
+    fallback = {"name": "digits", "size": 32, "train_limit": 60, "validation": 60}
+    space = regstudy.load_space({"data": {"name": "svhn", "fallback": fallback}, "model": {"name": "small_cnn"}})
+    events: list[Event] = []
+    assert regstudy.load_splits(space, progress=events.append).name == "digits"
+    assert SubstituteData in [type(event) for event in events]
+
+
+def test_random_numbers_of_the_caller_are_left_alone() -> None:
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    study(trials=1)
+    regstudy.train(regstudy.load_space(TINY).defaults(), "out", device="cpu")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_what_a_callback_returns_does_not_matter(caplog: pytest.LogCaptureFixture) -> None:
+    config = regstudy.load_space(TINY).defaults()
+    metrics = regstudy.train(config, "out", device="cpu", on_epoch=lambda records, _: len(records))
+    assert metrics["epochs"] == 3
+    with caplog.at_level(logging.INFO, "regstudy"):
+        regstudy.train(config, "again", device="cpu")
+    assert "epoch 3/3" in caplog.text
+
+
+def test_a_configuration_with_a_fixed_seed_is_said_to_repeat_itself() -> None:
+    fixed = {**TINY, "model": {"name": "tiny:cnn"}, "optimizer": {"name": "adamw", "lr": 0.01}}
+    fixed["training"] = {**TINY["training"], "seed": 3}
+    assert "every trial repeats the same run" in regstudy.load_space(fixed).describe(3)
+    del fixed["training"]["seed"]
+    assert "with another seed" in regstudy.load_space(fixed).describe(3)
 
 
 def test_wrong_arguments_are_value_errors_too() -> None:

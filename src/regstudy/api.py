@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
-import optuna
 import torch
 
 from regstudy.analysis.arm_statistics import MARGIN
@@ -18,23 +13,31 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
 from regstudy.doctor.preflight import Preflight, skipped
-from regstudy.errors import ArgumentError, RegstudyError, config_error, require
+from regstudy.errors import ArgumentError, RegstudyError, require
 from regstudy.files import check_folder
 from regstudy.production.final_training import train_finally
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.results import result_in
 from regstudy.report.study_result import StudyResult
+from regstudy.search.arguments import (
+    check_comparison,
+    check_config,
+    check_texts,
+    listener_of,
+    machine,
+    options_of,
+    where_of,
+)
 from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
-from regstudy.search.events import EpochDone, Event, Examining, Listener, Notice, Progress, StepDone, SubstituteData
-from regstudy.search.search_options import PrunerName, SearchOptions
-from regstudy.search.session import Session, Where, gather
+from regstudy.search.default_listener import log_epoch
+from regstudy.search.events import Listener, Notice
+from regstudy.search.search_options import PrunerName
+from regstudy.search.session import Session, gather
 from regstudy.space import loader
 from regstudy.space.comparison_plans import comparison_of_configs, comparison_of_files
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
-from regstudy.text import parse_duration
-from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -46,8 +49,10 @@ def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] 
     without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError with every
     problem.
     """
-    _check_texts("overrides", overrides)
+    check_texts("overrides", overrides)
     if isinstance(source, Mapping):
+        require("name", name, str, "a text")
+        check_name(name)
         return loader.space_from_tree(dict(source), name, name, overrides, checks=CHECKS)
     if not isinstance(source, str | Path):
         raise ArgumentError(f"A space must be a name, a file or a mapping, but it is {source!r}.")
@@ -91,12 +96,14 @@ def run_study(
     KeyboardInterrupt after Ctrl-C, when the trials under way are closed; what is finished is kept either way.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
-    listen = progress or log
-    where = _where(results, name, storage, data_dir)
+    listen = listener_of(progress)
+    where = where_of(results, name, storage, data_dir)
+    for argument, value in (("doctor", doctor), ("force", force)):
+        require(argument, value, bool, "True or False")
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides: a Space is complete already; give them to load_space.")
-    with _machine(device, threads) as used:
-        options = _options(trials, workers, budget, trial_timeout, pruner, used)
+    with machine(device, threads) as used:
+        options = options_of(trials, workers, budget, trial_timeout, pruner, used)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
         plan, images = gather(asked, asked.fallback, where.data_dir, listen)
         whole = doctor_command(asked, where.data_dir)
@@ -136,11 +143,11 @@ def compare(
     The other arguments, and what is raised, are those of `run_study`.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
-    listen = progress or log
-    _check_comparison(repeats, margin)
-    where = _where(results, name, storage, data_dir)
-    _check_texts("arms", arms)
-    _check_texts("overrides", overrides)
+    listen = listener_of(progress)
+    check_comparison(repeats, margin)
+    where = where_of(results, name, storage, data_dir)
+    check_texts("arms", arms)
+    check_texts("overrides", overrides)
     if isinstance(spaces, Space):
         raise ArgumentError("spaces: give a Space's configuration by the name of its arm: {'a': space.defaults()}.")
     require(
@@ -152,9 +159,13 @@ def compare(
         asked, substitute, note = comparison_of_configs(spaces, name, CHECKS), None, ""
     else:
         named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
+        for one in named:
+            require(
+                "spaces", one, (str, Path), "names or files; give configurations by the name of their arm: {'a': …}"
+            )
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
-    with _machine(device, threads) as used:
-        options = _options(asked.tickets(repeats), workers, budget, trial_timeout, "none", used)
+    with machine(device, threads) as used:
+        options = options_of(asked.tickets(repeats), workers, budget, trial_timeout, "none", used)
         plan, images = gather(asked, substitute, where.data_dir, listen)
         if note:
             listen(Notice(note))
@@ -179,118 +190,44 @@ def train(
     """Train once on one configuration and open the test part once at the end; returns the metrics.
 
     Weights, metrics and curves are written into ``output``; an interrupted training goes on from its checkpoint there.
-    ``config`` may be a file without ranges, as `regstudy export` writes it. ``on_epoch`` is called with all records so
-    far and the signal of the metric. Raises RegstudyError for what is the caller's to change.
+    What an earlier training left there is replaced. ``config`` may be a file without ranges, as `regstudy export`
+    writes it. ``on_epoch`` is called with all records so far and the signal of the metric; without it, and without
+    ``progress``, each epoch is a line of the logger `regstudy`. Raises RegstudyError for what is the caller's to
+    change.
     """
-    _check_texts("overrides", overrides)
+    check_texts("overrides", overrides)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; of a Space, give its defaults()")
     if not isinstance(config, RunConfig):
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:
         raise ArgumentError("overrides: a RunConfig is complete already; use its method replaced.")
     else:
-        _check_config(config)
-    require("output", output, (str, Path), "a folder")
+        check_config(config)
+    for argument, value in (("output", output), ("data_dir", data_dir)):
+        require(argument, value, (str, Path), "a folder")
+    if on_epoch is not None and not callable(on_epoch):
+        raise ArgumentError(f"on_epoch must be a function, but it is {on_epoch!r}.")
     folder = Path(output)
     check_folder(folder)
     if (folder / "study.db").exists():
         raise RegstudyError(f"{folder} is the folder of a study; -o needs another one for weights and curves.")
-    with _machine(device, threads) as used:
-        return train_finally(config, Path(data_dir), folder, torch.device(used), on_epoch, listen=progress or log)
+    with machine(device, threads) as used:
+        listen = listener_of(progress)
+        told = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
+        return train_finally(config, Path(data_dir), folder, torch.device(used), told, listen=listen)
 
 
-def load_splits(
-    config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Callable[[Any], None] | None = None
-) -> Splits:
+def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:
     """The training, clean-training and validation parts that a configuration or a space names.
 
+    Of a space whose images cannot be had these are the parts of its fallback, as in a study, which `progress` is told.
     The test part is not touched. Raises ConfigError for a data section that is not valid, DataError if the images
     cannot be had.
     """
     require("config", config, (RunConfig, Space), "a RunConfig or a Space")
-    if isinstance(config, RunConfig):
-        _check_config(config)
-    return prepare(config.data, Path(data_dir), progress)
-
-
-def use_device(name: str | None, threads: int | None = None) -> str:
-    """The device to train on, the fastest one if no name is given, once torch runs with so many threads."""
-    keep_freed_memory()
-    limit_threads(threads)
-    return choose_device(name)
-
-
-def log(event: Event) -> None:
-    """What happens to events that nobody asked for: they go to the logger `regstudy`.
-
-    Substitute data, skipped files and the doctor's findings are warnings, progress within a task is for debugging, and
-    all else is information.
-    """
-    level = logging.INFO
-    if isinstance(event, SubstituteData) or (isinstance(event, Notice) and event.warning):
-        level = logging.WARNING
-    elif isinstance(event, Progress | StepDone | EpochDone | Examining):
-        level = logging.DEBUG
-    logging.getLogger("regstudy").log(level, "%s", event)
-
-
-def _where(results: str | Path, name: str | None, storage: str | None, data_dir: str | Path) -> Where:
-    for argument, value in (("results", results), ("data_dir", data_dir)):
-        require(argument, value, (str, Path), "a folder")
-    require("storage", storage, (str, NoneType), "the URL of a database server")
-    if name is not None:
-        require("name", name, str, "a text")
-        check_name(name)  # a wrong name is told before images are loaded
-    return Where(Path(results), name, storage, Path(data_dir))
-
-
-@contextmanager
-def _machine(device: str | None, threads: int | None) -> Iterator[str]:
-    """The device to use; within the block torch has so many threads, and Optuna speaks only of errors."""
-    require("device", device, (str, NoneType), "cpu, cuda or mps")
-    before, verbosity = torch.get_num_threads(), optuna.logging.get_verbosity()
-    try:
-        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-        yield use_device(device, threads)
-    finally:
-        torch.set_num_threads(before)
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _options(
-    trials: int,
-    workers: int,
-    budget: str | float | None,
-    trial_timeout: str | float | None,
-    pruner: PrunerName,
-    device: str,
-) -> SearchOptions:
-    allowed = math.inf if budget is None else _seconds("budget", budget)
-    timeout = None if trial_timeout is None else _seconds("trial_timeout", trial_timeout)
-    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout)
-
-
-def _seconds(name: str, span: str | float) -> float:
-    if isinstance(span, bool):
-        span = str(span)
-    require(name, span, (str, int, float), "seconds, or a text such as '30m'")
-    return parse_duration(span) if isinstance(span, str) else float(span)
-
-
-def _check_texts(name: str, given: Sequence[str]) -> None:
-    if isinstance(given, str) or not (isinstance(given, Sequence) and all(isinstance(text, str) for text in given)):
-        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
-
-
-def _check_comparison(repeats: int, margin: float) -> None:
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 1000:
-        raise ArgumentError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
-    if not isinstance(margin, int | float) or not margin >= 0:
-        raise ArgumentError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
-
-
-def _check_config(config: RunConfig) -> None:
-    """ConfigError for names, options and values of a configuration that do not exist."""
-    problems = [problem for check in CHECKS for problem in check(config)]
-    if problems:
-        raise config_error("The configuration", problems)
+    require("data_dir", data_dir, (str, Path), "a folder")
+    listen = listener_of(progress)
+    if isinstance(config, Space):
+        return gather(config, config.fallback, Path(data_dir), listen)[1].splits
+    check_config(config)
+    return prepare(config.data, Path(data_dir), listen)

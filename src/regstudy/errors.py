@@ -49,7 +49,9 @@ class Problem:
 def require(name: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
     """ArgumentError if an argument is not of one of these types; ``allowed`` says in words what it may be."""
     if not isinstance(value, kinds):
-        raise ArgumentError(f"{name} must be {allowed}, but it is {value!r}.")
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else f"of the type {type(value).__name__}"
+        raise ArgumentError(f"{name} must be {allowed}, but it is {shown}.")
 
 
 def argument_error(problems: Iterable[Problem]) -> ArgumentError:

@@ -10,7 +10,6 @@ import optuna
 import torch
 from rich.console import Console
 
-from regstudy.api import use_device
 from regstudy.cli.listener import ConsoleListener
 from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
@@ -21,6 +20,7 @@ from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
 from regstudy.errors import ConfigError, RegstudyError, StudyError, describe
 from regstudy.files import check_folder, write_atomically
+from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
 from regstudy.search.session import Images
 from regstudy.text import counted

@@ -9,9 +9,9 @@ import torch
 from rich.console import Console
 
 from regstudy import data
-from regstudy.api import use_device
 from regstudy.cli.listener import ConsoleListener
 from regstudy.errors import StudyError
+from regstudy.search.arguments import use_device
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.session import help_with

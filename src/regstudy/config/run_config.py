@@ -23,7 +23,7 @@ from regstudy.config.schema import (
     Section,
     Training,
 )
-from regstudy.errors import Problem, config_error, unknown
+from regstudy.errors import ArgumentError, Problem, config_error, unknown
 
 FIXED_IN_PHASES = {"data", "preprocessing", "model", "phases"}  # one network on the same images
 
@@ -97,6 +97,8 @@ class RunConfig(Section):
 
     def replaced(self, values: Mapping[str, Any]) -> RunConfig:
         """A validated copy with the values at the given dotted paths exchanged."""
+        if not isinstance(values, Mapping) or not all(isinstance(path, str) for path in values):
+            raise ArgumentError(f"values must be a mapping of dotted paths to values, but it is {values!r}.")
         tree = self.model_dump(mode="json")
         problems = []
         for path, value in values.items():

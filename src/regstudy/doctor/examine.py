@@ -27,7 +27,8 @@ from regstudy.doctor.checks.label_order import judge_labels
 from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
-from regstudy.errors import RegstudyError
+from regstudy.doctor.usable import check_arguments, check_forward, check_parts
+from regstudy.errors import ArgumentError, RegstudyError
 
 Depth = Literal["preflight", "default", "full"]
 DEPTHS: tuple[Depth, ...] = ("preflight", "default", "full")
@@ -73,14 +74,17 @@ def examine(
     ``train``, ``validation`` and ``test`` are `torch` data sets or loaders of (image, label), or pairs (images
     N×C×H×W, labels N), with images as the network gets them. ``loss`` is of (outputs N×C, labels N). ``classes`` names
     the labels; groups (a slide, a person) and paths are one per image; ``steps`` is how many batches the training has.
-    Raises DataError for what cannot be read so.
+    Raises ArgumentError for arguments that are not allowed, and DataError for images and labels that cannot be read so
+    or that the model cannot take.
     """
     if depth not in DEPTHS:
-        raise RegstudyError(f"There is no depth '{depth}'. Allowed: {', '.join(DEPTHS)}.")
-    own = part_of(train, train_groups, train_paths)
-    held = part_of(validation, validation_groups, validation_paths)
+        raise ArgumentError(f"There is no depth '{depth}'. Allowed: {', '.join(DEPTHS)}.")
+    check_arguments(model, optimizer, loss, batch_size, classes, steps, on_progress)
+    own = part_of(train, train_groups or (), train_paths or ())
+    held = part_of(validation, validation_groups or (), validation_paths or ())
     own, held = on_one_grid(own, held)
-    names = tuple(classes) or tuple(getattr(train, "classes", ())) or _numbers(own, held)
+    check_parts(own, held, len(classes or ()))
+    names = tuple(classes or ()) or tuple(getattr(train, "classes", ())) or _numbers(own, held)
     tested = part_of(test) if test is not None else None
     setup = None
     if model is not None:
@@ -88,6 +92,7 @@ def examine(
             [p for p in model.parameters() if p.requires_grad] or [nn.Parameter(torch.zeros(1))]
         )
         setup = Setup(model, given, batch_size, loss, steps=steps)
+        check_forward(model, own)
     checks = [*data_checks(own, held, names, tested, depth), *input_part_checks(own, held, depth)]
     if setup is not None:
         checks += model_checks(setup, own, held, len(names), depth, own_rate=optimizer is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import NoneType
 
 from regstudy.errors import require
 from regstudy.report.comparison.comparison_result import ComparisonResult
@@ -18,6 +19,7 @@ def load_results(path: str | Path, storage: str | None = None) -> StudyResult:
     study's. Raises StudyError if there is no study.
     """
     require("path", path, (str, Path), "the folder of a study")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
     return result_in(StudyPlace(Path(path), storage))
 
 

@@ -26,6 +26,17 @@ STORED: dict[Kind, str] = {"search": attributes.SPACE, "comparison": attributes.
 STORED_NAMES = frozenset(STORED.values())
 
 
+def _check_direction(study: optuna.Study, place: StudyPlace, plan: Plan) -> None:
+    """StudyError if a study, an empty one of somebody else's perhaps, has not the direction of the plan's metric."""
+    wanted = str(plan.study.direction)
+    found = ", ".join(direction.name.lower() for direction in study.directions)
+    if found != wanted:
+        raise StudyError(
+            f"{place} holds a study that was made to {found}, but this one is to {wanted} {plan.study.metric}. Start"
+            " another study with --study NEWNAME."
+        )
+
+
 def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     """The study to go on with, None if one is to be created; changes nothing.
 
@@ -36,6 +47,8 @@ def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     if place.storage is None:
         check_local_disk(place.folder)
     study = find_study(place)
+    if study is not None:
+        _check_direction(study, place, plan)
     if study is None or study.user_attrs.get(attributes.FINGERPRINT) == plan.fingerprint or _unfinished(study):
         return study
     ours = attributes.FINGERPRINT in study.user_attrs
@@ -43,7 +56,7 @@ def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
         raise StudyError(
             f"{place} holds a {kind_of(study)}, not a {plan.kind}. Start another study with --study NEWNAME."
         )
-    changed = "; ".join(differences(_stored(study, place, plan), plan.plain())) if ours else "regstudy did not make it"
+    changed = "; ".join(_changes(_stored(study, place, plan), plan.plain())) if ours else "regstudy did not make it"
     if not changed:
         return study  # the same numbers, written otherwise: 1 and 1.0
     if plan.kind == "comparison":
@@ -54,6 +67,20 @@ def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     raise StudyError(
         f"{place} holds a study of another space ({changed}). Trials of different spaces cannot be compared:"
         " give the space back its values to go on, or start another study with --study NEWNAME."
+    )
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two plans; an arm that only one of them has is one line, not one for each of its values."""
+    before, after = old.get("arms") or {}, new.get("arms") or {}
+    lines = [f"there was no arm '{name}'" for name in after if name not in before and before]
+    lines += [f"the arm '{name}' is missing" for name in before if name not in after and after]
+    if not lines:
+        return differences(old, new)
+    both = before.keys() & after.keys()
+    return lines + differences(
+        {**old, "arms": {name: before[name] for name in both}, "order": None},
+        {**new, "arms": {name: after[name] for name in both}, "order": None},
     )
 
 
@@ -92,6 +119,8 @@ def create_study(
     with exclusive(place.url):
         study = find_study(place)
         if study is None or _unfinished(study):
+            if study is not None:
+                _check_direction(study, place, plan)
             before = study.user_attrs if study is not None else {}
             study = optuna.create_study(
                 study_name=place.name,

@@ -211,8 +211,11 @@ class StudyEnded:
         if self.given_up:
             lines.append(f"{self.given_up} of {self.total} trials were given up after repeated failures.")
         if not self.left:
-            of = f"{self.finished} of {self.total} trials are" if self.given_up else f"All {self.finished} trials are"
-            return "\n".join([*lines, f"{of} finished."])
+            if self.given_up:
+                return "\n".join([*lines, f"{self.finished} of {self.total} trials are finished."])
+            return "\n".join(
+                [*lines, f"All {self.finished} trials are finished." if self.finished > 1 else "Finished."]
+            )
         why = {"interrupted": "Interrupted", "budget": "The budget is spent"}.get(self.why, "Others still run")
         words = f"{why}: {self.left} of {self.total} trials are left. Run the same command again to resume."
         return "\n".join([*lines, words])

@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from regstudy.errors import ArgumentError
+from regstudy.errors import ArgumentError, require
 from regstudy.records import Verdict
 from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
 from regstudy.search.search_options import PrunerName
@@ -35,8 +35,9 @@ class SignalPruner(BasePruner):
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"epochs must be a whole number of at least 1, but it is {epochs!r}.")
         for name, share in (("chance", chance), ("audit", audit)):
-            if not 0 <= share <= 1:
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
                 raise ArgumentError(f"{name} must be a share between 0 and 1, but it is {share!r}.")
+        require("seed", seed, int, "a whole number")
         self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
         self._over: dict[int, Peer | None] = {}  # of trials that have ended, by their id
 

@@ -82,8 +82,11 @@ class Space:
         return RunConfig.model_validate(tree)
 
     def defaults(self) -> RunConfig:
-        """The configuration at every parameter's default."""
-        return self.resolve(default)
+        """The configuration at every parameter's default, with the split that a study of the space has."""
+        config = self.resolve(default)
+        if self.has("data.split_seed"):
+            return config
+        return config.replaced({"data.split_seed": split_seed(self.study.seed)})
 
     def suggest(self, trial: BaseTrial, baseline: bool = False) -> RunConfig:
         """The configuration an Optuna trial asks for; in the baseline arm every regularizer is at its null."""
@@ -141,10 +144,7 @@ class Space:
     @property
     def data(self) -> Data:
         """The data section, with a split seed that follows from the study's where the file gives none."""
-        config = self.defaults()
-        if not self.has("data.split_seed"):
-            config = config.replaced({"data.split_seed": split_seed(self.study.seed)})
-        return config.data
+        return self.defaults().data
 
     @property
     def planned_epochs(self) -> int:
@@ -179,6 +179,11 @@ class Space:
     def describe(self, total: int) -> str:  # noqa: ARG002
         """The name and the open values."""
         opened = list(dict.fromkeys(parameter.path for parameter in self.parameters()))
+        if not opened and self.has("training.seed"):
+            return (
+                f"Study {self.name}: no open values and a fixed training.seed, so every trial repeats the same run."
+                " Several seeds: regstudy compare."
+            )
         if not opened:
             return f"Study {self.name}: no open values, so every trial is this one configuration with another seed."
         return f"Study {self.name}: {counted(len(opened), 'open value')} ({', '.join(opened)})."

@@ -13,7 +13,7 @@ from regstudy.errors import StudyError
 from regstudy.space.plan import Kind
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
-from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_url
+from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_path, sqlite_url
 
 DATABASE = "study.db"
 
@@ -47,7 +47,8 @@ def study_place(results: Path, name: str, storage: str | None = None) -> StudyPl
 
 def find_study(place: StudyPlace) -> optuna.Study | None:
     """The study in a place, None if there is none. A database with a single study of another name gives that one."""
-    if place.storage is None and not _is_database(place.folder / DATABASE):
+    path = sqlite_path(place.url)
+    if path is not None and not _is_database(path):
         return None
     storage = open_storage(place.url)
     names = [study.study_name for study in storage.get_all_studies()]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from regstudy.errors import ArgumentError
+from regstudy.errors import ArgumentError, require
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class EarlyStopping:
                 raise ArgumentError(f"{name} must be a whole number of at least {least}, but it is {value!r}.")
         if not isinstance(tolerance, int | float) or not (math.isfinite(tolerance) and tolerance >= 0):
             raise ArgumentError(f"tolerance must be a finite number of at least 0, but it is {tolerance!r}.")
+        require("maximize", maximize, bool, "True or False")
         if reference not in ("accepted", "minimum"):
             raise ArgumentError(f"reference must be 'accepted' or 'minimum', but it is {reference!r}.")
         self.values: list[float] = []
@@ -116,6 +117,8 @@ class EarlyStopping:
 
     def update(self, value: float, gap: float = math.nan) -> Signal:
         """The signal after one more epoch; ``gap``, training minus validation, is handed through."""
+        if isinstance(value, bool | str):
+            raise ArgumentError(f"value must be a number, but it is {value!r}.")
         self.values.append(float(value))
         self._gaps.append(gap)
         signal = self._rule.signals(self.values, self._gaps)[-1]

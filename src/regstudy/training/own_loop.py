@@ -19,7 +19,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import ImageSet
 from regstudy.data.preprocessing import Preprocessing, prepare
-from regstudy.errors import ArgumentError
+from regstudy.errors import ArgumentError, require
 from regstudy.training.augmentation import augment
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
 from regstudy.training.erasing import cut_out, erase_rectangles
@@ -33,6 +33,7 @@ def build_model(config: RunConfig, channels: int, size: int, classes: int) -> nn
     Initial weights come from torch's global generator, so call ``torch.manual_seed`` first. Raises ConfigError if the
     images are too small for the network, or if the weights to start from do not fit.
     """
+    _require_config(config)
     for name, value in (("channels", channels), ("size", size), ("classes", classes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ArgumentError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
@@ -45,6 +46,8 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
     Each ``step()`` also applies decoupled L2 before it and L1 after it, to the weights of convolutions and dense
     layers, at the learning rate of the moment.
     """
+    _require_config(config)
+    require("model", model, nn.Module, "a module, not its parameters")
     optimizer = make_optimizer(config, model)
     weights, penalties = penalized_weights(model), config.regularization
 
@@ -71,6 +74,8 @@ class ConfiguredSchedule(LRScheduler):
 
     def step(self, value: float | None = None) -> None:
         """Move on by one step; a plateau schedule needs the monitored value at each one, all others ignore it."""
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ArgumentError(f"value must be a number, but it is {value!r}.")
         if isinstance(self._config.schedule, Plateau) and value is not None:
             self._values.append(float(value))
         elif isinstance(self._config.schedule, Plateau) and self.last_epoch >= 0:
@@ -107,6 +112,8 @@ def build_schedule(
     Without ``steps_per_epoch`` step after each epoch; with it, the number of batches, after each batch, which a
     schedule with `interval: step` needs. A plateau steps once an epoch: ``schedule.step(value)``. Raises ArgumentError.
     """
+    _require_config(config)
+    require("optimizer", optimizer, torch.optim.Optimizer, "an optimizer")
     if steps_per_epoch is None:
         if config.schedule.interval == "step" and not isinstance(config.schedule, Plateau):
             raise ArgumentError("steps_per_epoch is needed, since schedule.interval is step: the batches of an epoch.")
@@ -123,8 +130,9 @@ class ConfiguredAugmentation(nn.Module):
     cropped and normalised.
     """
 
-    def __init__(self, config: RunConfig, preprocessing: Preprocessing, generator: Generator) -> None:
+    def __init__(self, config: RunConfig, preprocessing: Preprocessing, channels: int, generator: Generator) -> None:
         super().__init__()
+        self._channels = channels
         self.preprocessing = preprocessing
         self._config, self._generator = config, generator
 
@@ -135,6 +143,11 @@ class ConfiguredAugmentation(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The inputs of a batch, on the device of the images."""
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
+            found = f"{images.dtype} of {tuple(images.shape)}" if isinstance(images, Tensor) else repr(type(images))
+            raise ArgumentError(f"images must be uint8 N×C×H×W with values 0..255, but they are {found}.")
+        if images.shape[1] != self._channels:
+            raise ArgumentError(f"images must have {self._channels} channels, but they have {images.shape[1]}.")
         preprocessing = self.preprocessing.to(images.device)
         if not self.training:
             return preprocessing(images)
@@ -150,10 +163,17 @@ def build_augmentation(config: RunConfig, train: ImageSet) -> ConfiguredAugmenta
     The result is a module: ``.train()`` changes images at random, with numbers that follow from `training.seed`;
     ``.eval()`` only crops and normalises. Warns of what is configured and only the loop can do.
     """
+    _require_config(config)
+    require("train", train, ImageSet, "an ImageSet, such as load_splits(config).train")
     for sentence in left_to_the_loop(config):
         warnings.warn(sentence, UserWarning, stacklevel=2)
     seed = int(np.random.SeedSequence(config.training.seed).generate_state(3)[2])
-    return ConfiguredAugmentation(config, prepare(config.preprocessing, train), Generator().manual_seed(seed))
+    preprocessing = prepare(config.preprocessing, train)
+    return ConfiguredAugmentation(config, preprocessing, train.shape[0], Generator().manual_seed(seed))
+
+
+def _require_config(config: object) -> None:
+    require("config", config, RunConfig, "a RunConfig; of a Space, give its defaults()")
 
 
 def left_to_the_loop(config: RunConfig) -> Iterator[str]:

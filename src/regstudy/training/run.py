@@ -20,8 +20,9 @@ from regstudy.training.ema import WeightAverage
 from regstudy.training.loop import OnStep, TrainState, run_epoch, start
 from regstudy.training.schedules import first_decay
 
-# called after each epoch with all records so far and the signal of the objective metric
-OnEpoch = Callable[[Sequence[EpochRecord], Signal], Verdict | None]
+# called after each epoch with all records so far and the signal of the objective metric; a `Verdict` may end the run,
+# anything else that it returns is ignored
+OnEpoch = Callable[[Sequence[EpochRecord], Signal], object]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _run_phase(
         if stop_signal(phase, state.records).stop:
             return "stopped", _why_stopped(phase, record.epoch), weights
         last = state.phase + 1 >= len(config.phases) and len(state.records) == phase.training.epochs
-        if verdict and verdict.cut and not last:  # after the last one nothing is censored
+        if isinstance(verdict, Verdict) and verdict.cut and not last:  # after the last one nothing is censored
             return "pruned", verdict.reason, weights
         if checkpoint and checkpoint.due and not last:  # what is told of an epoch is not told again after a resume
             checkpoint.save(state, weights)

@@ -62,6 +62,11 @@ def notebook_html(diagnosis: Diagnosis) -> str:
         f"<li>{MARKS[finding.severity]} <b>{escape(finding.sentence)}</b> {escape(finding.advice)}</li>"
         for finding in diagnosis.findings
     ]
+    items += [
+        f"<li>Not judged: {escape(one.check)} ({escape(one.why.rstrip('.'))}).</li>"
+        for one in diagnosis.unjudged
+        if one.why.startswith("the check failed")
+    ]
     return f"<p>{escape(diagnosis.subject)}: {escape(_lowered(diagnosis.verdict))}</p><ul>{''.join(items)}</ul>"
 
 

@@ -1,0 +1,63 @@
+"""Whether what `examine` is given can be examined at all; what cannot is an error, not a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import NoneType
+
+import torch
+from torch import nn
+
+from regstudy.doctor.parts import Part
+from regstudy.errors import ArgumentError, DataError, describe, require
+
+
+def check_arguments(
+    model: object,
+    optimizer: object,
+    loss: object,
+    batch_size: object,
+    classes: object,
+    steps: object,
+    on_progress: object,
+) -> None:
+    """ArgumentError for an argument of the wrong kind."""
+    require("model", model, (nn.Module, NoneType), "a torch module")
+    require("optimizer", optimizer, (torch.optim.Optimizer, NoneType), "a torch optimizer")
+    if optimizer is not None and model is None:
+        raise ArgumentError("optimizer: give the model too; without it there is nothing to optimize.")
+    for name, function in (("loss", loss), ("on_progress", on_progress)):
+        if not callable(function) and not (name == "on_progress" and function is None):
+            raise ArgumentError(f"{name} must be a function, but it is {function!r}.")
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not whole and not (name == "steps" and value is None):
+            raise ArgumentError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
+    require("classes", classes, (Sequence, NoneType), "the names of the classes")
+
+
+def check_parts(train: Part, validation: Part, classes: int) -> None:
+    """DataError for labels that are no numbers of classes, and for parts of different shapes."""
+    lowest = int(min(train.labels.min(), validation.labels.min()))
+    highest = int(max(train.labels.max(), validation.labels.max()))
+    if lowest < 0:
+        raise DataError(f"Labels must count from 0, but there is a label {lowest}.")
+    if classes and highest >= classes:
+        raise DataError(f"There are {classes} classes, but a label {highest}: labels count from 0.")
+    shapes = tuple(train.images.shape[1:]), tuple(validation.images.shape[1:])
+    if shapes[0] != shapes[1]:
+        raise DataError(f"Training images are {shapes[0]} (C×H×W), but validation images are {shapes[1]}.")
+
+
+def check_forward(model: nn.Module, part: Part) -> None:
+    """DataError if the model cannot take the images at all; nothing of it is changed."""
+    was_training = model.training
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            model.eval()(part.inputs(part.some(2)).to(device))
+    except Exception as error:  # a network of one's own may raise anything
+        shape = tuple(part.images.shape[1:])
+        raise DataError(f"The model cannot take the images ({shape}, C×H×W): {describe(error)}.") from error
+    finally:
+        model.train(was_training)

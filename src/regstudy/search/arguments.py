@@ -1,0 +1,107 @@
+"""Arguments of the public functions: checked before anything is read, written or trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import NoneType
+
+import optuna
+import torch
+
+from regstudy.config.run_config import RunConfig
+from regstudy.errors import ArgumentError, config_error, require
+from regstudy.search.default_listener import log
+from regstudy.search.events import Listener
+from regstudy.search.search_options import PrunerName, SearchOptions
+from regstudy.search.session import Where
+from regstudy.space.study_name import check_name
+from regstudy.text import parse_duration
+from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
+from regstudy.training.validation import CHECKS
+
+
+def use_device(name: str | None, threads: int | None = None) -> str:
+    """The device to train on, the fastest one if no name is given, once torch runs with so many threads."""
+    keep_freed_memory()
+    limit_threads(threads)
+    return choose_device(name)
+
+
+@contextmanager
+def machine(device: str | None, threads: int | None) -> Iterator[str]:
+    """The device to use. Within the block torch has so many threads and Optuna is quiet; afterwards both are as before,
+    and so are torch's random numbers.
+    """
+    require("device", device, (str, NoneType), "cpu, cuda or mps")
+    before, verbosity, drawn = torch.get_num_threads(), optuna.logging.get_verbosity(), torch.get_rng_state()
+    try:
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        yield use_device(device, threads)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(drawn)
+        optuna.logging.set_verbosity(verbosity)
+
+
+def listener_of(progress: Listener | None) -> Listener:
+    """What is told of everything; ArgumentError if it cannot be called."""
+    if progress is not None and not callable(progress):
+        raise ArgumentError(f"progress must be a function of an event, but it is {progress!r}.")
+    return log if progress is None else progress
+
+
+def where_of(results: str | Path, name: str | None, storage: str | None, data_dir: str | Path) -> Where:
+    """Where a study is kept; a wrong name is told before images are loaded."""
+    for argument, value in (("results", results), ("data_dir", data_dir)):
+        require(argument, value, (str, Path), "a folder")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
+    if name is not None:
+        require("name", name, str, "a text")
+        check_name(name)
+    return Where(Path(results), name, storage, Path(data_dir))
+
+
+def options_of(
+    trials: int,
+    workers: int,
+    budget: str | float | None,
+    trial_timeout: str | float | None,
+    pruner: PrunerName,
+    device: str,
+) -> SearchOptions:
+    """How a study is run. Raises ArgumentError with every value that is not allowed."""
+    allowed = math.inf if budget is None else seconds_of("budget", budget)
+    timeout = None if trial_timeout is None else seconds_of("trial_timeout", trial_timeout)
+    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout)
+
+
+def seconds_of(name: str, span: str | float) -> float:
+    """A span of time in seconds; ArgumentError if it is none."""
+    if isinstance(span, bool):
+        span = str(span)
+    require(name, span, (str, int, float), "seconds, or a text such as '30m'")
+    return parse_duration(span) if isinstance(span, str) else float(span)
+
+
+def check_texts(name: str, given: Sequence[str]) -> None:
+    """ArgumentError for a list of texts that is none, such as a single text."""
+    if isinstance(given, str) or not (isinstance(given, Sequence) and all(isinstance(text, str) for text in given)):
+        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
+
+
+def check_comparison(repeats: int, margin: float) -> None:
+    """ArgumentError for a number of repeats or a margin that is not allowed."""
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 1000:
+        raise ArgumentError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
+    if not isinstance(margin, int | float) or not margin >= 0:
+        raise ArgumentError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
+
+
+def check_config(config: RunConfig) -> None:
+    """ConfigError for names, options and values of a configuration that do not exist."""
+    problems = [problem for check in CHECKS for problem in check(config)]
+    if problems:
+        raise config_error("The configuration", problems)
