@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,9 +16,6 @@ from regstudy.doctor.preflight import Preflight, skipped
 from regstudy.errors import ArgumentError, RegstudyError, require
 from regstudy.files import check_folder
 from regstudy.production.final_training import train_finally
-from regstudy.report.comparison.comparison_result import ComparisonResult
-from regstudy.report.results import result_in
-from regstudy.report.study_result import StudyResult
 from regstudy.search.arguments import (
     check_comparison,
     check_config,
@@ -40,6 +37,10 @@ from regstudy.space.study_name import check_name
 from regstudy.study import attributes
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
+
+if TYPE_CHECKING:  # plotly and scikit-learn take half a second, which is spent only when there is a result
+    from regstudy.report.comparison.comparison_result import ComparisonResult
+    from regstudy.report.study_result import StudyResult
 
 
 def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, name: str = "space") -> Space:
@@ -110,6 +111,8 @@ def run_study(
         examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
         place = where.place(plan)
         Session(plan, images, place, options, listen, command or call_text(run_study, given), examine).run()
+        from regstudy.report.results import result_in
+
         return result_in(place)
 
 
@@ -171,9 +174,9 @@ def compare(
             listen(Notice(note))
         place, facts = where.place(plan), {attributes.MARGIN: margin / 100}
         Session(plan, images, place, options, listen, command or call_text(compare, given), facts=facts).run()
-        result = result_in(place)
-    assert isinstance(result, ComparisonResult)
-    return result
+        from regstudy.report.results import comparison_in
+
+        return comparison_in(place)
 
 
 def train(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import optuna
 from rich.console import Console
 
 from regstudy.cli.listener import ConsoleListener, DryRun
-from regstudy.report.results import result_in
-from regstudy.report.study_result import StudyResult
 from regstudy.search.events import Listener
 from regstudy.study.storage import masked
 
-R = TypeVar("R", bound=StudyResult)
+if TYPE_CHECKING:
+    from regstudy.report.study_result import StudyResult
+
+R = TypeVar("R", bound="StudyResult")
 
 
 def run(
@@ -35,6 +36,8 @@ def run(
         except KeyboardInterrupt:
             if listener.started is None:
                 raise
+            from regstudy.report.results import result_in
+
             interrupted = True
             result = result_in(listener.started.place)
     show(console, result)

@@ -28,3 +28,9 @@ def result_in(place: StudyPlace) -> StudyResult:
     with in_words(place.url):
         study = open_study(place)
     return ComparisonResult(place, study) if kind_of(study) == "comparison" else StudyResult(place, study)
+
+
+def comparison_in(place: StudyPlace) -> ComparisonResult:
+    """The results of the comparison in a place; StudyError if there is none."""
+    with in_words(place.url):
+        return ComparisonResult(place, open_study(place))

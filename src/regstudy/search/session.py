@@ -13,7 +13,6 @@ import optuna
 import torch
 
 from regstudy import data, models
-from regstudy.analysis.audit import audit
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
@@ -28,7 +27,6 @@ from regstudy.study.place import StudyPlace, study_place
 from regstudy.study.queue_state import count_finished, ledger, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
-from regstudy.study.tables import load_tables
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
@@ -130,6 +128,11 @@ class Session:
     def _keep_facts(self, study: optuna.Study) -> None:
         """Bring up to date what a study says of itself when it ends."""
         if self.plan.adaptive:
+            from regstudy.analysis.audit import (
+                audit,  # scipy and pandas take half a second, not to be spent at the start
+            )
+            from regstudy.study.tables import load_tables
+
             study.set_user_attr(attributes.AUDIT, audit(load_tables(study)).plain())
         for name, value in self.facts.items():
             study.set_user_attr(name, value)
