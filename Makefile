@@ -20,7 +20,7 @@ study: setup
 
 # Fast tests first, so that a plain mistake shows at once.
 test: check
-	$(BIN)/python -m pytest -m '$(FAST)'
+	$(BIN)/python -m pytest -n auto -m '$(FAST)'
 	$(BIN)/python -m pytest -m '(slow or browser or postgres or ray) and not gpu'
 
 check: setup

@@ -36,7 +36,7 @@ from regstudy import models
 from regstudy.config.schema import Data, Model
 from regstudy.data import digits, street_digits
 from regstudy.doctor import Diagnosis, examine
-from regstudy.doctor.examine import Check, data_checks, input_part_checks, model_checks, run_checks
+from regstudy.doctor.examine import PlannedCheck, data_checks, input_part_checks, model_checks, run_checks
 from regstudy.doctor.parts import on_one_grid, part_of
 from regstudy.doctor.setup import Setup
 
@@ -525,7 +525,7 @@ def _with_network(job: Job, pool: Pool, random: Random) -> Diagnosis:
     train, held = part_of((case.train, case.labels)), part_of((case.validation, case.validation_labels))
     train, held = on_one_grid(train, held)
     setup = Setup(case.model, case.optimizer, case.batch_size)
-    checks: list[Check] = [
+    checks: list[PlannedCheck] = [
         *data_checks(train, held, pool.classes, None, "preflight"),
         *input_part_checks(train, held, "default"),
         *model_checks(setup, train, held, case.classes, "default"),

@@ -2,7 +2,7 @@
 
     python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--json FILE]
 
-A real worker runs real tickets on a real database; only the epoch itself is replaced by a made-up record, so that all
+A real worker runs real slots on a real database; only the epoch itself is replaced by a made-up record, so that all
 that is left is overhead: claiming and sampling, reports and attributes, checkpoints, weights, tidying up. Building the
 network is counted apart. The share is that of a trial of ten seconds.
 """
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row per size: overhead without the network's building, and where it goes. All tickets wait from the start."""
+    """A row per size: overhead without the network's building, and where it goes. All slots wait from the start."""
     space = load_space(find_space("digits_cnn"), [f"training.epochs={given.epochs}", "training.patience=null"])
     splits = data.prepare(space.defaults().data, given.data_dir)
     seen: list[tuple[float, Counter[str]]] = []

@@ -140,12 +140,12 @@ def copy_trials(file: Path, trials: int) -> None:
                     f"FROM {table} WHERE trial_id = :source",
                     {"trial_id": new["trial_id"], "source": source},
                 )
-            ticket = (str(number), new["trial_id"], attributes.TICKET)
-            database.execute("UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = ?", ticket)
+            slot = (str(number), new["trial_id"], attributes.SLOT)
+            database.execute("UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = ?", slot)
         database.commit()
 
 
-def made_up_trial(ticket: int, baseline: bool, epochs: int, rng: np.random.Generator) -> FrozenTrial:
+def made_up_trial(slot: int, baseline: bool, epochs: int, rng: np.random.Generator) -> FrozenTrial:
     """Dropout and augmentation narrow the gap, the rest does nothing; every fourth trial is cut early."""
     params: dict[str, Any] = {
         "optimizer.lr": float(10 ** rng.uniform(-4, -2)),
@@ -159,15 +159,15 @@ def made_up_trial(ticket: int, baseline: bool, epochs: int, rng: np.random.Gener
         params[f"{path}.on"] = bool(not baseline and rng.random() < 0.6)
         if params[f"{path}.on"]:
             params[path] = float(10 ** rng.uniform(low, high))
-    cut = not baseline and ticket % 4 == 3
+    cut = not baseline and slot % 4 == 3
     ran = max(1, epochs * 2 // 5) if cut else epochs
     gap = 0.2 - 0.15 * params["model.dropout"] - 0.06 * params["augmentation.strength"] + rng.normal(0, 0.012)
     records = [made_up_record(epoch, epochs, gap, rng) for epoch in range(1, ran + 1)]
     top = max(records, key=lambda record: record.val_accuracy)
     config = dict.fromkeys(STRENGTHS, 0.0) | SETTINGS | {k: v for k, v in params.items() if not k.endswith(".on")}
-    begun = datetime(2026, 1, 1) + timedelta(minutes=ticket)
+    begun = datetime(2026, 1, 1) + timedelta(minutes=slot)
     attrs = {
-        attributes.TICKET: ticket,
+        attributes.SLOT: slot,
         attributes.ARM: "baseline" if baseline else "search",
         attributes.CONFIG: config,
         attributes.EPOCHS: dump_records(records),

@@ -1,6 +1,6 @@
 """Time of a study with several workers against one, in turn in one run: `python benchmarks/workers.py`.
 
-Start-up and report are left out: what is timed is the search, from the first ticket to the last, the start of worker
+Start-up and report are left out: what is timed is the search, from the first slot to the last, the start of worker
 processes included. Pruning depends on the order in which trials end, so it is switched off by asking for fewer trials
 than the pruner waits for.
 """

@@ -12,6 +12,8 @@ import pytest
 from regstudy.cli.app import main
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; torch is not loaded yet
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def require(condition: bool, reason: str) -> None:

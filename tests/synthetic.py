@@ -62,14 +62,14 @@ def make_study(
     prune: float = 0.25,
     diverged: int = 0,
     failed: int = 0,
-    hobbled: int = 0,
+    underfit: int = 0,
     epochs: int = 30,
     data: Mapping[str, Any] | None = None,
     cut_above: tuple[str, float] | None = None,
 ) -> optuna.Study:
     """A study of ``trials``: first the baseline arm, then the search arm with the asked oddities at its start.
 
-    ``prune``: share of the search arm, worst first, cut at two fifths of its epochs; ``hobbled``: trials whose
+    ``prune``: share of the search arm, worst first, cut at two fifths of its epochs; ``underfit``: trials whose
     training accuracy collapses together with their gap; ``failed``: crashes. ``cut_above``: instead of the worst, all
     search trials are cut that have a parameter above a value, whatever they would have reached. Random sampling, so no
     drift.
@@ -90,18 +90,18 @@ def make_study(
     for key, value in facts.items():
         study.set_user_attr(key, value)
     effects = {"model.dropout": 0.09, "augmentation.strength": 0.06} if effects is None else effects
-    drawn = [draw(rng, baseline=ticket < baseline) for ticket in range(trials)]
+    drawn = [draw(rng, baseline=slot < baseline) for slot in range(trials)]
     scores = [final(params, effects, rng, noise) for params in drawn]
     search = sorted(range(baseline, trials), key=lambda i: scores[i][1])
     cut = set(search[: round(prune * len(search))])
     if cut_above is not None:
         cut = {i for i in search if drawn[i].get(cut_above[0], -math.inf) > cut_above[1]}
     odd = iter(range(baseline, trials))
-    kinds = {next(odd): kind for kind in ["failed"] * failed + ["diverged"] * diverged + ["hobbled"] * hobbled}
-    for ticket, params in enumerate(drawn):
-        kind = kinds.get(ticket, "pruned" if ticket in cut else "complete")
-        arm = "baseline" if ticket < baseline else "search"
-        study.add_trial(_trial(ticket, arm, kind, params, scores[ticket], epochs, rng))
+    kinds = {next(odd): kind for kind in ["failed"] * failed + ["diverged"] * diverged + ["underfit"] * underfit}
+    for slot, params in enumerate(drawn):
+        kind = kinds.get(slot, "pruned" if slot in cut else "complete")
+        arm = "baseline" if slot < baseline else "search"
+        study.add_trial(_trial(slot, arm, kind, params, scores[slot], epochs, rng))
     return study
 
 
@@ -180,7 +180,7 @@ def curve(clean: float, val: float, ran: int, planned: int, rng: np.random.Gener
 
 
 def _trial(
-    ticket: int,
+    slot: int,
     arm: str,
     kind: str,
     params: dict[str, Any],
@@ -189,7 +189,7 @@ def _trial(
     rng: np.random.Generator,
 ) -> FrozenTrial:
     clean, val = score
-    if kind == "hobbled":
+    if kind == "underfit":
         clean, val = 0.62, 0.61
     ran = {"pruned": max(1, epochs * 2 // 5), "diverged": 2, "failed": 3}.get(kind, epochs)
     records = curve(clean, val, ran, epochs, rng)
@@ -205,7 +205,7 @@ def _trial(
     }
     outcome = {"pruned": "pruned", "diverged": "diverged", "failed": None}.get(kind, "finished")
     attrs: dict[str, Any] = {
-        attributes.TICKET: ticket,
+        attributes.SLOT: slot,
         attributes.ARM: arm,
         attributes.CONFIG: config_of(params),
         attributes.EPOCHS: dump_records(records),

@@ -24,14 +24,14 @@ def records(curve: Curve) -> list[EpochRecord]:
 def plan_study(
     runs: Mapping[int, Curve | str], arms: tuple[str, ...] = ("a", "b"), repeats: int = 2, **facts: object
 ) -> optuna.Study:
-    """A study of a plan: by ticket a curve, or the word for what became of the run instead."""
+    """A study of a plan: by slot a curve, or the word for what became of the run instead."""
     configs = {name: make_config({"model.dropout": 0.1 * i}) for i, name in enumerate(arms)}
     plan: FixedPlan = make_plan("p", configs, StudySection(metric="val_accuracy"), "x")
     study = optuna.create_study(direction="maximize", study_name="a comparison")
     described = {
         attributes.PLAN: yaml_text(plan.plain()),
         attributes.METRIC: "val_accuracy",
-        attributes.TRIALS: plan.tickets(repeats),
+        attributes.TRIALS: plan.slots(repeats),
         attributes.PARAMETERS: {name: [1234, 1234 - i] for i, name in enumerate(arms)},
         attributes.REGULARIZERS: {"model.dropout": 0.0},
         attributes.DATA: {"name": "digits", "split_seed": 5, "split_hash": "abc", "train": 10, "validation": 10},
@@ -40,8 +40,8 @@ def plan_study(
     }
     for name, value in described.items():
         study.set_user_attr(name, value)
-    for ticket, run in runs.items():
-        attrs = {attributes.TICKET: ticket, attributes.ARM: plan.task(ticket).arm, attributes.WORKERS: 2}
+    for slot, run in runs.items():
+        attrs = {attributes.SLOT: slot, attributes.ARM: plan.task(slot).arm, attributes.WORKERS: 2}
         if run == "failed":
             attrs |= {attributes.FAULT: "error", attributes.REASON: "RuntimeError: on purpose"}
             study.add_trial(optuna.create_trial(state=TrialState.FAIL, user_attrs=attrs))

@@ -38,5 +38,5 @@ def test_every_column_of_the_trials_is_described() -> None:
 
 
 def test_every_column_of_the_epochs_is_described() -> None:
-    wanted = {"number", "ticket", "arm", *COLUMNS, "gap_accuracy", "gap_loss"}
+    wanted = {"number", "slot", "arm", *COLUMNS, "gap_accuracy", "gap_loss"}
     assert described("### `epochs.csv`") == wanted

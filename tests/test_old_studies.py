@@ -63,7 +63,7 @@ def test_the_stored_fingerprint_is_todays(name: str, old: Path) -> None:
 def test_the_tables_of_an_old_study_are_the_same_to_the_bit(name: str, old: Path) -> None:
     tables = load_tables(load(old / "results" / name))
     for stored, table in (("trials.csv", tables.trials), ("epochs.csv", tables.epochs)):
-        expected = pd.read_csv(KEPT / name / stored)
+        expected = pd.read_csv(KEPT / name / stored).rename(columns={"ticket": "slot"})  # its name until 0.1.0
         again = pd.read_csv(io.StringIO(table.to_csv(index=False)))
         pd.testing.assert_frame_equal(again[list(expected.columns)], expected, check_exact=True)
 
@@ -83,7 +83,7 @@ def test_an_old_study_resumes(name: str, old: Path, regstudy: Command) -> None:
     assert done.returncode == 0, done.stderr
     trials = load(old / "results" / name).trials
     finished = [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
-    assert sorted(trial.user_attrs[attributes.TICKET] for trial in finished) == list(range(FINISHED[name]))
+    assert sorted(trial.user_attrs[attributes.SLOT] for trial in finished) == list(range(FINISHED[name]))
     for one, other in zip(before, trials, strict=False):
         if one.state.is_finished():
             assert one.user_attrs == other.user_attrs  # what was finished is left alone

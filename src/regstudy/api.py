@@ -168,7 +168,7 @@ def compare(
             )
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
     with machine(device, threads) as used:
-        options = options_of(asked.tickets(repeats), workers, budget, trial_timeout, "none", used)
+        options = options_of(asked.slots(repeats), workers, budget, trial_timeout, "none", used)
         plan, images = gather(asked, substitute, where.data_dir, listen)
         if note:
             listen(Notice(note))

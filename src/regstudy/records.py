@@ -84,10 +84,10 @@ def _from_json(value: float | str) -> Any:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PruningDecision:
     """What a pruner decided about a running trial, and why in words."""
 
-    cut: bool
+    prune: bool
     reason: str
 
 

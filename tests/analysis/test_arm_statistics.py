@@ -17,7 +17,7 @@ from scipy import stats
 from synthetic_plan import A1, A2, B1, B2, WHOLE, Curve, plan_study
 
 from regstudy.analysis.arm_statistics import CURVES, OUTCOMES, Arm, Comparison, compare_arms, load_comparison, spread
-from regstudy.analysis.paired import Paired, Verdict, adjust, paired
+from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_page import comparison_sections, write_comparison
@@ -88,7 +88,7 @@ def pairs_of(mean: float, low: float, high: float, adjusted: float, n: int = 5) 
         (pairs_of(math.nan, math.nan, math.nan, math.nan, n=0), "one seed"),
     ],
 )
-def test_verdicts(found: Paired, verdict: Verdict) -> None:
+def test_verdicts(found: Paired, verdict: PairedVerdict) -> None:
     assert found.verdict(0.003) == verdict
 
 
@@ -199,7 +199,7 @@ def test_runs_without_an_outcome_are_counted_and_enter_no_mean() -> None:
     assert "diverged or failed" in " ".join(text.cautions)
 
 
-def test_a_ticket_that_failed_and_was_finished_later_did_not_fail() -> None:
+def test_a_slot_that_failed_and_was_finished_later_did_not_fail() -> None:
     study = plan_study({0: "failed", 1: B1})
     later = plan_study({0: A1}).trials[0]
     study.add_trial(later)

@@ -20,11 +20,11 @@ OK, BAD = TrialState.COMPLETE, TrialState.FAIL
 
 def judged(*rows: Row) -> Attempts:
     study = optuna.create_study()
-    for ticket, state, attrs in rows:
+    for slot, state, attrs in rows:
         trial = create_trial(
             state=state,
             value=0.5 if state == OK else None,
-            user_attrs={attributes.TICKET: ticket} | attrs,
+            user_attrs={attributes.SLOT: slot} | attrs,
         )
         trial.datetime_start = datetime(2026, 1, 1)
         study.add_trial(trial)
@@ -60,6 +60,6 @@ def test_attempts(rows: list[Row], kinds: dict[str, int], given_up: dict[int, st
 
 def test_a_trial_withdrawn_before_it_began_is_no_attempt() -> None:
     study = optuna.create_study()
-    study.enqueue_trial({}, user_attrs={attributes.TICKET: 5})
+    study.enqueue_trial({}, user_attrs={attributes.SLOT: 5})
     study._storage.set_trial_state_values(0, BAD)
     assert attempts(load_tables(study)).kinds == {}

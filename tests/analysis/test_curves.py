@@ -12,7 +12,7 @@ import pytest
 
 from regstudy.analysis.curves import LEAST, annealed, diagnose
 from regstudy.records import COLUMNS, EpochRecord, dump_records
-from regstudy.report.curve_checks import Check, budget, look_at_curves
+from regstudy.report.curve_checks import StudyCheck, budget, look_at_curves
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
@@ -128,7 +128,7 @@ def study(curves: list[pd.DataFrame], planned: int | None = 40, best_epochs: lis
     return made
 
 
-def only(found: list[Check], start: str) -> Check:
+def only(found: list[StudyCheck], start: str) -> StudyCheck:
     matching = [check for check in found if check.id.startswith(start)]
     assert len(matching) == 1, found
     return matching[0]

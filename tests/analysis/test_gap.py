@@ -1,4 +1,4 @@
-"""Comparison of baseline and best, the hobbled test, and gap against strength."""
+"""BaselineComparison of baseline and best, the underfit test, and gap against strength."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from synthetic import make_study
 
-from regstudy.analysis.gap import Comparison, Kind, Relation, Scores, compare, qualify, relations
+from regstudy.analysis.gap import BaselineComparison, Relation, RelationKind, Scores, compare, qualify, relations
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
 from regstudy.report.finding_phrasing import relation_sentence
 from regstudy.study.tables import load_tables
@@ -24,27 +24,29 @@ def scores(number: int, clean: float, val: float) -> Scores:
 
 
 @pytest.mark.parametrize(
-    ("clean", "val", "word", "hobbled"),
+    ("clean", "val", "word", "underfit"),
     [
         (0.99, 0.85, "closed the gap", False),
         (1.00, 0.802, "no effect", False),
-        (0.90, 0.80, "hobbled", True),
+        (0.90, 0.80, "underfit", True),
         (0.85, 0.75, "hurt", True),
         (1.08, 0.81, "helped validation", False),
         (0.99, 0.78, "hurt", False),
     ],
 )
-def test_words(clean: float, val: float, word: str, hobbled: bool) -> None:
-    comparison = Comparison("val_accuracy", True, scores(0, 1.0, 0.80), scores(7, clean, val), 3, 40, 40, (0.8, 0.8))
-    assert (comparison.word, comparison.hobbled) == (word, hobbled)
+def test_words(clean: float, val: float, word: str, underfit: bool) -> None:
+    comparison = BaselineComparison(
+        "val_accuracy", True, scores(0, 1.0, 0.80), scores(7, clean, val), 3, 40, 40, (0.8, 0.8)
+    )
+    assert (comparison.word, comparison.underfit) == (word, underfit)
     assert comparison.gap_change == pytest.approx(comparison.clean_train_change - comparison.val_gain)
 
 
 def test_nothing_to_compare() -> None:
-    only = Comparison("val_accuracy", True, None, scores(7, 0.9, 0.8), 0, 40, 40, NOT_KNOWN)
-    baseline = Comparison("val_accuracy", True, scores(7, 0.9, 0.8), None, 1, 0, 0, NOT_KNOWN)
+    only = BaselineComparison("val_accuracy", True, None, scores(7, 0.9, 0.8), 0, 40, 40, NOT_KNOWN)
+    baseline = BaselineComparison("val_accuracy", True, scores(7, 0.9, 0.8), None, 1, 0, 0, NOT_KNOWN)
     assert only.word == baseline.word == "nothing to compare"
-    assert math.isnan(only.val_gain) and not only.hobbled
+    assert math.isnan(only.val_gain) and not only.underfit
     assert only.best is only.challenger and not only.baseline_wins
     assert baseline.best is baseline.baseline and baseline.baseline_wins
 
@@ -65,7 +67,7 @@ def test_what_is_too_little_to_judge(
     observed: int, clean: float, classes: int | None, few: bool, untrained: bool
 ) -> None:
     baseline, challenger = scores(0, clean, 0.04), scores(7, 0.99, 0.9)
-    comparison = Comparison("val_accuracy", True, baseline, challenger, 3, 40, observed, NOT_KNOWN, classes)
+    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, observed, NOT_KNOWN, classes)
     assert (comparison.few, comparison.untrained) == (few, untrained)
 
 
@@ -82,9 +84,9 @@ def test_differences_agree_with_the_rounded_values() -> None:
 
 @pytest.mark.parametrize("maximize", [True, False])
 def test_the_direction_decides_who_wins(maximize: bool) -> None:
-    comparison = Comparison("metric", maximize, scores(0, 0.9, 0.8), scores(1, 0.9, 0.7), 1, 1, 1, NOT_KNOWN)
+    comparison = BaselineComparison("metric", maximize, scores(0, 0.9, 0.8), scores(1, 0.9, 0.7), 1, 1, 1, NOT_KNOWN)
     assert comparison.baseline_wins is maximize
-    tie = Comparison("metric", maximize, scores(0, 0.9, 0.8), scores(1, 0.9, 0.8), 1, 1, 1, NOT_KNOWN)
+    tie = BaselineComparison("metric", maximize, scores(0, 0.9, 0.8), scores(1, 0.9, 0.8), 1, 1, 1, NOT_KNOWN)
     assert tie.baseline_wins
 
 
@@ -111,18 +113,18 @@ def test_expected_best_is_the_mean_over_all_subsets(draws: int, maximize: bool) 
 
 
 def test_hobbled_trials_are_excluded() -> None:
-    qualification = qualify(load_tables(make_study(40, hobbled=3, diverged=1)))
+    qualification = qualify(load_tables(make_study(40, underfit=3, diverged=1)))
     assert qualification.excluded == 3 and qualification.from_baseline
     assert not qualification.mask[5:9].any()  # the odd ones follow the five baseline trials
 
 
 def test_real_relations_are_told_and_placebos_are_not() -> None:
     found = {relation.path: relation for relation in relations(load_tables(make_study(60, seed=1)))}
-    assert found["model.dropout"].told and found["model.dropout"].rho < 0
-    assert found["augmentation.strength"].told
+    assert found["model.dropout"].significant and found["model.dropout"].rho < 0
+    assert found["augmentation.strength"].significant
     assert relation_sentence(found["model.dropout"]).startswith("Falls with strength")
     for placebo in ("regularization.l1", "regularization.l2", "regularization.label_smoothing"):
-        assert not found[placebo].told
+        assert not found[placebo].significant
         assert "told from chance with" in relation_sentence(found[placebo])
 
 
@@ -130,13 +132,15 @@ def test_placebo_regularizers_are_rarely_told() -> None:
     told = 0
     for seed in range(40):
         study = make_study(40, seed=seed, effects={"model.dropout": 0.12}, epochs=4)
-        told += any(relation.told for relation in relations(load_tables(study)) if relation.path != "model.dropout")
+        told += any(
+            relation.significant for relation in relations(load_tables(study)) if relation.path != "model.dropout"
+        )
     assert told <= 5  # 40 × 5 % = 2; more than 5 has probability 0.014
 
 
 def test_few_trials_give_no_relation() -> None:
     for relation in relations(load_tables(make_study(10, baseline=3))):
-        assert math.isnan(relation.rho) and not relation.told and "Too few" in relation_sentence(relation)
+        assert math.isnan(relation.rho) and not relation.significant and "Too few" in relation_sentence(relation)
 
 
 def test_a_plain_relation_that_few_trials_cannot_separate() -> None:
@@ -144,7 +148,7 @@ def test_a_plain_relation_that_few_trials_cannot_separate() -> None:
     found = {relation.path: relation for relation in relations(load_tables(study))}
     dropout = found["model.dropout"]
     assert dropout.used < dropout.needed == 10 + dropout.held
-    assert dropout.kind == "as it stands" and not dropout.told and math.isnan(dropout.rho)
+    assert dropout.kind == "unadjusted" and not dropout.significant and math.isnan(dropout.rho)
     assert dropout.plain < -0.7
     assert "as it stands, but" in relation_sentence(
         dropout
@@ -158,17 +162,17 @@ def relation(used: int, plain: float, plain_p: float, rho: float, p: float) -> R
 @pytest.mark.parametrize(
     ("found", "kind", "verb"),
     [
-        (relation(30, 0.1, 0.5, -0.6, 0.01), "told", "falls"),
-        (relation(30, 0.6, 0.01, -0.1, 0.5), "as it stands", "rises"),
-        (relation(12, -0.76, 0.02, math.nan, math.nan), "as it stands", "falls"),
+        (relation(30, 0.1, 0.5, -0.6, 0.01), "significant", "falls"),
+        (relation(30, 0.6, 0.01, -0.1, 0.5), "unadjusted", "rises"),
+        (relation(12, -0.76, 0.02, math.nan, math.nan), "unadjusted", "falls"),
         (relation(12, -0.3, 0.4, math.nan, math.nan), "chance", "falls"),
         (relation(9, math.nan, math.nan, math.nan, math.nan), "too few", "rises"),
         (relation(30, math.nan, math.nan, math.nan, math.nan), "not rankable", "rises"),
     ],
 )
-def test_what_can_be_said_of_a_relation(found: Relation, kind: Kind, verb: str) -> None:
-    assert (found.kind, found.verb, found.told) == (kind, verb, kind == "told")
-    assert ("17 are the least" in relation_sentence(found)) == (kind == "as it stands" and found.used < 17)
+def test_what_can_be_said_of_a_relation(found: Relation, kind: RelationKind, verb: str) -> None:
+    assert (found.kind, found.verb, found.significant) == (kind, verb, kind == "significant")
+    assert ("17 are the least" in relation_sentence(found)) == (kind == "unadjusted" and found.used < 17)
 
 
 def test_without_baseline_the_best_trial_is_the_reference() -> None:

@@ -62,7 +62,7 @@ def test_same_seed_same_table() -> None:
 
 def test_the_baseline_arm_is_left_out_and_trials_are_counted() -> None:
     assert draw(np.random.default_rng(0), baseline=True)["model.dropout"] == 0
-    study = make_study(40, baseline=5, diverged=2, failed=1, hobbled=3, prune=0.25)
+    study = make_study(40, baseline=5, diverged=2, failed=1, underfit=3, prune=0.25)
     tables = load_tables(study)
     found = counts(tables)
     assert (found.baseline, found.diverged, found.failed, found.excluded) == (5, 2, 1, 3)

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from synthetic import make_study
 
-from regstudy.analysis.isolation import Part, best_part, isolation, settings
+from regstudy.analysis.isolation import RangePart, best_part, isolation, settings
 from regstudy.study.tables import load_tables
 
 
@@ -76,8 +76,8 @@ def test_a_part_in_which_everything_was_pruned_has_no_objective() -> None:
 
 
 def test_the_best_part_needs_enough_trials() -> None:
-    def part(observed: int, top: float) -> Part:
-        return Part("x", 0.0, 1.0, observed, 0, top, top, math.nan)
+    def part(observed: int, top: float) -> RangePart:
+        return RangePart("x", 0.0, 1.0, observed, 0, top, top, math.nan)
 
     few, many, worse = part(2, 0.9), part(5, 0.8), part(5, 0.7)
     assert best_part([few, many, worse], maximize=True) is many

@@ -71,7 +71,7 @@ def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp
     more = regstudy(*STUDY, "--trials", "4")
     assert more.returncode == 0, more.stderr
     trials = load(folder).trials
-    assert sorted(t.user_attrs[attributes.TICKET] for t in trials) == [0, 1, 2, 3]
+    assert sorted(t.user_attrs[attributes.SLOT] for t in trials) == [0, 1, 2, 3]
     assert [t.user_attrs[attributes.ARM] for t in trials] == ["baseline", "search", "search", "baseline"]
 
     other = regstudy(*STUDY, "--trials", "4", "--set", "training.epochs=4")

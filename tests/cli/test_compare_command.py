@@ -17,7 +17,7 @@ from regstudy.analysis.arm_statistics import load_comparison
 from regstudy.cli.compare_command import show
 from regstudy.data import svhn
 from regstudy.errors import DataUnavailable
-from regstudy.records import Verdict
+from regstudy.records import PruningDecision
 from regstudy.space.seeds import repeat_seed
 from regstudy.space.study_name import LONGEST_NAME, default_name
 from regstudy.study import attributes
@@ -145,7 +145,9 @@ def test_a_run_that_diverges_is_counted_and_shown(regstudy: Command, tmp_path: P
 
 
 def test_no_run_is_ever_judged(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regstudy.search.worker.judge", lambda *_: Verdict(True, "a pruner that cuts everything"))
+    monkeypatch.setattr(
+        "regstudy.search.worker.judge", lambda *_: PruningDecision(True, "a pruner that cuts everything")
+    )
     done = regstudy("compare", "tiny.yaml", "--repeats", "1", "--data-dir", ".", "--threads", "1")
     assert done.returncode == 0, done.stderr
     (trial,) = load(tmp_path / "results" / "compare-tiny").trials

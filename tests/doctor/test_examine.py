@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from regstudy.doctor import Diagnosis, Finding, examine
 from regstudy.doctor.checks import capacity_checks
-from regstudy.doctor.examine import DEPTHS, Check, Depth, run_checks
+from regstudy.doctor.examine import DEPTHS, Depth, PlannedCheck, run_checks
 from regstudy.doctor.findings import STAGES, Result, Severity
 from regstudy.errors import DataError, RegstudyError
 
@@ -66,8 +66,8 @@ def found(stage: str, severity: Severity = "blocks", name: str = "") -> Result:
 
 def check(
     name: str, stage: str, result: Result | None = None, needs: tuple[str, ...] = (), depth: Depth = "preflight"
-) -> Check:
-    return Check(name, stage, lambda: result or Result("Seen."), frozenset(needs), depth)
+) -> PlannedCheck:
+    return PlannedCheck(name, stage, lambda: result or Result("Seen."), frozenset(needs), depth)
 
 
 # Order, gates and depths, on checks that compute nothing
@@ -98,7 +98,7 @@ def test_what_a_blocking_finding_makes_meaningless_is_not_judged(
     severity: Severity, needs: tuple[str, ...], judged: bool
 ) -> None:
     made: list[str] = []
-    later = Check("later", "training", lambda: made.append("later") or Result("Seen."), frozenset(needs))
+    later = PlannedCheck("later", "training", lambda: made.append("later") or Result("Seen."), frozenset(needs))
     diagnosis = run_checks([later, check("first", "inputs", found("inputs", severity))], "default", "x", made.append)
     assert ("later" in made) is judged
     assert [(one.check, one.stage, one.why) for one in diagnosis.unjudged] == (
@@ -133,7 +133,7 @@ def test_a_check_that_breaks_down_does_not_end_the_examination() -> None:
     def broken() -> Result:
         raise ValueError("two\nlines")
 
-    diagnosis = run_checks([Check("a", "data", broken), check("b", "split", found("split"))], "default", "x")
+    diagnosis = run_checks([PlannedCheck("a", "data", broken), check("b", "split", found("split"))], "default", "x")
     assert [(one.check, one.why) for one in diagnosis.unjudged] == [("a", "the check failed: ValueError: two lines")]
     assert ids(diagnosis.findings) == ["split-fault"]
 
@@ -143,7 +143,7 @@ def test_what_the_tool_itself_refuses_is_raised() -> None:
         raise RegstudyError("not so")
 
     with pytest.raises(RegstudyError, match="not so"):
-        run_checks([Check("a", "data", refusing)], "default", "x")
+        run_checks([PlannedCheck("a", "data", refusing)], "default", "x")
 
 
 # One's own data and network

@@ -1,4 +1,4 @@
-"""What must hold of a study after any fault: a sound database, every ticket finished once, and curves that repeat."""
+"""What must hold of a study after any fault: a sound database, every slot finished once, and curves that repeat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from regstudy import data
 from regstudy.config.run_config import parse_config
 from regstudy.data.image_set import Splits
-from regstudy.records import COLUMNS, Verdict, dump_records, parse_records
+from regstudy.records import COLUMNS, PruningDecision, dump_records, parse_records
 from regstudy.study import attributes
 from regstudy.training.run import OnEpoch, run
 
@@ -43,7 +43,7 @@ def assert_intact(database: Path) -> None:
 def assert_sound(
     folder: Path, total: int, given_up: Collection[int] = (), study: optuna.Study | None = None
 ) -> list[FrozenTrial]:
-    """Every ticket below ``total`` that was not given up is finished exactly once, and nothing is under way.
+    """Every slot below ``total`` that was not given up is finished exactly once, and nothing is under way.
 
     Returns the finished trials. Without ``study`` the folder's own database is read and checked.
     """
@@ -54,13 +54,13 @@ def assert_sound(
     under_way = [t.number for t in trials if not t.state.is_finished()]
     assert under_way == [], f"trials neither finished nor failed: {under_way}"
     ended = [t for t in trials if t.state in FINISHED]
-    tickets = Counter(t.user_attrs[attributes.TICKET] for t in ended)
-    assert tickets == Counter(ticket for ticket in range(total) if ticket not in given_up)
+    slots = Counter(t.user_attrs[attributes.SLOT] for t in ended)
+    assert slots == Counter(slot for slot in range(total) if slot not in given_up)
     for trial in ended:
         records = parse_records(trial.user_attrs[attributes.EPOCHS])
         assert [r.epoch for r in records] == list(range(1, len(records) + 1)), f"trial {trial.number} lacks epochs"
     left = {path.name for path in (folder / "checkpoints").glob("*")}
-    assert left <= {f"ticket_{ticket:05d}.pt" for ticket in given_up}, f"files left over: {left}"
+    assert left <= {f"ticket_{slot:05d}.pt" for slot in given_up}, f"files left over: {left}"
     assert len(list((folder / "weights").glob("*"))) <= 4
     return ended
 
@@ -99,7 +99,7 @@ def _stop_where(trial: FrozenTrial) -> OnEpoch | None:
     if trial.state == TrialState.COMPLETE:
         return None
     epochs = len(recorded(trial))
-    return lambda records, _signal: Verdict(len(records) == epochs, "as before")
+    return lambda records, _signal: PruningDecision(len(records) == epochs, "as before")
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """A network that misbehaves on request: `model.name: faulty:network` in a working folder that holds this file.
 
 What it does wrong is either its option ``behaviour``, which belongs to a configuration and so to every attempt at a
-ticket, or a token: a file ``mischief/<behaviour>-<anything>`` in the working folder, which one network built in a
+slot, or a token: a file ``mischief/<behaviour>-<anything>`` in the working folder, which one network built in a
 worker process uses up. Where FAULTY_STEP is set, every training step takes so many seconds more, or as many as the
 file ``step`` says, so that kills find trials half done.
 """

@@ -49,7 +49,7 @@ def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(folde
         "weights/.trial_00000.safetensors.x",
     ):
         (place / leftover).touch()
-    for _ in range(3):  # the orphans of the last round may hold tickets that only the next command can have back
+    for _ in range(3):  # the orphans of the last round may hold slots that only the next command can have back
         code = start(*STUDY, "--trials", str(total), "--workers", "2", "--threads", "2").wait(240)
         assert code == 0
         if finished(database) >= total:

@@ -18,8 +18,8 @@ STUDY = (
     "study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".",
     "--workers", "2", "--threads", "2",
 )  # fmt: skip
-WHOLLY = {1: "raise", 2: "shape", 4: "memory", 5: "nan", 6: "hang"}  # by ticket
-ENDS = {  # of the tickets that can never be finished: kind of fault, and words of the reason
+WHOLLY = {1: "raise", 2: "shape", 4: "memory", 5: "nan", 6: "hang"}  # by slot
+ENDS = {  # of the slots that can never be finished: kind of fault, and words of the reason
     "raise": ("error", "RuntimeError: this network is broken on purpose"),
     "shape": ("error", "ValueError: Expected input batch_size (19) to match target batch_size (20)."),
     "memory": ("error", "out of memory ("),
@@ -27,25 +27,25 @@ ENDS = {  # of the tickets that can never be finished: kind of fault, and words 
 }
 
 
-def test_what_is_wrong_with_a_configuration_is_recorded_and_costs_only_its_ticket(folder: Path, start: Start) -> None:
+def test_what_is_wrong_with_a_configuration_is_recorded_and_costs_only_its_slot(folder: Path, start: Start) -> None:
     prepare_folder(folder, ("ok", *WHOLLY.values()))
     assert start(*STUDY, "--trials", "1").wait() == 0
     place = folder / "results" / "faulty"
     study = study_in(place)
-    for ticket in range(1, 10):
-        params = {"model.options.behaviour": WHOLLY.get(ticket, "ok")}
-        study.enqueue_trial(params, user_attrs={attributes.TICKET: ticket, attributes.ARM: "search"})
+    for slot in range(1, 10):
+        params = {"model.options.behaviour": WHOLLY.get(slot, "ok")}
+        study.enqueue_trial(params, user_attrs={attributes.SLOT: slot, attributes.ARM: "search"})
 
     command = start(*STUDY, "--trials", "10", "--trial-timeout", "4s")
     assert command.wait() == 0, command.said
-    hopeless = {ticket for ticket, behaviour in WHOLLY.items() if behaviour in ENDS}
+    hopeless = {slot for slot, behaviour in WHOLLY.items() if behaviour in ENDS}
     trials = assert_sound(place, 10, given_up=hopeless)
-    for ticket in hopeless:
-        fault, reason = ENDS[WHOLLY[ticket]]
-        failed = of_ticket(study_in(place).trials, ticket)
+    for slot in hopeless:
+        fault, reason = ENDS[WHOLLY[slot]]
+        failed = of_slot(study_in(place).trials, slot)
         assert [t.user_attrs[attributes.FAULT] for t in failed] == [fault] * ATTEMPTS[fault]
         assert all(t.user_attrs[attributes.REASON].startswith(reason) for t in failed), failed[0].user_attrs
-    (diverged,) = of_ticket(trials, 5)
+    (diverged,) = of_slot(trials, 5)
     assert diverged.state == TrialState.COMPLETE
     assert diverged.value == pytest.approx(0.1)
     assert diverged.user_attrs[attributes.OUTCOME] == "diverged"
@@ -85,6 +85,6 @@ def test_a_network_whose_defaults_are_broken_is_told_before_anything_is_written(
     assert not (folder / "results").exists()
 
 
-def of_ticket(trials: list[FrozenTrial], ticket: int) -> list[FrozenTrial]:
-    """The trials of a ticket, in their order."""
-    return [t for t in trials if t.user_attrs[attributes.TICKET] == ticket]
+def of_slot(trials: list[FrozenTrial], slot: int) -> list[FrozenTrial]:
+    """The trials of a slot, in their order."""
+    return [t for t in trials if t.user_attrs[attributes.SLOT] == slot]

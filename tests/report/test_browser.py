@@ -59,7 +59,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(
             "regstudy.report.page.importances", lambda study, tables: original(study, tables, permutations=20)
         )
-        return write_report(make_study(50, failed=1, diverged=1, hobbled=2), tmp_path_factory.mktemp("report"))
+        return write_report(make_study(50, failed=1, diverged=1, underfit=2), tmp_path_factory.mktemp("report"))
 
 
 def browse(page: Path | str, profile: Path, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ from regstudy.analysis import importance
 from regstudy.report import dashboard
 from regstudy.report.dashboard import GONE, LARGEST, MOST, push, refresher, repeat
 from regstudy.study import attributes
-from regstudy.study.storage import TicketStorage, open_storage, sqlite_url
+from regstudy.study.storage import SlotStorage, open_storage, sqlite_url
 
 EVIL = "<script>alert(1)</script>"
 
@@ -190,7 +190,7 @@ def test_it_is_repeated_until_it_is_stopped() -> None:
     assert len(calls) == 3 and not thread.is_alive()
 
 
-def copy_into(storage: TicketStorage, name: str, original: optuna.Study) -> optuna.Study:
+def copy_into(storage: SlotStorage, name: str, original: optuna.Study) -> optuna.Study:
     """A study in memory, copied into a database."""
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
     for key, value in original.user_attrs.items():

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from synthetic import make_study
 
 from regstudy.analysis import importance
-from regstudy.analysis.gap import Comparison, Relation, Scores
+from regstudy.analysis.gap import BaselineComparison, Relation, Scores
 from regstudy.report.figures import history, learning_curves
 from regstudy.report.grids import telling, trial_grid
 from regstudy.report.page import coded, find, write_report
@@ -62,7 +62,7 @@ def losing() -> optuna.Study:
 
 
 STUDIES: dict[str, tuple[Callable[[], optuna.Study], str]] = {
-    "ordinary": (lambda: make_study(50, failed=1, diverged=1, hobbled=2), "Use the settings of trial"),
+    "ordinary": (lambda: make_study(50, failed=1, diverged=1, underfit=2), "Use the settings of trial"),
     "plain": (plain, "Trial "),
     "empty": (lambda: make_study(0), "the study has no trial"),
     "single baseline": (lambda: make_study(1, baseline=1), "Only the baseline has results"),
@@ -177,9 +177,9 @@ def test_a_gain_that_is_only_a_longer_list_is_called_so() -> None:
     baseline, challenger = Scores(0, 0.80, 1.0, 1.0, 0.80), Scores(9, 0.83, 1.0, 1.0, 0.83)
     tables = load_tables(make_study(10))
     for effort, words in (((0.78, 0.79), "no gain at equal effort"), ((0.79, 0.81), "a gain is not certain")):
-        comparison = Comparison("val_accuracy", True, baseline, challenger, 3, 40, 40, effort)
+        comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, 40, effort)
         assert words in " ".join(verdict(tables, comparison, []).cautions)
-        same = Comparison("val_accuracy", True, baseline, challenger, 40, 40, 40, effort)
+        same = BaselineComparison("val_accuracy", True, baseline, challenger, 40, 40, 40, effort)
         assert "longer list" not in " ".join(verdict(tables, same, []).cautions)
 
 
@@ -194,7 +194,7 @@ def test_a_gain_that_is_only_a_longer_list_is_called_so() -> None:
 )
 def test_next_to_no_evidence_gives_no_verdict(val: float, observed: int, clean: float, headline: str) -> None:
     baseline, challenger = Scores(0, 0.148, clean, clean, 0.148), Scores(9, val, 0.9, 0.9, val)
-    comparison = Comparison("val_accuracy", True, baseline, challenger, 2, 40, observed, (0.1, 0.1), 10)
+    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 2, 40, observed, (0.1, 0.1), 10)
     found = verdict(load_tables(make_study(10)), comparison, [])
     assert found.headline.startswith(headline) and not found.good
     assert any("so far there are 2" in s for s in found.sentences) == (observed == 2)
@@ -203,7 +203,7 @@ def test_next_to_no_evidence_gives_no_verdict(val: float, observed: int, clean: 
 
 def test_a_gap_that_did_not_shrink_is_given_no_cause() -> None:
     baseline, challenger = Scores(0, 0.80, 0.9, 0.9, 0.80), Scores(9, 0.83, 0.94, 0.94, 0.83)
-    comparison = Comparison("val_accuracy", True, baseline, challenger, 3, 40, 40, (0.8, 0.8), 10)
+    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, 40, (0.8, 0.8), 10)
     headline = verdict(load_tables(make_study(10)), comparison, []).headline
     assert headline.endswith("The gap did not shrink.") and "overfitting" not in headline
 

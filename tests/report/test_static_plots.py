@@ -10,14 +10,14 @@ from conftest import require
 from regstudy.errors import RegstudyError
 from regstudy.report import static_plots
 from regstudy.report.figures import Drawing
-from regstudy.report.sections import Section
+from regstudy.report.sections import ReportSection
 
 EVIL = "<script>alert(1)</script> & 'more'"
 
 
-def section(count: int) -> Section:
+def section(count: int) -> ReportSection:
     figures = [Drawing(f"{i} {EVIL}", go.Figure(go.Scatter(x=[1, 2], y=[3, 1 + i]))) for i in range(count)]
-    return Section("gap", "Gap", "", figures=figures)
+    return ReportSection("gap", "Gap", "", figures=figures)
 
 
 @pytest.mark.browser

@@ -15,7 +15,7 @@ from synthetic import make_study
 
 from regstudy.analysis.winners_curse import WinnersCurse, winners_curse
 from regstudy.report.finding_phrasing import winners_curse_sentence
-from regstudy.report.study_checks import SEVERITIES, Check, checks
+from regstudy.report.study_checks import SEVERITIES, StudyCheck, checks
 from regstudy.study import attributes
 from regstudy.study.tables import Tables, load_tables
 
@@ -68,7 +68,7 @@ def one_parameter(
     return load_tables(made)
 
 
-def at(tables: Tables, start: str) -> Check | None:
+def at(tables: Tables, start: str) -> StudyCheck | None:
     found = [check for check in checks(tables) if check.id == start]
     assert len(found) <= 1
     return found[0] if found else None
@@ -326,12 +326,12 @@ def test_hobbled_and_excluded() -> None:
         trial("baseline", 0.99, 0.80)
     for _ in range(2):
         trial("search", 0.85, 0.80)
-    check, excluded = at(load_tables(made), "hobbled"), at(load_tables(made), "excluded")
+    check, excluded = at(load_tables(made), "underfit"), at(load_tables(made), "excluded")
     assert check is not None and check.severity == "act" and "14.0 points" in check.finding
     assert "not a closed gap" in check.finding
     assert excluded is not None and excluded.severity == "note" and "2 of 5" in excluded.finding
     trial("search", 0.97, 0.85)
-    assert at(load_tables(made), "hobbled") is None and at(load_tables(made), "excluded") is None  # 2 of 6
+    assert at(load_tables(made), "underfit") is None and at(load_tables(made), "excluded") is None  # 2 of 6
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ STUDIES: dict[str, tuple[Callable[[], optuna.Study], set[str]]] = {
     "plain": (plain("maximize"), {"boundary:x", "density", "infeasible"}),
     "plain, minimized": (plain("minimize"), {"density", "infeasible"}),
     "by loss": (by_loss, {"budget", "density", "infeasible", "pruned"}),
-    "all at odds": (lambda: make_study(20, baseline=2, diverged=6, failed=6, hobbled=6), {"baseline", "infeasible"}),
+    "all at odds": (lambda: make_study(20, baseline=2, diverged=6, failed=6, underfit=6), {"baseline", "infeasible"}),
 }
 
 

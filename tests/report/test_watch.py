@@ -53,7 +53,7 @@ def test_epochs_and_ended_trials_count_as_progress() -> None:
     assert progress(study) == ((1, 1), True)
 
 
-def test_a_ticket_that_failed_or_is_not_queued_yet_is_still_to_come() -> None:
+def test_a_slot_that_failed_or_is_not_queued_yet_is_still_to_come() -> None:
     study = make_study(6, baseline=2, failed=1)
     assert progress(study)[1]
     study.set_user_attr(attributes.TRIALS, 6)

@@ -29,7 +29,7 @@ from regstudy.report.dashboard import push
 from regstudy.search import queue
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes, storage
-from regstudy.study.storage import TicketStorage, exclusive, open_storage
+from regstudy.study.storage import SlotStorage, exclusive, open_storage
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -54,7 +54,7 @@ def url(server: Server, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened(url: str) -> Iterator[TicketStorage]:
+def opened(url: str) -> Iterator[SlotStorage]:
     """Our storage on that database, in this process."""
     storage_here = open_storage(url)
     yield storage_here
@@ -132,7 +132,7 @@ def test_a_worker_elsewhere_helps_and_is_replaced_when_it_dies(url: str, tmp_pat
     assert not any(secret in title for title in titles for secret in (PASSWORD, quote(PASSWORD, safe="")))
     helper.workers()[0].kill()
     assert [first.wait(), helper.wait()] == [0, 0], first.said + helper.said
-    if finished(url) < 12:  # the last ticket may have come back when nobody was looking any more
+    if finished(url) < 12:  # the last slot may have come back when nobody was looking any more
         assert start(*STUDY, "--trials", "12", "--threads", "1", "--storage", url, at=here).wait() == 0
     trials = assert_sound(here / "results" / "faulty", 12, study=load(url))
     assert len({t.user_attrs[attributes.OWNER]["pid"] for t in trials}) >= 3
@@ -186,10 +186,10 @@ def test_a_server_that_cannot_be_used_is_told_at_once(
     assert not (folder / "results").exists()
 
 
-def on_another_machine(url: str, opened: TicketStorage, ticket: int, silent_for: int) -> int:
-    """Queue a ticket and let a process elsewhere take it and give a last sign of life; returns the trial's number."""
+def on_another_machine(url: str, opened: SlotStorage, slot: int, silent_for: int) -> int:
+    """Queue a slot and let a process elsewhere take it and give a last sign of life; returns the trial's number."""
     study = optuna.load_study(study_name="faulty", storage=opened)
-    study.enqueue_trial({}, user_attrs={attributes.TICKET: ticket, attributes.ARM: "search"})
+    study.enqueue_trial({}, user_attrs={attributes.SLOT: slot, attributes.ARM: "search"})
     trial = study.ask()
     trial.set_user_attr(attributes.OWNER, {"host": "another-machine", "pid": 1, "started": 0.0})
     opened.record_heartbeat(trial._trial_id)
@@ -201,7 +201,7 @@ def on_another_machine(url: str, opened: TicketStorage, ticket: int, silent_for:
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 @pytest.mark.parametrize(("silent_for", "comes_back"), [(0, False), (storage.GRACE + 60, True)])
-def test_a_ticket_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
+def test_a_slot_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
     url: str, folder: Path, start: Start, silent_for: int, comes_back: bool
 ) -> None:
     arguments = (*STUDY, "--threads", "1", "--storage", url)
@@ -220,9 +220,9 @@ def test_a_ticket_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
 def test_a_claim_whose_answer_was_lost_is_still_ours(
-    url: str, opened: TicketStorage, monkeypatch: pytest.MonkeyPatch
+    url: str, opened: SlotStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server commits the claim and goes away before saying so; asking again must not orphan the ticket."""
+    """The server commits the claim and goes away before saying so; asking again must not orphan the slot."""
     monkeypatch.setattr(storage, "PATIENCE", (0.1,) * 5)
     created = optuna.create_study(study_name="s", storage=opened)
     created.set_user_attr(attributes.TRIALS, 2)
@@ -236,7 +236,7 @@ def test_a_claim_whose_answer_was_lost_is_still_ours(
     monkeypatch.setattr(storage, "_create_scoped_session", lose_the_answer)
     taken = created.ask()
     assert len(calls) > 1
-    assert taken.user_attrs[attributes.TICKET] == 0
+    assert taken.user_attrs[attributes.SLOT] == 0
     assert [t.state for t in created.trials] == [TrialState.RUNNING, TrialState.WAITING]
 
 
@@ -264,7 +264,7 @@ def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_ho
         assert row == (True,)
 
 
-def test_plots_and_findings_are_pushed_into_a_study_on_the_server(opened: TicketStorage) -> None:
+def test_plots_and_findings_are_pushed_into_a_study_on_the_server(opened: SlotStorage) -> None:
     original = make_study(12, baseline=3)
     study = optuna.create_study(study_name="pushed", storage=opened, direction="maximize")
     for key, value in original.user_attrs.items():

@@ -71,10 +71,10 @@ def test_without_exemption_and_with_all_exempt() -> None:
     assert not study_with(SignalPruner(EPOCHS, audit=1.0), True).get_trials(states=(TrialState.PRUNED,))
 
 
-def test_a_retried_ticket_keeps_its_place_in_the_audit() -> None:
+def test_a_retried_slot_keeps_its_place_in_the_audit() -> None:
     pruner = SignalPruner(EPOCHS, audit=0.5, seed=1)
-    for ticket in range(20):
-        trials = [optuna.trial.create_trial(value=0.0, user_attrs={attributes.TICKET: ticket}) for number in range(2)]
+    for slot in range(20):
+        trials = [optuna.trial.create_trial(value=0.0, user_attrs={attributes.SLOT: slot}) for number in range(2)]
         trials[1].number = 99
         assert pruner.exempt(trials[0]) == pruner.exempt(trials[1])
 

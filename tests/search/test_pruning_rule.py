@@ -40,14 +40,14 @@ def crowd(seed: int = 0, count: int = 20) -> list[Peer]:
 )
 def test_who_is_cut(own: list[float], peers: list[Peer], cut: bool) -> None:
     verdict = decide(own, peers, EPOCHS)
-    assert verdict.cut is cut, verdict.reason
+    assert verdict.prune is cut, verdict.reason
     assert verdict.reason
 
 
 def test_a_larger_chance_cuts_no_less() -> None:
     peers = crowd(1)
     for pace in (3, 6, 9, 12):
-        cuts = [decide(curve(0.6, pace)[:12], peers, EPOCHS, chance).cut for chance in (0.0, 0.05, 0.2, 0.5, 1.0)]
+        cuts = [decide(curve(0.6, pace)[:12], peers, EPOCHS, chance).prune for chance in (0.0, 0.05, 0.2, 0.5, 1.0)]
         assert cuts == sorted(cuts)
 
 
@@ -68,7 +68,7 @@ def test_units_do_not_matter(scale: float, shift: float, end: float, pace: float
     own, peers = curve(end, pace)[:epoch], crowd(2)
     moved = [Peer([scale * v + shift for v in peer.values], peer.full) for peer in peers]
     before, after = decide(own, peers, EPOCHS), decide([scale * v + shift for v in own], moved, EPOCHS)
-    assert before.cut == after.cut or "10%" in before.reason or "9%" in before.reason
+    assert before.prune == after.prune or "10%" in before.reason or "9%" in before.reason
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,4 @@
-"""Tickets: which arm, which seed, which are still to be run, and that none is taken twice."""
+"""Slots: which arm, which seed, which are still to be run, and that none is taken twice."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
-from regstudy.study.queue_state import ATTEMPTS, count_finished, ledger
-from regstudy.study.storage import NoTicketLeft, TicketStorage, open_storage, sqlite_url
+from regstudy.study.queue_state import ATTEMPTS, count_finished, queue_state
+from regstudy.study.storage import NoSlotLeft, SlotStorage, open_storage, sqlite_url
 
 SPACE = parse_space(
     {
@@ -34,20 +34,20 @@ SPACE = parse_space(
 
 
 @pytest.mark.parametrize(("total", "expected"), [(1, 1), (8, 3), (20, 3), (30, 3), (31, 4), (50, 5), (100, 10)])
-def test_about_a_tenth_of_the_tickets_are_baseline_and_the_first_is(total: int, expected: int) -> None:
+def test_about_a_tenth_of_the_slots_are_baseline_and_the_first_is(total: int, expected: int) -> None:
     assert is_baseline(0)
     assert sum(map(is_baseline, range(total))) == expected
 
 
-def test_seeds_differ_between_tickets_and_studies_and_stay_the_same() -> None:
-    seeds = [training_seed(study, ticket) for study in range(3) for ticket in range(100)]
+def test_seeds_differ_between_slots_and_studies_and_stay_the_same() -> None:
+    seeds = [training_seed(study, slot) for study in range(3) for slot in range(100)]
     assert len(set(seeds)) == 300
     assert seeds[5] == training_seed(0, 5)
     assert len({split_seed(study) for study in range(100)}) == 100
 
 
-def trial(ticket: int, state: TrialState, fault: str | None = None) -> FrozenTrial:
-    attrs: dict[str, Any] = {attributes.TICKET: ticket} | ({attributes.FAULT: fault} if fault else {})
+def trial(slot: int, state: TrialState, fault: str | None = None) -> FrozenTrial:
+    attrs: dict[str, Any] = {attributes.SLOT: slot} | ({attributes.FAULT: fault} if fault else {})
     value = 0.5 if state == TrialState.COMPLETE else None
     return create_trial(state=state, value=value, user_attrs=attrs)
 
@@ -64,26 +64,26 @@ def trial(ticket: int, state: TrialState, fault: str | None = None) -> FrozenTri
         ([(7, TrialState.COMPLETE)], [0, 1, 2]),
     ],
 )
-def test_missing_tickets(trials: list[tuple[int, TrialState]], missing: list[int]) -> None:
-    assert ledger([trial(*each) for each in trials]).missing(3) == missing
+def test_missing_slots(trials: list[tuple[int, TrialState]], missing: list[int]) -> None:
+    assert queue_state([trial(*each) for each in trials]).missing(3) == missing
 
 
 @pytest.mark.parametrize(("fault", "most"), ATTEMPTS.items())
-def test_a_ticket_is_given_up_after_its_attempts_of_a_kind(fault: str, most: int) -> None:
+def test_a_slot_is_given_up_after_its_attempts_of_a_kind(fault: str, most: int) -> None:
     failures = [trial(0, TrialState.FAIL, fault)] * most
-    assert ledger(failures[1:]).missing(1) == [0]
-    assert ledger(failures).missing(1) == []
-    assert ledger(failures).given_up(0)
-    assert ledger(failures).unfinished(2) == [1]
-    assert not ledger([*failures, trial(0, TrialState.COMPLETE)]).given_up(0)
+    assert queue_state(failures[1:]).missing(1) == [0]
+    assert queue_state(failures).missing(1) == []
+    assert queue_state(failures).given_up(0)
+    assert queue_state(failures).unfinished(2) == [1]
+    assert not queue_state([*failures, trial(0, TrialState.COMPLETE)]).given_up(0)
 
 
-def test_interruptions_on_purpose_never_use_up_a_ticket() -> None:
-    assert ledger([trial(1, TrialState.FAIL)] * 100).missing(2) == [0, 1]
+def test_interruptions_on_purpose_never_use_up_a_slot() -> None:
+    assert queue_state([trial(1, TrialState.FAIL)] * 100).missing(2) == [0, 1]
 
 
 def test_trials_that_are_not_ours_are_passed_over() -> None:
-    assert ledger([create_trial(state=TrialState.COMPLETE, value=1.0)]).finished == frozenset()
+    assert queue_state([create_trial(state=TrialState.COMPLETE, value=1.0)]).finished == frozenset()
 
 
 def new_study(folder: Path, total: int) -> tuple[optuna.Study, str]:
@@ -95,7 +95,7 @@ def new_study(folder: Path, total: int) -> tuple[optuna.Study, str]:
 
 
 def waiting(study: optuna.Study) -> list[int]:
-    return [t.user_attrs[attributes.TICKET] for t in study.get_trials(states=(TrialState.WAITING,))]
+    return [t.user_attrs[attributes.SLOT] for t in study.get_trials(states=(TrialState.WAITING,))]
 
 
 def test_the_arms_are_asked_for_what_the_space_says(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_topping_up_is_idempotent_follows_the_total_and_withdraws_beyond_it(tmp_
         assert waiting(study) == expected
 
 
-def test_a_failed_ticket_is_queued_again_with_the_values_it_had(tmp_path: Path) -> None:
+def test_a_failed_slot_is_queued_again_with_the_values_it_had(tmp_path: Path) -> None:
     study, url = new_study(tmp_path, 2)
     study.ask()
     attempt = study.ask()
@@ -127,7 +127,7 @@ def test_a_failed_ticket_is_queued_again_with_the_values_it_had(tmp_path: Path) 
     for _ in range(2):  # also when the next attempt ends before it has drawn anything
         top_up(study, SPACE, url)
         again = study.ask()
-        assert again.user_attrs[attributes.TICKET] == 1
+        assert again.user_attrs[attributes.SLOT] == 1
         if _ == 0:
             study.tell(again, state=TrialState.FAIL)
     assert SPACE.suggest(again) == drawn
@@ -144,55 +144,55 @@ def test_trials_of_dead_processes_are_closed_and_those_of_living_ones_are_not(tm
     assert study.trials[1].user_attrs[attributes.FAULT] == "killed"
 
 
-def test_nothing_but_tickets_is_handed_out(tmp_path: Path) -> None:
+def test_nothing_but_slots_is_handed_out(tmp_path: Path) -> None:
     study, _ = new_study(tmp_path, 1)
     study.ask()
-    with pytest.raises(NoTicketLeft):
+    with pytest.raises(NoSlotLeft):
         study.ask()
-    with pytest.raises(NoTicketLeft):
+    with pytest.raises(NoSlotLeft):
         study.optimize(lambda _: 0.0, n_trials=1)
     assert len(study.trials) == 1
 
 
-def test_counting_finished_tickets_counts_each_once(tmp_path: Path) -> None:
+def test_counting_finished_slots_counts_each_once(tmp_path: Path) -> None:
     study, _ = new_study(tmp_path, 0)
-    for ticket, state in [(0, TrialState.COMPLETE), (0, TrialState.COMPLETE), (1, TrialState.FAIL)]:
-        study.add_trial(trial(ticket, state))
+    for slot, state in [(0, TrialState.COMPLETE), (0, TrialState.COMPLETE), (1, TrialState.FAIL)]:
+        study.add_trial(trial(slot, state))
     assert count_finished(study) == 1
 
 
 def take_all(arguments: tuple[str, str]) -> list[int]:
-    """Claim tickets until none is left, as a worker does, with our claim or with Optuna's own."""
+    """Claim slots until none is left, as a worker does, with our claim or with Optuna's own."""
     url, claim = arguments
     if claim == "optuna's":
-        TicketStorage.set_trial_state_values = RDBStorage.set_trial_state_values  # type: ignore[method-assign]
+        SlotStorage.set_trial_state_values = RDBStorage.set_trial_state_values  # type: ignore[method-assign]
     study = optuna.load_study(study_name="s", storage=open_storage(url))
     taken = []
     while True:
         try:
             claimed = study.ask()
-        except NoTicketLeft:
+        except NoSlotLeft:
             return taken
-        taken.append(claimed.user_attrs[attributes.TICKET])
+        taken.append(claimed.user_attrs[attributes.SLOT])
         with contextlib.suppress(UpdateFinishedTrialError):
             study._storage.set_trial_state_values(claimed._trial_id, TrialState.COMPLETE, [0.0])
 
 
-def claimed_by_eight(folder: Path, tickets: int, claim: str) -> list[int]:
-    """What eight processes claim of a study's tickets, in all; they begin together."""
-    _, url = new_study(folder, tickets)
+def claimed_by_eight(folder: Path, slots: int, claim: str) -> list[int]:
+    """What eight processes claim of a study's slots, in all; they begin together."""
+    _, url = new_study(folder, slots)
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
         return list(chain.from_iterable(pool.map(take_all, [(url, claim)] * 8, chunksize=1)))
 
 
 @pytest.mark.slow
-def test_eight_processes_take_each_of_500_tickets_exactly_once(tmp_path: Path) -> None:
+def test_eight_processes_take_each_of_500_slots_exactly_once(tmp_path: Path) -> None:
     assert sorted(claimed_by_eight(tmp_path, 500, "ours")) == list(range(500))
 
 
 @pytest.mark.slow
-def test_with_the_claim_of_optuna_itself_some_tickets_are_taken_twice(tmp_path: Path) -> None:
+def test_with_the_claim_of_optuna_itself_some_slots_are_taken_twice(tmp_path: Path) -> None:
     """Shows that the test above can fail: without the conditional update two processes win the same trial."""
     claimed = claimed_by_eight(tmp_path, 300, "optuna's")
     assert set(claimed) == set(range(300))

@@ -28,7 +28,7 @@ from regstudy.search.events import EpochDone, Event
 from regstudy.search.queue import top_up
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
-from regstudy.search.worker_pool import jobs_for, run_crew
+from regstudy.search.worker_pool import jobs_for, run_pool
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS
@@ -92,25 +92,25 @@ def test_too_little_shared_memory_is_told_before_it_is_used(monkeypatch: pytest.
 
 
 @dataclass
-class Crew:
-    """A study with tickets, in a folder of its own."""
+class Pool:
+    """A study with slots, in a folder of its own."""
 
     study: optuna.Study
     job: Job
 
 
-def crew(folder: Path, tickets: int) -> Crew:
+def pool(folder: Path, slots: int) -> Pool:
     url = sqlite_url(folder / "study.db")
     study = optuna.create_study(storage=open_storage(url), study_name="s", direction="maximize")
-    study.set_user_attr(attributes.TRIALS, tickets)
+    study.set_user_attr(attributes.TRIALS, slots)
     top_up(study, SPACE, url)
     options = replace(JOB.options, threads=3)
-    return Crew(study, replace(JOB, storage=url, folder=folder, options=options))
+    return Pool(study, replace(JOB, storage=url, folder=folder, options=options))
 
 
 def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:
     """Memory that each worker has to itself while all of them train."""
-    made = crew(folder, workers)
+    made = pool(folder, workers)
     training: set[int] = set()
     found: list[int] = []
 
@@ -123,7 +123,7 @@ def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_crew(made.study, jobs_for(made.job, workers), splits, listen)
+        run_pool(made.study, jobs_for(made.job, workers), splits, listen)
     assert len(found) == workers
     return found
 
@@ -148,11 +148,11 @@ def die(*_: Any) -> None:
 
 @pytest.mark.slow
 def test_workers_that_cannot_start_are_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "_member", die)
+    monkeypatch.setattr(worker_pool, "_worker_process", die)
     monkeypatch.setattr(worker_pool, "DEATHS", 3)
-    made = crew(folder, 2)
+    made = pool(folder, 2)
     with pytest.raises(RegstudyError, match="3 workers in a row died"):
-        run_crew(made.study, jobs_for(made.job, 2), noise(8), lambda _: None)
+        run_pool(made.study, jobs_for(made.job, 2), noise(8), lambda _: None)
     assert not any(_is_worker(child) for child in psutil.Process().children())
 
 

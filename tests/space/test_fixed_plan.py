@@ -1,4 +1,4 @@
-"""Plans: what each ticket means, seeds in pairs, the way into a file and back, and the arms that are asked for."""
+"""Plans: what each slot means, seeds in pairs, the way into a file and back, and the arms that are asked for."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ STUDY = StudySection(metric="val_accuracy", seed=3)
 PLAN = make_plan("p", {"a": make_config(), "b": make_config({"model.dropout": 0.5})}, STUDY, "x")
 
 
-def tasks(plan: FixedPlan, tickets: int) -> list[Task]:
-    return [plan.task(ticket) for ticket in range(tickets)]
+def tasks(plan: FixedPlan, slots: int) -> list[Task]:
+    return [plan.task(slot) for slot in range(slots)]
 
 
-def test_tickets_go_through_the_arms_repeat_by_repeat() -> None:
-    found = [(task.arm, task.repeat) for task in tasks(PLAN, PLAN.tickets(3))]
+def test_slots_go_through_the_arms_repeat_by_repeat() -> None:
+    found = [(task.arm, task.repeat) for task in tasks(PLAN, PLAN.slots(3))]
     assert found == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3), ("b", 3)]
 
 
-@given(arms=st.integers(1, 6), tickets=st.integers(1, 60))
+@given(arms=st.integers(1, 6), slots=st.integers(1, 60))
 @settings(max_examples=30, deadline=None)
-def test_an_interrupted_plan_is_balanced_to_within_one_run(arms: int, tickets: int) -> None:
+def test_an_interrupted_plan_is_balanced_to_within_one_run(arms: int, slots: int) -> None:
     plan = FixedPlan("p", {str(number): PLAN.arms["a"] for number in range(arms)}, STUDY)
-    counts = [[task.arm for task in tasks(plan, tickets)].count(name) for name in plan.arms]
+    counts = [[task.arm for task in tasks(plan, slots)].count(name) for name in plan.arms]
     assert max(counts) - min(counts) <= 1
-    assert sum(counts) == tickets
+    assert sum(counts) == slots
 
 
 def test_a_repeat_has_the_same_seed_in_every_arm_and_no_two_repeats_have_the_same() -> None:
@@ -54,34 +54,34 @@ def test_a_repeat_has_the_same_seed_in_every_arm_and_no_two_repeats_have_the_sam
     assert len({task.seed for task in found}) == 200
     assert found[0].seed == repeat_seed(3, 1)
     assert repeat_seed(3, 1) != repeat_seed(4, 1)
-    assert not {task.seed for task in found} & {training_seed(3, ticket) for ticket in range(1000)}
+    assert not {task.seed for task in found} & {training_seed(3, slot) for slot in range(1000)}
 
 
-def test_the_configuration_of_a_ticket_is_its_arm_with_the_seed_of_the_repeat() -> None:
+def test_the_configuration_of_a_slot_is_its_arm_with_the_seed_of_the_repeat() -> None:
     study = optuna.create_study()
-    for ticket in range(6):
-        study.enqueue_trial(PLAN.order(ticket)[1])
-    for ticket in range(6):
-        trial, task = study.ask(), PLAN.task(ticket)
+    for slot in range(6):
+        study.enqueue_trial(PLAN.order(slot)[1])
+    for slot in range(6):
+        trial, task = study.ask(), PLAN.task(slot)
         config = PLAN.configure(
-            trial, Slot(ticket, task.arm, 4 if ticket < 4 else 6)
+            trial, Slot(slot, task.arm, 4 if slot < 4 else 6)
         )  # more repeats were asked for in between
         assert config == PLAN.arms[task.arm].replaced({"training.seed": task.seed})
         assert trial.params == {"arm": task.arm, "repeat": task.repeat}
 
 
-def test_a_failed_ticket_comes_back_as_the_same_arm_and_repeat(tmp_path: Path) -> None:
+def test_a_failed_slot_comes_back_as_the_same_arm_and_repeat(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "study.db")
     study = optuna.create_study(storage=open_storage(url), study_name="s")
     study.set_user_attr(attributes.TRIALS, 4)
     top_up(study, PLAN, url)
     queued = [t.user_attrs for t in study.get_trials(states=(TrialState.WAITING,))]
-    assert [(q[attributes.TICKET], q[attributes.ARM]) for q in queued] == [(0, "a"), (1, "b"), (2, "a"), (3, "b")]
+    assert [(q[attributes.SLOT], q[attributes.ARM]) for q in queued] == [(0, "a"), (1, "b"), (2, "a"), (3, "b")]
     study.ask()
     study.tell(study.ask(), state=TrialState.FAIL)
     top_up(study, PLAN, url)
     again = [study.ask() for _ in range(3)][-1]
-    assert again.user_attrs[attributes.TICKET] == 1
+    assert again.user_attrs[attributes.SLOT] == 1
     assert PLAN.configure(again, Slot(1, "b", 4)) == PLAN.arms["b"].replaced({"training.seed": repeat_seed(3, 1)})
 
 

@@ -110,9 +110,13 @@ def test_the_baseline_arm_has_every_regularizer_off(seed: int) -> None:
 
 
 def test_nulls_are_given_only_where_the_search_can_draw_them() -> None:
-    assert space_of().nulls() == {"model.dropout": 0.0, "regularization.l2.on": False, "augmentation.strength": 0.0}
+    assert space_of().off_values() == {
+        "model.dropout": 0.0,
+        "regularization.l2.on": False,
+        "augmentation.strength": 0.0,
+    }
     l2 = {"or": 1e-3, "low": 1e-2, "high": 1e-1}
-    assert "regularization.l2.on" not in space_of(regularization={"l2": l2}).nulls()
+    assert "regularization.l2.on" not in space_of(regularization={"l2": l2}).off_values()
 
 
 def test_the_first_trial_is_at_the_defaults_with_regularizers_off() -> None:

@@ -21,7 +21,7 @@ from regstudy.errors import StorageError
 from regstudy.study.place import StudyPlace, find_study
 from regstudy.study.storage import (
     NETWORK_FILE_SYSTEMS,
-    TicketStorage,
+    SlotStorage,
     check_local_disk,
     connection_lost,
     exclusive,
@@ -142,16 +142,16 @@ def test_paths_and_urls_are_inverse(tmp_path: Path) -> None:
 def test_optunas_cached_storage_calls_the_private_method_that_we_override(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`TicketStorage` refuses to invent trials there; the public method is not called through Optuna's cache."""
+    """`SlotStorage` refuses to invent trials there; the public method is not called through Optuna's cache."""
     called = []
-    private = TicketStorage._create_new_trial
+    private = SlotStorage._create_new_trial
 
-    def noticed(self: TicketStorage, *args: object) -> object:
+    def noticed(self: SlotStorage, *args: object) -> object:
         called.append(args)
         return private(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TicketStorage, "_create_new_trial", noticed)
-    monkeypatch.setattr(TicketStorage, "create_new_trial", None)
+    monkeypatch.setattr(SlotStorage, "_create_new_trial", noticed)
+    monkeypatch.setattr(SlotStorage, "create_new_trial", None)
     study = optuna.create_study(storage=open_storage(sqlite_url(tmp_path / "study.db")))
     study.add_trial(create_trial(value=1.0))
     study.enqueue_trial({})
@@ -225,7 +225,7 @@ def test_eight_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
 def waiting_study(folder: Path, trials: int) -> optuna.Study:
     study = optuna.create_study(storage=open_storage(sqlite_url(folder / "study.db")), study_name="s")
     for number in range(trials):
-        study.enqueue_trial({"x": number / trials}, user_attrs={"ticket": number})
+        study.enqueue_trial({"x": number / trials}, user_attrs={"slot": number})
     return study
 
 
@@ -265,9 +265,9 @@ def test_waiting_trials_are_read_once_and_not_at_every_epoch(tmp_path: Path, mon
     trial = study.ask()
     study.get_trials(deepcopy=False)
     read = []
-    build = TicketStorage._build_frozen_trial_from_trial_model
+    build = SlotStorage._build_frozen_trial_from_trial_model
     monkeypatch.setattr(
-        TicketStorage,
+        SlotStorage,
         "_build_frozen_trial_from_trial_model",
         lambda storage, model: read.append(model.trial_id) or build(storage, model),
     )

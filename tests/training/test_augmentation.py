@@ -16,7 +16,7 @@ from torchvision.transforms import functional as reference
 from regstudy.config.schema import Operation
 from regstudy.config.schema import Preprocessing as Section
 from regstudy.data.image_set import ImageSet
-from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.training.augmentation import augment
 from regstudy.training.color import change_colours
 
@@ -29,7 +29,7 @@ def noise(count: int, side: int, seed: int = 0, channels: int = 3) -> Tensor:
     return torch.randint(0, 256, shape, generator=Generator().manual_seed(seed)).to(torch.uint8)
 
 
-def preprocessing_for(images: Tensor, crop: int | None) -> Preprocessing:
+def preprocessing_for(images: Tensor, crop: int | None) -> PixelTransform:
     return prepare(
         Section(crop=crop, normalize="half"), ImageSet(images, torch.zeros(len(images), dtype=torch.int64), ("a", "b"))
     )

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from regstudy.config.run_config import RunConfig, flatten
 from regstudy.errors import ConfigError
-from regstudy.records import Verdict
+from regstudy.records import PruningDecision
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import run_epoch, start
 from regstudy.training.run import run
@@ -147,9 +147,9 @@ def test_after_the_last_epoch_of_the_last_phase_nothing_is_cut_or_saved_though_a
     config, checkpoint = make_config({"phases": stopping}), Checkpoint(tmp_path / "c.pt")
     epochs = len(run(config, make_splits(), CPU).result.records)
 
-    def cut_at_the_end(records: Any, _signal: Any) -> Verdict:
+    def cut_at_the_end(records: Any, _signal: Any) -> PruningDecision:
         checkpoint.saved_at = -1e9  # due at once
-        return Verdict(len(records) == epochs, "behind")
+        return PruningDecision(len(records) == epochs, "behind")
 
     result = run(config, make_splits(), CPU, cut_at_the_end, checkpoint=checkpoint).result
     assert (result.outcome, len(result.records)) == ("finished", epochs)

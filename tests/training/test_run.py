@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import CPU, cnn, make_config, make_splits
 
-from regstudy.records import EpochRecord, Verdict
+from regstudy.records import EpochRecord, PruningDecision
 from regstudy.training.early_stopping import Signal
 from regstudy.training.loop import evaluate, start
 from regstudy.training.run import Trained, run
@@ -57,15 +57,15 @@ def test_the_kept_weights_follow_the_metric_although_early_stopping_follows_anot
 
 
 def test_a_cut_ends_the_run_with_its_reason() -> None:
-    def cut_in_the_second(records: Sequence[EpochRecord], _: Signal) -> Verdict:
-        return Verdict(len(records) == 2, "behind its peers")
+    def cut_in_the_second(records: Sequence[EpochRecord], _: Signal) -> PruningDecision:
+        return PruningDecision(len(records) == 2, "behind its peers")
 
     result = trained({"training.epochs": 5}, on_epoch=cut_in_the_second).result
     assert (result.outcome, result.reason, len(result.records)) == ("pruned", "behind its peers", 2)
 
 
 def test_a_verdict_that_does_not_cut_changes_nothing() -> None:
-    result = trained({"training.epochs": 3}, on_epoch=lambda *_: Verdict(False, "competitive")).result
+    result = trained({"training.epochs": 3}, on_epoch=lambda *_: PruningDecision(False, "competitive")).result
     assert (result.outcome, len(result.records)) == ("finished", 3)
 
 
@@ -104,7 +104,9 @@ def test_an_epoch_that_diverged_is_never_the_best(metric: str) -> None:
 
 
 def test_divergence_outranks_a_cut() -> None:
-    result = trained(HUGE, on_epoch=lambda records, _: Verdict(not records[-1].finite, "behind its peers")).result
+    result = trained(
+        HUGE, on_epoch=lambda records, _: PruningDecision(not records[-1].finite, "behind its peers")
+    ).result
     assert result.outcome == "diverged"
 
 
@@ -138,7 +140,7 @@ def test_the_network_starts_from_the_seed_of_the_configuration() -> None:
 def test_what_was_observed_to_the_end_is_not_censored_by_a_late_cut(epoch: int) -> None:
     patience = {"training.patience": 2, "training.tolerance": 10.0} if epoch == 3 else {}  # stops in epoch 3
     cut = trained(
-        {"training.epochs": 4, **patience}, on_epoch=lambda records, _: Verdict(len(records) == epoch, "behind")
+        {"training.epochs": 4, **patience}, on_epoch=lambda records, _: PruningDecision(len(records) == epoch, "behind")
     ).result
     assert (cut.outcome, len(cut.records)) == (("stopped", 3) if epoch == 3 else ("finished", 4))
 

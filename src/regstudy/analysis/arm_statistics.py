@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from regstudy.analysis.paired import Paired, Verdict, adjust, paired
+from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.loader import read_yaml_text
@@ -79,7 +79,7 @@ class Difference:
     margin: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> PairedVerdict:
         """What the pairs show, in a word."""
         return self.paired.verdict(self.margin)
 
@@ -128,8 +128,8 @@ def load_comparison(study: Study) -> Comparison:
 
 def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
     """A row per run whose outcome was seen to the end, with every series at every moment (`val_accuracy_last`)."""
-    observed = tables.trials[tables.observed() & tables.trials["ticket"].notna()]
-    tasks = [plan.task(int(ticket)) for ticket in observed["ticket"]]
+    observed = tables.trials[tables.observed() & tables.trials["slot"].notna()]
+    tasks = [plan.task(int(slot)) for slot in observed["slot"]]
     runs = pd.DataFrame(
         {
             "number": observed["number"].to_numpy(),
@@ -191,9 +191,9 @@ def _arm(
 ) -> Arm:
     mine, trials = runs[runs["arm"] == name], tables.trials[tables.trials["arm"] == name]
     diverged = int(((trials["outcome"] == "diverged") & (trials["state"] == "COMPLETE")).sum())
-    held = trials.loc[trials["state"].isin(["COMPLETE", "RUNNING"]), "ticket"]
-    faults = trials[(trials["state"] == "FAIL") & trials["fault"].notna() & ~trials["ticket"].isin(held)]
-    failed, running = int(faults["ticket"].nunique()), int((trials["state"] == "RUNNING").sum())
+    held = trials.loc[trials["state"].isin(["COMPLETE", "RUNNING"]), "slot"]
+    faults = trials[(trials["state"] == "FAIL") & trials["fault"].notna() & ~trials["slot"].isin(held)]
+    failed, running = int(faults["slot"].nunique()), int((trials["state"] == "RUNNING").sum())
     epochs = tables.epochs[tables.epochs["number"].isin(mine["number"])]
     shared = int(mine["epochs"].min()) if len(mine) else 0
     together = epochs[epochs["epoch"] <= shared].groupby("epoch")

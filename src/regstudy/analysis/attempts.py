@@ -13,7 +13,7 @@ INTERRUPTED = "interrupted on purpose"
 
 @dataclass(frozen=True)
 class Attempts:
-    """Failed attempts at trials. ``kinds``: how many of each, in words; ``given_up``: reason by ticket, from 0."""
+    """Failed attempts at trials. ``kinds``: how many of each, in words; ``given_up``: reason by slot, from 0."""
 
     kinds: dict[str, int]
     given_up: dict[int, str]
@@ -21,12 +21,12 @@ class Attempts:
 
 
 def attempts(tables: Tables) -> Attempts:
-    """Failed attempts of a study's tickets; trials without a ticket are not ours to judge."""
-    ours = tables.trials[tables.trials["ticket"].notna()]
+    """Failed attempts of a study's slots; trials without a slot are not ours to judge."""
+    ours = tables.trials[tables.trials["slot"].notna()]
     failed = ours[ours["state"] == "FAIL"]
-    alive = set(ours.loc[ours["state"] != "FAIL", "ticket"])
+    alive = set(ours.loc[ours["state"] != "FAIL", "slot"])
     kinds = Counter(WORDS.get(str(fault), INTERRUPTED) for fault in failed["fault"])
-    lost = failed[~failed["ticket"].isin(alive)].drop_duplicates("ticket", keep="last")
-    reasons = {int(row["ticket"]): str(row["reason"]) for _, row in lost.iterrows() if row["fault"] in WORDS}
+    lost = failed[~failed["slot"].isin(alive)].drop_duplicates("slot", keep="last")
+    reasons = {int(row["slot"]): str(row["reason"]) for _, row in lost.iterrows() if row["fault"] in WORDS}
     taken_over = int(ours.loc[ours["state"] != "FAIL", "resumed"].fillna(0).sum())
     return Attempts(dict(kinds.most_common()), reasons, taken_over)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from regstudy.study.tables import Tables
 
 Array = NDArray[np.float64]
-Diagnosis = Literal[
+CurveFault = Literal[
     "training loss rising", "overfitting", "unsteady", "still improving at the end", "saturated long before the end"
 ]
 
@@ -35,7 +35,7 @@ LOSS_FLOOR = 0.01  # of the first epoch's training loss: what may come and go wh
 ANNEALED = 0.1  # of the highest learning rate, below which a schedule counts as run down
 
 
-def diagnose(epochs: pd.DataFrame, *, stopped: bool = False) -> list[Diagnosis] | None:
+def diagnose(epochs: pd.DataFrame, *, stopped: bool = False) -> list[CurveFault] | None:
     """What is wrong with one run, the gravest first; None if it is too short to be judged.
 
     ``epochs``: the run's rows of `Tables.epochs`, in any order. ``stopped``: whether early stopping ended it; such a
@@ -44,7 +44,7 @@ def diagnose(epochs: pd.DataFrame, *, stopped: bool = False) -> list[Diagnosis] 
     if len(epochs) < LEAST:
         return None
     epochs = epochs.sort_values("epoch")
-    rules: dict[Diagnosis, Callable[[pd.DataFrame], bool]] = {
+    rules: dict[CurveFault, Callable[[pd.DataFrame], bool]] = {
         "training loss rising": loss_rising,
         "overfitting": overfitting,
         "unsteady": unsteady,

@@ -34,8 +34,8 @@ MIN_TRIALS = 10  # fewer cannot support a correlation, nor a verdict
 LEVEL = 0.05
 PLACES = 3  # of an accuracy as a fraction: tenths of a percent
 
-Word = Literal["closed the gap", "helped validation", "hobbled", "hurt", "no effect", "nothing to compare"]
-Kind = Literal["told", "as it stands", "chance", "too few", "not rankable"]
+Word = Literal["closed the gap", "helped validation", "underfit", "hurt", "no effect", "nothing to compare"]
+RelationKind = Literal["significant", "unadjusted", "chance", "too few", "not rankable"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """Best trial of the baseline arm beside the best of the search arm; one seed each, so differences are no proof."""
 
     metric: str | None
@@ -120,10 +120,10 @@ class Comparison:
             return "hurt"
         if gain > MARGIN:
             return "closed the gap" if change < -MARGIN else "helped validation"
-        return "hobbled" if change < -MARGIN else "no effect"
+        return "underfit" if change < -MARGIN else "no effect"
 
     @property
-    def hobbled(self) -> bool:
+    def underfit(self) -> bool:
         """Whether the gap shrank without a validation gain, that is only because clean-train accuracy fell."""
         return self.gap_change < -MARGIN and self.val_gain <= MARGIN
 
@@ -162,28 +162,28 @@ class Relation:
     needed: int  # trials below which ``rho`` is not computed
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RelationKind:
         """What can be said: told with the others held equal, only as it stands, or nothing (and why)."""
         if self.used < MIN_TRIALS:
             return "too few"
         if self.p < LEVEL:
-            return "told"
+            return "significant"
         if self.plain_p < LEVEL:
-            return "as it stands"
+            return "unadjusted"
         return "chance" if math.isfinite(self.plain) else "not rankable"
 
     @property
-    def told(self) -> bool:
+    def significant(self) -> bool:
         """Whether the relation can be told from chance, the others held equal, at the 5 % level after correction."""
-        return self.kind == "told"
+        return self.kind == "significant"
 
     @property
     def verb(self) -> str:
         """What the gap does as the strength grows: ``falls`` or ``rises``."""
-        return "falls" if (self.rho if self.told else self.plain) < 0 else "rises"
+        return "falls" if (self.rho if self.significant else self.plain) < 0 else "rises"
 
 
-def compare(tables: Tables) -> Comparison:
+def compare(tables: Tables) -> BaselineComparison:
     """Best of the baseline arm against the best of the search arm."""
     trials = tables.trials
     is_baseline = trials["arm"] == "baseline"
@@ -193,7 +193,7 @@ def compare(tables: Tables) -> Comparison:
     competed = trials[~is_baseline & trials["state"].isin(["COMPLETE", "PRUNED"])]
     ended = competed[competed["state"] == "COMPLETE"]
     baseline, challenger = best(tables, "baseline"), best(replace(tables, trials=trials[~is_baseline]))
-    return Comparison(
+    return BaselineComparison(
         metric=tables.metric,
         maximize=tables.maximize,
         baseline=None if baseline is None else _scores(baseline),

@@ -8,7 +8,7 @@ Validation metric: complete trials by value; pruned and diverged ones enter as b
 `gap.qualify` admits. The baseline arm enters neither: there all regularizers are off together, so the effect of one
 would be credited to all. If a study has no arms, all its trials count.
 
-Null: the same evaluator with the values shuffled among neighbours in time (`BLOCK` trials): a sampler that learns
+OffValue: the same evaluator with the values shuffled among neighbours in time (`BLOCK` trials): a sampler that learns
 improves the values and narrows every parameter as it goes, and a null that forgets the order takes that for an effect.
 Each parameter's null has its own scale, so every null draw is divided by the parameter's own 95 % quantile, the
 largest over the parameters is taken (Westfall and Young 1993, max-T), and its 95 % quantile scales all thresholds.

@@ -24,7 +24,7 @@ TOP = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
+class RangePart:
     """The search trials within one part of a setting's range; the objective is NaN where none was observed.
 
     ``low`` and ``high`` are None for a single value: off, or a choice. ``gap``: median over the comparable trials.
@@ -40,7 +40,7 @@ class Part:
     gap: float
 
 
-def isolation(tables: Tables, path: str) -> list[Part]:
+def isolation(tables: Tables, path: str) -> list[RangePart]:
     """The parts of one setting's range in order, its null first; empty if the setting is unknown or never varied.
 
     Trials of the search arm only: in the baseline arm all regularizers are off together.
@@ -76,7 +76,7 @@ def isolation(tables: Tables, path: str) -> list[Part]:
     return parts
 
 
-def best_part(parts: list[Part], *, maximize: bool, least: int = 4) -> Part | None:
+def best_part(parts: list[RangePart], *, maximize: bool, least: int = 4) -> RangePart | None:
     """The part whose best quarter is best, among those with at least ``least`` observed trials; None without any."""
     usable = [part for part in parts if part.observed >= least and math.isfinite(part.top_quarter)]
     if not usable:
@@ -99,14 +99,14 @@ def settings(tables: Tables) -> list[str]:
     return varied
 
 
-def _part(tables: Tables, label: str, low: float | None, high: float | None, inside: pd.Series) -> Part:
+def _part(tables: Tables, label: str, low: float | None, high: float | None, inside: pd.Series) -> RangePart:
     trials = tables.trials[inside.astype(bool)]
     seen = trials[tables.observed()[trials.index]]
     values = np.sort(seen["value"].to_numpy(dtype=float))
     if tables.maximize:
         values = values[::-1]
     comparable = qualify(tables).mask[trials.index]
-    return Part(
+    return RangePart(
         label=label,
         low=low,
         high=high,

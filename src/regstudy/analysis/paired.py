@@ -21,7 +21,7 @@ POWER = 0.8  # chance of a decision that the number of further repeats is meant 
 NO_SPREAD = 1e-9  # standard deviations below this are rounding
 BEYOND_REACH = 1e-6  # distances below this share of the spread: no number of pairs anyone can run tells them from 0
 
-Verdict = Literal["higher", "lower", "no difference", "undecided", "one seed"]
+PairedVerdict = Literal["higher", "lower", "no difference", "undecided", "one seed"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Paired:
     adjusted: float = math.nan
     tests: int = 1  # made together, which ``adjusted`` accounts for
 
-    def verdict(self, margin: float) -> Verdict:
+    def verdict(self, margin: float) -> PairedVerdict:
         """What the pairs show: differences whose whole interval lies within ± ``margin`` count as none.
 
         Otherwise higher or lower where the adjusted p-value is below 5 %.

@@ -31,7 +31,7 @@ def execute(
     device: str | None,
     threads: int | None,
 ) -> int:
-    """Run tickets of the study until none is waiting; returns the exit code, 130 after Ctrl-C."""
+    """Run slots of the study until none is waiting; returns the exit code, 130 after Ctrl-C."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     used = use_device(device, threads)
     place = study_place(results, name, storage)
@@ -51,7 +51,7 @@ def execute(
         try:
             help_with(place, study, plan, splits, options, listener)
         except KeyboardInterrupt:
-            console.print("Stopped; the tickets under way go back to the study.")
+            console.print("Stopped; the slots under way go back to the study.")
             return 130
     console.print("No trial of the study is waiting any more.")
     return 0

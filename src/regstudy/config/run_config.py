@@ -17,7 +17,7 @@ from regstudy.config.schema import (
     Constant,
     Data,
     Model,
-    Null,
+    OffValue,
     Preprocessing,
     Regularization,
     Section,
@@ -217,8 +217,8 @@ def _regularizers(section: type[Section], prefix: str = "") -> dict[str, float]:
     return found
 
 
-def _marks(field: FieldInfo) -> list[Null]:
-    return [mark for mark in field.metadata if isinstance(mark, Null)]
+def _marks(field: FieldInfo) -> list[OffValue]:
+    return [mark for mark in field.metadata if isinstance(mark, OffValue)]
 
 
 RunConfig.regularizers = _regularizers(RunConfig)

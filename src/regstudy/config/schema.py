@@ -1,6 +1,6 @@
 """The sections of a run configuration: pydantic models, frozen and strict, with unknown keys refused.
 
-A field marked with `Null` is a regularizer: the mark holds the value that turns it off.
+A field marked with `OffValue` is a regularizer: the mark holds the value that turns it off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _share_or_count(value: int | float) -> int | float:
 
 
 @dataclass(frozen=True)
-class Null:
+class OffValue:
     """Marks a field as a regularizer and names the value at which it does nothing."""
 
     value: float
@@ -75,9 +75,11 @@ class Model(Section):
     """
 
     name: str
-    dropout: Annotated[Rate, Null(0.0)] = 0.0
-    block_dropout: Annotated[Rate, Null(0.0)] = 0.0  # within residual blocks, or behind the pooling
-    stochastic_depth: Annotated[Rate, Null(0.0)] = 0.0  # of the last residual block; earlier ones proportionally less
+    dropout: Annotated[Rate, OffValue(0.0)] = 0.0
+    block_dropout: Annotated[Rate, OffValue(0.0)] = 0.0  # within residual blocks, or behind the pooling
+    stochastic_depth: Annotated[Rate, OffValue(0.0)] = (
+        0.0  # of the last residual block; earlier ones proportionally less
+    )
     weights: str | None = None
     trainable: Literal["head", "last_stage", "all"] = "all"
     options: Options = {}
@@ -182,17 +184,17 @@ class Regularization(Section):
     weights, which are then the ones that are measured and kept.
     """
 
-    l1: Annotated[NotNegative, Null(0.0)] = 0.0
-    l2: Annotated[NotNegative, Null(0.0)] = 0.0
+    l1: Annotated[NotNegative, OffValue(0.0)] = 0.0
+    l2: Annotated[NotNegative, OffValue(0.0)] = 0.0
     l2_mode: Literal["coupled", "decoupled"] | None = None
-    label_smoothing: Annotated[Rate, Null(0.0)] = 0.0
-    mixup: Annotated[Fraction, Null(0.0)] = 0.0
+    label_smoothing: Annotated[Rate, OffValue(0.0)] = 0.0
+    mixup: Annotated[Fraction, OffValue(0.0)] = 0.0
     mixup_alpha: Positive = 0.2
-    cutmix: Annotated[Fraction, Null(0.0)] = 0.0
+    cutmix: Annotated[Fraction, OffValue(0.0)] = 0.0
     cutmix_alpha: Positive = 1.0
-    cutout: Annotated[int, Field(ge=0), Null(0)] = 0  # side in pixels of a square that is blanked in every image
-    random_erasing: Annotated[Fraction, Null(0.0)] = 0.0  # share of images in which a random rectangle is blanked
-    ema: Annotated[Rate, Null(0.0)] = 0.0
+    cutout: Annotated[int, Field(ge=0), OffValue(0)] = 0  # side in pixels of a square that is blanked in every image
+    random_erasing: Annotated[Fraction, OffValue(0.0)] = 0.0  # share of images in which a random rectangle is blanked
+    ema: Annotated[Rate, OffValue(0.0)] = 0.0
 
 
 Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "colour", "erase"]
@@ -201,7 +203,7 @@ Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "colour
 class Augmentation(Section):
     """Random changes of training images; ``strength`` 0 leaves them as they are, 1 is each operation's maximum."""
 
-    strength: Annotated[Fraction, Null(0.0)] = 0.0
+    strength: Annotated[Fraction, OffValue(0.0)] = 0.0
     ops: Annotated[tuple[Operation, ...], Field(strict=False)] = ()
 
 

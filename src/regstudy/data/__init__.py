@@ -28,7 +28,7 @@ Source = Callable[..., ImageSet | None]
 EVERY_OPERATION: frozenset[str] = frozenset(get_args(Operation))
 
 
-class Entry(NamedTuple):
+class SourceEntry(NamedTuple):
     """A source's module, and what its images allow.
 
     ``operations`` are the augmentations that leave the labels true, ``because`` says of the others why they do not;
@@ -41,14 +41,14 @@ class Entry(NamedTuple):
     files: bool = True
 
 
-def _of_digits(module: str) -> Entry:
-    return Entry(module, EVERY_OPERATION - {"flip"}, "a mirrored digit is another sign, or none", files=False)
+def _of_digits(module: str) -> SourceEntry:
+    return SourceEntry(module, EVERY_OPERATION - {"flip"}, "a mirrored digit is another sign, or none", files=False)
 
 
 SOURCES = {
-    "cifar10": Entry("regstudy.data.cifar10"),
+    "cifar10": SourceEntry("regstudy.data.cifar10"),
     "digits": _of_digits("regstudy.data.digits"),
-    "image_folder": Entry("regstudy.data.image_folder"),
+    "image_folder": SourceEntry("regstudy.data.image_folder"),
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
 }

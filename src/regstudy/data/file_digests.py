@@ -22,7 +22,7 @@ from regstudy.files import write_atomically
 
 SETTLED = 2.0  # seconds: a file that changed so shortly before it was read may change again without a new time
 
-Entry = tuple[int, int, int, str]  # a stamp and a digest
+IndexEntry = tuple[int, int, int, str]  # a stamp and a digest
 Stamp = tuple[int, int, int]  # size in bytes; when the content and when the entry last changed, in nanoseconds
 
 
@@ -64,7 +64,7 @@ def digested(root: Path, names: Sequence[str], index: Path) -> list[File]:
     return files
 
 
-def _looked_up(file: File, known: dict[str, Entry]) -> File:
+def _looked_up(file: File, known: dict[str, IndexEntry]) -> File:
     """The file with its stamp, and with the digest that is known for that stamp."""
     try:
         status = file.path.stat()
@@ -94,7 +94,7 @@ def _settled(stamp: Stamp, now: float) -> bool:
     return not 0 <= now - max(stamp[1:]) / 1e9 < SETTLED
 
 
-def _read_index(path: Path) -> dict[str, Entry]:
+def _read_index(path: Path) -> dict[str, IndexEntry]:
     """Stamp and digest by name; empty if there is no whole index."""
     try:
         entries = json.loads(path.read_bytes())
@@ -104,5 +104,5 @@ def _read_index(path: Path) -> dict[str, Entry]:
     return known
 
 
-def _entry(size: int, modified: int, changed: int, digest: str) -> Entry:
+def _entry(size: int, modified: int, changed: int, digest: str) -> IndexEntry:
     return int(size), int(modified), int(changed), str(digest)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def listening(listener: OnProgress | None) -> Iterator[None]:
 
 
 def tell(event: Progress | Notice) -> None:
-    """Hand an event to whoever listens."""
+    """Hand an event to whoever listens; bytes of file names that are no text are written out as such."""
+    if isinstance(event, Notice):
+        event = replace(event, text=event.text.encode(errors="backslashreplace").decode())
     listener = _listener.get()
     if listener is not None:
         listener(event)

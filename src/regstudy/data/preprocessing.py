@@ -16,7 +16,7 @@ IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class PixelTransform:
     """``side`` pixels remain of each image; a channel is normalised as pixel · ``scale`` + ``shift`` (each C×1×1)."""
 
     side: int
@@ -33,18 +33,18 @@ class Preprocessing:
         # to channels_last at the end: that order takes 0.6 of the time (512 images: 0.7 ms against 1.2)
         return torch.addcmul(self.shift, images.float(), self.scale).contiguous(memory_format=torch.channels_last)
 
-    def to(self, device: torch.device) -> Preprocessing:
+    def to(self, device: torch.device) -> PixelTransform:
         """The same on another device; itself if it is there."""
         if self.scale.device == device:
             return self
-        return Preprocessing(self.side, self.scale.to(device), self.shift.to(device))
+        return PixelTransform(self.side, self.scale.to(device), self.shift.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 N×C×H×W to normalised float32 N×C×side×side."""
         return self.normalize(self.crop(images))
 
 
-def prepare(section: schema.Preprocessing, train: ImageSet) -> Preprocessing:
+def prepare(section: schema.Preprocessing, train: ImageSet) -> PixelTransform:
     """The preprocessing for images like those of the training part, which also gives the statistics for `train`.
 
     Raises ConfigError if the crop or the statistics do not fit the images.
@@ -63,7 +63,7 @@ def prepare(section: schema.Preprocessing, train: ImageSet) -> Preprocessing:
         )
     device = train.images.device
     centre, spread = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
-    return Preprocessing(side, 1 / (255 * spread), -centre / spread)
+    return PixelTransform(side, 1 / (255 * spread), -centre / spread)
 
 
 def _statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:

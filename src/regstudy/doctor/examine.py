@@ -32,7 +32,7 @@ from regstudy.errors import ArgumentError, RegstudyError
 
 Depth = Literal["preflight", "default", "full"]
 DEPTHS: tuple[Depth, ...] = ("preflight", "default", "full")
-OnProgress = Callable[[str], None]
+OnCheck = Callable[[str], None]
 
 JUDGED = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images by which labels are judged
 PROBED = {"preflight": 200, "default": 512, "full": 512}  # images whose inputs are looked at
@@ -40,7 +40,7 @@ SECONDS = {"default": 20.0, "full": 300.0}  # that each training at several size
 
 
 @dataclass(frozen=True)
-class Check:
+class PlannedCheck:
     """A check with its stage, the stages without which it says nothing, and the depth from which it is made."""
 
     name: str
@@ -67,7 +67,7 @@ def examine(
     steps: int | None = None,
     depth: Depth = "default",
     subject: str = "data and model",
-    on_progress: OnProgress | None = None,
+    on_progress: OnCheck | None = None,
 ) -> Diagnosis:
     """Examine one's own images and, if given, a model with its optimizer; nothing of them is changed.
 
@@ -103,7 +103,9 @@ def _numbers(train: Part, validation: Part) -> tuple[str, ...]:
     return tuple(str(n) for n in range(int(max(train.labels.max(), validation.labels.max())) + 1))
 
 
-def run_checks(checks: Sequence[Check], depth: Depth, subject: str, on_progress: OnProgress | None = None) -> Diagnosis:
+def run_checks(
+    checks: Sequence[PlannedCheck], depth: Depth, subject: str, on_progress: OnCheck | None = None
+) -> Diagnosis:
     """Make the checks of a depth in the doctor's order, as far as earlier findings leave them a meaning."""
     began = time.perf_counter()
     findings: list[Finding] = []
@@ -134,7 +136,7 @@ def run_checks(checks: Sequence[Check], depth: Depth, subject: str, on_progress:
     )
 
 
-def _why_not(check: Check, depth: Depth, findings: Sequence[Finding]) -> str | None:
+def _why_not(check: PlannedCheck, depth: Depth, findings: Sequence[Finding]) -> str | None:
     """Why a check is not made, if it is not: by the depth asked for, or by what was found before."""
     if DEPTHS.index(check.depth) > DEPTHS.index(depth):
         return f"made with --{check.depth}" if check.depth == "full" else "left out of the preflight"
@@ -144,24 +146,28 @@ def _why_not(check: Check, depth: Depth, findings: Sequence[Finding]) -> str | N
 
 def data_checks(
     train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balanced: bool = False
-) -> Iterator[Check]:
+) -> Iterator[PlannedCheck]:
     """Checks of leakage, labels and split, which need no network; ``balanced`` as of `split_checks.class_counts`."""
     grouped = bool(train.groups and validation.groups)
-    yield Check(
+    yield PlannedCheck(
         "copies",
         "data",
         lambda: leakage.copies(train.images, validation.images, train.paths, validation.paths, grouped),
     )
     if grouped:
-        yield Check("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
+        yield PlannedCheck("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
     elif train.paths and validation.paths:
-        yield Check("groups in file names", "data", lambda: _groups_in_names(train, validation))
-    yield Check("labels", "data", lambda: judge_labels(train, validation, names, JUDGED[depth]))
-    yield Check("classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced))
-    yield Check("likeness of the parts", "split", lambda: _apart(train, validation))
+        yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
+    yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, JUDGED[depth]))
+    yield PlannedCheck(
+        "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced)
+    )
+    yield PlannedCheck("likeness of the parts", "split", lambda: _apart(train, validation))
     if test is not None:
         tested = test.images
-        yield Check("validation and test", "split", lambda: split_checks.validation_is_test(validation.images, tested))
+        yield PlannedCheck(
+            "validation and test", "split", lambda: split_checks.validation_is_test(validation.images, tested)
+        )
 
 
 def _groups_in_names(train: Part, validation: Part) -> Result:
@@ -187,10 +193,10 @@ def _apart(train: Part, validation: Part) -> Result:
     return Result(looked, (), result.exhibits)
 
 
-def input_part_checks(train: Part, validation: Part, depth: Depth, configured: bool = False) -> Iterator[Check]:
+def input_part_checks(train: Part, validation: Part, depth: Depth, configured: bool = False) -> Iterator[PlannedCheck]:
     """Checks of what the network gets."""
     own, held = train.some(PROBED[depth]), validation.some(PROBED[depth])
-    yield Check("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
+    yield PlannedCheck("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
     known = train.levels is not None and validation.levels is not None
 
     def alike() -> Result:
@@ -199,8 +205,8 @@ def input_part_checks(train: Part, validation: Part, depth: Depth, configured: b
             train.inputs(own), validation.inputs(held), train.levels, validation.levels, pixels_differ=differ
         )
 
-    yield Check("normalisation of both parts", "inputs", alike)
-    yield Check(
+    yield PlannedCheck("normalisation of both parts", "inputs", alike)
+    yield PlannedCheck(
         "normalisation of each image", "inputs", lambda: input_checks.stretched(train.images[own], train.inputs(own))
     )
 
@@ -214,7 +220,7 @@ def model_checks(
     own_rate: bool = True,
     configured: bool = False,
     smallest: int | None = None,
-) -> Iterator[Check]:
+) -> Iterator[PlannedCheck]:
     """Checks of the network and its first steps.
 
     ``own_rate`` tells that the learning rate is the user's, ``configured`` that a configuration decides it,
@@ -223,26 +229,26 @@ def model_checks(
     device = next((p.device for p in setup.model.parameters()), torch.device("cpu"))
     inputs, labels = _some(train, PROBED[depth], device)  # in random order: a part of them has all classes
     working = frozenset({"inputs"})
-    yield Check("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
-    yield Check("frozen layers", "training", lambda: network_checks.frozen(setup))
+    yield PlannedCheck("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
+    yield PlannedCheck("frozen layers", "training", lambda: network_checks.frozen(setup))
     if own_rate:
-        yield Check("optimizer's parameters", "training", lambda: network_checks.covered(setup))
-    yield Check("batch size", "training", lambda: network_checks.batches(setup, len(train), smallest))
-    yield Check("first batch", "training", lambda: training_checks.first_batch(setup, inputs, labels), working)
+        yield PlannedCheck("optimizer's parameters", "training", lambda: network_checks.covered(setup))
+    yield PlannedCheck("batch size", "training", lambda: network_checks.batches(setup, len(train), smallest))
+    yield PlannedCheck("first batch", "training", lambda: training_checks.first_batch(setup, inputs, labels), working)
     if own_rate:
-        yield Check(
+        yield PlannedCheck(
             "learning rate",
             "training",
             lambda: training_checks.learning_rate(setup, inputs, labels, configured, depth == "full"),
             frozenset({"inputs", "training"}),
             "default",
         )
-    yield Check("dropout", "regularizers", lambda: regularizer_checks.dropout(setup, inputs))
-    yield Check("dropout's place", "regularizers", lambda: regularizer_checks.order(setup, inputs))
-    yield Check("weight decay", "regularizers", lambda: regularizer_checks.decay(setup, inputs, labels), working)
-    yield Check("parameters", "capacity", lambda: capacity_checks.parameters(setup, len(train)))
+    yield PlannedCheck("dropout", "regularizers", lambda: regularizer_checks.dropout(setup, inputs))
+    yield PlannedCheck("dropout's place", "regularizers", lambda: regularizer_checks.order(setup, inputs))
+    yield PlannedCheck("weight decay", "regularizers", lambda: regularizer_checks.decay(setup, inputs, labels), working)
+    yield PlannedCheck("parameters", "capacity", lambda: capacity_checks.parameters(setup, len(train)))
     earlier = frozenset({"data", "split", "inputs", "training"})
-    yield Check(
+    yield PlannedCheck(
         "amount of data",
         "capacity",
         lambda: capacity_checks.data_size(
@@ -254,7 +260,7 @@ def model_checks(
         earlier,
         "default",
     )
-    yield Check(
+    yield PlannedCheck(
         "random labels",
         "capacity",
         lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS[depth]),

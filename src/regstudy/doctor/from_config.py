@@ -15,9 +15,9 @@ from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.doctor.checks import config_checks, regularizer_checks, split_checks
 from regstudy.doctor.examine import (
-    Check,
     Depth,
-    OnProgress,
+    OnCheck,
+    PlannedCheck,
     data_checks,
     input_part_checks,
     model_checks,
@@ -40,7 +40,7 @@ def examine_space(
     data_dir: Path,
     device: torch.device,
     depth: Depth = "default",
-    on_progress: OnProgress | None = None,
+    on_progress: OnCheck | None = None,
 ) -> Diagnosis:
     """Examine what a search of a space would train: its images, and its network at the strongest regularization.
 
@@ -67,13 +67,13 @@ def examine_space(
     balanced = config.training.balance != "none" or "training.balance" in searched
     checks = [
         *data_checks(train, validation, names, None, depth, balanced),
-        Check("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
+        PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
-        Check("schedule", "training", lambda: config_checks.schedule(config, searched)),
-        Check("augmentation", "regularizers", lambda: config_checks.augmentation(config, searched)),
-        Check("running accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
-        Check(
+        PlannedCheck("schedule", "training", lambda: config_checks.schedule(config, searched)),
+        PlannedCheck("augmentation", "regularizers", lambda: config_checks.augmentation(config, searched)),
+        PlannedCheck("running accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
+        PlannedCheck(
             "decay under batch normalisation",
             "regularizers",
             lambda: regularizer_checks.decay_under_norm(setup, searched),

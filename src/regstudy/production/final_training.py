@@ -24,7 +24,7 @@ from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import OnStep, evaluate
 from regstudy.training.run import OnEpoch, Trained, run
 
-LEDGER = "test_openings.jsonl"  # in the data directory: every opening of a test part
+OPENINGS = "test_openings.jsonl"  # in the data directory: every opening of a test part
 
 
 def train_finally(
@@ -87,7 +87,7 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
-    """Loss and accuracy on the test part, noted in the ledger of openings; says so if there is no such part."""
+    """Loss and accuracy on the test part, noted in the openings of openings; says so if there is no such part."""
     try:
         test = open_test(config.data, data_dir).to(trained.state.device)
     except DataError as error:
@@ -100,10 +100,10 @@ def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]
         "hash": test.hash,
         "opened": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    ledger = data_dir / LEDGER
+    openings = data_dir / OPENINGS
     make_folder(data_dir)
-    earlier = ledger.read_text(encoding="utf-8") if ledger.exists() else ""
+    earlier = openings.read_text(encoding="utf-8") if openings.exists() else ""
     facts["opening"] = 1 + earlier.count(f'"hash": "{test.hash}"')
-    with ledger.open("a", encoding="utf-8") as file:  # one line in one write: others may be adding theirs
+    with openings.open("a", encoding="utf-8") as file:  # one line in one write: others may be adding theirs
         file.write(json.dumps({"data": config.data.name, **facts}) + "\n")
     return facts

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from regstudy.analysis.curves import LEAST, Diagnosis, annealed, diagnose, epochs_of, ranked
+from regstudy.analysis.curves import LEAST, CurveFault, annealed, diagnose, epochs_of, ranked
 from regstudy.study.tables import Tables
 
-Severity = Literal["act", "note", "fine"]
+CheckSeverity = Literal["act", "note", "fine"]
 
 TOP = 5  # best trials that are looked at
 MANY = 3  # of them
 CURVES = 3  # best trials whose curves are looked at
 EARLY, LATE = 0.1, 0.75  # shares of the planned epochs
 
-_CURVE_ADVICE: dict[Diagnosis, str] = {
+_CURVE_ADVICE: dict[CurveFault, str] = {
     "training loss rising": "Lower `optimizer.lr` or set `optimizer.clip`; if that does not help, suspect a fault.",
     "overfitting": "Search stronger regularizers; set `training.patience` to end such runs sooner.",
     "unsteady": "Lower `optimizer.lr` or let `schedule` run down; enlarge `data.validation` if it is small.",
@@ -26,16 +26,16 @@ _CURVE_ADVICE: dict[Diagnosis, str] = {
 
 
 @dataclass(frozen=True)
-class Check:
+class StudyCheck:
     """One thing that was looked at. ``advice`` names the path or flag to change; empty if the severity is ``fine``."""
 
     id: str  # stable, such as "boundary:optimizer.lr"
-    severity: Severity
+    severity: CheckSeverity
     finding: str  # one sentence, with the numbers
     advice: str = ""
 
 
-def budget(tables: Tables) -> Iterator[Check]:
+def budget(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the best epochs lie at the very beginning or near the end of what was planned."""
     planned, usable = tables.epochs_planned, tables.observed() & (tables.trials["best_epoch"].fillna(0) > 0)
     top = tables.trials.loc[ranked(tables, usable)].iloc[:TOP]
@@ -56,17 +56,17 @@ def budget(tables: Tables) -> Iterator[Check]:
         if run_down:
             advice += "; but its learning rate had run down by then, and a run mostly ends best where that is so"
         counted = f"{int(inside.sum())} of {len(top)} in the {where}"
-        yield Check("budget", "act" if both else "note", f"{finding}: {counted}.", f"{advice}.")
+        yield StudyCheck("budget", "act" if both else "note", f"{finding}: {counted}.", f"{advice}.")
         return
-    yield Check("budget", "fine", f"{finding}.")
+    yield StudyCheck("budget", "fine", f"{finding}.")
 
 
-def look_at_curves(tables: Tables) -> Iterator[Check]:
+def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
     """What the learning curves of the best few look like."""
     trials = tables.trials.set_index("number")
     numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES]]
     numbers = [number for number in numbers if len(epochs_of(tables, number))]
-    found: dict[Diagnosis, list[int]] = {}
+    found: dict[CurveFault, list[int]] = {}
     short = []
     for number in numbers:
         result = diagnose(epochs_of(tables, number), stopped=trials.at[number, "outcome"] == "stopped")
@@ -76,15 +76,15 @@ def look_at_curves(tables: Tables) -> Iterator[Check]:
             found.setdefault(diagnosis, []).append(number)
     for diagnosis, advice in _CURVE_ADVICE.items():
         if who := found.get(diagnosis):
-            severity: Severity = "act" if diagnosis == "training loss rising" else "note"
+            severity: CheckSeverity = "act" if diagnosis == "training loss rising" else "note"
             finding = f"{diagnosis.capitalize()}: {_names(who)} of the best {len(numbers)}."
-            yield Check(f"curve:{diagnosis.replace(' ', '_')}", severity, finding, advice)
+            yield StudyCheck(f"curve:{diagnosis.replace(' ', '_')}", severity, finding, advice)
     if short:
         finding = f"The curve of {_names(short)} is not judged: fewer than {LEAST} epochs."
-        yield Check("curve:short", "fine", finding)
+        yield StudyCheck("curve:short", "fine", finding)
     if not found and len(short) < len(numbers):
         finding = f"The curves of the best ({_names([n for n in numbers if n not in short])}) show nothing unusual."
-        yield Check("curve", "fine", finding)
+        yield StudyCheck("curve", "fine", finding)
 
 
 def _names(numbers: list[int]) -> str:

@@ -235,9 +235,9 @@ def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> 
 
 def _short(relation: Relation) -> str:
     match relation.kind:
-        case "told":
+        case "significant":
             return f"the gap {relation.verb} with strength"
-        case "as it stands":
+        case "unadjusted":
             return f"the gap {relation.verb} as it stands, cannot be separated from the others"
         case "chance":
             return "no relation to be told from chance"

@@ -18,7 +18,7 @@ def relation_sentence(relation: Relation) -> str:
             return f"No rank correlation: the strength is not a number or hardly varied among {relation.used} trials."
         case "chance":
             return f"No relation that can be told from chance with {relation.used} trials."
-        case "told":
+        case "significant":
             p = "< 0.001" if relation.p < 0.001 else f"= {relation.p:.3f}"
             return f"{relation.verb.capitalize()} with strength, the others held equal (p {p}, {relation.used} trials)."
     more = f"; {relation.needed} are the least to try it" if relation.used < relation.needed else ""
@@ -39,7 +39,7 @@ def attempts_sentence(attempts: Attempts) -> str:
         repeated = "it was" if total == 1 else "all were"
         taken_over = counted(attempts.taken_over, "epoch")
         return f"{head}; {repeated} repeated, {taken_over} from checkpoints, and no trial was lost."
-    reasons = "; ".join(f"trial {ticket + 1}: {reason}" for ticket, reason in list(attempts.given_up.items())[:5])
+    reasons = "; ".join(f"trial {slot + 1}: {reason}" for slot, reason in list(attempts.given_up.items())[:5])
     lost = counted(len(attempts.given_up), "trial")
     return f"{head}; {lost} could not be finished ({reasons}), all others were repeated."
 

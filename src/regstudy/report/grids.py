@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from regstudy.analysis.isolation import Part
+from regstudy.analysis.isolation import RangePart
 from regstudy.report.phrasing import NONE, gap_percent, metric_name, objective, percent, setting
 from regstudy.study.tables import PARAM, Tables, best
 
@@ -64,7 +64,7 @@ def trial_grid(tables: Tables) -> Grid:
 PART_HEAD = ["part of its range", "ran to the end", "pruned", "best", "best quarter, mean", "median gap"]
 
 
-def part_row(tables: Tables, path: str, part: Part) -> list[str]:
+def part_row(tables: Tables, path: str, part: RangePart) -> list[str]:
     """What trials reached within one part of a setting's range; see `PART_HEAD`."""
     scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
     return [path, part.label, str(part.observed), str(part.pruned), *scores]
@@ -81,7 +81,7 @@ def state_words(row: pd.Series) -> str:
         return "diverged"
     if row["state"] == "COMPLETE":
         return {"finished": "ran to the end", "stopped": "stopped early"}.get(str(row["outcome"]), "complete")
-    if row["state"] == "FAIL" and not pd.isna(row["ticket"]):
+    if row["state"] == "FAIL" and not pd.isna(row["slot"]):
         return {"error": "failed", "killed": "killed", "timeout": "timed out"}.get(str(row["fault"]), "interrupted")
     return {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}.get(str(row["state"]), str(row["state"]))
 

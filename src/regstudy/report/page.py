@@ -18,8 +18,8 @@ from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
-from regstudy.report.phrasing import NONE, VerdictText, percent, plural, verdict
-from regstudy.report.sections import Findings, Section, sections
+from regstudy.report.phrasing import NONE, Verdict, percent, plural, verdict
+from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
 from regstudy.study.tables import Study, Tables, load_tables
@@ -66,7 +66,7 @@ def banners(tables: Tables) -> list[str]:
     return lines
 
 
-def render(found: Findings, text: VerdictText, parts: list[Section], refresh: int | None = None) -> str:
+def render(found: Findings, text: Verdict, parts: list[ReportSection], refresh: int | None = None) -> str:
     """The report of a search as HTML."""
     question = "Regularization study: which regularizers narrowed the gap between training and validation?"
     return page_html(found.tables.name, question, banners(found.tables), text, parts, refresh)
@@ -76,8 +76,8 @@ def page_html(
     name: str,
     question: str,
     warnings: list[str],
-    text: VerdictText,
-    parts: list[Section],
+    text: Verdict,
+    parts: list[ReportSection],
     refresh: int | None = None,
 ) -> str:
     """A page as HTML; everything that a user may have named is escaped. ``warnings`` come before all else."""
@@ -120,7 +120,7 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def summary(found: Findings, text: VerdictText, parts: list[Section]) -> str:
+def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
     lines = [f"## {markdown(found.tables.name)}", ""]
     for banner in banners(found.tables):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from regstudy.analysis.gap import MIN_TRIALS, PLACES, Comparison, Relation
+from regstudy.analysis.gap import MIN_TRIALS, PLACES, BaselineComparison, Relation
 from regstudy.study.tables import PARAM, Tables
 
 NONE = "–"
@@ -85,12 +85,12 @@ def gap_finding(relations: list[Relation]) -> str:
     used = max(relation.used for relation in relations)
     sentences = []
     for verb in ("falls", "rises"):
-        if names := [r.path for r in relations if r.kind == "told" and r.verb == verb]:
+        if names := [r.path for r in relations if r.kind == "significant" and r.verb == verb]:
             sentences.append(
                 f"The gap {verb} with {listing(names)}, the other things that varied held equal ({used} trials)."
             )
     for verb in ("falls", "rises"):
-        if seen := [r for r in relations if r.kind == "as it stands" and r.verb == verb]:
+        if seen := [r for r in relations if r.kind == "unadjusted" and r.verb == verb]:
             each = "it" if len(seen) == 1 else "each of them"
             sentences.append(
                 f"The gap {verb} with {listing([r.path for r in seen])} as it stands, but {used} "
@@ -146,7 +146,7 @@ _LUCK = (
 
 
 @dataclass(frozen=True)
-class VerdictText:
+class Verdict:
     """What to do (headline), why (sentences), and what to beware of (cautions)."""
 
     headline: str
@@ -158,7 +158,7 @@ class VerdictText:
         return "\n".join([self.headline, *self.sentences, *self.cautions])
 
 
-def verdict(tables: Tables, comparison: Comparison, relations: list[Relation]) -> VerdictText:
+def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Relation]) -> Verdict:
     """The study's answer in a few sentences; never stronger than one seed per trial allows."""
     top = comparison.best
     if top is None:
@@ -168,22 +168,22 @@ def verdict(tables: Tables, comparison: Comparison, relations: list[Relation]) -
     if comparison.baseline is None:
         headline = f"Trial {top.number} is the best: {name} {value}."
         missing = "No trial of a baseline arm ran to the end, so it cannot be said whether regularization helped."
-        return VerdictText(headline, [missing, *answer], [_LUCK])
+        return Verdict(headline, [missing, *answer], [_LUCK])
     count = plural(comparison.baseline_trials, "baseline trial")
     if comparison.challenger is None:
         headline = f"Only the baseline has results: {name} {value} (trial {top.number}, best of {count})."
-        return VerdictText(headline, ["No trial of the search arm ran to a usable end."], [_LUCK])
+        return Verdict(headline, ["No trial of the search arm ran to a usable end."], [_LUCK])
     sentences = _sentences(tables, comparison, answer)
     if comparison.few or comparison.untrained:
-        return VerdictText(_open_headline(comparison), [*_why_open(comparison), *sentences], _cautions(comparison))
+        return Verdict(_open_headline(comparison), [*_why_open(comparison), *sentences], _cautions(comparison))
     if comparison.baseline_wins:
         headline = f"Leave the regularizers off: no search trial beat the best of {count} (trial {top.number})."
-        return VerdictText(headline, sentences, _cautions(comparison))
+        return Verdict(headline, sentences, _cautions(comparison))
     good = comparison.word in ("closed the gap", "helped validation")
-    return VerdictText(_headline(comparison, count), sentences, _cautions(comparison), good)
+    return Verdict(_headline(comparison, count), sentences, _cautions(comparison), good)
 
 
-def _open_headline(comparison: Comparison) -> str:
+def _open_headline(comparison: BaselineComparison) -> str:
     """How it stands while nothing can be judged."""
     head = "Too few trials to judge" if comparison.few else "The networks have hardly learned, too little to judge"
     gain, trial = comparison.val_gain, comparison.challenger.number if comparison.challenger else 0
@@ -196,7 +196,7 @@ def _open_headline(comparison: Comparison) -> str:
     return f"{head}; so far trial {trial} is {where} by {100 * abs(gain):.1f} points of validation accuracy."
 
 
-def _why_open(comparison: Comparison) -> list[str]:
+def _why_open(comparison: BaselineComparison) -> list[str]:
     sentences = []
     if comparison.few:
         seen = comparison.search_observed
@@ -214,7 +214,7 @@ def _be(count: int) -> str:
     return f"{'is' if count == 1 else 'are'} {count}"
 
 
-def _headline(comparison: Comparison, count: str) -> str:
+def _headline(comparison: BaselineComparison, count: str) -> str:
     trial = f"trial {comparison.challenger.number}" if comparison.challenger else ""
     gain = f"{100 * abs(comparison.val_gain):.1f} points"
     shrank = f"{100 * abs(comparison.gap_change):.1f} points"
@@ -229,7 +229,7 @@ def _headline(comparison: Comparison, count: str) -> str:
                 f"Use the settings of {trial}: validation accuracy {gain} above the best of {count}. "
                 "The gap did not shrink."
             )
-        case "hobbled":
+        case "underfit":
             return (
                 f"Do not call this a closed gap: in {trial} it is {shrank} smaller, but validation accuracy is not "
                 f"better than that of the best of {count}. Training only got worse."
@@ -245,7 +245,7 @@ def _headline(comparison: Comparison, count: str) -> str:
             return f"{trial.capitalize()} is the best; its epochs were not recorded, so its gap is unknown."
 
 
-def _sentences(tables: Tables, comparison: Comparison, answer: list[str]) -> list[str]:
+def _sentences(tables: Tables, comparison: BaselineComparison, answer: list[str]) -> list[str]:
     a, b = comparison.baseline, comparison.challenger
     assert a is not None
     assert b is not None
@@ -257,7 +257,7 @@ def _sentences(tables: Tables, comparison: Comparison, answer: list[str]) -> lis
             f"{percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap {percent(a.gap)} → "
             f"{percent(b.gap)} ({points(comparison.gap_change)})."
         )
-    if comparison.hobbled and comparison.baseline_wins:
+    if comparison.underfit and comparison.baseline_wins:
         sentences.append("The smaller gap is no success: it shrank only because training got worse.")
     sentences += answer
     changed = differences(tables, a.number, b.number)
@@ -267,11 +267,11 @@ def _sentences(tables: Tables, comparison: Comparison, answer: list[str]) -> lis
     return sentences
 
 
-def _cautions(comparison: Comparison) -> list[str]:
+def _cautions(comparison: BaselineComparison) -> list[str]:
     return [*([] if comparison.baseline_wins else _effort(comparison)), _LUCK]
 
 
-def _effort(comparison: Comparison) -> list[str]:
+def _effort(comparison: BaselineComparison) -> list[str]:
     """What part of the gain the longer list explains; empty if it is not longer or that cannot be computed."""
     low, high = comparison.equal_effort
     if comparison.baseline is None or not (math.isfinite(low) and math.isfinite(high)):
@@ -295,10 +295,10 @@ def _effort(comparison: Comparison) -> list[str]:
     ]
 
 
-def _nothing(tables: Tables) -> VerdictText:
+def _nothing(tables: Tables) -> Verdict:
     trials = tables.trials
     if trials.empty:
-        return VerdictText("Nothing to report yet: the study has no trial.", [], [])
+        return Verdict("Nothing to report yet: the study has no trial.", [], [])
     states = [
         plural(int((trials["state"] == state).sum()), word)
         for state, word in (("PRUNED", "pruned trial"), ("FAIL", "failed trial"), ("RUNNING", "running trial"))
@@ -311,4 +311,4 @@ def _nothing(tables: Tables) -> VerdictText:
     if len(reasons):
         top = reasons.value_counts()
         sentences.append(f"The most frequent reason ({top.iloc[0]} of {len(trials)}): {top.index[0]}.")
-    return VerdictText("No trial ran to a usable end, so there is nothing to recommend.", sentences, [])
+    return Verdict("No trial ran to a usable end, so there is nothing to recommend.", sentences, [])

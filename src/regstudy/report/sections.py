@@ -8,7 +8,7 @@ import pandas as pd
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
-from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, Comparison, Qualification, Relation
+from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, BaselineComparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.isolation import isolation, settings
 from regstudy.analysis.winners_curse import winners_curse
@@ -31,7 +31,7 @@ from regstudy.study.tables import Tables, best
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One section of the page."""
 
     id: str
@@ -49,14 +49,14 @@ class Findings:
     """Everything the analysis computed for one report."""
 
     tables: Tables
-    comparison: Comparison
+    comparison: BaselineComparison
     qualification: Qualification
     relations: list[Relation]
     importances: pd.DataFrame
     counts: Counts
 
 
-def sections(found: Findings) -> list[Section]:
+def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without anything to show say so in their finding."""
     makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)
     return [make(found) for make in makers]
@@ -65,7 +65,7 @@ def sections(found: Findings) -> list[Section]:
 SEVERITIES = {"act": "▲\N{NO-BREAK SPACE}act", "note": "●\N{NO-BREAK SPACE}note", "fine": "✓\N{NO-BREAK SPACE}fine"}
 
 
-def _checks(found: Findings) -> Section:
+def _checks(found: Findings) -> ReportSection:
     """What to do about the study itself, most urgent first."""
     title, listed = "Checks", checks(found.tables)
     act, note = (sum(check.severity == severity for check in listed) for severity in ("act", "note"))
@@ -87,10 +87,10 @@ def _checks(found: Findings) -> Section:
         grids.append(
             Grid(["", ""], [row[:2] for row in rows[act + note :]], folded="What was looked at and is in order")
         )
-    return Section("checks", title, finding, grids=grids)
+    return ReportSection("checks", title, finding, grids=grids)
 
 
-def _comparison(found: Findings) -> Section:
+def _comparison(found: Findings) -> ReportSection:
     title, comparison, tables = "Baseline against best", found.comparison, found.tables
     shown = (("baseline", comparison.baseline), ("search", comparison.challenger))
     rows = [
@@ -113,12 +113,12 @@ def _comparison(found: Findings) -> Section:
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
         missing = "no trial" if a is b else f"no {'baseline' if a is None else 'search'} trial"
-        return Section("comparison", title, f"Nothing to compare: {missing} ran to a usable end.", notes, grids)
+        return ReportSection("comparison", title, f"Nothing to compare: {missing} ran to a usable end.", notes, grids)
     finding = (
         f"Best of the search: validation {points(comparison.val_gain)}, gap {points(comparison.gap_change)}, "
         f"against the best of {plural(comparison.baseline_trials, 'baseline trial')}."
     )
-    if comparison.hobbled:
+    if comparison.underfit:
         finding += " The gap shrank only because training got worse: it is not closed."
     changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
     rows.append(["change in points", *(points(change).removesuffix(" points") for change in changes)])
@@ -133,17 +133,17 @@ def _comparison(found: Findings) -> Section:
         )
     else:
         notes.append("The two trials have the same settings.")
-    return Section("comparison", title, finding, notes, grids)
+    return ReportSection("comparison", title, finding, notes, grids)
 
 
-def _curves(found: Findings) -> Section:
+def _curves(found: Findings) -> ReportSection:
     title, tables, comparison = "Learning curves", found.tables, found.comparison
     shown = (("Best baseline", comparison.baseline), ("Best of the search", comparison.challenger))
     recorded = set(tables.epochs["number"])
     drawn = [(label, s.number) for label, s in shown if s is not None and s.number in recorded]
     others = [drawing] if (drawing := all_curves(tables)) else []
     if not drawn:
-        return Section("curves", title, "No recorded epochs of a trial that ran to a usable end.", figures=others)
+        return ReportSection("curves", title, "No recorded epochs of a trial that ran to a usable end.", figures=others)
     assert comparison.best is not None
     row = tables.trials.set_index("number").loc[comparison.best.number]
     planned = tables.epochs_planned or int(row["epochs"])
@@ -157,14 +157,14 @@ def _curves(found: Findings) -> Section:
         finding += " That is in the first tenth: fewer epochs or a smaller learning rate would do."
     own = [figures.learning_curves(tables, number, label) for label, number in drawn]
     gaps = gap_curves(tables, [(label.lower(), number) for label, number in drawn])
-    return Section("curves", title, finding, figures=[*own, gaps, *others])
+    return ReportSection("curves", title, finding, figures=[*own, gaps, *others])
 
 
-def _gaps(found: Findings) -> Section:
+def _gaps(found: Findings) -> ReportSection:
     title, tables, qualification = "Gap against each regularizer", found.tables, found.qualification
     if not found.relations:
         missing = "No regularizer was varied." if tables.regularizers else "The study names no regularizers."
-        return Section("gap", title, missing)
+        return ReportSection("gap", title, missing)
     trial = "baseline trial" if qualification.from_baseline else "trial, as there is no baseline"
     notes = [
         f"Judged: search trials that ran to the end with clean training accuracy no more than "
@@ -185,7 +185,7 @@ def _gaps(found: Findings) -> Section:
         "trial seen to its end are drawn at its height; hovering tells what they had.",
     ]
     rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", relation_sentence(r)] for r in found.relations]
-    strong = frozenset(i for i, r in enumerate(found.relations) if r.told)
+    strong = frozenset(i for i, r in enumerate(found.relations) if r.significant)
     grids = [Grid(["regularizer", "rank correlation, plain / others held equal", "finding"], rows, strong=strong)]
     drawn, parts = [], []
     for r in found.relations:
@@ -197,24 +197,24 @@ def _gaps(found: Findings) -> Section:
     if parts:
         folded = "Each part of each regularizer's range in numbers"
         grids.append(Grid(["regularizer", *PART_HEAD], parts, frozenset(range(2, 7)), folded=folded))
-    return Section("gap", title, gap_finding(found.relations), notes if drawn else [], grids, drawn)
+    return ReportSection("gap", title, gap_finding(found.relations), notes if drawn else [], grids, drawn)
 
 
-def _settings(found: Findings) -> Section:
+def _settings(found: Findings) -> ReportSection:
     """The objective against everything that was searched besides the regularizers."""
     tables = found.tables
     parts = {path: isolation(tables, path) for path in settings(tables)}
     drawn = [metric_against(tables, path, found_parts) for path, found_parts in parts.items() if found_parts]
     if not drawn:
-        return Section("settings", "Other settings", "Nothing but regularizers was searched.")
+        return ReportSection("settings", "Other settings", "Nothing but regularizers was searched.")
     finding = f"{listing(list(parts))}: tuned, but not under study. The best of a search needs them near their best."
     rows = [part_row(tables, path, part) for path, found_parts in parts.items() for part in found_parts]
     folded = "Each part of each setting's range in numbers"
     grid = Grid(["setting", *PART_HEAD], rows, frozenset(range(2, 7)), folded=folded)
-    return Section("settings", "Other settings", finding, grids=[grid], figures=drawn)
+    return ReportSection("settings", "Other settings", finding, grids=[grid], figures=drawn)
 
 
-def _importances(found: Findings) -> Section:
+def _importances(found: Findings) -> ReportSection:
     title, frame, counts, tables = "Importances", found.importances, found.counts, found.tables
     sentences, drawn = [], []
     for target, label in (("val_accuracy", metric_name(tables.metric).capitalize()), ("gap", "Gap")):
@@ -241,14 +241,14 @@ def _importances(found: Findings) -> Section:
             "effect”. The thin lines are stability, not confidence: 80 % of random subsamples of four fifths of the "
             "trials stay within them. Hovering tells whether a random forest, against shuffled values too, agrees."
         )
-    return Section("importance", title, " ".join(sentences) or "No parameter was searched.", notes, figures=drawn)
+    return ReportSection("importance", title, " ".join(sentences) or "No parameter was searched.", notes, figures=drawn)
 
 
-def _history(found: Findings) -> Section:
+def _history(found: Findings) -> ReportSection:
     tables = found.tables
     observed = tables.trials[tables.observed()]
     if observed.empty:
-        return Section("history", "Search history", "No trial ran to a usable end.")
+        return ReportSection("history", "Search history", "No trial ran to a usable end.")
     row, last = best(tables), int(tables.trials["number"].max())
     assert row is not None
     finding = f"The best so far was last improved by trial {row['number']} (the newest is {last})."
@@ -256,26 +256,26 @@ def _history(found: Findings) -> Section:
         finding += " That is late: more trials may find better."
     pruning = audit_sentence(audit(tables))
     notes = [pruning] if pruning else []
-    return Section("history", "Search history", finding, notes, figures=[figures.history(tables)])
+    return ReportSection("history", "Search history", finding, notes, figures=[figures.history(tables)])
 
 
-def _trials(found: Findings) -> Section:
+def _trials(found: Findings) -> ReportSection:
     trials = found.tables.trials
     if trials.empty:
-        return Section("trials", "All trials", "The study has no trials yet.")
+        return ReportSection("trials", "All trials", "The study has no trials yet.")
     happened = trials.apply(state_words, axis=1).value_counts()
     finding = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {words}" for words, n in happened.items()) + "."
     finding = f"{finding} {attempts_sentence(attempts(found.tables))}".strip()
     grid = trial_grid(found.tables)
     left_out = len(trials) - len(grid.rows)
     notes = [f"{plural(left_out, 'trial')} between the best and the newest are in trials.csv only."] if left_out else []
-    return Section("trials", "All trials", finding, notes, [grid])
+    return ReportSection("trials", "All trials", finding, notes, [grid])
 
 
-def _data(found: Findings) -> Section:
+def _data(found: Findings) -> ReportSection:
     data = found.tables.data
     if not data:
-        return Section("data", "Data and split", "The study does not say which data it used.")
+        return ReportSection("data", "Data and split", "The study does not say which data it used.")
     sizes = [
         f"{data[key]:,} {key.replace('_', ' ')}" for key in ("train", "validation") if isinstance(data.get(key), int)
     ]
@@ -283,10 +283,10 @@ def _data(found: Findings) -> Section:
         f"{data.get('name', 'unnamed')}: {' and '.join(sizes) or 'sizes unknown'}. The search never opens a test part."
     )
     facts = {key.replace("_", " "): value for key, value in data.items()}
-    return Section("data", "Data and split", finding, grids=[fact_grid(facts)])
+    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)])
 
 
-def _making(found: Findings) -> Section:
+def _making(found: Findings) -> ReportSection:
     tables = found.tables
     epochs, seconds = int(tables.trials["epochs"].sum()), float(tables.trials["seconds"].sum())
     spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
@@ -308,4 +308,4 @@ def _making(found: Findings) -> Section:
         "nuisances": ", ".join(tables.nuisances) or None,
         **tables.versions,
     }
-    return Section("making", "How it was made", finding, grids=[fact_grid(facts)])
+    return ReportSection("making", "How it was made", finding, grids=[fact_grid(facts)])

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from regstudy.analysis.isolation import Part, best_part
+from regstudy.analysis.isolation import RangePart, best_part
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, Drawing, finish, strength_axis
 from regstudy.report.grids import telling
 from regstudy.report.phrasing import metric_name, objective, plural, setting
@@ -19,7 +19,7 @@ from regstudy.study.tables import Tables
 MOST = 1000  # trials drawn: the best and the newest
 
 
-def metric_against(tables: Tables, path: str, parts: list[Part]) -> Drawing:
+def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing:
     """Every search trial's objective by its value of a setting; bars are the mean of a part's best quarter."""
     values = tables.strength(path)
     assert values is not None
@@ -67,7 +67,7 @@ def _clipped(tables: Tables, rows: pd.DataFrame) -> pd.Series:
     return values.clip(lower=seen.min()) if tables.maximize else values.clip(upper=seen.max())
 
 
-def _add_bars(figure: go.Figure, tables: Tables, parts: list[Part], place: Any, null: Any, unit: int) -> None:
+def _add_bars(figure: go.Figure, tables: Tables, parts: list[RangePart], place: Any, null: Any, unit: int) -> None:
     """A thick line per part at the mean of its best quarter; single values get a wide tick."""
     segments: list[Any] = []
     heights: list[float | None] = []
@@ -100,7 +100,7 @@ def _add_bars(figure: go.Figure, tables: Tables, parts: list[Part], place: Any, 
         )
 
 
-def _title(tables: Tables, parts: list[Part]) -> str:
+def _title(tables: Tables, parts: list[RangePart]) -> str:
     best = best_part(parts, maximize=tables.maximize)
     if best is None:
         return "too few trials in any part of its range"

@@ -18,7 +18,7 @@ import plotly.offline
 from regstudy.errors import RegstudyError
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
-from regstudy.report.sections import Section
+from regstudy.report.sections import ReportSection
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 FLAGS = (
@@ -38,7 +38,7 @@ def browser() -> str | None:
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
-def write_pictures(sections: list[Section], folder: Path) -> list[Path]:
+def write_pictures(sections: list[ReportSection], folder: Path) -> list[Path]:
     """Write every figure as `<section>-<number>.svg` below a folder; returns the files.
 
     Raises RegstudyError if there is no browser, or if it does not draw.

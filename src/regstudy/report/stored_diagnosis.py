@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regstudy.report.curve_checks import Check, Severity
+from regstudy.report.curve_checks import CheckSeverity, StudyCheck
 
-WORDS: dict[str, Severity] = {"blocks": "act", "distorts": "act", "note": "note"}
+WORDS: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Diagnosed:
     """The doctor's findings in a sentence and as checks, in the doctor's order."""
 
     words: str
-    checks: list[Check]
+    checks: list[StudyCheck]
 
 
 def kept(diagnosis: Mapping[str, Any], split_hash: str, fingerprint: str, *, forced: bool) -> dict[str, Any]:
@@ -42,17 +42,23 @@ def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
         advice = "Examine it now: `regstudy doctor` with the folder of this study."
         return Diagnosed(
             f"The doctor examined nothing before the search ({why}).",
-            [Check("doctor:skipped", "note", f"Data, split and training were not examined: {why}.", advice)],
+            [StudyCheck("doctor:skipped", "note", f"Data, split and training were not examined: {why}.", advice)],
         )
     found = [
-        Check(f"doctor:{finding['id']}", WORDS[finding["severity"]], str(finding["sentence"]), str(finding["advice"]))
+        StudyCheck(
+            f"doctor:{finding['id']}", WORDS[finding["severity"]], str(finding["sentence"]), str(finding["advice"])
+        )
         for finding in facts["findings"]
     ]
     checked = len(facts.get("checked", ()))
     if not found:
         return Diagnosed(
             f"The doctor found nothing in {checked} checks.",
-            [Check("doctor:clean", "fine", f"The doctor found nothing in {checked} checks before the search.", "")],
+            [
+                StudyCheck(
+                    "doctor:clean", "fine", f"The doctor found nothing in {checked} checks before the search.", ""
+                )
+            ],
         )
     words = f"The doctor, before the search: {str(facts['verdict'])[:1].lower()}{str(facts['verdict'])[1:]}"
     if facts.get("forced"):

@@ -22,12 +22,12 @@ from regstudy.analysis.curves import ranked
 from regstudy.analysis.gap import MIN_TRIALS, compare, qualify
 from regstudy.analysis.ranks import expected_best
 from regstudy.report.curve_checks import MANY, TOP, budget, look_at_curves
-from regstudy.report.curve_checks import Check as Check
-from regstudy.report.curve_checks import Severity as Severity
+from regstudy.report.curve_checks import CheckSeverity as CheckSeverity
+from regstudy.report.curve_checks import StudyCheck as StudyCheck
 from regstudy.study.tables import PARAM, ParameterRange, Tables
 from regstudy.text import counted
 
-SEVERITIES: tuple[Severity, ...] = ("act", "note", "fine")
+SEVERITIES: tuple[CheckSeverity, ...] = ("act", "note", "fine")
 
 OUTER = 0.1  # part of a range at either end, on its scale
 ALONE = 0.25  # interquartile ranges by which the best of all may exceed the expected best of half
@@ -38,14 +38,14 @@ EXCLUDED = 1 / 3  # of the observed trials
 LEAST_BASELINE = 3  # trials
 
 
-def checks(tables: Tables) -> list[Check]:
+def checks(tables: Tables) -> list[StudyCheck]:
     """Every check that can be made of a study, what to act on first."""
     made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
     found = [check for make in made for check in make(tables)]
     return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
 
 
-def _boundaries(tables: Tables) -> Iterator[Check]:
+def _boundaries(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the best trials lie at an end of what was searched, for each parameter that is a number."""
     judged, found = 0, []
     for name, span in tables.ranges.items():
@@ -71,7 +71,9 @@ def _boundaries(tables: Tables) -> Iterator[Check]:
             found.append(_boundary(name, span, null, end, counts[end], firm))
     yield from found
     if judged and not found:
-        yield Check("boundary", "fine", f"The best trials lie at no end of the {counted(judged, 'range')} searched.")
+        yield StudyCheck(
+            "boundary", "fine", f"The best trials lie at no end of the {counted(judged, 'range')} searched."
+        )
 
 
 def _places(values: pd.Series, span: ParameterRange) -> pd.Series | None:
@@ -92,7 +94,7 @@ def _places(values: pd.Series, span: ParameterRange) -> pd.Series | None:
     return (numeric - span.low) / (span.high - span.low)
 
 
-def _boundary(name: str, span: ParameterRange, null: float | None, end: str, count: int, firm: bool) -> Check:
+def _boundary(name: str, span: ParameterRange, null: float | None, end: str, count: int, firm: bool) -> StudyCheck:
     ends = [float(choice) for choice in span.choices] or [value for value in (span.low, span.high) if value is not None]
     low, high = min(ends), max(ends)
     limit = low if end == "lower" else high
@@ -106,17 +108,17 @@ def _boundary(name: str, span: ParameterRange, null: float | None, end: str, cou
     if not (weak or share or limit == 0):
         way = "downward" if end == "lower" else "upward"
         advice = f"Extend `{name}` {way}, beyond {limit:g}."
-        return Check(f"boundary:{name}", "act" if firm else "note", finding, advice)
+        return StudyCheck(f"boundary:{name}", "act" if firm else "note", finding, advice)
     if null is None:
         advice = f"`{name}` cannot go beyond {limit:g}; look whether it is worth searching there only."
     elif weak:
         advice = f"The weakest value of `{name}` does best: try it at {null:g}, which turns it off."
     else:
         advice = f"The strongest value of `{name}` does best and it cannot be exceeded: add another regularizer."
-    return Check(f"boundary:{name}", "note", finding, advice)
+    return StudyCheck(f"boundary:{name}", "note", finding, advice)
 
 
-def _density(tables: Tables) -> Iterator[Check]:
+def _density(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the best of a random half of the search would have been much worse than the best of all."""
     values = tables.trials.loc[_search(tables) & tables.observed(), "value"].to_numpy(dtype=float)
     if len(values) < MIN_TRIALS:
@@ -129,15 +131,15 @@ def _density(tables: Tables) -> Iterator[Check]:
     finding = finding if tables.maximize else finding.replace("below", "above")
     if loss > ALONE * spread:
         advice = "Add trials (`--trials`) around it: more of them may well find better still."
-        yield Check("density", "note", f"The best trial stands alone: {finding}", advice)
+        yield StudyCheck("density", "note", f"The best trial stands alone: {finding}", advice)
     else:
-        yield Check("density", "fine", f"The best trial has company: {finding}")
+        yield StudyCheck("density", "fine", f"The best trial has company: {finding}")
 
 
-def _infeasible(tables: Tables) -> Iterator[Check]:
+def _infeasible(tables: Tables) -> Iterator[StudyCheck]:
     """How many trials diverged or did not fit into memory, and where they lie; of repeated attempts the last counts."""
-    tickets = tables.trials["ticket"]
-    trials = tables.trials[tickets.isna() | ~tickets.duplicated(keep="last")]
+    slots = tables.trials["slot"]
+    trials = tables.trials[slots.isna() | ~slots.duplicated(keep="last")]
     trials = trials[trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
     if trials.empty:
         return
@@ -149,12 +151,12 @@ def _infeasible(tables: Tables) -> Iterator[Check]:
         f"{diverged.sum()} diverged, {memory.sum()} ran out of memory"
     )
     if not bad.mean() > INFEASIBLE:
-        yield Check("infeasible", "fine", f"{finding}.")
+        yield StudyCheck("infeasible", "fine", f"{finding}.")
         return
     where = _cluster(tables, trials, bad)
     advice = "Shrink the ranges" if where is None else f"Shrink the range of `{where[0]}` at its {where[1]} end"
     more = "; lower `training.batch_size` for those out of memory." if memory.any() else "."
-    yield Check("infeasible", "act", finding + ("" if where is None else f"; {where[2]}") + ".", advice + more)
+    yield StudyCheck("infeasible", "act", finding + ("" if where is None else f"; {where[2]}") + ".", advice + more)
 
 
 def _cluster(tables: Tables, trials: pd.DataFrame, bad: pd.Series) -> tuple[str, str, str] | None:
@@ -182,16 +184,18 @@ def _cluster(tables: Tables, trials: pd.DataFrame, bad: pd.Series) -> tuple[str,
     return name, end, f"half of them lie {word} {name} = {middle:.3g}, but only {beyond} of the {len(b)} others"
 
 
-def _training(tables: Tables) -> Iterator[Check]:
+def _training(tables: Tables) -> Iterator[StudyCheck]:
     """Whether training itself suffered: in the best trial, and in how many others."""
     comparison, qualified = compare(tables), qualify(tables)
-    if comparison.hobbled and comparison.challenger is not None:
+    if comparison.underfit and comparison.challenger is not None:
         finding = (
             f"From the best baseline trial to trial {comparison.challenger.number} the gap shrank by "
             f"{-100 * comparison.gap_change:.1f} points and validation accuracy did not gain: a gap that shrank only "
             "because clean training accuracy fell is not a closed gap."
         )
-        yield Check("hobbled", "act", finding, "Lower the `high` of the regularizers, or raise `training.epochs`.")
+        yield StudyCheck(
+            "underfit", "act", finding, "Lower the `high` of the regularizers, or raise `training.epochs`."
+        )
     total = int(qualified.mask.sum()) + qualified.excluded
     if total and qualified.excluded > EXCLUDED * total:
         finding = (
@@ -199,10 +203,10 @@ def _training(tables: Tables) -> Iterator[Check]:
             f"anything: clean training accuracy too far below {100 * qualified.reference:.1f} %."
         )
         advice = "Lower the `high` of the regularizers, or narrow `optimizer.lr` to where training works."
-        yield Check("excluded", "note", finding, advice)
+        yield StudyCheck("excluded", "note", finding, advice)
 
 
-def _pruning(tables: Tables) -> Iterator[Check]:
+def _pruning(tables: Tables) -> Iterator[StudyCheck]:
     """Whether pruning left enough to judge by, and whether it could be judged itself."""
     competed = tables.trials.loc[_search(tables), "state"]
     competed = competed[competed.isin(["COMPLETE", "PRUNED"])]
@@ -213,21 +217,21 @@ def _pruning(tables: Tables) -> Iterator[Check]:
         f"{pruned} of {counted(len(competed), 'search trial')} ({100 * pruned / len(competed):.1f} %) were pruned."
     )
     if pruned > PRUNED * len(competed):
-        yield Check("pruned", "act", finding, "Use `--pruner none`, or raise `training.epochs`.")
+        yield StudyCheck("pruned", "act", finding, "Use `--pruner none`, or raise `training.epochs`.")
     else:
-        yield Check("pruned", "fine", finding)
+        yield StudyCheck("pruned", "fine", finding)
     if not all_pruned.judged:
         finding = f"How often the {counted(all_pruned.pruned, 'cut')} were wrong is unknown: none was run on to see."
-        yield Check("audit", "note", finding, "Run some trials with `--pruner none` to see.")
+        yield StudyCheck("audit", "note", finding, "Run some trials with `--pruner none` to see.")
 
 
-def _baseline(tables: Tables) -> Iterator[Check]:
+def _baseline(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the baseline arm, in a study that has arms, has enough trials to compare with."""
     arms = tables.trials["arm"]
     count = int((tables.observed() & (arms == "baseline")).sum())
     if arms.notna().any() and count < LEAST_BASELINE:
         finding = f"The baseline arm has {counted(count, 'trial')} seen to the end, so its best says little."
-        yield Check("baseline", "note", finding, "Raise `--trials`: about a tenth of them go to the baseline arm.")
+        yield StudyCheck("baseline", "note", finding, "Raise `--trials`: about a tenth of them go to the baseline arm.")
 
 
 def _search(tables: Tables) -> pd.Series:

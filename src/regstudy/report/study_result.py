@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
 from regstudy.report.page import find, write_report
-from regstudy.report.phrasing import VerdictText, metric_name, objective, percent, verdict
-from regstudy.report.sections import Findings, Section, sections
+from regstudy.report.phrasing import Verdict, metric_name, objective, percent, verdict
+from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words
@@ -86,7 +86,7 @@ class StudyResult:
         return BestTrial(number, float(row["value"]), 0 if pd.isna(epoch) else int(epoch), stored)
 
     @cached_property
-    def verdict(self) -> VerdictText:
+    def verdict(self) -> Verdict:
         """What the study showed: a headline, why, and what to beware of."""
         return verdict(self._findings.tables, self._findings.comparison, self._findings.relations)
 
@@ -111,7 +111,7 @@ class StudyResult:
             return find(self.study, self.tables)
 
     @cached_property
-    def _sections(self) -> list[Section]:
+    def _sections(self) -> list[ReportSection]:
         return sections(self._findings)
 
     def __repr__(self) -> str:

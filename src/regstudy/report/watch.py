@@ -10,7 +10,7 @@ from pathlib import Path
 
 from regstudy.report.page import write_report
 from regstudy.study import attributes
-from regstudy.study.queue_state import ledger
+from regstudy.study.queue_state import queue_state
 from regstudy.study.tables import Study
 
 SHARE = 0.01  # of the time that writing reports may take
@@ -54,12 +54,12 @@ def step_back() -> None:
 def progress(study: Study) -> tuple[tuple[int, int], bool]:
     """How many trials have ended and how many epochs there are, and whether the study is complete.
 
-    It is once every ticket asked for is finished or given up: one that has failed is queued again only later. Studies
-    without tickets are complete when nothing is waiting or running.
+    It is once every slot asked for is finished or given up: one that has failed is queued again only later. Studies
+    without slots are complete when nothing is waiting or running.
     """
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED for trial in trials)
     if total := study.user_attrs.get(attributes.TRIALS):
-        over = not ledger(trials).unfinished(int(total))
+        over = not queue_state(trials).unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)
     return (ended, sum(len(trial.intermediate_values) for trial in trials)), over

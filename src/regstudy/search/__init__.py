@@ -1,1 +1,1 @@
-"""The search: Optuna holds the study, tickets say what is to be run, workers run it."""
+"""The search: Optuna holds the study, slots say what is to be run, workers run it."""

@@ -15,14 +15,14 @@ from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
 from regstudy.space.fixed_plan import stored_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
-from regstudy.space.parsing import Check, differences
-from regstudy.space.plan import Kind, Plan
+from regstudy.space.parsing import ConfigCheck, differences
+from regstudy.space.plan import Plan, PlanKind
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, kind_of
 from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage
 
 PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
-STORED: dict[Kind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
+STORED: dict[PlanKind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
 STORED_NAMES = frozenset(STORED.values())
 
 
@@ -93,7 +93,7 @@ def _stored(study: optuna.Study, place: StudyPlace, plan: Plan) -> dict[str, Any
         return dict(raw)
 
 
-def plan_of_study(study: optuna.Study, source: str, checks: Iterable[Check] = ()) -> Plan:
+def plan_of_study(study: optuna.Study, source: str, checks: Iterable[ConfigCheck] = ()) -> Plan:
     """The plan that a study keeps; StudyError if it was not made by regstudy, ConfigError if the plan is no more valid.
 
     ``source`` says in errors where the study is.
@@ -101,7 +101,7 @@ def plan_of_study(study: optuna.Study, source: str, checks: Iterable[Check] = ()
     facts, kind = study.user_attrs, kind_of(study)
     if attributes.FINGERPRINT not in facts or attributes.TRIALS not in facts:
         raise StudyError(
-            f"{source} was not started by `regstudy study` or `regstudy compare`, so it has no tickets to work on."
+            f"{source} was not started by `regstudy study` or `regstudy compare`, so it has no slots to work on."
         )
     name = study.study_name if kind == "comparison" else str(facts[attributes.SPACE_NAME])
     return stored_plan(kind, read_yaml_text(facts[STORED[kind]], source), name, source, checks)

@@ -15,11 +15,11 @@ from regstudy.search.queue import close_orphans, top_up
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_checkpoints
 from regstudy.search.worker import Job
-from regstudy.search.worker_pool import jobs_for, run_crew, run_here
+from regstudy.search.worker_pool import jobs_for, run_here, run_pool
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
-from regstudy.study.queue_state import ledger
+from regstudy.study.queue_state import queue_state
 
 
 def search(
@@ -27,7 +27,7 @@ def search(
 ) -> None:
     """Bring an existing study to its total of finished trials, or as far as the budget allows.
 
-    Tickets whose process is gone are taken up; the trials under way when the budget ends are finished. Raises
+    Slots whose process is gone are taken up; the trials under way when the budget ends are finished. Raises
     KeyboardInterrupt once all workers have stopped after Ctrl-C.
     """
     study.set_user_attr(attributes.PRUNER, options.pruner)
@@ -43,13 +43,13 @@ def serve(
     options: SearchOptions,
     listen: Listener,
 ) -> None:
-    """Run tickets of a study until none is waiting or the budget is spent, whoever asked for them."""
+    """Run slots of a study until none is waiting or the budget is spent, whoever asked for them."""
     deadline = time.time() + options.budget
     job = Job(place.url, study.study_name, place.folder, plan, options, deadline=deadline)
     before: Counter[str] = Counter()
     while True:
         close_orphans(study)
-        drop_checkpoints(place.folder, ledger(study.get_trials(deepcopy=False)).finished)
+        drop_checkpoints(place.folder, queue_state(study.get_trials(deepcopy=False)).finished)
         top_up(study, plan, place.url)
         waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not waiting or time.time() >= deadline:
@@ -62,7 +62,7 @@ def serve(
             run_here(job, splits, listen)
         else:
             try:
-                run_crew(
+                run_pool(
                     study, jobs_for(job, min(options.workers, len(waiting))), splits, listen, options.trial_timeout
                 )
             except KeyboardInterrupt:

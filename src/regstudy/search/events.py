@@ -13,7 +13,7 @@ from typing import Literal
 from regstudy.data.loading_events import Notice as Notice
 from regstudy.data.loading_events import Progress as Progress
 from regstudy.records import EpochRecord
-from regstudy.space.plan import Kind
+from regstudy.space.plan import PlanKind
 from regstudy.study.place import StudyPlace
 from regstudy.text import counted, format_duration
 
@@ -64,7 +64,7 @@ class Cost:
 class Ready:
     """Everything is checked and nothing written yet. ``left``: trials still to be run, by arm."""
 
-    kind: Kind
+    kind: PlanKind
     costs: Mapping[str, Cost]
     left: Mapping[str, int]
 
@@ -135,11 +135,11 @@ class StudyStarted:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A worker took a ticket."""
+    """A worker took a slot."""
 
     worker: int
     number: int
-    ticket: int
+    slot: int
     arm: str
     epochs: int
 
@@ -177,7 +177,7 @@ class TrialEnded:
 
     worker: int
     number: int
-    ticket: int
+    slot: int
     arm: str
     outcome: str
     reason: str

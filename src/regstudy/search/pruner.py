@@ -11,7 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import ArgumentError, require
-from regstudy.records import Verdict
+from regstudy.records import PruningDecision
 from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
@@ -43,27 +43,27 @@ class SignalPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to cut the trial after what it has reported so far."""
-        return self.verdict(study, trial).cut
+        return self.verdict(study, trial).prune
 
-    def verdict(self, study: Study, trial: FrozenTrial) -> Verdict:
+    def verdict(self, study: Study, trial: FrozenTrial) -> PruningDecision:
         """The same with the reason in words, which is kept with the trial if it is cut."""
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
         own = _series(trial, sign)
         if not own or len(own) >= self._epochs:
-            return Verdict(False, "nothing is left to save")
+            return PruningDecision(False, "nothing is left to save")
         found = decide(own, self._peers(study, trial, sign), self._epochs, self._chance)
-        if not found.cut:
+        if not found.prune:
             return found
         if self.exempt(trial):
             if attributes.SHADOW not in trial.user_attrs:
                 _keep(study, trial, attributes.SHADOW, {"epoch": len(own), "reason": found.reason})
-            return Verdict(False, f"exempt for the audit; it would have been cut: {found.reason}")
+            return PruningDecision(False, f"exempt for the audit; it would have been cut: {found.reason}")
         _keep(study, trial, attributes.REASON, found.reason)
         return found
 
     def exempt(self, trial: FrozenTrial) -> bool:
-        """Whether a trial belongs to the audit; every attempt at the same ticket does or none."""
-        number = trial.user_attrs.get(attributes.TICKET, trial.number)
+        """Whether a trial belongs to the audit; every attempt at the same slot does or none."""
+        number = trial.user_attrs.get(attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
     def _peers(self, study: Study, trial: FrozenTrial, sign: float) -> list[Peer]:
@@ -97,13 +97,13 @@ def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BaseP
     return SignalPruner(epochs, seed=seed)
 
 
-def judge(trial: Trial, epoch: int) -> Verdict:
+def judge(trial: Trial, epoch: int) -> PruningDecision:
     """The verdict on a trial whose value at this epoch has just been reported."""
     study = trial.study
     if isinstance(study.pruner, SignalPruner):
         return study.pruner.verdict(study, study._storage.get_trial(trial._trial_id))
     cut = trial.should_prune()
-    return Verdict(cut, f"{type(study.pruner).__name__} {'cut' if cut else 'kept'} it at epoch {epoch}")
+    return PruningDecision(cut, f"{type(study.pruner).__name__} {'cut' if cut else 'kept'} it at epoch {epoch}")
 
 
 def _series(trial: FrozenTrial, sign: float) -> list[float]:

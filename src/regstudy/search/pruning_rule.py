@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from regstudy.records import Verdict
+from regstudy.records import PruningDecision
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Peer:
     full: bool
 
 
-def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: float = CHANCE) -> Verdict:
+def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: float = CHANCE) -> PruningDecision:
     """Whether to cut a run that has reported ``own``, larger being better, of ``epochs`` planned values.
 
     A larger ``chance`` cuts more; above `BEHIND` it also raises the bar below which a run counts as behind.
@@ -46,20 +46,22 @@ def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: flo
     epoch = len(own)
     full = [peer for peer in peers if peer.full]
     if epoch < warm_up(epochs):
-        return Verdict(False, f"nothing is cut before epoch {warm_up(epochs)}")
+        return PruningDecision(False, f"nothing is cut before epoch {warm_up(epochs)}")
     if len(full) < FULL_FIRST:
-        return Verdict(False, f"{len(full)} of the {FULL_FIRST} runs that forecasts are learnt from are over")
+        return PruningDecision(False, f"{len(full)} of the {FULL_FIRST} runs that forecasts are learnt from are over")
     there = np.array([max(peer.values[:epoch]) for peer in peers if peer.full or len(peer.values) >= epoch])
     best = max(own)
     ahead = float(np.mean(there > best))
     if len(there) < PEERS or best >= np.quantile(there, max(BEHIND, chance)):
-        return Verdict(False, f"not far enough behind at epoch {epoch}: {ahead:.0%} of {len(there)} runs were better")
+        return PruningDecision(
+            False, f"not far enough behind at epoch {epoch}: {ahead:.0%} of {len(there)} runs were better"
+        )
     finals = np.array([max(peer.values) for peer in full])
     known = np.array([features(peer.values[:epoch], epoch) for peer in full])
     forecast, error = forecast_gain(known, finals - known[:, 0], features(own, epoch))
     reach = _reach(best + max(forecast, 0.0) - float(np.quantile(finals, GOOD)), error, len(full))
     words = f"{ahead:.0%} of {len(there)} runs were better at epoch {epoch}; its chance to end among the best quarter:"
-    return Verdict(reach < chance * max(epochs - epoch, 0) / epochs, f"{words} {reach:.1%}")
+    return PruningDecision(reach < chance * max(epochs - epoch, 0) / epochs, f"{words} {reach:.1%}")
 
 
 def _reach(lead: float, error: float, runs: int) -> float:

@@ -1,6 +1,6 @@
-"""Tickets: a study of N trials is N tickets, numbered from 0, each to be finished once.
+"""Slots: a study of N trials is N slots, numbered from 0, each to be finished once.
 
-A ticket decides the arm and the seed of its trial, so a trial that is tried again stays the same trial. What else it
+A slot decides the arm and the seed of its trial, so a trial that is tried again stays the same trial. What else it
 asks for is up to the `Plan`: a space leaves the rest to the sampler, a fixed plan leaves nothing open.
 """
 
@@ -19,14 +19,14 @@ from regstudy.space.plan import Plan
 from regstudy.space.ranges import Scalar
 from regstudy.study import attributes
 from regstudy.study.owner import is_dead
-from regstudy.study.queue_state import ledger
+from regstudy.study.queue_state import queue_state
 from regstudy.study.storage import PATIENCE, connection_lost, exclusive, storage_error
 
 
 def top_up(study: optuna.Study, plan: Plan, url: str) -> None:
-    """Queue every ticket that is neither finished nor queued nor running, up to the total asked for, and no other.
+    """Queue every slot that is neither finished nor queued nor running, up to the total asked for, and no other.
 
-    A ticket that failed before is queued with the values it had then. May be called at any time by anyone: what is
+    A slot that failed before is queued with the values it had then. May be called at any time by anyone: what is
     queued already is not queued again.
     """
     for wait in PATIENCE:
@@ -42,17 +42,17 @@ def top_up(study: optuna.Study, plan: Plan, url: str) -> None:
 
 def _top_up(study: optuna.Study, plan: Plan, total: int) -> None:
     trials = study.get_trials(deepcopy=False)
-    book = ledger(trials)
+    state = queue_state(trials)
     for trial in trials:  # a smaller total than last time withdraws what is still waiting beyond it
-        beyond = trial.user_attrs.get(attributes.TICKET, 0) >= total
+        beyond = trial.user_attrs.get(attributes.SLOT, 0) >= total
         if trial.state == TrialState.WAITING and beyond:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    for ticket in book.missing(total):
-        attempt = book.attempts.get(ticket)
-        arm, params = plan.order(ticket)
+    for slot in state.missing(total):
+        attempt = state.attempts.get(slot)
+        arm, params = plan.order(slot)
         study.enqueue_trial(
             {**params, **(_values(attempt) if attempt else {})},
-            user_attrs={attributes.TICKET: ticket, attributes.ARM: arm},
+            user_attrs={attributes.SLOT: slot, attributes.ARM: arm},
         )
 
 
@@ -62,9 +62,9 @@ def _values(attempt: FrozenTrial) -> dict[str, Scalar]:
 
 
 def close_orphans(study: optuna.Study) -> None:
-    """Fail trials whose process on this machine is gone, or whose machine is silent, so that their tickets come back.
+    """Fail trials whose process on this machine is gone, or whose machine is silent, so that their slots come back.
 
-    Optuna looks for silent machines too, but only before a worker's next trial: too late for the last ticket.
+    Optuna looks for silent machines too, but only before a worker's next trial: too late for the last slot.
     """
     storage = study._storage
     silent: set[int] = set()

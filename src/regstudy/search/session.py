@@ -24,7 +24,7 @@ from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, study_place
-from regstudy.study.queue_state import count_finished, ledger, remaining
+from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
 from regstudy.text import counted
@@ -33,7 +33,7 @@ from regstudy.training.cost import seconds_per_epoch
 P = TypeVar("P", bound=Plan)
 # looks at a plan and its images before anything is spent, given what the study keeps of an earlier look;
 # returns what the study is to keep, and raises StudyError where the study would be meaningless
-Preflight = Callable[[Any, Splits, dict[str, Any]], dict[str, Any]]
+PreflightCheck = Callable[[Any, Splits, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Session:
     options: SearchOptions
     listen: Listener
     command: str = ""  # reproduces the study
-    preflight: Preflight | None = None
+    preflight: PreflightCheck | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, brought up to date at every run
 
     def run(self) -> None:
@@ -157,7 +157,7 @@ class Session:
     def _left(self, study: optuna.Study | None) -> dict[str, int]:
         """Trials of each arm that are still to be run."""
         total = self.options.trials
-        waiting = range(total) if study is None else ledger(study.get_trials(deepcopy=False)).unfinished(total)
+        waiting = range(total) if study is None else queue_state(study.get_trials(deepcopy=False)).unfinished(total)
         names = list(self.plan.representatives())
         if len(names) == 1:
             return {names[0]: len(waiting)}
@@ -198,16 +198,16 @@ def check_fit(plan: Plan, splits: Splits) -> None:
 
 def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
     """What is left of a study, and why it does not go on."""
-    book, total = ledger(study.get_trials(deepcopy=False)), options.trials
-    left = len(book.unfinished(total))
+    state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
+    left = len(state.unfinished(total))
     why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
     return StudyEnded(
         "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
         total,
-        finished=sum(ticket in book.finished for ticket in range(total)),
+        finished=sum(slot in state.finished for slot in range(total)),
         left=left,
-        given_up=sum(book.given_up(ticket) for ticket in range(total)),
-        repeated=sum(sum(kinds.values()) for kinds in book.faults.values()),
+        given_up=sum(state.given_up(slot) for slot in range(total)),
+        repeated=sum(sum(kinds.values()) for kinds in state.faults.values()),
     )
 
 

@@ -44,12 +44,12 @@ def drop_weights(folder: Path, study: optuna.Study) -> None:
 
 
 def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:
-    """Remove what runs of finished tickets have left behind when their process was killed."""
+    """Remove what runs of finished slots have left behind when their process was killed."""
     for path in (folder / "checkpoints").glob("*ticket_*.pt*"):
         if number_in(path.name) in finished:
             path.unlink(missing_ok=True)
 
 
 def number_in(name: str) -> int:
-    """The number of the trial or ticket in the name of its file, which a half-written one shares."""
+    """The number of the trial or slot in the name of its file, which a half-written one shares."""
     return int(name.partition("_")[2].partition(".")[0])

@@ -1,4 +1,4 @@
-"""A worker takes tickets and runs them until none is waiting, its time is over, or it is told to stop."""
+"""A worker takes slots and runs them until none is waiting, its time is over, or it is told to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError, describe
 from regstudy.files import DISK_FULL
-from regstudy.records import EpochRecord, Verdict, dump_records
+from regstudy.records import EpochRecord, PruningDecision, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.pruner import judge, make_pruner
 from regstudy.search.queue import top_up
@@ -29,7 +29,7 @@ from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
-from regstudy.study.storage import NoTicketLeft, in_words, open_storage
+from regstudy.study.storage import NoSlotLeft, in_words, open_storage
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
@@ -53,7 +53,7 @@ class Job:
     plan: Plan
     options: SearchOptions  # with the device and the threads of this very worker
     worker: int = 0  # counts from 0; distinguishes the samplers and the lines on the screen
-    deadline: float = math.inf  # time.time() after which no further ticket is taken
+    deadline: float = math.inf  # time.time() after which no further slot is taken
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Watch:
 
 
 def work(job: Job, splits: Splits, watch: Watch) -> None:
-    """Run tickets one after the other; a trial that raises is recorded as failed and its ticket queued again.
+    """Run slots one after the other; a trial that raises is recorded as failed and its slot queued again.
 
     Raises RegstudyError for what the user must mend, such as a full disk, and KeyboardInterrupt when asked to stop in
     the middle of a trial, which is then closed without a fault.
@@ -96,48 +96,48 @@ def _work(job: Job, splits: Splits, watch: Watch) -> None:
                 catch=_Failed,
                 callbacks=[close],
             )
-        except NoTicketLeft:
+        except NoSlotLeft:
             return
         except UpdateFinishedTrialError:
-            continue  # somebody took this process for dead and closed its trial; the ticket is theirs now
+            continue  # somebody took this process for dead and closed its trial; the slot is theirs now
 
 
 def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
-    """After a trial: give its ticket back if it failed; else keep on disk only what is still wanted."""
+    """After a trial: give its slot back if it failed; else keep on disk only what is still wanted."""
     give_back_memory()
     if trial.state == TrialState.FAIL:
         top_up(study, job.plan, job.storage)
         return
-    checkpoint_of(job.folder, trial.user_attrs[attributes.TICKET]).remove()
+    checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]).remove()
     drop_weights(job.folder, study)
 
 
 def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
-    """The configuration that a trial's ticket and the sampler decide, with the seeds that belong to the ticket.
+    """The configuration that a trial's slot and the sampler decide, with the seeds that belong to the slot.
 
     A precision that was left to the machine is written down as what this one makes of it.
     """
     facts = trial.user_attrs
     total = int(trial.study.user_attrs[attributes.TRIALS])
-    config = job.plan.configure(trial, Slot(facts[attributes.TICKET], facts[attributes.ARM], total))
+    config = job.plan.configure(trial, Slot(facts[attributes.SLOT], facts[attributes.ARM], total))
     known: dict[str, object] = {"data.split_seed": splits.split_seed}
     known["training.precision"] = resolve(config.training.precision, torch.device(job.options.device))
     return config.replaced(known)
 
 
-def checkpoint_of(folder: Path, ticket: int) -> Checkpoint:
-    """Where the run of a ticket keeps its checkpoint; every attempt at the ticket finds it there."""
-    return Checkpoint(folder / "checkpoints" / f"ticket_{ticket:05d}.pt")
+def checkpoint_of(folder: Path, slot: int) -> Checkpoint:
+    """Where the run of a slot keeps its checkpoint; every attempt at the slot finds it there."""
+    return Checkpoint(folder / "checkpoints" / f"ticket_{slot:05d}.pt")
 
 
 def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial, keep: Callable[[TrialEnded], None]) -> float:
     began = time.perf_counter()
-    number, ticket, arm = trial.number, trial.user_attrs[attributes.TICKET], trial.user_attrs[attributes.ARM]
-    checkpoint = checkpoint_of(job.folder, ticket)
+    number, slot, arm = trial.number, trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]
+    checkpoint = checkpoint_of(job.folder, slot)
     reported, told = 0, 0.0
     prunable = job.plan.prunable(arm)
 
-    def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> Verdict | None:
+    def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
         nonlocal reported
         if reported == 0 and len(records) > 1:
             trial.set_user_attr(attributes.RESUMED, len(records) - 1)
@@ -159,14 +159,14 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial, keep: Calla
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> None:
         seconds = time.perf_counter() - began
-        keep(TrialEnded(job.worker, number, ticket, arm, outcome, reason, value, best, reported, seconds))
+        keep(TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds))
 
     try:
         config = trial_config(job, splits, trial)  # two ends that are valid one by one can be invalid together
         trial.set_user_attr(attributes.CONFIG, config.model_dump(mode="json"))
         trial.set_user_attr(attributes.THREADS, job.options.threads)
         trial.set_user_attr(attributes.WORKERS, job.options.workers)
-        watch.tell(TrialStarted(job.worker, number, ticket, arm, config.planned_epochs))
+        watch.tell(TrialStarted(job.worker, number, slot, arm, config.planned_epochs))
         trained = run(config, splits, torch.device(job.options.device), on_epoch, on_step, checkpoint)
         value = _finish(job, trial, trained)
     except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):

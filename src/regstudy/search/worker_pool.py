@@ -1,4 +1,4 @@
-"""Running a study's tickets: in this process, or in several that share cores, GPUs and the images in memory.
+"""Running a study's slots: in this process, or in several that share cores, GPUs and the images in memory.
 
 Every worker process has a pipe of its own to its parent: a process that is killed cannot hold a lock that others need,
 and one whose parent is gone learns it at its next step.
@@ -35,14 +35,14 @@ FAREWELL = 20.0  # seconds that workers have to stop when asked
 
 
 @dataclass(frozen=True)
-class Trouble:
+class WorkerError:
     """A worker's last word: an error that is the user's to mend."""
 
     message: str
 
 
 @dataclass
-class Member:
+class PoolWorker:
     """A worker process as its parent sees it."""
 
     job: Job
@@ -92,37 +92,37 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
         raise KeyboardInterrupt
 
 
-def run_crew(
+def run_pool(
     study: optuna.Study, jobs: Sequence[Job], splits: Splits, listen: Listener, timeout: float | None = None
 ) -> None:
-    """Work in one process per job; a worker that dies is replaced and its ticket queued again.
+    """Work in one process per job; a worker that dies is replaced and its slot queued again.
 
     A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with what a
     worker could not mend, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
     """
     context = torch.multiprocessing.get_context("spawn")
     shared = splits.share()
-    crew = [_hire(context, job, shared) for job in jobs]
+    pool = [_spawn(context, job, shared) for job in jobs]
     deaths = stillborn = 0
     try:
-        while crew:
-            for member in _those_with_news(crew):
+        while pool:
+            for member in _those_with_news(pool):
                 for event in _news(member):
-                    if isinstance(event, Trouble):
+                    if isinstance(event, WorkerError):
                         raise RegstudyError(event.message)
                     if isinstance(event, TrialEnded):
                         deaths = 0
                     listen(event)
-            for member in [m for m in crew if _overdue(m, timeout)]:
+            for member in [m for m in pool if _overdue(m, timeout)]:
                 member.process.kill()
                 member.process.join()
-                _bury(study, member, "timeout", f"took longer than {timeout:g} s")
-            for member in [m for m in crew if not m.process.is_alive() and not _has_news(m)]:
-                crew.remove(member)
+                _reap(study, member, "timeout", f"took longer than {timeout:g} s")
+            for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
+                pool.remove(member)
                 if member.process.exitcode == 0:
                     continue
                 deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
-                _bury(study, member, "killed", f"its process ended with code {member.process.exitcode}")
+                _reap(study, member, "killed", f"its process ended with code {member.process.exitcode}")
                 close_orphans(study)
                 top_up(study, member.job.plan, member.job.storage)
                 if stillborn >= STILLBORN:
@@ -132,20 +132,20 @@ def run_crew(
                     )
                 if deaths >= DEATHS:
                     raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
-                crew.append(_hire(context, member.job, shared))
+                pool.append(_spawn(context, member.job, shared))
     finally:
-        _dismiss(crew)
+        _stop_all(pool)
 
 
-def _hire(context: Any, job: Job, splits: Splits) -> Member:
+def _spawn(context: Any, job: Job, splits: Splits) -> PoolWorker:
     here, there = context.Pipe()
-    process = context.Process(target=_member, args=(job, splits, there), daemon=True)
+    process = context.Process(target=_worker_process, args=(job, splits, there), daemon=True)
     process.start()
     there.close()
-    return Member(job, process, here)
+    return PoolWorker(job, process, here)
 
 
-def _member(job: Job, splits: Splits, pipe: Connection) -> None:
+def _worker_process(job: Job, splits: Splits, pipe: Connection) -> None:
     """A worker process from start to end."""
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
@@ -159,24 +159,24 @@ def _member(job: Job, splits: Splits, pipe: Connection) -> None:
         work(job, splits, Watch(tell, pipe.poll))  # whatever comes from the parent, its end included, means stop
     except RegstudyError as error:
         with contextlib.suppress(OSError):
-            pipe.send(Trouble(str(error)))
+            pipe.send(WorkerError(str(error)))
     except KeyboardInterrupt:
         pass
 
 
-def _those_with_news(crew: Sequence[Member]) -> list[Member]:
-    pipes = [member.pipe for member in crew if not member.silent]
-    multiprocessing.connection.wait([*pipes, *(member.process.sentinel for member in crew)], timeout=POLL)
-    return [member for member in crew if _has_news(member)]
+def _those_with_news(pool: Sequence[PoolWorker]) -> list[PoolWorker]:
+    pipes = [member.pipe for member in pool if not member.silent]
+    multiprocessing.connection.wait([*pipes, *(member.process.sentinel for member in pool)], timeout=POLL)
+    return [member for member in pool if _has_news(member)]
 
 
-def _has_news(member: Member) -> bool:
+def _has_news(member: PoolWorker) -> bool:
     return not member.silent and member.pipe.poll()
 
 
-def _news(member: Member) -> list[Event | Trouble]:
+def _news(member: PoolWorker) -> list[Event | WorkerError]:
     """All events that a worker has sent; a message cut short by its death is no event."""
-    events: list[Event | Trouble] = []
+    events: list[Event | WorkerError] = []
     while _has_news(member):
         try:
             event = member.pipe.recv()
@@ -192,12 +192,12 @@ def _news(member: Member) -> list[Event | Trouble]:
     return events
 
 
-def _overdue(member: Member, timeout: float | None) -> bool:
+def _overdue(member: PoolWorker, timeout: float | None) -> bool:
     running = member.trial is not None and member.process.is_alive()
     return timeout is not None and running and time.monotonic() - member.since > timeout
 
 
-def _bury(study: optuna.Study, member: Member, fault: str, reason: str) -> None:
+def _reap(study: optuna.Study, member: PoolWorker, fault: str, reason: str) -> None:
     """Close the trial that a dead worker was running."""
     if member.trial is not None:
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -206,20 +206,20 @@ def _bury(study: optuna.Study, member: Member, fault: str, reason: str) -> None:
     member.trial = None
 
 
-def _dismiss(crew: Sequence[Member]) -> None:
+def _stop_all(pool: Sequence[PoolWorker]) -> None:
     """Ask all workers to stop, wait for a while, and end those that do not; a second Ctrl-C ends them at once."""
-    for member in crew:
+    for member in pool:
         with contextlib.suppress(OSError):
             member.pipe.send("stop")
     try:
         until = time.monotonic() + FAREWELL
-        for member in crew:
+        for member in pool:
             while member.process.is_alive() and time.monotonic() < until:
                 _news(member)  # a worker that waits for room in its pipe could not stop
                 member.process.join(POLL)
     except KeyboardInterrupt:
         pass
-    for member in crew:
+    for member in pool:
         member.process.kill()
         member.process.join()
 

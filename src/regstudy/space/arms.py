@@ -13,7 +13,7 @@ from regstudy.config.run_config import flatten
 from regstudy.errors import ConfigError
 from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import load_space, space_from_text
-from regstudy.space.parsing import Check
+from regstudy.space.parsing import ConfigCheck
 from regstudy.space.search_space import Space
 from regstudy.space.seeds import split_seed
 
@@ -78,7 +78,7 @@ def load_arms(
     variants: Sequence[Variant],
     overrides: Sequence[str] = (),
     *,
-    checks: Iterable[Check] = (),
+    checks: Iterable[ConfigCheck] = (),
 ) -> dict[str, Space]:
     """Every file with every variant, by name: the file's, the variant's, or both where there are several of each.
 
@@ -140,7 +140,7 @@ def collapsed(arms: Mapping[str, Space]) -> list[str]:
     return [f"{path} {next(iter(found))}" if len(found) == 1 else path for path, found in values.items()]
 
 
-def _varied(whole: Space, path: Path, variant: Variant, overrides: Sequence[str], checks: list[Check]) -> Space:
+def _varied(whole: Space, path: Path, variant: Variant, overrides: Sequence[str], checks: list[ConfigCheck]) -> Space:
     """The space of a file, which is read already, with a variant's values."""
     try:
         changes = [*overrides, *variant.changes]

@@ -10,7 +10,7 @@ from regstudy.errors import ArgumentError, Problem, config_error, require
 from regstudy.space.arms import LONGEST, collapsed, is_label, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import find_space
-from regstudy.space.parsing import Check
+from regstudy.space.parsing import ConfigCheck
 from regstudy.space.study_name import default_name, substitute_name
 from regstudy.space.study_section import StudySection
 
@@ -20,7 +20,7 @@ def comparison_of_files(
     arms: Sequence[str],
     overrides: Sequence[str],
     name: str | None,
-    checks: Iterable[Check],
+    checks: Iterable[ConfigCheck],
 ) -> tuple[FixedPlan, FixedPlan | None, str]:
     """The plan of these files and arms, that on the substitute data if every file names one, and a word about ranges.
 
@@ -41,7 +41,9 @@ def comparison_of_files(
     return asked, substitute, note
 
 
-def comparison_of_configs(configs: Mapping[str, RunConfig], name: str | None, checks: Iterable[Check]) -> FixedPlan:
+def comparison_of_configs(
+    configs: Mapping[str, RunConfig], name: str | None, checks: Iterable[ConfigCheck]
+) -> FixedPlan:
     """The plan of given configurations. Raises ConfigError if they differ in data or metric, or fail a check."""
     if not configs:
         raise ArgumentError("spaces must name at least one configuration.")

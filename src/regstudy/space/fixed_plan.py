@@ -1,6 +1,6 @@
 """Plans: fixed configurations, the arms, each run with several seeds. Comparison, repeats and ablation are plans.
 
-The workers of a search run a plan too, as a study of its own with nothing pruned. Its tickets go through the arms
+The workers of a search run a plan too, as a study of its own with nothing pruned. Its slots go through the arms
 repeat by repeat, so a plan that is interrupted is balanced to within one run per arm. Repeat k has the same training
 seed in every arm: differences between arms are taken within repeats.
 """
@@ -15,8 +15,8 @@ from regstudy.config.fingerprint import fingerprint, hashed
 from regstudy.config.run_config import RunConfig, config_problems, flatten
 from regstudy.config.schema import Data
 from regstudy.errors import ConfigError, Problem, config_error
-from regstudy.space.parsing import Check, differences, parse_space
-from regstudy.space.plan import Kind, Plan, Slot
+from regstudy.space.parsing import ConfigCheck, differences, parse_space
+from regstudy.space.plan import Plan, PlanKind, Slot
 from regstudy.space.ranges import Scalar
 from regstudy.space.seeds import repeat_seed
 from regstudy.space.study_section import DIRECTIONS, StudySection
@@ -31,7 +31,7 @@ SEED = "training.seed"
 
 @dataclass(frozen=True)
 class Task:
-    """What a ticket of a plan asks for. Repeats count from 1."""
+    """What a slot of a plan asks for. Repeats count from 1."""
 
     arm: str
     repeat: int
@@ -54,17 +54,17 @@ class FixedPlan:
         """The data section that all arms share, with the seed of their split."""
         return next(iter(self.arms.values())).data
 
-    def tickets(self, repeats: int) -> int:
-        """How many tickets so many repeats of every arm are."""
+    def slots(self, repeats: int) -> int:
+        """How many slots so many repeats of every arm are."""
         return len(self.arms) * repeats
 
-    def task(self, ticket: int) -> Task:
-        """The arm, the repeat and the training seed of a ticket."""
-        turn, position = divmod(ticket, len(self.arms))
+    def task(self, slot: int) -> Task:
+        """The arm, the repeat and the training seed of a slot."""
+        turn, position = divmod(slot, len(self.arms))
         return Task(list(self.arms)[position], turn + 1, repeat_seed(self.study.seed, turn + 1))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> PlanKind:
         """Fixed configurations are compared."""
         return "comparison"
 
@@ -161,7 +161,7 @@ def make_plan(name: str, arms: Mapping[str, RunConfig], study: StudySection, sou
     return FixedPlan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
 
 
-def parse_plan(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> FixedPlan:
+def parse_plan(raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] = ()) -> FixedPlan:
     """A plan from the plain values of `FixedPlan.plain`; ConfigError with every problem of every arm."""
     arms = raw.get("arms") if isinstance(raw, dict) else None
     if not isinstance(arms, dict) or sorted(arms) != sorted(raw.get("order", ())):
@@ -185,7 +185,7 @@ def _example(difference: str) -> str:
     return f"{path}={values.partition(' → ')[0]}"
 
 
-def stored_plan(kind: Kind, raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Plan:
+def stored_plan(kind: PlanKind, raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] = ()) -> Plan:
     """The plan that a study keeps as plain values; ConfigError with every problem if it is none."""
     if kind == "comparison":
         return parse_plan(raw, name, source, checks)

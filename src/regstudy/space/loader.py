@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, Problem, config_error, unknown
-from regstudy.space.parsing import Check, parse_space
+from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section
 from regstudy.text import counted
@@ -71,7 +71,7 @@ def find_space(name: str) -> Path:
     return known[name]
 
 
-def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()) -> Space:
+def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()) -> Space:
     """The space in a file, or the one of a name, with `a.b=c` overrides applied; see `parse_space` for what is checked.
 
     A file without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError.
@@ -82,7 +82,7 @@ def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Ite
 
 
 def space_from_text(
-    text: str, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()
+    text: str, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()
 ) -> Space:
     """The space in a YAML text; ``source`` says in errors where the text is from. Raises ConfigError."""
     space = space_from_tree(read_yaml_text(text, source), name, source, overrides, checks=checks)
@@ -90,7 +90,7 @@ def space_from_text(
 
 
 def space_from_tree(
-    tree: Any, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()
+    tree: Any, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()
 ) -> Space:
     """The space of plain nested values. Raises ConfigError with every problem.
 
@@ -107,7 +107,7 @@ def space_from_tree(
     return replace(space, fallback=other)
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[Check] = ()) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()) -> RunConfig:
     """A run configuration from a file without ranges, with `a.b=c` overrides. Raises ConfigError."""
     raw = _prepared(read_yaml_text(read_text(path), str(path)), overrides, str(path))
     if isinstance(raw, dict) and "study" in raw:

@@ -13,10 +13,10 @@ from regstudy.space.ranges import parse
 from regstudy.space.search_space import Space, prefixes, probes
 from regstudy.space.study_section import parse_study_section
 
-Check = Callable[[RunConfig], Iterable[Problem]]
+ConfigCheck = Callable[[RunConfig], Iterable[Problem]]
 
 
-def parse_space(raw: Any, name: str, source: str, checks: Iterable[Check] = ()) -> Space:
+def parse_space(raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] = ()) -> Space:
     """A space from plain values; `checks` look at each configuration built while validating it.
 
     Raises ConfigError with every problem of the file: wrong ranges, unknown keys, values that some end of a range or
@@ -56,7 +56,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [f"{path}: {before.get(path, 'absent')} → {after.get(path, 'absent')}" for path in paths]
 
 
-def _probe(space: Space, checks: list[Check]) -> list[Problem]:
+def _probe(space: Space, checks: list[ConfigCheck]) -> list[Problem]:
     """Problems of all probes."""
     problems: dict[Problem, None] = {}
     for tree in probes(space):

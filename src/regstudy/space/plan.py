@@ -18,7 +18,7 @@ from regstudy.space.study_section import StudySection
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Kind = Literal["search", "comparison"]
+PlanKind = Literal["search", "comparison"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Plan(Protocol):
         """The study's name unless another is given."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> PlanKind:
         """What the study is called in messages, and how its plan is stored."""
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from regstudy.config.fingerprint import fingerprint, hashed
 from regstudy.config.run_config import RunConfig, flatten
 from regstudy.config.schema import Data
-from regstudy.space.plan import Kind, Slot
+from regstudy.space.plan import PlanKind, Slot
 from regstudy.space.ranges import Choice, Range, Scalar, plain
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.space.study_section import StudySection
@@ -90,7 +90,7 @@ class Space:
 
     def suggest(self, trial: BaseTrial, baseline: bool = False) -> RunConfig:
         """The configuration an Optuna trial asks for; in the baseline arm every regularizer is at its null."""
-        drawn = self.nulls()
+        drawn = self.off_values()
 
         def choose(parameter: Parameter) -> Scalar:
             if baseline and parameter.path in RunConfig.regularizers and parameter.name not in drawn:
@@ -100,7 +100,7 @@ class Space:
         config = self.resolve(choose)
         return config.without_regularizers() if baseline else config
 
-    def nulls(self) -> dict[str, Scalar]:
+    def off_values(self) -> dict[str, Scalar]:
         """Parameter values that turn the regularizers off, for those whose null the search can draw."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters():
@@ -119,10 +119,10 @@ class Space:
     def start(self) -> dict[str, Scalar]:
         """Parameter values of the very first trial: regularizers at their nulls, all else at its default."""
         values: dict[str, Scalar] = {}
-        nulls = self.nulls()
+        off_values = self.off_values()
 
         def choose(parameter: Parameter) -> Scalar:
-            return values.setdefault(parameter.name, nulls.get(parameter.name, default(parameter)))
+            return values.setdefault(parameter.name, off_values.get(parameter.name, default(parameter)))
 
         self.resolve(choose)
         return values
@@ -132,7 +132,7 @@ class Space:
         return path in flatten(self.plain()) or any(parameter.path == path for parameter in self.parameters())
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> PlanKind:
         """A space is searched."""
         return "search"
 
@@ -159,7 +159,7 @@ class Space:
         """The arm of a slot and the parameters its trial is queued with; the sampler draws the others."""
         if not is_baseline(slot):
             return "search", {}
-        return "baseline", self.start() if slot == 0 else self.nulls()
+        return "baseline", self.start() if slot == 0 else self.off_values()
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a trial, with the training seed of its slot unless the file gives one."""

@@ -29,7 +29,7 @@ PUSHED = PREFIX + "pushed"  # {what the dashboard was given: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 
 # of a trial
-TICKET = PREFIX + "ticket"  # counts from 0; a retried trial keeps it
+SLOT = PREFIX + "ticket"  # counts from 0; a retried trial keeps it
 ARM = PREFIX + "arm"  # "baseline" (every regularizer at its null) or "search"; in a plan the name of the arm
 CONFIG = PREFIX + "config"  # the resolved RunConfig as nested JSON
 EPOCHS = PREFIX + "epochs"  # see records.dump_records

@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 
 from regstudy.errors import StudyError
-from regstudy.space.plan import Kind
+from regstudy.space.plan import PlanKind
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
 from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_path, sqlite_url
@@ -86,6 +86,6 @@ def open_study(place: StudyPlace) -> optuna.Study:
     return study
 
 
-def kind_of(study: optuna.Study) -> Kind:
+def kind_of(study: optuna.Study) -> PlanKind:
     """Whether a study searches a space or runs fixed configurations; a study of plain Optuna counts as a search."""
     return "comparison" if study.user_attrs.get(attributes.PLAN) else "search"

@@ -47,11 +47,11 @@ NETWORK_FILE_SYSTEMS = {
 # fmt: on
 
 
-class NoTicketLeft(Exception):
+class NoSlotLeft(Exception):
     """A worker asked for a trial, but none is waiting: its way to learn that its work is done."""
 
 
-class TicketStorage(RDBStorage):
+class SlotStorage(RDBStorage):
     """Hands out waiting trials and nothing else, each to exactly one worker.
 
     Optuna claims a waiting trial by reading its state and then writing it, which on SQLite, where rows cannot be
@@ -121,7 +121,7 @@ class TicketStorage(RDBStorage):
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         if template_trial is None:  # `study.optimize` found nothing waiting and would invent a trial
-            raise NoTicketLeft
+            raise NoSlotLeft
         return super()._create_new_trial(study_id, template_trial)
 
 
@@ -129,7 +129,7 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     """A storage method that tries again for a while when the connection to the server is lost."""
 
     @functools.wraps(method)
-    def call(storage: TicketStorage, *args: Any, **kwargs: Any) -> Any:
+    def call(storage: SlotStorage, *args: Any, **kwargs: Any) -> Any:
         for wait in PATIENCE:
             try:
                 return method(storage, *args, **kwargs)
@@ -143,7 +143,7 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-# Each of these may safely be done twice. Creating a trial may not: `tickets.top_up` is repeated as a whole instead.
+# Each of these may safely be done twice. Creating a trial may not: `slots.top_up` is repeated as a whole instead.
 for _name in [
     "set_study_user_attr",
     "get_study_id_from_name",
@@ -166,7 +166,7 @@ for _name in [
     "record_heartbeat",
     "_get_stale_trial_ids",
 ]:
-    setattr(TicketStorage, _name, _patient(getattr(TicketStorage, _name)))
+    setattr(SlotStorage, _name, _patient(getattr(SlotStorage, _name)))
 
 
 def connection_lost(error: BaseException) -> bool:
@@ -190,7 +190,7 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
-def open_storage(url: str, stale: Callable[..., None] | None = None) -> TicketStorage:
+def open_storage(url: str, stale: Callable[..., None] | None = None) -> SlotStorage:
     """The storage at a URL; `stale` is called with (study, trial) when a trial elsewhere has gone silent.
 
     A SQLite file is created if need be, in WAL mode: readers and one writer do not block each other. Raises
@@ -271,10 +271,10 @@ def check_local_disk(folder: Path) -> None:
         )
 
 
-def _open_server(url: str, stale: Callable[..., None] | None) -> TicketStorage:
+def _open_server(url: str, stale: Callable[..., None] | None) -> SlotStorage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeat
-        return TicketStorage(
+        return SlotStorage(
             _with_driver(url),
             engine_kwargs={"pool_pre_ping": True, **_connect_args(url)},
             heartbeat_interval=HEARTBEAT,
@@ -283,11 +283,11 @@ def _open_server(url: str, stale: Callable[..., None] | None) -> TicketStorage:
         )
 
 
-def _open_sqlite(url: str, path: Path) -> TicketStorage:
+def _open_sqlite(url: str, path: Path) -> SlotStorage:
     with sqlite3.connect(path, timeout=BUSY_TIMEOUT) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    storage = TicketStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT}})
+    storage = SlotStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT}})
     sqlalchemy.event.listen(storage.engine, "connect", _synchronize_at_checkpoints)
     storage.engine.dispose()  # connections opened before the listener stood
     return storage

@@ -39,7 +39,7 @@ SERIES = (
 )  # in the trial table: their values at the trial's best epoch
 TRIAL_COLUMNS = {
     "number": "int64",
-    "ticket": "Int64",
+    "slot": "Int64",
     "arm": "str",
     "state": "str",
     "outcome": "str",
@@ -212,7 +212,7 @@ def _trial_row(
     at_best = records[records[:, EPOCH] == best_epoch][:1]
     return {
         "number": trial.number,
-        "ticket": attrs.get(attributes.TICKET),
+        "slot": attrs.get(attributes.SLOT),
         "arm": attrs.get(attributes.ARM),
         "state": trial.state.name,
         "outcome": attrs.get(attributes.OUTCOME),
@@ -267,7 +267,7 @@ def _epoch_table(
     ran = [len(rows) for rows in records]
     first: dict[str, tuple[list[Any], Any]] = {
         "number": ([trial.number for trial in trials], "int64"),
-        "ticket": ([facts.get(attributes.TICKET) for facts in stored], "Int64"),
+        "slot": ([facts.get(attributes.SLOT) for facts in stored], "Int64"),
         "arm": ([facts.get(attributes.ARM) for facts in stored], "str"),
     }
     columns = {

@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from regstudy.data.preprocessing import Preprocessing
+from regstudy.data.preprocessing import PixelTransform
 from regstudy.training.color import COLOUR_NUMBERS, change_colours
 from regstudy.training.erasing import RECTANGLE_NUMBERS, erase_to_mean
 
@@ -36,7 +36,7 @@ MOVING = WHOLE_PIXELS | {"rotate", "scale", "shear"}
 
 
 def augment(
-    images: Tensor, ops: Collection[str], strength: float, preprocessing: Preprocessing, generator: Generator
+    images: Tensor, ops: Collection[str], strength: float, preprocessing: PixelTransform, generator: Generator
 ) -> Tensor:
     """uint8 N×C×H×W to changed images N×C×side×side with values 0..255; draws only from the (CPU) generator.
 

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from regstudy import models
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.records import EpochRecord, dump_records, parse_records
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
@@ -49,7 +49,7 @@ class TrainState:
     config: RunConfig
     phase: int
     splits: Splits
-    preprocessing: Preprocessing
+    preprocessing: PixelTransform
     precision: Precision
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -234,7 +234,7 @@ def _descend(state: TrainState, lr: float) -> None:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: ImageSet, preprocessing: Preprocessing) -> tuple[float, float]:
+def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
     """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in evaluation mode, in their order."""
     model.eval()
     sums = torch.zeros(2, dtype=_exact(images.images.device), device=images.images.device)

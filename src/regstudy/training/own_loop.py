@@ -18,7 +18,7 @@ from regstudy import models
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import ImageSet
-from regstudy.data.preprocessing import Preprocessing, prepare
+from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.errors import ArgumentError, require
 from regstudy.training.augmentation import augment
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
@@ -130,7 +130,7 @@ class ConfiguredAugmentation(nn.Module):
     cropped and normalised.
     """
 
-    def __init__(self, config: RunConfig, preprocessing: Preprocessing, channels: int, generator: Generator) -> None:
+    def __init__(self, config: RunConfig, preprocessing: PixelTransform, channels: int, generator: Generator) -> None:
         super().__init__()
         self._channels = channels
         self.preprocessing = preprocessing

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Regularization
 from regstudy.data.image_set import ImageSet
-from regstudy.data.preprocessing import Preprocessing
+from regstudy.data.preprocessing import PixelTransform
 from regstudy.space.search_space import Space, probes
 from regstudy.training.augmentation import augment
 from regstudy.training.contact_sheet import Row
@@ -40,14 +40,14 @@ def positions_in_turn(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[
     return np.lexsort((labels, rank))[:count]
 
 
-def strength_rows(images: Tensor, ops: Sequence[str], preprocessing: Preprocessing) -> Iterator[Row]:
+def strength_rows(images: Tensor, ops: Sequence[str], preprocessing: PixelTransform) -> Iterator[Row]:
     """The images uint8 N×C×H×W at each strength; all rows draw the same numbers, so that each change grows."""
     for strength in STRENGTHS:
         changed = augment(images, ops, strength, preprocessing, Generator().manual_seed(SEED))
         yield Row(f"strength {strength:g}" if strength else "strength 0\nas validated", _pictures(changed))
 
 
-def regularizer_rows(images: ImageSet, space: Space, preprocessing: Preprocessing) -> Iterator[Row]:
+def regularizer_rows(images: ImageSet, space: Space, preprocessing: PixelTransform) -> Iterator[Row]:
     """The images as each of the other changes that the space may choose leaves them, at its highest value.
 
     Changes that happen to a share of images or batches are shown for all of them; the label says the share.

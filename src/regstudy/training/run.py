@@ -12,7 +12,7 @@ from torch import Tensor
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
-from regstudy.records import EpochRecord, Outcome, RunResult, Verdict
+from regstudy.records import EpochRecord, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.early_stopping import Signal, StoppingRule
@@ -20,8 +20,8 @@ from regstudy.training.ema import WeightAverage
 from regstudy.training.loop import OnStep, TrainState, run_epoch, start
 from regstudy.training.schedules import first_decay
 
-# called after each epoch with all records so far and the signal of the objective metric; a `Verdict` may end the run,
-# anything else that it returns is ignored
+# called after each epoch with all records so far and the signal of the objective metric; a `PruningDecision` may end
+# the run, anything else that it returns is ignored
 OnEpoch = Callable[[Sequence[EpochRecord], Signal], object]
 
 
@@ -106,7 +106,9 @@ def _run_phase(
         if stop_signal(phase, state.records).stop:
             return "stopped", _why_stopped(phase, record.epoch), weights
         last = state.phase + 1 >= len(config.phases) and len(state.records) == phase.training.epochs
-        if isinstance(verdict, Verdict) and verdict.cut and not last:  # after the last one nothing is censored
+        if (
+            isinstance(verdict, PruningDecision) and verdict.prune and not last
+        ):  # after the last one nothing is censored
             return "pruned", verdict.reason, weights
         if checkpoint and checkpoint.due and not last:  # what is told of an epoch is not told again after a resume
             checkpoint.save(state, weights)

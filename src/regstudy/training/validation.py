@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regstudy import data, models
-from regstudy.space.parsing import Check
+from regstudy.space.parsing import ConfigCheck
 from regstudy.training import schedules
 
-CHECKS: tuple[Check, ...] = (data.problems, models.problems, schedules.problems)
+CHECKS: tuple[ConfigCheck, ...] = (data.problems, models.problems, schedules.problems)

@@ -12,8 +12,8 @@ from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
 from regstudy.report.media import Album, Remark, picture
 from regstudy.report.page import page_html
-from regstudy.report.phrasing import VerdictText
-from regstudy.report.sections import Section
+from regstudy.report.phrasing import Verdict
+from regstudy.report.sections import ReportSection
 from regstudy.text import counted
 
 QUESTION = "Examination: what would make a study of it meaningless, what distorts it, and what to do"
@@ -26,12 +26,12 @@ def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
     if diagnosis.unjudged:
         sentences.append(f"{counted(len(diagnosis.unjudged), 'check')} could not be made; the page ends with why.")
     good = not any(finding.severity in ("blocks", "distorts") for finding in diagnosis.findings)
-    text = VerdictText(diagnosis.verdict, [line.replace("`", "") for line in sentences], [], good)
+    text = Verdict(diagnosis.verdict, [line.replace("`", "") for line in sentences], [], good)
     page = page_html(diagnosis.subject, QUESTION, list(warnings), text, _sections(diagnosis))
     return page.encode("utf-8", "replace").decode()  # names of files may hold what is no text
 
 
-def _sections(diagnosis: Diagnosis) -> list[Section]:
+def _sections(diagnosis: Diagnosis) -> list[ReportSection]:
     stages = [stage for stage in STAGES if diagnosis.first(stage) is not None]
     shown: dict[str, list[Exhibit]] = {}
     for exhibit in diagnosis.exhibits:
@@ -40,23 +40,23 @@ def _sections(diagnosis: Diagnosis) -> list[Section]:
     parts = [_stage(diagnosis, stage, shown.get(stage, [])) for stage in stages]
     if others := shown.get(""):
         figures, albums = _exhibits(others)
-        parts.append(Section("seen", "What was looked at", "", figures=figures, albums=albums))
+        parts.append(ReportSection("seen", "What was looked at", "", figures=figures, albums=albums))
     parts.append(_checked(diagnosis))
     if diagnosis.unjudged:
         rows = [[one.check, STAGES.get(one.stage, one.stage), one.why] for one in diagnosis.unjudged]
         said = f"{counted(len(rows), 'check')} not made: nothing is said about these."
-        parts.append(Section("unjudged", "Not judged", said, grids=[Grid(["check", "stage", "why"], rows)]))
+        parts.append(ReportSection("unjudged", "Not judged", said, grids=[Grid(["check", "stage", "why"], rows)]))
     return parts
 
 
-def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> Section:
+def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> ReportSection:
     findings = [finding for finding in diagnosis.findings if finding.stage == stage]
     title = STAGES[stage][0].upper() + STAGES[stage][1:]
     counts = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
     words = ", ".join(f"{SEVERITIES[severity]}: {number}" for severity, number in counts.items() if number)
     figures, albums = _exhibits(exhibits)
     said = f"{len(findings)} findings; {words}." if len(findings) > 1 else ""
-    return Section(stage, title, said, figures=figures, remarks=[_remark(f) for f in findings], albums=albums)
+    return ReportSection(stage, title, said, figures=figures, remarks=[_remark(f) for f in findings], albums=albums)
 
 
 def _remark(finding: Finding) -> Remark:
@@ -71,13 +71,13 @@ def _remark(finding: Finding) -> Remark:
     )
 
 
-def _checked(diagnosis: Diagnosis) -> Section:
+def _checked(diagnosis: Diagnosis) -> ReportSection:
     silent = [check for check in diagnosis.checked if not check.findings]
     rows = [[check.check, STAGES.get(check.stage, check.stage), check.looked_at] for check in silent]
     told = len(diagnosis.checked) - len(silent)
     finding = f"{counted(len(silent), 'check')} found nothing; {told} found something."
     grid = Grid(["check", "stage", "what was looked at"], rows, folded="What was looked at and is in order")
-    return Section("checked", "What was checked", finding, grids=[grid] if rows else [])
+    return ReportSection("checked", "What was checked", finding, grids=[grid] if rows else [])
 
 
 def _exhibits(exhibits: Sequence[Exhibit]) -> tuple[list[Drawing], list[Album]]:

@@ -27,8 +27,8 @@ from regstudy.report.comparison.comparison_phrasing import (
 )
 from regstudy.report.grids import Grid, fact_grid, state_words
 from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, VerdictText, minus, plural, setting
-from regstudy.report.sections import Section
+from regstudy.report.phrasing import NONE, Verdict, minus, plural, setting
+from regstudy.report.sections import ReportSection
 from regstudy.study.tables import Study, settings_of
 
 QUESTION = "Comparison: the same images and seeds for every arm, nothing pruned"
@@ -76,7 +76,7 @@ def comparison_table(found: Comparison) -> pd.DataFrame:
     return pd.DataFrame([*spreads, *differences], columns=columns)
 
 
-def comparison_sections(found: Comparison) -> list[Section]:
+def comparison_sections(found: Comparison) -> list[ReportSection]:
     """All sections in reading order."""
     makers = (_arms, _differences, _seeds, _curves, _settings, _runs, _data, _making)
     return [section for make in makers if (section := make(found)) is not None]
@@ -115,7 +115,7 @@ def timing_note(found: Comparison) -> str:
     return f"Times were measured while {number} ran on the machine, and hold for that only."
 
 
-def _arms(found: Comparison) -> Section:
+def _arms(found: Comparison) -> ReportSection:
     rows = [[unbroken(cell) for cell in row] for row in arm_rows(found)]
     strong = frozenset(i for i, row in enumerate(rows) if row[0].startswith("validation"))
     grid = Grid(["", *(arm.name for arm in found.arms)], rows, strong=strong)
@@ -132,11 +132,11 @@ def _arms(found: Comparison) -> Section:
         top = max((arm for arm in found.arms if arm.used), key=lambda arm: arm.spreads["val_accuracy_last"].mean)
         best = f"{top.name}, {mean_words(top.spreads['val_accuracy_last'])} %"
         finding = f"Highest mean validation after the last epoch: {best}. {finding}"
-    return Section("arms", "Arms", finding,
+    return ReportSection("arms", "Arms", finding,
                    [note for note in notes if note], [grid])  # fmt: skip
 
 
-def _differences(found: Comparison) -> Section | None:
+def _differences(found: Comparison) -> ReportSection | None:
     if not found.differences:
         return None
     rows = [
@@ -156,12 +156,12 @@ def _differences(found: Comparison) -> Section | None:
         "approximation for a chance of 80 %, if mean and spread stayed as they are."
     ]
     finding = f"Against {first}: {decided} of {tests} decided."
-    return Section(
+    return ReportSection(
         "differences", f"Differences from {first}", finding, notes, [Grid(head, rows, frozenset({2, 3, 5}), strong)]
     )
 
 
-def _seeds(found: Comparison) -> Section | None:
+def _seeds(found: Comparison) -> ReportSection | None:
     if found.runs.empty:
         return None
     first, last = (
@@ -173,10 +173,10 @@ def _seeds(found: Comparison) -> Section | None:
             f"Between seeds validation differs by up to {hundredths(max(first))} points (standard deviation) after the "
             f"first epoch, and by up to {hundredths(max(last))} after the last."
         )
-    return Section("seeds", "Every seed", finding, figures=[seed_points(found)])
+    return ReportSection("seeds", "Every seed", finding, figures=[seed_points(found)])
 
 
-def _curves(found: Comparison) -> Section | None:
+def _curves(found: Comparison) -> ReportSection | None:
     drawn = mean_curves(found)
     if not drawn:
         return None
@@ -191,7 +191,7 @@ def _curves(found: Comparison) -> Section | None:
         [arm.spreads[f"{n}_last"].mean for arm in found.arms if arm.used] for n in ("running_gap", "gap_accuracy")
     )
     finding = f"After the last epoch the clean gap is {_range(clean)} points; the running one {_range(running)}."
-    return Section("curves", "Mean learning curves", finding, notes, figures=drawn)
+    return ReportSection("curves", "Mean learning curves", finding, notes, figures=drawn)
 
 
 def _range(values: list[float]) -> str:
@@ -199,7 +199,7 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _settings(found: Comparison) -> Section | None:
+def _settings(found: Comparison) -> ReportSection | None:
     """What the arms differ in, and all else that is the same is left to the stored plan."""
     settings = {name: settings_of(config.model_dump(mode="json")) for name, config in found.plan.arms.items()}
     paths = list(dict.fromkeys(path for each in settings.values() for path in each))
@@ -207,7 +207,7 @@ def _settings(found: Comparison) -> Section | None:
     if len(settings) < 2:
         return None
     if not differing:
-        return Section("settings", "What the arms differ in", "Nothing: all arms are the same configuration.")
+        return ReportSection("settings", "What the arms differ in", "Nothing: all arms are the same configuration.")
     nulls = found.tables.regularizers
     rows = [
         [path, *(setting(each.get(path), nulls.get(path), regularizer=path in nulls) for each in settings.values())]
@@ -216,18 +216,18 @@ def _settings(found: Comparison) -> Section | None:
     strong = frozenset(i for i, path in enumerate(differing) if path in nulls)
     notes = ["Regularizers are in bold. Where a file gives a range, its default was taken."]
     finding = f"The arms differ in {plural(len(differing), 'setting')}; everything else is the same."
-    return Section(
+    return ReportSection(
         "settings", "What the arms differ in", finding, notes, [Grid(["setting", *settings], rows, strong=strong)]
     )
 
 
-def _runs(found: Comparison) -> Section:
+def _runs(found: Comparison) -> ReportSection:
     """Every trial, attempts that failed included."""
     usable = found.runs.set_index("number")
     rows = []
     for _, trial in found.tables.trials.iterrows():
-        ticket = trial["ticket"]
-        task = None if pd.isna(ticket) else found.plan.task(int(ticket))
+        slot = trial["slot"]
+        task = None if pd.isna(slot) else found.plan.task(int(slot))
         values = [NONE] * 4
         if trial["number"] in usable.index:
             run = usable.loc[trial["number"]]
@@ -239,19 +239,19 @@ def _runs(found: Comparison) -> Section:
     head = ["trial", "arm", "repeat", "seed", "what happened", "epochs", "val. first", "val. last", "val. best"]
     states = found.tables.trials.apply(state_words, axis=1).value_counts() if rows else {}
     finding = ", ".join(f"{count} {words}" for words, count in states.items())
-    return Section("runs", "Every run", f"{plural(len(rows), 'run')}{': ' if finding else ''}{finding}.", grids=[
+    return ReportSection("runs", "Every run", f"{plural(len(rows), 'run')}{': ' if finding else ''}{finding}.", grids=[
         Grid([*head, "clean gap last", "why"], rows, frozenset({0, 2, 3, 5, 6, 7, 8, 9}), tall=True)
     ])  # fmt: skip
 
 
-def _data(found: Comparison) -> Section:
+def _data(found: Comparison) -> ReportSection:
     data = found.tables.data
     finding = f"{data.get('name', 'unnamed')}. A comparison never opens a test part."
     facts = {key.replace("_", " "): value for key, value in data.items()}
-    return Section("data", "Data and split", finding, grids=[fact_grid(facts)])
+    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)])
 
 
-def _making(found: Comparison) -> Section:
+def _making(found: Comparison) -> ReportSection:
     tables = found.tables
     epochs, seconds = int(tables.trials["epochs"].sum()), float(tables.trials["seconds"].sum())
     spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
@@ -264,10 +264,10 @@ def _making(found: Comparison) -> Section:
         **tables.versions,
     }
     finding = f"Cost: {plural(epochs, 'epoch')}, {spent} of training."
-    return Section("making", "How it was made", finding, grids=[fact_grid(facts)])
+    return ReportSection("making", "How it was made", finding, grids=[fact_grid(facts)])
 
 
-def summary(found: Comparison, text: VerdictText) -> str:
+def summary(found: Comparison, text: Verdict) -> str:
     """The result in a page of Markdown."""
     lines = [f"## {markdown(found.tables.name)}", ""]
     lines += [f"**{markdown(text.headline)}**", ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
-from regstudy.report.phrasing import NONE, VerdictText, listing, minus, plural
+from regstudy.report.phrasing import NONE, Verdict, listing, minus, plural
 from regstudy.text import format_duration
 
 FEW = 10  # repeats below which intervals rest on few seeds
@@ -126,11 +126,11 @@ def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def comparison_verdict(found: Comparison) -> VerdictText:
+def comparison_verdict(found: Comparison) -> Verdict:
     """The answer in a sentence, what it rests on, and what to beware of."""
     first, *others = found.arms
     if not any(arm.used for arm in found.arms):
-        return VerdictText("No run has ended with a usable outcome yet.", [_counts(found)], [])
+        return Verdict("No run has ended with a usable outcome yet.", [_counts(found)], [])
     if not others:
         val = first.spreads["val_accuracy_last"]
         headline = f"{first.name}: validation {mean_words(val)} % after the last epoch ({plural(val.n, 'seed')})."
@@ -139,7 +139,7 @@ def comparison_verdict(found: Comparison) -> VerdictText:
         headline = _headline(found, others)
         sentences = [_pair_sentence(found, arm) for arm in others]
     sentences += [_artefact(first, arm) for arm in others] + [_counts(found)]
-    return VerdictText(headline, [s for s in sentences if s], cautions(found), _good(found, others))
+    return Verdict(headline, [s for s in sentences if s], cautions(found), _good(found, others))
 
 
 def _headline(found: Comparison, others: list[Arm]) -> str:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from regstudy.analysis.arm_statistics import Comparison, load_comparison
 from regstudy.report.comparison.comparison_page import comparison_sections, comparison_table, write_comparison
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
-from regstudy.report.phrasing import VerdictText
+from regstudy.report.phrasing import Verdict
 from regstudy.report.study_result import StudyResult
 from regstudy.study.storage import in_words
 
@@ -38,7 +38,7 @@ class ComparisonResult(StudyResult):
         return table[table["against"].notna()].drop(columns=["low", "high"]).reset_index(drop=True)
 
     @cached_property
-    def verdict(self) -> VerdictText:
+    def verdict(self) -> Verdict:
         """What the differences show, and what to beware of."""
         return comparison_verdict(self.comparison)
 
