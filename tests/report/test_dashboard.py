@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import pytest
 from conftest import require
+from optuna.storages import RDBStorage
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from postgres import PASSWORD, Server, binaries
@@ -24,7 +25,7 @@ from regstudy.analysis import importance
 from regstudy.report import dashboard
 from regstudy.report.dashboard import GONE, LARGEST, MOST, push, refresher, repeat
 from regstudy.study import attributes
-from regstudy.study.storage import SlotStorage, open_storage, sqlite_url
+from regstudy.study.storage import open_storage, sqlite_url
 
 EVIL = "<script>alert(1)</script>"
 
@@ -190,7 +191,7 @@ def test_it_is_repeated_until_it_is_stopped() -> None:
     assert len(calls) == 3 and not thread.is_alive()
 
 
-def copy_into(storage: SlotStorage, name: str, original: optuna.Study) -> optuna.Study:
+def copy_into(storage: RDBStorage, name: str, original: optuna.Study) -> optuna.Study:
     """A study in memory, copied into a database."""
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
     for key, value in original.user_attrs.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import socket
 import time
@@ -27,9 +26,10 @@ from synthetic import make_study
 
 from regstudy.report.dashboard import push
 from regstudy.search import queue
+from regstudy.search.heartbeat import beating
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes, storage
-from regstudy.study.storage import SlotStorage, exclusive, open_storage
+from regstudy.study.storage import exclusive, open_named, open_storage
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -54,7 +54,7 @@ def url(server: Server, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened(url: str) -> Iterator[SlotStorage]:
+def opened(url: str) -> Iterator[RDBStorage]:
     """Our storage on that database, in this process."""
     storage_here = open_storage(url)
     yield storage_here
@@ -186,29 +186,25 @@ def test_a_server_that_cannot_be_used_is_told_at_once(
     assert not (folder / "results").exists()
 
 
-def on_another_machine(url: str, opened: SlotStorage, slot: int, silent_for: int) -> int:
-    """Queue a slot and let a process elsewhere take it and give a last sign of life; returns the trial's number."""
-    study = optuna.load_study(study_name="faulty", storage=opened)
+def on_another_machine(url: str, slot: int, silent_for: int) -> int:
+    """Let a process elsewhere take a slot and give a last sign of life; returns the trial's number."""
+    storage = open_storage(url)
+    study = optuna.load_study(study_name="faulty", storage=storage)
     study.enqueue_trial({}, user_attrs={attributes.SLOT: slot, attributes.ARM: "search"})
     trial = study.ask()
     trial.set_user_attr(attributes.OWNER, {"host": "another-machine", "pid": 1, "started": 0.0})
-    opened.record_heartbeat(trial._trial_id)
-    last = datetime.timedelta(seconds=silent_for)
-    with psycopg.connect(url) as connection:
-        connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - %s::interval", (last,))
+    trial.set_user_attr(attributes.ALIVE, time.time() - silent_for)
+    storage.engine.dispose()
     return trial.number
 
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
-@pytest.mark.parametrize(("silent_for", "comes_back"), [(0, False), (storage.GRACE + 60, True)])
+@pytest.mark.parametrize(("silent_for", "comes_back"), [(0, False), (queue.GRACE + 60, True)])
 def test_a_slot_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
     url: str, folder: Path, start: Start, silent_for: int, comes_back: bool
 ) -> None:
     arguments = (*STUDY, "--threads", "1", "--storage", url)
     assert start(*arguments, "--trials", "2", step=0).wait() == 0
-    opened = open_storage(url)
-    number = on_another_machine(url, opened, 2, silent_for)
-    opened.engine.dispose()
+    number = on_another_machine(url, 2, silent_for)
     command = start(*arguments, "--trials", "3", step=0)
     assert command.wait() == 0, command.said
     assert load(url).trials[number].state == (TrialState.FAIL if comes_back else TrialState.RUNNING)
@@ -218,41 +214,42 @@ def test_a_slot_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
         assert "1 of 3 trials are left" in command.stdout
 
 
-@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed:UserWarning")
-def test_a_claim_whose_answer_was_lost_is_still_ours(
-    url: str, opened: SlotStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_on_a_server_says_that_it_lives(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.search.heartbeat.INTERVAL", 0.05)
+    study = optuna.create_study(study_name="s", storage=open_storage(url))
+    study.set_user_attr(attributes.TRIALS, 1)
+    opened = open_named(url, "s")
+    trial = queue.claim(opened, SPACE)
+    assert trial is not None
+    with beating(opened, trial):
+        time.sleep(0.3)
+        first = study.trials[0].user_attrs[attributes.ALIVE]
+        time.sleep(0.3)
+        assert time.time() - 1 < first < study.trials[0].user_attrs[attributes.ALIVE]
+
+
+def test_a_claim_whose_answer_was_lost_is_still_ours(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server commits the claim and goes away before saying so; asking again must not orphan the slot."""
     monkeypatch.setattr(storage, "PATIENCE", (0.1,) * 5)
-    created = optuna.create_study(study_name="s", storage=opened)
+    created = optuna.create_study(study_name="s", storage=open_storage(url))
     created.set_user_attr(attributes.TRIALS, 2)
-    queue.top_up(created, SPACE, url)
-    real, calls = storage._create_scoped_session, []
+    opened = open_named(url, "s")
+    real, asked = optuna.Study.ask, []
 
-    def lose_the_answer(*args: object) -> object:
-        calls.append(args)
-        return _committed_then_lost(real(*args)) if len(calls) == 1 else real(*args)  # type: ignore[arg-type]
+    def lose_the_answer(study: optuna.Study) -> optuna.Trial:
+        asked.append(real(study))
+        if len(asked) == 1:
+            raise DBAPIError("COMMIT", None, psycopg.OperationalError("server closed the connection unexpectedly"))
+        return asked[-1]
 
-    monkeypatch.setattr(storage, "_create_scoped_session", lose_the_answer)
-    taken = created.ask()
-    assert len(calls) > 1
+    monkeypatch.setattr(optuna.Study, "ask", lose_the_answer)
+    taken = queue.claim(opened, SPACE)
+    assert taken is not None and taken.number == asked[0].number and len(asked) == 1
     assert taken.user_attrs[attributes.SLOT] == 0
-    assert [t.state for t in created.trials] == [TrialState.RUNNING, TrialState.WAITING]
-
-
-class _committed_then_lost:  # noqa: N801
-    """A session that is committed, and whose connection then breaks."""
-
-    def __init__(self, session: object) -> None:
-        self.session = session
-
-    def __enter__(self) -> object:
-        return self.session.__enter__()  # type: ignore[attr-defined]
-
-    def __exit__(self, *error: object) -> None:
-        self.session.__exit__(*error)  # type: ignore[attr-defined]
-        lost = psycopg.OperationalError("server closed the connection unexpectedly")
-        raise DBAPIError("COMMIT", None, lost, connection_invalidated=True)
+    taken.set_user_attr("note", 1)
+    assert [t.state for t in created.trials] == [TrialState.RUNNING]
+    second = queue.claim(opened, SPACE)
+    assert second is not None and second.user_attrs[attributes.SLOT] == 1
 
 
 def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_holder(url: str) -> None:
@@ -264,7 +261,7 @@ def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_ho
         assert row == (True,)
 
 
-def test_plots_and_findings_are_pushed_into_a_study_on_the_server(opened: SlotStorage) -> None:
+def test_plots_and_findings_are_pushed_into_a_study_on_the_server(opened: RDBStorage) -> None:
     original = make_study(12, baseline=3)
     study = optuna.create_study(study_name="pushed", storage=opened, direction="maximize")
     for key, value in original.user_attrs.items():

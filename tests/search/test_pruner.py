@@ -46,7 +46,8 @@ def test_a_plain_study_is_pruned_in_either_direction(maximize: bool) -> None:
     assert len(pruned) > 10
     good = np.quantile([trial.params["level"] for trial in study.trials], 0.75)
     assert all(trial.params["level"] < good for trial in pruned)
-    assert all("were better at epoch" in trial.user_attrs[attributes.REASON] for trial in pruned)
+    reasons = study.pruner.reasons  # type: ignore[attr-defined]
+    assert all("were better at epoch" in reasons[trial.number] for trial in pruned)
     assert study.best_trial.params["level"] == max(trial.params["level"] for trial in study.trials)
 
 
@@ -62,9 +63,9 @@ def test_the_audited_share_is_never_cut_and_says_what_would_have_been() -> None:
     exempt = [trial for trial in study.trials if pruner.exempt(trial)]
     assert 15 < len(exempt) < 45
     assert all(trial.state == TrialState.COMPLETE for trial in exempt)
-    shadows = [trial.user_attrs[attributes.SHADOW] for trial in exempt if attributes.SHADOW in trial.user_attrs]
-    assert shadows and all(1 <= shadow["epoch"] < EPOCHS and shadow["reason"] for shadow in shadows)
-    assert not any(attributes.SHADOW in trial.user_attrs for trial in study.trials if trial not in exempt)
+    shadows = pruner.shadows
+    assert shadows and all(1 <= shadow["epoch"] < EPOCHS and shadow["reason"] for shadow in shadows.values())
+    assert set(shadows) <= {trial.number for trial in exempt}
 
 
 def test_without_exemption_and_with_all_exempt() -> None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
+import os
+import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from regstudy.search.queue import close_orphans, top_up
+from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
 from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS, count_finished, queue_state
-from regstudy.study.storage import NoSlotLeft, SlotStorage, open_storage, sqlite_url
+from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_url
 
 SPACE = parse_space(
     {
@@ -86,21 +85,23 @@ def test_trials_that_are_not_ours_are_passed_over() -> None:
     assert queue_state([create_trial(state=TrialState.COMPLETE, value=1.0)]).finished == frozenset()
 
 
-def new_study(folder: Path, total: int) -> tuple[optuna.Study, str]:
+def new_study(folder: Path, total: int) -> OpenStudy:
     url = sqlite_url(folder / "study.db")
     study = optuna.create_study(storage=open_storage(url), study_name="s")
     study.set_user_attr(attributes.TRIALS, total)
-    top_up(study, SPACE, url)
-    return study, url
+    return open_named(url, "s")
 
 
-def waiting(study: optuna.Study) -> list[int]:
-    return [t.user_attrs[attributes.SLOT] for t in study.get_trials(states=(TrialState.WAITING,))]
+def claimed(opened: OpenStudy) -> optuna.Trial:
+    """A claim that must succeed."""
+    trial = claim(opened, SPACE)
+    assert trial is not None
+    return trial
 
 
 def test_the_arms_are_asked_for_what_the_space_says(tmp_path: Path) -> None:
-    study, _ = new_study(tmp_path, 4)
-    first, searched, other, baseline = [study.ask() for _ in range(4)]
+    opened = new_study(tmp_path, 4)
+    first, searched, other, baseline = [claimed(opened) for _ in range(4)]
     arms = [t.user_attrs[attributes.ARM] for t in (first, searched, other, baseline)]
     assert arms == ["baseline", "search", "search", "baseline"]
     assert SPACE.suggest(first, baseline=True).optimizer.lr == pytest.approx(0.05)
@@ -109,91 +110,123 @@ def test_the_arms_are_asked_for_what_the_space_says(tmp_path: Path) -> None:
     assert baseline.params["model.dropout"] == 0
 
 
-def test_topping_up_is_idempotent_follows_the_total_and_withdraws_beyond_it(tmp_path: Path) -> None:
-    study, url = new_study(tmp_path, 3)
-    for total, expected in [(3, [0, 1, 2]), (5, [0, 1, 2, 3, 4]), (2, [0, 1]), (3, [0, 1, 2])]:
-        study.set_user_attr(attributes.TRIALS, total)
-        top_up(study, SPACE, url)
-        top_up(study, SPACE, url)
-        assert waiting(study) == expected
+def test_every_slot_is_claimed_once_and_none_beyond_the_total(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 2)
+    assert count_claimable(opened.study) == 2
+    assert [claimed(opened).user_attrs[attributes.SLOT] for _ in range(2)] == [0, 1]
+    assert claim(opened, SPACE) is None and count_claimable(opened.study) == 0
+    opened.study.set_user_attr(attributes.TRIALS, 3)
+    assert claimed(opened).user_attrs[attributes.SLOT] == 2
+    opened.study.set_user_attr(attributes.TRIALS, 1)
+    assert claim(opened, SPACE) is None
+    assert len(opened.study.trials) == 3
+    assert {trial.user_attrs[attributes.OWNER]["pid"] for trial in opened.study.trials} == {os.getpid()}
 
 
-def test_a_failed_slot_is_queued_again_with_the_values_it_had(tmp_path: Path) -> None:
-    study, url = new_study(tmp_path, 2)
-    study.ask()
-    attempt = study.ask()
+def test_a_failed_slot_is_claimed_again_with_the_values_it_had(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 2)
+    claimed(opened)
+    attempt = claimed(opened)
     drawn = SPACE.suggest(attempt)
-    study.tell(attempt, state=TrialState.FAIL)
-    for _ in range(2):  # also when the next attempt ends before it has drawn anything
-        top_up(study, SPACE, url)
-        again = study.ask()
-        assert again.user_attrs[attributes.SLOT] == 1
-        if _ == 0:
-            study.tell(again, state=TrialState.FAIL)
+    opened.study.tell(attempt, state=TrialState.FAIL)
+    empty = claimed(opened)  # this attempt ends before it has drawn anything
+    assert empty.user_attrs[attributes.SLOT] == 1
+    opened.study.tell(empty, state=TrialState.FAIL)
+    again = claimed(opened)
+    assert again.user_attrs[attributes.SLOT] == 1
     assert SPACE.suggest(again) == drawn
 
 
+def test_what_an_earlier_version_has_queued_is_taken_first_and_withdrawn_beyond_the_total(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 3)
+    for slot in (2, 5, 0):
+        opened.study.enqueue_trial({}, user_attrs={attributes.SLOT: slot, attributes.ARM: "search"})
+    assert count_claimable(opened.study) == 3
+    assert [claimed(opened).user_attrs[attributes.SLOT] for _ in range(3)] == [2, 0, 1]
+    assert claim(opened, SPACE) is None
+    withdrawn = opened.study.get_trials(states=(TrialState.FAIL,))
+    assert [trial.user_attrs[attributes.SLOT] for trial in withdrawn] == [5]
+    assert "withdrawn" in withdrawn[0].user_attrs[attributes.REASON]
+
+
+def test_a_point_that_a_user_has_enqueued_becomes_a_search_trial(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 1)
+    opened.study.enqueue_trial({"model.dropout": 0.25})
+    trial = claimed(opened)
+    assert (trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]) == (0, "search")
+    assert SPACE.suggest(trial).model.dropout == 0.25
+    assert claim(opened, SPACE) is None
+
+
 def test_trials_of_dead_processes_are_closed_and_those_of_living_ones_are_not(tmp_path: Path) -> None:
-    study, _ = new_study(tmp_path, 3)
-    mine, dead, elsewhere = [study.ask() for _ in range(3)]
+    opened = new_study(tmp_path, 4)
+    mine, dead, elsewhere, silent = [claimed(opened) for _ in range(4)]
     owner = mine.user_attrs[attributes.OWNER]
     dead.set_user_attr(attributes.OWNER, owner | {"started": owner["started"] - 1})
-    elsewhere.set_user_attr(attributes.OWNER, owner | {"host": "another-machine", "pid": 1})
-    close_orphans(study)
-    assert [t.state for t in study.trials] == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
-    assert study.trials[1].user_attrs[attributes.FAULT] == "killed"
+    for trial in (elsewhere, silent):
+        trial.set_user_attr(attributes.OWNER, owner | {"host": "another-machine", "pid": 1})
+    elsewhere.set_user_attr(attributes.ALIVE, time.time() - GRACE / 2)
+    silent.set_user_attr(attributes.ALIVE, time.time() - GRACE - 1)
+    close_orphans(opened)
+    states = [t.state for t in opened.study.trials]
+    assert states == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING, TrialState.FAIL]
+    assert [t.user_attrs.get(attributes.FAULT) for t in opened.study.trials] == [None, "killed", None, "killed"]
 
 
-def test_nothing_but_slots_is_handed_out(tmp_path: Path) -> None:
-    study, _ = new_study(tmp_path, 1)
-    study.ask()
-    with pytest.raises(NoSlotLeft):
-        study.ask()
-    with pytest.raises(NoSlotLeft):
-        study.optimize(lambda _: 0.0, n_trials=1)
-    assert len(study.trials) == 1
+def test_closing_a_trial_that_has_ended_changes_nothing(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 1)
+    trial = claimed(opened)
+    running = opened.study.trials[0]
+    opened.study.tell(trial, 0.5)
+    close(opened, running, "killed", "its process ended")
+    assert opened.study.trials[0].state == TrialState.COMPLETE
+    assert attributes.FAULT not in opened.study.trials[0].user_attrs
 
 
 def test_counting_finished_slots_counts_each_once(tmp_path: Path) -> None:
-    study, _ = new_study(tmp_path, 0)
+    study = new_study(tmp_path, 0).study
     for slot, state in [(0, TrialState.COMPLETE), (0, TrialState.COMPLETE), (1, TrialState.FAIL)]:
         study.add_trial(trial(slot, state))
     assert count_finished(study) == 1
 
 
 def take_all(arguments: tuple[str, str]) -> list[int]:
-    """Claim slots until none is left, as a worker does, with our claim or with Optuna's own."""
-    url, claim = arguments
-    if claim == "optuna's":
-        SlotStorage.set_trial_state_values = RDBStorage.set_trial_state_values  # type: ignore[method-assign]
-    study = optuna.load_study(study_name="s", storage=open_storage(url))
+    """Take trials until none is left, as a worker does, or with Optuna's own queue, filled before."""
+    url, way = arguments
+    opened = open_named(url, "s")
     taken = []
     while True:
-        try:
-            claimed = study.ask()
-        except NoSlotLeft:
+        if way == "ours":
+            trial = claim(opened, SPACE)
+        else:
+            waiting = opened.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            trial = opened.study.ask() if waiting else None
+        if trial is None:
             return taken
-        taken.append(claimed.user_attrs[attributes.SLOT])
-        with contextlib.suppress(UpdateFinishedTrialError):
-            study._storage.set_trial_state_values(claimed._trial_id, TrialState.COMPLETE, [0.0])
+        slot = trial.user_attrs.get(attributes.SLOT)  # None for a trial that Optuna had to invent
+        taken += [slot] if slot is not None else []
+        opened.study.tell(trial, 0.0, skip_if_finished=True)
 
 
-def claimed_by_eight(folder: Path, slots: int, claim: str) -> list[int]:
-    """What eight processes claim of a study's slots, in all; they begin together."""
-    _, url = new_study(folder, slots)
+def taken_by_eight(folder: Path, slots: int, way: str) -> list[int]:
+    """What eight processes take of a study's slots, in all; they begin together."""
+    opened = new_study(folder, slots)
+    if way != "ours":
+        for slot in range(slots):
+            opened.study.enqueue_trial({}, user_attrs={attributes.SLOT: slot})
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
-        return list(chain.from_iterable(pool.map(take_all, [(url, claim)] * 8, chunksize=1)))
+        return list(chain.from_iterable(pool.map(take_all, [(opened.url, way)] * 8, chunksize=1)))
 
 
 @pytest.mark.slow
-def test_eight_processes_take_each_of_500_slots_exactly_once(tmp_path: Path) -> None:
-    assert sorted(claimed_by_eight(tmp_path, 500, "ours")) == list(range(500))
+def test_eight_processes_take_each_of_300_slots_exactly_once(tmp_path: Path) -> None:
+    assert sorted(taken_by_eight(tmp_path, 300, "ours")) == list(range(300))
 
 
 @pytest.mark.slow
-def test_with_the_claim_of_optuna_itself_some_slots_are_taken_twice(tmp_path: Path) -> None:
-    """Shows that the test above can fail: without the conditional update two processes win the same trial."""
-    claimed = claimed_by_eight(tmp_path, 300, "optuna's")
-    assert set(claimed) == set(range(300))
-    assert len(claimed) > 300
+def test_with_the_queue_of_optuna_itself_some_slots_are_taken_twice(tmp_path: Path) -> None:
+    """Shows that the test above can fail: without the lock two processes win the same trial."""
+    taken = taken_by_eight(tmp_path, 300, "optuna's")
+    assert set(taken) == set(range(300))
+    assert len(taken) > 300

@@ -25,14 +25,13 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
 from regstudy.search import worker_pool
 from regstudy.search.events import EpochDone, Event
-from regstudy.search.queue import top_up
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
 from regstudy.search.worker_pool import jobs_for, run_pool
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS
-from regstudy.study.storage import open_storage, sqlite_url
+from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_url
 
 pytest_plugins = ["faults.fixtures"]
 SPACE = parse_space(
@@ -95,7 +94,7 @@ def test_too_little_shared_memory_is_told_before_it_is_used(monkeypatch: pytest.
 class Pool:
     """A study with slots, in a folder of its own."""
 
-    study: optuna.Study
+    opened: OpenStudy
     job: Job
 
 
@@ -103,9 +102,8 @@ def pool(folder: Path, slots: int) -> Pool:
     url = sqlite_url(folder / "study.db")
     study = optuna.create_study(storage=open_storage(url), study_name="s", direction="maximize")
     study.set_user_attr(attributes.TRIALS, slots)
-    top_up(study, SPACE, url)
     options = replace(JOB.options, threads=3)
-    return Pool(study, replace(JOB, storage=url, folder=folder, options=options))
+    return Pool(open_named(url, "s"), replace(JOB, storage=url, folder=folder, options=options))
 
 
 def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:
@@ -123,7 +121,7 @@ def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pool(made.study, jobs_for(made.job, workers), splits, listen)
+        run_pool(made.opened, jobs_for(made.job, workers), splits, listen)
     assert len(found) == workers
     return found
 
@@ -152,7 +150,7 @@ def test_workers_that_cannot_start_are_given_up(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(worker_pool, "DEATHS", 3)
     made = pool(folder, 2)
     with pytest.raises(RegstudyError, match="3 workers in a row died"):
-        run_pool(made.study, jobs_for(made.job, 2), noise(8), lambda _: None)
+        run_pool(made.opened, jobs_for(made.job, 2), noise(8), lambda _: None)
     assert not any(_is_worker(child) for child in psutil.Process().children())
 
 

@@ -14,7 +14,7 @@ from tiny import make_config, make_splits
 from regstudy.errors import ConfigError, StudyError
 from regstudy.search.create import check_place, create_study
 from regstudy.search.pruner import make_pruner
-from regstudy.search.queue import top_up
+from regstudy.search.queue import claim
 from regstudy.space.arms import LONGEST, Variant, collapsed, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, Task, make_plan, parse_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
@@ -24,7 +24,7 @@ from regstudy.space.seeds import repeat_seed, split_seed, training_seed
 from regstudy.space.study_section import StudySection
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, kind_of
-from regstudy.study.storage import open_storage, sqlite_url
+from regstudy.study.storage import open_named, open_storage, sqlite_url
 
 STUDY = StudySection(metric="val_accuracy", seed=3)
 PLAN = make_plan("p", {"a": make_config(), "b": make_config({"model.dropout": 0.5})}, STUDY, "x")
@@ -74,14 +74,13 @@ def test_a_failed_slot_comes_back_as_the_same_arm_and_repeat(tmp_path: Path) -> 
     url = sqlite_url(tmp_path / "study.db")
     study = optuna.create_study(storage=open_storage(url), study_name="s")
     study.set_user_attr(attributes.TRIALS, 4)
-    top_up(study, PLAN, url)
-    queued = [t.user_attrs for t in study.get_trials(states=(TrialState.WAITING,))]
-    assert [(q[attributes.SLOT], q[attributes.ARM]) for q in queued] == [(0, "a"), (1, "b"), (2, "a"), (3, "b")]
-    study.ask()
-    study.tell(study.ask(), state=TrialState.FAIL)
-    top_up(study, PLAN, url)
-    again = [study.ask() for _ in range(3)][-1]
-    assert again.user_attrs[attributes.SLOT] == 1
+    opened = open_named(url, "s")
+    taken = [trial for _ in range(4) if (trial := claim(opened, PLAN)) is not None]
+    slots = [(trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]) for trial in taken]
+    assert slots == [(0, "a"), (1, "b"), (2, "a"), (3, "b")]
+    opened.study.tell(taken[1], state=TrialState.FAIL)
+    again = claim(opened, PLAN)
+    assert again is not None and again.user_attrs[attributes.SLOT] == 1
     assert PLAN.configure(again, Slot(1, "b", 4)) == PLAN.arms["b"].replaced({"training.seed": repeat_seed(3, 1)})
 
 

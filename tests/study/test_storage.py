@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,18 +15,17 @@ import optuna
 import psutil
 import pytest
 from optuna.exceptions import StorageInternalError
-from optuna.trial import create_trial
 from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
 
 from regstudy.errors import StorageError
 from regstudy.study.place import StudyPlace, find_study
 from regstudy.study.storage import (
     NETWORK_FILE_SYSTEMS,
-    SlotStorage,
     check_local_disk,
     connection_lost,
     exclusive,
     masked,
+    open_named,
     open_storage,
     sqlite_path,
     sqlite_url,
@@ -139,25 +139,6 @@ def test_paths_and_urls_are_inverse(tmp_path: Path) -> None:
     assert sqlite_path("postgresql://host/db") is None
 
 
-def test_optunas_cached_storage_calls_the_private_method_that_we_override(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`SlotStorage` refuses to invent trials there; the public method is not called through Optuna's cache."""
-    called = []
-    private = SlotStorage._create_new_trial
-
-    def noticed(self: SlotStorage, *args: object) -> object:
-        called.append(args)
-        return private(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(SlotStorage, "_create_new_trial", noticed)
-    monkeypatch.setattr(SlotStorage, "create_new_trial", None)
-    study = optuna.create_study(storage=open_storage(sqlite_url(tmp_path / "study.db")))
-    study.add_trial(create_trial(value=1.0))
-    study.enqueue_trial({})
-    assert len(called) == 2
-
-
 def test_a_database_is_in_write_ahead_mode_and_flushed_at_checkpoints_only(tmp_path: Path) -> None:
     storage = open_storage(sqlite_url(tmp_path / "study.db"))
     with storage.engine.connect() as connection:
@@ -222,56 +203,57 @@ def test_eight_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None
         assert set(in_eight(open_new, sqlite_url(tmp_path / f"{attempt}.db"))) == {""}
 
 
-def waiting_study(folder: Path, trials: int) -> optuna.Study:
-    study = optuna.create_study(storage=open_storage(sqlite_url(folder / "study.db")), study_name="s")
-    for number in range(trials):
-        study.enqueue_trial({"x": number / trials}, user_attrs={"slot": number})
-    return study
+def lost(error: str = "server closed the connection unexpectedly") -> DatabaseError:
+    return DatabaseError("COMMIT", None, Exception(error), connection_invalidated=True)
 
 
-def test_trials_are_seen_as_plain_optuna_sees_them_whoever_changes_them(tmp_path: Path) -> None:
-    mine = waiting_study(tmp_path, 6)
-    other = optuna.load_study(study_name="s", storage=open_storage(sqlite_url(tmp_path / "study.db")))
+def test_what_a_lost_connection_interrupted_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.study.storage.PATIENCE", (0.0,) * 5)
+    url = sqlite_url(tmp_path / "study.db")
+    optuna.create_study(study_name="s", storage=open_storage(url))
+    opened = open_named(url, "s")
+    tries: list[int] = []
 
-    def check() -> None:
-        plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
-        for study in (mine, other):
-            assert study.get_trials() == plain.get_trials()
-            assert [t.number for t in study.get_trials(states=(optuna.trial.TrialState.WAITING,))] == [
-                t.number for t in plain.get_trials() if t.state.name == "WAITING"
-            ]
+    def twice_lost() -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise lost()
+        return 7
 
-    check()
-    first, second = other.ask(), mine.ask()
-    check()
-    for trial in (second, first):
-        trial.suggest_float("x", 0, 1)
-        trial.report(0.5, 1)
-        trial.set_user_attr("note", trial.number)
-        check()
-    other.tell(first, 1.0)
-    check()
-    mine.enqueue_trial({"x": 0.9})
-    check()
-    mine.tell(second, state=optuna.trial.TrialState.FAIL)
-    check()
-    while any(t.state.name == "WAITING" for t in mine.get_trials()):
-        other.tell(other.ask(), 0.5)
-        check()
+    assert opened.patiently(twice_lost) == 7 and len(tries) == 3
+
+    def broken() -> None:
+        tries.append(1)
+        raise ProgrammingError("SELECT", None, Exception("no such table"))
+
+    tries.clear()
+    with pytest.raises(ProgrammingError):
+        opened.patiently(broken)
+    assert len(tries) == 1
+
+    def always_lost() -> None:
+        tries.append(1)
+        raise lost()
+
+    tries.clear()
+    with pytest.raises(DatabaseError):
+        opened.patiently(always_lost)
+    assert len(tries) == 6
 
 
-def test_waiting_trials_are_read_once_and_not_at_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = waiting_study(tmp_path, 40)
-    trial = study.ask()
-    study.get_trials(deepcopy=False)
-    read = []
-    build = SlotStorage._build_frozen_trial_from_trial_model
-    monkeypatch.setattr(
-        SlotStorage,
-        "_build_frozen_trial_from_trial_model",
-        lambda storage, model: read.append(model.trial_id) or build(storage, model),
-    )
-    for epoch in range(5):
-        trial.report(0.1, epoch)
-        study.get_trials(deepcopy=False)
-    assert set(read) == {trial._trial_id}
+def test_a_trials_own_number_in_the_database_is_found(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "study.db")
+    storage = open_storage(url)
+    optuna.create_study(study_name="other", storage=storage).ask()
+    optuna.create_study(study_name="s", storage=storage).ask()
+    opened = open_named(url, "s")
+    opened.storage.set_trial_user_attr(opened.trial_id(0), "note", "mine")
+    assert opened.study.trials[0].user_attrs == {"note": "mine"}
+
+
+def test_nothing_private_of_optuna_is_used() -> None:
+    """Only the dashboard's note has no public way to be read."""
+    source = Path(__file__).parents[2] / "src" / "regstudy"
+    private = re.compile(r"optuna[a-z_.]*\._|\._storage\b|\._trial_id\b|\._study_id\b|system_attrs")
+    found = {path.name for path in source.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))}
+    assert found == {"dashboard.py"}

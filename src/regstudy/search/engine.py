@@ -1,4 +1,4 @@
-"""Running the slots of a study that is created, until none is waiting or the budget is spent."""
+"""Running the slots of a study that is created, until none is left to take or the budget is spent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import time
 from collections import Counter
 
 import optuna
-from optuna.trial import TrialState
 
 from regstudy.data.image_set import Splits
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
-from regstudy.search.queue import close_orphans, top_up
+from regstudy.search.queue import close_orphans, count_claimable
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_checkpoints
 from regstudy.search.worker import Job
@@ -20,6 +19,7 @@ from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import queue_state
+from regstudy.study.storage import open_named
 
 
 def search(
@@ -43,28 +43,27 @@ def serve(
     options: SearchOptions,
     listen: Listener,
 ) -> None:
-    """Run slots of a study until none is waiting or the budget is spent, whoever asked for them."""
+    """Run slots of a study until none is left to take or the budget is spent, whoever asked for them."""
     deadline = time.time() + options.budget
     job = Job(place.url, study.study_name, place.folder, plan, options, deadline=deadline)
-    before: Counter[str] = Counter()
+    opened = open_named(place.url, study.study_name)
+    before: Counter[str] | None = None
     while True:
-        close_orphans(study)
-        drop_checkpoints(place.folder, queue_state(study.get_trials(deepcopy=False)).finished)
-        top_up(study, plan, place.url)
-        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if not waiting or time.time() >= deadline:
+        close_orphans(opened)
+        trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
+        drop_checkpoints(place.folder, queue_state(trials).finished)
+        claimable = opened.patiently(lambda: count_claimable(opened.study))
+        if not claimable or time.time() >= deadline:
             return
-        now = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+        now = Counter(trial.state.name for trial in trials)
         if now == before:
-            raise StudyError(f"The workers ended without running any of the {len(waiting)} waiting trials of {place}.")
+            raise StudyError(f"The workers ended without running any of the {claimable} trials left of {place}.")
         before = now
         if options.workers == 1 and options.trial_timeout is None:
             run_here(job, splits, listen)
         else:
             try:
-                run_pool(
-                    study, jobs_for(job, min(options.workers, len(waiting))), splits, listen, options.trial_timeout
-                )
+                run_pool(opened, jobs_for(job, min(options.workers, claimable)), splits, listen, options.trial_timeout)
             except KeyboardInterrupt:
-                close_orphans(study)  # of workers that did not stop in time and were ended
+                close_orphans(opened)  # of workers that did not stop in time and were ended
                 raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,12 +23,12 @@ SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 class SignalPruner(BasePruner):
-    """Cuts a trial that is behind its peers and, by its own recent gains, will stay there; see `pruning.decide`.
+    """Prunes a trial that is behind its peers and, by its own recent gains, will stay there (`pruning_rule.decide`).
 
-    ``epochs`` is how many values a trial reports if it runs to its end. ``chance`` of ending among the best quarter
-    below which a trial is cut while all its epochs are left: larger cuts more. A share ``audit`` of the trials, drawn
-    by ``seed``, is never cut; the verdict they would have had is kept in their attribute `regstudy:shadow`, the reason
-    of a cut in `regstudy:reason`. Works in either direction.
+    ``epochs`` is how many values a trial reports if it runs to its end. ``chance``: a trial is pruned when its chance
+    of ending among the best quarter is below this while all its epochs are left; larger values prune more. A share
+    ``audit`` of the trials, drawn by ``seed``, is never pruned: ``shadows`` holds, by trial number, the epoch at which
+    each would have been, ``reasons`` why the others were. Works in either direction.
     """
 
     def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
@@ -39,7 +39,9 @@ class SignalPruner(BasePruner):
                 raise ArgumentError(f"{name} must be a share between 0 and 1, but it is {share!r}.")
         require("seed", seed, int, "a whole number")
         self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
-        self._over: dict[int, Peer | None] = {}  # of trials that have ended, by their id
+        self._over: dict[tuple[str, int], Peer | None] = {}  # of trials that have ended, by study and number
+        self.shadows: dict[int, dict[str, Any]] = {}
+        self.reasons: dict[int, str] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to cut the trial after what it has reported so far."""
@@ -55,10 +57,9 @@ class SignalPruner(BasePruner):
         if not found.prune:
             return found
         if self.exempt(trial):
-            if attributes.SHADOW not in trial.user_attrs:
-                _keep(study, trial, attributes.SHADOW, {"epoch": len(own), "reason": found.reason})
+            self.shadows.setdefault(trial.number, {"epoch": len(own), "reason": found.reason})
             return PruningDecision(False, f"exempt for the audit; it would have been cut: {found.reason}")
-        _keep(study, trial, attributes.REASON, found.reason)
+        self.reasons[trial.number] = found.reason
         return found
 
     def exempt(self, trial: FrozenTrial) -> bool:
@@ -70,14 +71,15 @@ class SignalPruner(BasePruner):
         """All other trials that say something; those that are over are read once."""
         peers = []
         for other in study.get_trials(deepcopy=False, states=SEEN):
-            if other._trial_id == trial._trial_id:
+            if other.number == trial.number:
                 continue
-            if other._trial_id not in self._over:
+            known = (study.study_name, other.number)
+            if known not in self._over:
                 peer = _peer(other, sign)
                 if other.state != TrialState.RUNNING:
-                    self._over[other._trial_id] = peer
+                    self._over[known] = peer
             else:
-                peer = self._over[other._trial_id]
+                peer = self._over[known]
             if peer is not None:
                 peers.append(peer)
         return peers
@@ -98,12 +100,18 @@ def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BaseP
 
 
 def judge(trial: Trial, epoch: int) -> PruningDecision:
-    """The verdict on a trial whose value at this epoch has just been reported."""
-    study = trial.study
-    if isinstance(study.pruner, SignalPruner):
-        return study.pruner.verdict(study, study._storage.get_trial(trial._trial_id))
-    cut = trial.should_prune()
-    return PruningDecision(cut, f"{type(study.pruner).__name__} {'cut' if cut else 'kept'} it at epoch {epoch}")
+    """The decision about a trial whose value has just been reported, the reason for which is kept with the trial."""
+    study, pruner = trial.study, trial.study.pruner
+    if not isinstance(pruner, SignalPruner):
+        prune = trial.should_prune()
+        return PruningDecision(prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}")
+    decision = pruner.verdict(study, study.get_trials(deepcopy=False)[trial.number])
+    shadow = pruner.shadows.get(trial.number)
+    if shadow is not None and attributes.SHADOW not in trial.user_attrs:
+        trial.set_user_attr(attributes.SHADOW, shadow)
+    if decision.prune:
+        trial.set_user_attr(attributes.REASON, decision.reason)
+    return decision
 
 
 def _series(trial: FrozenTrial, sign: float) -> list[float]:
@@ -117,7 +125,3 @@ def _peer(trial: FrozenTrial, sign: float) -> Peer | None:
     if not values or trial.user_attrs.get(attributes.OUTCOME) == "diverged":
         return None
     return Peer(values, trial.state == TrialState.COMPLETE)
-
-
-def _keep(study: optuna.Study, trial: FrozenTrial, name: str, value: object) -> None:
-    study._storage.set_trial_user_attr(trial._trial_id, name, value)

@@ -1,86 +1,116 @@
-"""Slots: a study of N trials is N slots, numbered from 0, each to be finished once.
+"""Slots: a study of N trials has N slots, numbered from 0, each to be finished once.
 
 A slot decides the arm and the seed of its trial, so a trial that is tried again stays the same trial. What else it
 asks for is up to the `Plan`: a space leaves the rest to the sampler, a fixed plan leaves nothing open.
+
+Nothing is queued ahead: a worker that is free asks which slot is next and takes it, one process at a time. Optuna's own
+queue is no help there, because on SQLite two processes can take the same waiting trial.
 """
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.space.plan import Plan
-from regstudy.space.ranges import Scalar
 from regstudy.study import attributes
-from regstudy.study.owner import is_dead
+from regstudy.study.owner import is_dead, is_elsewhere, this_process
 from regstudy.study.queue_state import queue_state
-from regstudy.study.storage import PATIENCE, connection_lost, exclusive, storage_error
+from regstudy.study.storage import OpenStudy, exclusive
+
+GRACE = 900  # seconds without a sign of life until a trial on another machine counts as dead
 
 
-def top_up(study: optuna.Study, plan: Plan, url: str) -> None:
-    """Queue every slot that is neither finished nor queued nor running, up to the total asked for, and no other.
+def claim(opened: OpenStudy, plan: Plan) -> Trial | None:
+    """The next trial for this process, None if there is nothing left to take.
 
-    A slot that failed before is queued with the values it had then. May be called at any time by anyone: what is
-    queued already is not queued again.
+    Trials that wait in Optuna's queue come first: those of earlier versions, and points that a user has enqueued. A
+    slot whose attempt failed is queued with the values that it had drawn.
     """
-    for wait in PATIENCE:
-        try:
-            with exclusive(url):
-                return _top_up(study, plan, int(study.user_attrs[attributes.TRIALS]))
-        except (StorageInternalError, SQLAlchemyError) as error:
-            if not connection_lost(error):
-                raise storage_error(url, error) from None
-            time.sleep(wait)
-    raise storage_error(url, ConnectionError("the server could not be reached for several minutes"))
+
+    token = secrets.token_hex(8)
+
+    def take() -> Trial | None:
+        with exclusive(opened.url):
+            return _claimed(opened, token) or _take(opened.study, plan, token)
+
+    return opened.patiently(take)
 
 
-def _top_up(study: optuna.Study, plan: Plan, total: int) -> None:
-    trials = study.get_trials(deepcopy=False)
-    state = queue_state(trials)
-    for trial in trials:  # a smaller total than last time withdraws what is still waiting beyond it
-        beyond = trial.user_attrs.get(attributes.SLOT, 0) >= total
-        if trial.state == TrialState.WAITING and beyond:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    for slot in state.missing(total):
-        attempt = state.attempts.get(slot)
-        arm, params = plan.order(slot)
-        study.enqueue_trial(
-            {**params, **(_values(attempt) if attempt else {})},
-            user_attrs={attributes.SLOT: slot, attributes.ARM: arm},
-        )
+def _claimed(opened: OpenStudy, token: str) -> Trial | None:
+    """The trial that an earlier try has taken, of which only the answer was lost with the connection."""
+    for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(attributes.CLAIM) == token:
+            return Trial(opened.study, opened.trial_id(trial.number))
+    return None
 
 
-def _values(attempt: FrozenTrial) -> dict[str, Scalar]:
-    """The parameter values of an attempt: what it was queued with, and what it had drawn when it ended."""
-    return {**attempt.system_attrs.get("fixed_params", {}), **attempt.params}
+def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
+    total, owner = int(study.user_attrs[attributes.TRIALS]), this_process()
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        state = queue_state(trials)
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        missing = state.missing(total)
+        if not missing and not any(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting):
+            return None
+        if not waiting:
+            arm, params = plan.order(missing[0])
+            facts = {attributes.SLOT: missing[0], attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
+            study.enqueue_trial({**params, **state.values.get(missing[0], {})}, user_attrs=facts)
+            return study.ask()
+        trial = study.ask()
+        slot = trial.user_attrs.get(attributes.SLOT, missing[0] if missing and plan.adaptive else total)
+        if slot < total:
+            trial.set_user_attr(attributes.OWNER, owner)
+            trial.set_user_attr(attributes.CLAIM, token)
+            if attributes.SLOT not in trial.user_attrs:  # a point that a user has enqueued
+                trial.set_user_attr(attributes.ARM, "search")
+                trial.set_user_attr(attributes.SLOT, slot)
+            return trial
+        trial.set_user_attr(attributes.REASON, "withdrawn: it is beyond the number of trials asked for")
+        study.tell(trial, state=TrialState.FAIL)
 
 
-def close_orphans(study: optuna.Study) -> None:
-    """Fail trials whose process on this machine is gone, or whose machine is silent, so that their slots come back.
-
-    Optuna looks for silent machines too, but only before a worker's next trial: too late for the last slot.
-    """
-    storage = study._storage
-    silent: set[int] = set()
-    if isinstance(storage, BaseHeartbeat) and is_heartbeat_enabled(storage):
-        silent.update(storage._get_stale_trial_ids(study._study_id))
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if is_dead(trial.user_attrs.get(attributes.OWNER)):
-            close(study, trial, "killed", "its process ended without a word")
-        elif trial._trial_id in silent:
-            close(study, trial, "killed", "its machine gave no sign of life any more")
+def count_claimable(study: optuna.Study) -> int:
+    """How many trials could be claimed now."""
+    trials, total = study.get_trials(deepcopy=False), int(study.user_attrs[attributes.TRIALS])
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+    ours = sum(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting)
+    return int(ours) + len(queue_state(trials).missing(total))
 
 
-def close(study: optuna.Study, trial: FrozenTrial, fault: str, reason: str) -> None:
+def close_orphans(opened: OpenStudy) -> None:
+    """Fail trials whose process on this machine is gone, or whose machine is silent, so that their slots come back."""
+
+    def look() -> None:
+        with exclusive(opened.url):  # a trial that is being claimed has no owner yet
+            for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if is_dead(trial.user_attrs.get(attributes.OWNER)):
+                    close(opened, trial, "killed", "its process ended without a word")
+                elif is_silent(trial):
+                    close(opened, trial, "killed", "its machine gave no sign of life any more")
+
+    opened.patiently(look)
+
+
+def is_silent(trial: FrozenTrial) -> bool:
+    """Whether a trial on another machine has given no sign of life for `GRACE` seconds."""
+    if not is_elsewhere(trial.user_attrs.get(attributes.OWNER)):
+        return False
+    began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    return time.time() - float(trial.user_attrs.get(attributes.ALIVE, began)) > GRACE
+
+
+def close(opened: OpenStudy, trial: FrozenTrial, fault: str, reason: str) -> None:
     """Fail a running trial of which nothing more will be heard; nothing happens if it ended in the meantime."""
-    storage = study._storage
+    number = opened.trial_id(trial.number)
     with contextlib.suppress(UpdateFinishedTrialError):
-        storage.set_trial_user_attr(trial._trial_id, attributes.FAULT, fault)
-        storage.set_trial_user_attr(trial._trial_id, attributes.REASON, reason)
-        storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        opened.storage.set_trial_user_attr(number, attributes.FAULT, fault)
+        opened.storage.set_trial_user_attr(number, attributes.REASON, reason)
+        opened.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

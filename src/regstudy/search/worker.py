@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import optuna
 import torch
-from optuna import Trial, TrialPruned
+from optuna import Trial
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from regstudy.config.run_config import RunConfig
@@ -21,15 +22,16 @@ from regstudy.errors import StorageError, describe
 from regstudy.files import DISK_FULL
 from regstudy.records import EpochRecord, PruningDecision, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, make_pruner
-from regstudy.search.queue import top_up
+from regstudy.search.queue import claim
 from regstudy.search.sampler import make_sampler
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
-from regstudy.study.storage import NoSlotLeft, in_words, open_storage
+from regstudy.study.storage import OpenStudy, in_words, open_named
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
@@ -37,10 +39,6 @@ from regstudy.training.precision import resolve
 from regstudy.training.run import Trained, run
 
 TELL_EVERY = 0.25  # seconds between events within an epoch
-
-
-class _Failed(Exception):
-    """A trial failed for a reason that stands in its attributes; the study goes on."""
 
 
 @dataclass(frozen=True)
@@ -76,40 +74,60 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
 
 
 def _work(job: Job, splits: Splits, watch: Watch) -> None:
-    storage = open_storage(job.storage, stale=lambda study, _trial: top_up(study, job.plan, job.storage))
-    study = optuna.load_study(study_name=job.study, storage=storage)
+    opened = open_named(job.storage, job.study)
+    study = opened.study
     study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
     study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
-    ended: list[TrialEnded] = []  # told only once the trial is closed, so that a listener's error costs no result
-
-    def close(study: optuna.Study, trial: FrozenTrial) -> None:
-        _tidy(job, study, trial)
-        for event in ended:
-            watch.tell(event)
-
     while time.time() < job.deadline and not watch.stop_asked():
-        ended.clear()
-        try:
-            study.optimize(
-                lambda trial: _objective(job, splits, watch, trial, ended.append),
-                n_trials=1,
-                catch=_Failed,
-                callbacks=[close],
-            )
-        except NoSlotLeft:
+        trial = claim(opened, job.plan)
+        if trial is None:
             return
+        try:
+            with beating(opened, trial):
+                ended = _run(job, opened, splits, watch, trial)
         except UpdateFinishedTrialError:
             continue  # somebody took this process for dead and closed its trial; the slot is theirs now
+        _tidy(job, opened, trial.number)
+        watch.tell(ended)  # only now, so that a listener's error costs no result
 
 
-def _tidy(job: Job, study: optuna.Study, trial: FrozenTrial) -> None:
-    """After a trial: give its slot back if it failed; else keep on disk only what is still wanted."""
+def _run(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:
+    """Run a trial and close it. Raises UpdateFinishedTrialError if somebody else has closed it."""
+
+    def tell(value: float | None, state: TrialState) -> None:
+        def close() -> None:
+            told = opened.study.tell(trial, value, state=state, skip_if_finished=True)
+            if told.state != state:
+                raise UpdateFinishedTrialError(f"trial {trial.number} was closed elsewhere")
+
+        opened.patiently(close)
+
+    try:
+        ended = _objective(job, opened, splits, watch, trial)
+    except (Exception, KeyboardInterrupt):
+        with contextlib.suppress(StorageInternalError, SQLAlchemyError, ValueError, UpdateFinishedTrialError):
+            opened.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        raise
+    if ended.outcome == "failed":
+        tell(None, TrialState.FAIL)
+    elif ended.outcome == "pruned":
+        tell(None, TrialState.PRUNED)
+    else:
+        tell(ended.value, TrialState.COMPLETE)
+    return ended
+
+
+def _tidy(job: Job, opened: OpenStudy, number: int) -> None:
+    """After a trial that did not fail: keep on disk only what is still wanted."""
     give_back_memory()
-    if trial.state == TrialState.FAIL:
-        top_up(study, job.plan, job.storage)
-        return
-    checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]).remove()
-    drop_weights(job.folder, study)
+
+    def tidy() -> None:
+        trial = opened.study.get_trials(deepcopy=False)[number]
+        if trial.state != TrialState.FAIL:
+            checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]).remove()
+            drop_weights(job.folder, opened.study)
+
+    opened.patiently(tidy)
 
 
 def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
@@ -130,24 +148,29 @@ def checkpoint_of(folder: Path, slot: int) -> Checkpoint:
     return Checkpoint(folder / "checkpoints" / f"ticket_{slot:05d}.pt")
 
 
-def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial, keep: Callable[[TrialEnded], None]) -> float:
+def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:
+    """Train what a trial asks for and record it; how it ended is not told to Optuna yet."""
     began = time.perf_counter()
     number, slot, arm = trial.number, trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]
     checkpoint = checkpoint_of(job.folder, slot)
     reported, told = 0, 0.0
     prunable = job.plan.prunable(arm)
 
+    def keep(name: str, value: object) -> None:
+        opened.patiently(lambda: trial.set_user_attr(name, value))
+
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
         nonlocal reported
         if reported == 0 and len(records) > 1:
-            trial.set_user_attr(attributes.RESUMED, len(records) - 1)
-        trial.set_user_attr(attributes.EPOCHS, dump_records(records))
+            keep(attributes.RESUMED, len(records) - 1)
+        keep(attributes.EPOCHS, dump_records(records))
         for record in records[reported:]:
             if record.finite:
-                trial.report(getattr(record, config.training.metric), step=record.epoch)
+                value = float(getattr(record, config.training.metric))
+                opened.patiently(partial(trial.report, value, step=record.epoch))
         reported = len(records)
         watch.tell(EpochDone(job.worker, number, records[-1]))
-        return judge(trial, records[-1].epoch) if prunable and records[-1].finite else None
+        return opened.patiently(lambda: judge(trial, records[-1].epoch)) if prunable and records[-1].finite else None
 
     def on_step(done: int, total: int) -> None:
         nonlocal told
@@ -155,49 +178,47 @@ def _objective(job: Job, splits: Splits, watch: Watch, trial: Trial, keep: Calla
             told = time.monotonic()
             watch.tell(StepDone(job.worker, done, total))
         if watch.stop_asked():
-            raise KeyboardInterrupt  # the one interruption that Optuna closes a trial on
+            raise KeyboardInterrupt
 
-    def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> None:
+    def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> TrialEnded:
         seconds = time.perf_counter() - began
-        keep(TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds))
+        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds)
 
     try:
-        config = trial_config(job, splits, trial)  # two ends that are valid one by one can be invalid together
-        trial.set_user_attr(attributes.CONFIG, config.model_dump(mode="json"))
-        trial.set_user_attr(attributes.THREADS, job.options.threads)
-        trial.set_user_attr(attributes.WORKERS, job.options.workers)
+        # two ends that are valid one by one can be invalid together
+        config = opened.patiently(lambda: trial_config(job, splits, trial))
+        keep(attributes.CONFIG, config.model_dump(mode="json"))
+        keep(attributes.THREADS, job.options.threads)
+        keep(attributes.WORKERS, job.options.workers)
         watch.tell(TrialStarted(job.worker, number, slot, arm, config.planned_epochs))
         trained = run(config, splits, torch.device(job.options.device), on_epoch, on_step, checkpoint)
-        value = _finish(job, trial, trained)
+        value = _finish(job, trained, number, keep)
     except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
         reason = describe(error)
-        trial.set_user_attr(attributes.FAULT, "error")
-        trial.set_user_attr(attributes.REASON, reason)
-        ended("failed", reason, math.nan, None)
-        raise _Failed(reason) from error
+        keep(attributes.FAULT, "error")
+        keep(attributes.REASON, reason)
+        return ended("failed", reason, math.nan, None)
     result = trained.result
-    ended(result.outcome, result.reason, value, result.records[result.best_epoch - 1] if result.best_epoch else None)
-    if result.outcome == "pruned":
-        raise TrialPruned(result.reason)
-    return value
+    best = result.records[result.best_epoch - 1] if result.best_epoch else None
+    return ended(result.outcome, result.reason, value, best)
 
 
-def _finish(job: Job, trial: Trial, trained: Trained) -> float:
+def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object], None]) -> float:
     """Record how a run ended, keep its weights if they may be among the best, and return its objective."""
     result = trained.result
-    trial.set_user_attr(attributes.OUTCOME, result.outcome)
-    trial.set_user_attr(attributes.REASON, result.reason)
-    trial.set_user_attr(attributes.BEST_EPOCH, result.best_epoch)
+    keep(attributes.OUTCOME, result.outcome)
+    keep(attributes.REASON, result.reason)
+    keep(attributes.BEST_EPOCH, result.best_epoch)
     if result.best_epoch:
-        trial.set_user_attr(attributes.BEST_VALUE, result.best_value)
+        keep(attributes.BEST_VALUE, result.best_value)
     if result.outcome == "diverged":
         return chance_level(trained.state.config, len(trained.state.splits.train.classes))
     if result.outcome != "pruned":
-        keep_weights(job.folder, trial.number, trained.weights)
+        keep_weights(job.folder, number, trained.weights)
     return result.best_value
 
 

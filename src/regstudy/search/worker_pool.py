@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
@@ -24,8 +25,9 @@ import torch
 from regstudy.data.image_set import Splits
 from regstudy.errors import RegstudyError
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
-from regstudy.search.queue import close, close_orphans, top_up
+from regstudy.search.queue import close, close_orphans
 from regstudy.search.worker import Job, Watch, work
+from regstudy.study.storage import OpenStudy
 from regstudy.training.devices import keep_freed_memory
 
 DEATHS = 20  # of workers in a row, without a trial finished between them, until the study is given up
@@ -69,7 +71,7 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
             listen(event)
         except Exception as error:
             raised = error
-            raise KeyboardInterrupt from error  # the one interruption that Optuna closes a trial on
+            raise KeyboardInterrupt from error
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
@@ -93,9 +95,9 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
 
 
 def run_pool(
-    study: optuna.Study, jobs: Sequence[Job], splits: Splits, listen: Listener, timeout: float | None = None
+    opened: OpenStudy, jobs: Sequence[Job], splits: Splits, listen: Listener, timeout: float | None = None
 ) -> None:
-    """Work in one process per job; a worker that dies is replaced and its slot queued again.
+    """Work in one process per job; a worker that dies is replaced and its slot is free again.
 
     A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with what a
     worker could not mend, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
@@ -116,15 +118,14 @@ def run_pool(
             for member in [m for m in pool if _overdue(m, timeout)]:
                 member.process.kill()
                 member.process.join()
-                _reap(study, member, "timeout", f"took longer than {timeout:g} s")
+                _reap(opened, member, "timeout", f"took longer than {timeout:g} s")
             for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
                 pool.remove(member)
                 if member.process.exitcode == 0:
                     continue
                 deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
-                _reap(study, member, "killed", f"its process ended with code {member.process.exitcode}")
-                close_orphans(study)
-                top_up(study, member.job.plan, member.job.storage)
+                _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
+                close_orphans(opened)
                 if stillborn >= STILLBORN:
                     raise RegstudyError(
                         f"{STILLBORN} worker processes in a row ended before they began; their own messages stand"
@@ -197,12 +198,13 @@ def _overdue(member: PoolWorker, timeout: float | None) -> bool:
     return timeout is not None and running and time.monotonic() - member.since > timeout
 
 
-def _reap(study: optuna.Study, member: PoolWorker, fault: str, reason: str) -> None:
+def _reap(opened: OpenStudy, member: PoolWorker, fault: str, reason: str) -> None:
     """Close the trial that a dead worker was running."""
     if member.trial is not None:
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        running = (optuna.trial.TrialState.RUNNING,)
+        for trial in opened.patiently(lambda: opened.study.get_trials(deepcopy=False, states=running)):
             if trial.number == member.trial.number:
-                close(study, trial, fault, reason)
+                opened.patiently(partial(close, opened, trial, fault, reason))
     member.trial = None
 
 

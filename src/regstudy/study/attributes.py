@@ -40,6 +40,8 @@ FAULT = (
     PREFIX + "fault"
 )  # why an attempt failed: "error" | "killed" | "timeout"; absent if it was interrupted on purpose
 OWNER = PREFIX + "owner"  # {"host", "pid", "started"} of the process that runs or ran it
+CLAIM = PREFIX + "claim"  # drawn for each claim, so that one whose answer was lost is known again
+ALIVE = PREFIX + "alive"  # seconds since 1970 when the process that runs it last said so; on a server
 WORKERS = PREFIX + "workers"  # processes that its process worked beside on the same machine, itself included
 THREADS = PREFIX + "threads"  # CPU threads of its process: the same number gives the same curve
 RESUMED = PREFIX + "resumed"  # epochs taken over from the checkpoint of an earlier attempt

@@ -35,3 +35,8 @@ def is_dead(owner: Mapping[str, Any] | None) -> bool:
         return bool(process.create_time() != owner["started"] or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def is_elsewhere(owner: Mapping[str, Any] | None) -> bool:
+    """Whether a trial's owner is a process of another host."""
+    return owner is not None and owner["host"] != socket.gethostname()

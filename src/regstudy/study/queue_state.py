@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +23,7 @@ class QueueState:
     finished: frozenset[int]
     open: frozenset[int]  # waiting or running
     faults: Mapping[int, Counter[str]]  # of slots with failed attempts, by kind
-    attempts: Mapping[int, FrozenTrial]  # the last failed attempt of a slot
+    values: Mapping[int, Mapping[str, Any]]  # what failed attempts at a slot have drawn, by parameter
 
     def given_up(self, slot: int) -> bool:
         """Whether an unfinished slot has used up its attempts."""
@@ -40,10 +41,10 @@ class QueueState:
 
 
 def queue_state(trials: Iterable[FrozenTrial]) -> QueueState:
-    """The ledger of a study's trials; trials without a slot, which are not ours, are passed over."""
+    """Where the slots of a study's trials stand; trials without a slot, which are not ours, are passed over."""
     finished, held = set(), set()
     faults: dict[int, Counter[str]] = {}
-    attempts = {}
+    values: dict[int, dict[str, Any]] = {}
     for trial in trials:
         slot = trial.user_attrs.get(attributes.SLOT)
         if slot is None:
@@ -51,12 +52,12 @@ def queue_state(trials: Iterable[FrozenTrial]) -> QueueState:
         if trial.state in FINISHED:
             finished.add(slot)
         elif trial.state == TrialState.FAIL:
-            attempts[slot] = trial
+            values.setdefault(slot, {}).update(trial.params)
             fault = trial.user_attrs.get(attributes.FAULT)  # an attempt interrupted on purpose has none
             faults.setdefault(slot, Counter()).update([fault] if fault else [])
         else:
             held.add(slot)
-    return QueueState(frozenset(finished), frozenset(held), faults, attempts)
+    return QueueState(frozenset(finished), frozenset(held), faults, values)
 
 
 def count_finished(study: optuna.Study) -> int:

@@ -1,42 +1,35 @@
-"""Optuna's database storage, with claims that cannot be won twice and patience with a server that is away.
+"""Optuna's database storage: opening it, waiting for a server that is away, and errors of it in plain words.
 
-One code path for SQLite (the default, on a local disk) and PostgreSQL (many machines).
+One code path for SQLite (the default, on a local disk) and PostgreSQL (many machines). Only public parts of Optuna are
+used: what must not happen twice is done within `exclusive`, and what a lost connection interrupted is repeated by
+`OpenStudy.patiently`.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 import sqlite3
 import time
-import warnings
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import optuna
 import psutil
 import sqlalchemy
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel, TrialUserAttributeModel
-from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from regstudy.errors import StorageError
 from regstudy.files import DISK_FULL
-from regstudy.study import attributes
-from regstudy.study.owner import this_process
 
 BUSY_TIMEOUT = 60  # seconds that a SQLite writer waits for another one
 OPENINGS = 20  # attempts at a new database, in which others may be creating the same tables
 CONNECT_TIMEOUT = 10  # seconds for a server to answer a new connection
-HEARTBEAT = 60  # seconds between signs of life of a trial on a server
-GRACE = 900  # seconds of silence until such a trial counts as dead
 PATIENCE = (0.5, 1, 2, 4, 8, 15, 30, 30, 60, 60, 90)  # seconds between attempts to reach a server: five minutes in all
 FREE_SPACE = "Free some space and give the same command again; finished trials are safe."
 # fmt: off
@@ -45,128 +38,6 @@ NETWORK_FILE_SYSTEMS = {
     "nfs4", "smb2", "smb3", "smbfs",
 }
 # fmt: on
-
-
-class NoSlotLeft(Exception):
-    """A worker asked for a trial, but none is waiting: its way to learn that its work is done."""
-
-
-class SlotStorage(RDBStorage):
-    """Hands out waiting trials and nothing else, each to exactly one worker.
-
-    Optuna claims a waiting trial by reading its state and then writing it, which on SQLite, where rows cannot be
-    locked, lets two processes claim the same one. Here the claim is a single conditional UPDATE, in one transaction
-    with the owner's name and, on a server, the first heartbeat: a running trial always has both.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._waiting: dict[int, FrozenTrial] = {}
-
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        """As in Optuna, which reads every unfinished trial anew at each call, several times per epoch.
-
-        A waiting trial does not change until it is claimed, so those read before are only asked whether they still
-        wait, which is one query for numbers instead of six for whole trials.
-        """
-        if not self._waiting or states is not None:
-            fresh, known = super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than), []
-        else:
-            lowest = min([trial_id_greater_than, *included_trial_ids])
-            query = sqlalchemy.select(TrialModel.trial_id, TrialModel.state).where(
-                TrialModel.study_id == study_id, TrialModel.trial_id >= lowest
-            )
-            with _create_scoped_session(self.scoped_session) as session:
-                now = {row.trial_id: row.state for row in session.execute(query)}
-            wanted = {number for number in now if number > trial_id_greater_than or number in included_trial_ids}
-            same = {number for number in wanted & self._waiting.keys() if now[number] == TrialState.WAITING}
-            known = [self._waiting[number] for number in same]
-            fresh = super()._get_trials(study_id, states, wanted - same, max([trial_id_greater_than, *now]))
-        for trial in fresh:
-            if trial.state == TrialState.WAITING:
-                self._waiting[trial._trial_id] = trial
-            else:
-                self._waiting.pop(trial._trial_id, None)
-        return sorted([*known, *fresh], key=lambda trial: trial._trial_id)
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """As in Optuna; a change to RUNNING succeeds only for the one caller that finds the trial waiting."""
-        if state != TrialState.RUNNING:
-            return super().set_trial_state_values(trial_id, state, values)
-        claim = (
-            sqlalchemy.update(TrialModel)
-            .where(TrialModel.trial_id == trial_id, TrialModel.state == TrialState.WAITING)
-            .values(state=TrialState.RUNNING, datetime_start=datetime.now())
-        )
-        with _create_scoped_session(self.scoped_session) as session:
-            won = bool(session.connection().execute(claim).rowcount == 1)
-            if won:
-                self._set_trial_attr_without_commit(
-                    session, TrialUserAttributeModel, trial_id, attributes.OWNER, this_process()
-                )
-                if self.heartbeat_interval is not None:
-                    session.add(TrialHeartbeatModel(trial_id=trial_id))
-            else:  # an earlier try may have won, and only its answer was lost with the connection
-                trial = session.get_one(TrialModel, trial_id)
-                owner = TrialUserAttributeModel.find_by_trial_and_key(trial, attributes.OWNER, session)
-                mine = owner is not None and json.loads(str(owner.value_json)) == this_process()
-                won = bool(mine and trial.state == TrialState.RUNNING)
-        return won
-
-    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        if template_trial is None:  # `study.optimize` found nothing waiting and would invent a trial
-            raise NoSlotLeft
-        return super()._create_new_trial(study_id, template_trial)
-
-
-def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A storage method that tries again for a while when the connection to the server is lost."""
-
-    @functools.wraps(method)
-    def call(storage: SlotStorage, *args: Any, **kwargs: Any) -> Any:
-        for wait in PATIENCE:
-            try:
-                return method(storage, *args, **kwargs)
-            except (StorageInternalError, SQLAlchemyError) as error:
-                if not connection_lost(error):
-                    raise
-                storage.remove_session()
-                time.sleep(wait)
-        return method(storage, *args, **kwargs)
-
-    return call
-
-
-# Each of these may safely be done twice. Creating a trial may not: `slots.top_up` is repeated as a whole instead.
-for _name in [
-    "set_study_user_attr",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "get_all_studies",
-    "set_trial_param",
-    "_set_trial_param",
-    "get_trial_param",
-    "set_trial_state_values",
-    "set_trial_intermediate_value",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial",
-    "get_all_trials",
-    "_get_trials",
-    "get_trial_id_from_study_id_trial_number",
-    "record_heartbeat",
-    "_get_stale_trial_ids",
-]:
-    setattr(SlotStorage, _name, _patient(getattr(SlotStorage, _name)))
 
 
 def connection_lost(error: BaseException) -> bool:
@@ -180,6 +51,44 @@ def connection_lost(error: BaseException) -> bool:
     return cause.connection_invalidated or any(word in str(cause.orig).lower() for word in away)
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study with the storage behind it, which is needed for what Optuna's study alone cannot do."""
+
+    study: optuna.Study
+    storage: RDBStorage
+    url: str
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """What an action gives, which is repeated for a while when the connection to the server is lost.
+
+        The action must be safe to do twice, or do what it does within `exclusive`. Raises what the action raises.
+        """
+        for wait in PATIENCE:
+            try:
+                return action()
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if not connection_lost(error):
+                    raise
+                self.storage.remove_session()
+                time.sleep(wait)
+        return action()
+
+    def trial_id(self, number: int) -> int:
+        """The storage's own number of a trial."""
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
+
+def open_named(url: str, name: str) -> OpenStudy:
+    """The study of a name in a database; KeyError if there is none, StorageError if it cannot be opened."""
+    storage = open_storage(url)
+    return OpenStudy(optuna.load_study(study_name=name, storage=storage), storage, url)
+
+
 def sqlite_url(path: Path) -> str:
     """The storage URL of a database file."""
     return f"sqlite:///{path.absolute()}"
@@ -190,8 +99,8 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
-def open_storage(url: str, stale: Callable[..., None] | None = None) -> SlotStorage:
-    """The storage at a URL; `stale` is called with (study, trial) when a trial elsewhere has gone silent.
+def open_storage(url: str) -> RDBStorage:
+    """The storage at a URL.
 
     A SQLite file is created if need be, in WAL mode: readers and one writer do not block each other. Raises
     StorageError in words if the database cannot be used.
@@ -199,7 +108,7 @@ def open_storage(url: str, stale: Callable[..., None] | None = None) -> SlotStor
     path = sqlite_path(url)
     for attempt in range(OPENINGS):
         try:
-            return _open_server(url, stale) if path is None else _open_sqlite(url, path)
+            return _open_server(url) if path is None else _open_sqlite(url, path)
         except (SQLAlchemyError, StorageInternalError, ImportError, sqlite3.Error, RuntimeError, ValueError) as error:
             raced = any(words in str(error) for words in ("already exists", "duplicate key", "UNIQUE constraint"))
             if not raced or attempt + 1 == OPENINGS:
@@ -228,10 +137,6 @@ def in_words(url: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         raise storage_error(url, error) from None
-    except AssertionError as error:  # Optuna's, where it could not write how a trial ended
-        if not isinstance(error.__context__, StorageInternalError | SQLAlchemyError):
-            raise
-        raise storage_error(url, error.__context__) from None
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -271,23 +176,15 @@ def check_local_disk(folder: Path) -> None:
         )
 
 
-def _open_server(url: str, stale: Callable[..., None] | None) -> SlotStorage:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeat
-        return SlotStorage(
-            _with_driver(url),
-            engine_kwargs={"pool_pre_ping": True, **_connect_args(url)},
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=stale,
-        )
+def _open_server(url: str) -> RDBStorage:
+    return RDBStorage(_with_driver(url), engine_kwargs={"pool_pre_ping": True, **_connect_args(url)})
 
 
-def _open_sqlite(url: str, path: Path) -> SlotStorage:
+def _open_sqlite(url: str, path: Path) -> RDBStorage:
     with sqlite3.connect(path, timeout=BUSY_TIMEOUT) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    storage = SlotStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT}})
+    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT}})
     sqlalchemy.event.listen(storage.engine, "connect", _synchronize_at_checkpoints)
     storage.engine.dispose()  # connections opened before the listener stood
     return storage
