@@ -1,9 +1,9 @@
-"""Make the result page of a reference case anew: its data, its runs, its tables, its picture.
+"""Regenerate the result page of a reference case: its data, its runs, its tables, its picture.
 
     python benchmarks/cases.py cifar10_dropout --images FOLDER
 
-FOLDER holds the archives that the cases need (see each page). Runs that are finished under --work are not repeated.
-The page is docs/results/CASE.md, from the template benchmarks/cases/CASE.md; the picture needs Chromium.
+FOLDER holds the archives that the cases need (see each page). Runs that are already finished under --work are not
+repeated. The page is docs/results/CASE.md, from the template benchmarks/cases/CASE.md; the picture needs Chromium.
 """
 
 from __future__ import annotations

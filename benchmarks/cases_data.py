@@ -1,4 +1,4 @@
-"""Image folders that the reference cases are tried on, made from the archives."""
+"""Image folders for the reference cases, created from the archives."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Records a bank of learning curves: random configurations of a space, each trained to its last epoch, nothing pruned.
+"""Records a bank of learning curves: random configurations of a space, each trained to its last epoch, without pruning.
 
     python benchmarks/curve_bank.py digits [--runs 200] [--processes 2] [--images FOLDER] [--work FOLDER]
 
-The space is `benchmarks/banks/NAME_space.yaml`, the bank `benchmarks/banks/NAME.jsonl`: a line per run with its number,
-its parameters, and per epoch validation accuracy, validation loss and clean training accuracy. Runs that the bank holds
-are not repeated; run k is the same whenever it is made. Each process has one thread.
+The space is `benchmarks/banks/NAME_space.yaml`, the bank `benchmarks/banks/NAME.jsonl`. The bank has a line per run
+with its number, its parameters, and per epoch validation accuracy, validation loss, and clean train accuracy. Runs that
+are already in the bank are not repeated; run k is the same whenever it is made. Each process has one thread.
 """
 
 from __future__ import annotations

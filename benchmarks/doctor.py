@@ -1,12 +1,12 @@
-"""How often the doctor names a planted fault, and how often it finds fault with sound data and training.
+"""How often the doctor identifies a planted problem, and how often it raises false alarms on sound data and training.
 
     python benchmarks/doctor.py [--images FOLDER] [--only data|training|clean] [--faults NAME …] [--confirm]
 
-Every fault is planted alone, at three strengths, in random subsets of real images. A fault counts as named if the first
-finding of its stage is one that means it, with a severity above "worth knowing". Data and split faults: 5 seeds on two
-data sets; input, training and regularizer faults: 2 seeds; sound subsets: 150 without a network, 24 with one. With
-`--confirm` all of it with other seeds, and faults and networks on a data set that had none before. Results are
-kept line by line in the folder `--work`, and what it holds is not repeated.
+Each problem is planted alone, at three strengths, in random subsets of real images. It counts as identified if the
+first finding of its stage is one that names it, with severity "blocks" or "distorts". Data and split problems: 5 seeds
+on two data sets; input, training, and regularizer problems: 2 seeds; sound subsets: 150 without a network, 24 with one.
+`--confirm` repeats everything with other seeds, and with problems and networks on a data set that had none before.
+Results are saved line by line in the folder `--work`; results that are already there are not repeated.
 """
 
 from __future__ import annotations

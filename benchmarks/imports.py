@@ -1,10 +1,10 @@
-"""What starting costs: seconds that Python spends importing, and on which packages.
+"""Import time: how many seconds Python spends importing, and on which packages.
 
     python benchmarks/imports.py --rounds 5
 
-Each case is a fresh interpreter under `-X importtime`; the median of the rounds is printed, with the lowest and the
-highest. A package's share counts everything that it is the first to import. `report` opens a study that this script
-makes of ten trials without training, so what is left of its time is reading and drawing.
+Each case is a new interpreter under `-X importtime`; the output is the median of the rounds with the minimum and the
+maximum. A package's share includes everything that it is the first to import. `report` opens a study of ten trials that
+this script creates without training, so the rest of its time is reading and drawing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Does a worker stay as it is over many short trials? Memory, open files, threads, processes, time per trial.
+"""Does a worker leak resources over many short trials? Memory, open files, threads, processes, time per trial.
 
     python benchmarks/long_run.py [--trials 200] [--json FILE]
 
-Runs a study of digits_cnn with two epochs per trial in this process, as `--workers 1` does, and looks at the process
-whenever a trial has ended.
+Runs a study of digits_cnn with two epochs per trial in this process, as `--workers 1` does, and measures the process
+after each trial.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How many changed copies of real images are recognised, and how many of the images themselves are linked.
+"""How many modified copies of real images are detected, and how many of the original images are linked.
 
     REGSTUDY_TEST_DATA=<folder of image archives> python benchmarks/near_duplicates.py [--images 400] [--seed 0]
 
-Reads smear_cells.zip, smear_wbc.zip and cifar10_images.zip there. Prints one row per data set: what is linked in it as
-it is, then the share of its images that are linked to a copy.
+Reads smear_cells.zip, smear_wbc.zip, and cifar10_images.zip from that folder. Prints one row per data set: links among
+its original images, then the share of its images that are linked to a modified copy.
 """
 
 from __future__ import annotations

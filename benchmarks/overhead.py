@@ -1,10 +1,10 @@
-"""What a trial costs beside its training, with 10, 100 and 1,000 trials in the study.
+"""Overhead of a trial in addition to its training, with 10, 100, and 1,000 trials in the study.
 
     python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--json FILE]
 
-A real worker runs real slots on a real database; only the epoch itself is replaced by a made-up record, so that all
-that is left is overhead: claiming and sampling, reports and attributes, checkpoints, weights, tidying up. Building the
-network is counted apart. The share is that of a trial of ten seconds.
+A real worker runs real slots on a real database. Only the epochs are replaced by simulated records, so that what
+remains is overhead: claiming and sampling, reports and attributes, checkpoints, weights, cleanup. Building the network
+is measured separately. The share is relative to a trial of ten seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The loop that people write: PIL transforms for every image, a DataLoader, fp32, an unfused optimizer.
+"""A typical hand-written training loop: PIL transforms for every image, a DataLoader, fp32, an unfused optimizer.
 
-It is what regstudy is measured against, so it is written as well as it usually is: images lie in memory, the number of
-loading processes is the one that is fastest here, and nothing is done twice.
+This is the baseline for regstudy's speed, so it is written as well as such loops usually are: images are in memory, the
+number of loading processes is the one that is fastest here, and nothing is computed twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A plain Optuna script on the space of study_space.yaml: what a capable person writes in an afternoon.
+"""A plain Optuna script on the space of study_space.yaml, as an experienced user writes it in an afternoon.
 
     python benchmarks/plain_study.py --trials 30 --epochs 30 --train 3000 --seed 0 --data-dir DATA --log FILE
 
-Appends a line per epoch to FILE: seconds since 1970 and the validation accuracy. `study.py` runs it.
+Appends a line per epoch to FILE: Unix time in seconds and the validation accuracy. `study.py` runs it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Is bf16 harmless? Paired runs that differ in training.precision only, on real images, with intervals.
+"""Does bf16 affect accuracy? Paired runs that differ only in training.precision, on real images, with intervals.
 
     python benchmarks/precision.py [--seeds 30] [--tasks cifar10 digits cats_dogs] [--images FOLDER] [--work FOLDER]
 
-FOLDER of --images holds `cifar10_images.zip` (default: REGSTUDY_TEST_DATA). Runs that are finished under --work are not
-repeated. bf16 counts as harmless for a task if the 95 % interval (paired t) of the difference of validation accuracy
-after the last epoch lies within ±0.5 points.
+FOLDER of --images holds `cifar10_images.zip` (default: REGSTUDY_TEST_DATA). Runs that are already finished under --work
+are not repeated. bf16 counts as harmless for a task if the 95 % interval (paired t) of the difference in validation
+accuracy after the last epoch is within ±0.5 points.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Replays pruners over recorded curves: what each saves, and what it does to the trials that would have been good.
+"""Replays pruners on recorded learning curves: what each one saves, and how many good trials it prunes.
 
     python benchmarks/pruners.py [--banks digits …] [--metric val_accuracy|val_loss] [--orders 24] [--html FILE]
 
 The banks are `benchmarks/banks/*.jsonl`, recorded without pruning by `curve_bank.py`. A replay draws 100 runs of a bank
-in random order and hands their curves, epoch by epoch, to a real Optuna study in memory with the pruner in question.
-Every pruner is replayed at several strictnesses; the first of each is its usual setting. `k epochs` trains everyone for
-k epochs and then the best fifth to the end.
+in random order and reports their curves, epoch by epoch, to a real in-memory Optuna study with the pruner under test.
+Every pruner is replayed at several levels of strictness; the first one is its usual setting. `k epochs` trains every
+run for k epochs and then the best fifth to the end.
 """
 
 from __future__ import annotations

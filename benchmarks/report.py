@@ -2,10 +2,11 @@
 
     python benchmarks/report.py [--trials 200 1000 10000] [--epochs 30] [--json FILE]
 
-Each study is made up (no training), written to a SQLite file and read back as the command would: "load" is opening the
-file and making the tables, "analyse" the gap, the importances and their null, "render" sections, figures and all files.
-Curves saturate with noise, a quarter of the trials is cut at two fifths. Optuna writes the first 200 trials; further
-ones are copies of these under numbers of their own, made within the database, as Optuna takes 0.1 s to write one.
+Each study is simulated (no training), written to a SQLite file, and read back as the command would: "load" is opening
+the file and making the tables, "analyse" is the gap, the importances, and their permutation null, and "render" is
+sections, figures, and all files. Curves saturate with noise, and a quarter of the trials is pruned at two fifths.
+Optuna writes the first 200 trials; the others are copies of these under their own numbers, made inside the database,
+because Optuna takes 0.1 s to write one.
 """
 
 from __future__ import annotations

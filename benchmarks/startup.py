@@ -1,9 +1,9 @@
-"""From the command to the first batch: how long, and on what. A first start beside a second one.
+"""Time from the command to the first batch, by stage, for a first and a second start.
 
     python benchmarks/startup.py [--rounds 3] [--json FILE]
 
-Every start is a process of its own that ends at its first training step after the measurement of the cost. The first
-start has no data folder and no study; the second finds both.
+Each start is a separate process that ends at its first training step after the cost estimate. The first start has no
+data folder and no study; the second start finds both.
 """
 
 from __future__ import annotations

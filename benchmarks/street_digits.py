@@ -1,9 +1,9 @@
-"""How hard the drawn house numbers are, and how many real ones a network reads that saw only drawn ones.
+"""How hard the synthetic house numbers are, and how many real ones a network classifies that was trained only on them.
 
     python benchmarks/street_digits.py [--train 5000] [--epochs 12] [--real svhn_real_crops.npz]
 
-Trains a plain ResNet (2.6M parameters, no regularization, no augmentation) on drawn pictures and prints a table.
-Without --real the crops are looked for in the folder REGSTUDY_TEST_DATA; without either that row is left out.
+Trains a plain ResNet (2.6M parameters, no regularization, no augmentation) on synthetic pictures and prints a table.
+Without --real, the crops are read from the folder REGSTUDY_TEST_DATA; without either, that row is left out.
 """
 
 from __future__ import annotations

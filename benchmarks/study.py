@@ -1,11 +1,11 @@
-"""Time to answer: how soon a study has found what another one finds in the end.
+"""Time to result: how soon a study finds a value as good as the final best of another study.
 
     python benchmarks/study.py [--seeds 3] [--peer plain|none|median|hyperband] [--images FOLDER] [--html FILE]
 
-The other one, the peer, is a plain Optuna script, or regstudy with another `--pruner`: so it shows what pruning by
-signal does. Both search the space of study_space.yaml on the same images, split, machine and seeds, one after the
-other, each from the start of its interpreter. What is finished under --work is not repeated. FOLDER holds
-`cifar10_images.zip`.
+The other study, the peer, is a plain Optuna script or regstudy with another `--pruner`, which shows the effect of
+`signal` pruning. Both search the space of study_space.yaml on the same images, split, machine, and seeds, one after the
+other, timed from the start of the interpreter. Results that are already finished under --work are not repeated. FOLDER
+holds `cifar10_images.zip`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How fast regstudy trains, beside the loop that people write, in interleaved rounds of one run.
+"""Training speed of regstudy compared with a typical hand-written loop, in interleaved rounds of one run.
 
     python benchmarks/throughput.py [--rounds 5] [--cases …] [--json FILE] [--images FOLDER]
 
 FOLDER holds `cifar10_images.zip` (default: REGSTUDY_TEST_DATA); without it the images are noise, which takes as long.
-Every contestant lives in a process of its own, which says how much memory it came to need. Per case: images per second
-with augmentation, the ratio to the plain loop round by round, and the share of the measured peak. Only training steps
-are timed, no evaluation. regstudy runs as its command line sets it up (kept memory, waiting threads), the plain loop as
-Python does.
+Each contestant is a separate process, which also reports its peak memory. Per case: images per second with
+augmentation, the ratio to the plain loop round by round, and the share of the measured peak. Only training steps are
+timed, not evaluation. regstudy runs with the settings of its command line (freed memory is kept, threads spin-wait),
+the plain loop as an ordinary Python script.
 """
 
 from __future__ import annotations

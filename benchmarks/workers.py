@@ -1,7 +1,7 @@
-"""Time of a study with several workers against one, in turn in one run: `python benchmarks/workers.py`.
+"""Time of a study with several workers compared with one, alternating in one run: `python benchmarks/workers.py`.
 
-Start-up and report are left out: what is timed is the search, from the first slot to the last, the start of worker
-processes included. Pruning depends on the order in which trials end, so it is switched off by asking for fewer trials
+Startup and report are not included: the timing covers the search, from the first slot to the last, including the start
+of the worker processes. Pruning depends on the order in which trials end, so it is disabled by asking for fewer trials
 than the pruner waits for.
 """
 
