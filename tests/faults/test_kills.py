@@ -19,9 +19,12 @@ ROUNDS = ["worker"] * 12 + ["parent"] * 4 + ["everything"] * 4
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".")
 
 
-def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(folder: Path, start: Start) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(
+    folder: Path, start: Start, workers: int
+) -> None:
     """The total grows while the study runs so fast that it would end before the last kill."""
-    chance = random.Random(20)
+    chance, pool = random.Random(20 + workers), ("--workers", str(workers), "--threads", str(workers))
     rounds = chance.sample(ROUNDS, len(ROUNDS))
     place, total = folder / "results" / "faulty", 20
     database = place / "study.db"
@@ -30,7 +33,7 @@ def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(folde
         if command is None or not command.running:
             assert command is None or command.process.returncode in (0, -9), command.said
             total += 4 if finished(database) > total - 8 else 0
-            command = start(*STUDY, "--trials", str(total), "--workers", "2", "--threads", "2")
+            command = start(*STUDY, "--trials", str(total), *pool)
         if chance.random() < 0.75:  # else any moment, that of starting up too
             with contextlib.suppress(AssertionError):
                 until(lambda c=command: running(database) > 0 or not c.running, "a trial runs")
@@ -50,7 +53,7 @@ def test_twenty_kills_at_random_moments_leave_exactly_the_trials_asked_for(folde
     ):
         (place / leftover).touch()
     for _ in range(3):  # the orphans of the last round may hold slots that only the next command can have back
-        code = start(*STUDY, "--trials", str(total), "--workers", "2", "--threads", "2").wait(240)
+        code = start(*STUDY, "--trials", str(total), *pool).wait(240)
         assert code == 0
         if finished(database) >= total:
             break

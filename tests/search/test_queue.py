@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
@@ -205,7 +207,8 @@ def take_all(arguments: tuple[str, str]) -> list[int]:
             return taken
         slot = trial.user_attrs.get(attributes.SLOT)  # None for a trial that Optuna had to invent
         taken += [slot] if slot is not None else []
-        opened.study.tell(trial, 0.0, skip_if_finished=True)
+        with contextlib.suppress(UpdateFinishedTrialError):  # of a trial that another process has taken, too
+            opened.study.tell(trial, 0.0, skip_if_finished=True)
 
 
 def taken_by_eight(folder: Path, slots: int, way: str) -> list[int]:
