@@ -79,6 +79,15 @@ def test_a_slot_is_given_up_after_its_attempts_of_a_kind(fault: str, most: int) 
     assert not queue_state([*failures, trial(0, TrialState.COMPLETE)]).given_up(0)
 
 
+def test_slots_whose_attempts_failed_come_last() -> None:
+    failures = [
+        trial(0, TrialState.FAIL, "error"),
+        trial(0, TrialState.FAIL, "error"),
+        trial(1, TrialState.FAIL, "error"),
+    ]
+    assert queue_state([*failures, trial(2, TrialState.FAIL)]).missing(5) == [2, 3, 4, 1, 0]
+
+
 def test_interruptions_on_purpose_never_use_up_a_slot() -> None:
     assert queue_state([trial(1, TrialState.FAIL)] * 100).missing(2) == [0, 1]
 

@@ -31,9 +31,13 @@ class QueueState:
         return slot not in self.finished and any(used[kind] >= most for kind, most in ATTEMPTS.items())
 
     def missing(self, total: int) -> list[int]:
-        """Slots below ``total`` that nobody has finished, holds, or has given up, ascending."""
+        """Slots below ``total`` that nobody has finished, holds, or has given up, ascending.
+
+        Slots with failed attempts come last: what made them fail may have passed by then.
+        """
         taken = self.finished | self.open
-        return [slot for slot in range(total) if slot not in taken and not self.given_up(slot)]
+        missing = [slot for slot in range(total) if slot not in taken and not self.given_up(slot)]
+        return sorted(missing, key=lambda slot: (self.faults.get(slot, Counter()).total(), slot))
 
     def unfinished(self, total: int) -> list[int]:
         """Slots below ``total`` that may yet be finished, held ones included."""
