@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,7 +30,7 @@ from regstudy.search import queue
 from regstudy.search.heartbeat import beating
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes, storage
-from regstudy.study.storage import exclusive, open_named, open_storage
+from regstudy.study.storage import OpenStudy, exclusive, open_named, open_storage
 
 pytest_plugins = ["faults.fixtures"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -186,6 +187,15 @@ def test_a_server_that_cannot_be_used_is_told_at_once(
     assert not (folder / "results").exists()
 
 
+def new_study(url: str, total: int) -> OpenStudy:
+    """A study of so many trials on the server, none of which has begun."""
+    storage = open_storage(url)
+    optuna.create_study(study_name="s", storage=storage).set_user_attr(attributes.TRIALS, total)
+    storage.remove_session()
+    storage.engine.dispose()
+    return open_named(url, "s")
+
+
 def on_another_machine(url: str, slot: int, silent_for: int) -> int:
     """Let a process elsewhere take a slot and give a last sign of life; returns the trial's number."""
     storage = open_storage(url)
@@ -194,6 +204,7 @@ def on_another_machine(url: str, slot: int, silent_for: int) -> int:
     trial = study.ask()
     trial.set_user_attr(attributes.OWNER, {"host": "another-machine", "pid": 1, "started": 0.0})
     trial.set_user_attr(attributes.ALIVE, time.time() - silent_for)
+    storage.remove_session()
     storage.engine.dispose()
     return trial.number
 
@@ -216,24 +227,19 @@ def test_a_slot_of_a_machine_gone_silent_comes_back_even_if_it_is_the_last(
 
 def test_a_trial_on_a_server_says_that_it_lives(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regstudy.search.heartbeat.INTERVAL", 0.05)
-    study = optuna.create_study(study_name="s", storage=open_storage(url))
-    study.set_user_attr(attributes.TRIALS, 1)
-    opened = open_named(url, "s")
-    trial = queue.claim(opened, SPACE)
-    assert trial is not None
-    with beating(opened, trial):
-        time.sleep(0.3)
-        first = study.trials[0].user_attrs[attributes.ALIVE]
-        time.sleep(0.3)
-        assert time.time() - 1 < first < study.trials[0].user_attrs[attributes.ALIVE]
+    with closing(new_study(url, 1)) as opened:
+        trial = queue.claim(opened, SPACE)
+        assert trial is not None
+        with beating(opened, trial):
+            time.sleep(0.3)
+            first = opened.study.trials[0].user_attrs[attributes.ALIVE]
+            time.sleep(0.3)
+            assert time.time() - 1 < first < opened.study.trials[0].user_attrs[attributes.ALIVE]
 
 
 def test_a_claim_whose_answer_was_lost_is_still_ours(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server commits the claim and goes away before saying so; asking again must not orphan the slot."""
     monkeypatch.setattr(storage, "PATIENCE", (0.1,) * 5)
-    created = optuna.create_study(study_name="s", storage=open_storage(url))
-    created.set_user_attr(attributes.TRIALS, 2)
-    opened = open_named(url, "s")
     real, asked = optuna.Study.ask, []
 
     def lose_the_answer(study: optuna.Study) -> optuna.Trial:
@@ -243,13 +249,14 @@ def test_a_claim_whose_answer_was_lost_is_still_ours(url: str, monkeypatch: pyte
         return asked[-1]
 
     monkeypatch.setattr(optuna.Study, "ask", lose_the_answer)
-    taken = queue.claim(opened, SPACE)
-    assert taken is not None and taken.number == asked[0].number and len(asked) == 1
-    assert taken.user_attrs[attributes.SLOT] == 0
-    taken.set_user_attr("note", 1)
-    assert [t.state for t in created.trials] == [TrialState.RUNNING]
-    second = queue.claim(opened, SPACE)
-    assert second is not None and second.user_attrs[attributes.SLOT] == 1
+    with closing(new_study(url, 2)) as opened:
+        taken = queue.claim(opened, SPACE)
+        assert taken is not None and taken.number == asked[0].number and len(asked) == 1
+        assert taken.user_attrs[attributes.SLOT] == 0
+        taken.set_user_attr("note", 1)
+        assert [t.state for t in opened.study.trials] == [TrialState.RUNNING]
+        second = queue.claim(opened, SPACE)
+        assert second is not None and second.user_attrs[attributes.SLOT] == 1
 
 
 def test_only_one_at_a_time_has_a_server_to_itself_and_the_lock_ends_with_its_holder(url: str) -> None:

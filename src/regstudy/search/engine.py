@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 
 import optuna
 
@@ -46,24 +47,26 @@ def serve(
     """Run slots of a study until none is left to take or the budget is spent, whoever asked for them."""
     deadline = time.time() + options.budget
     job = Job(place.url, study.study_name, place.folder, plan, options, deadline=deadline)
-    opened = open_named(place.url, study.study_name)
-    before: Counter[str] | None = None
-    while True:
-        close_orphans(opened)
-        trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
-        drop_checkpoints(place.folder, queue_state(trials).finished)
-        claimable = opened.patiently(lambda: count_claimable(opened.study))
-        if not claimable or time.time() >= deadline:
-            return
-        now = Counter(trial.state.name for trial in trials)
-        if now == before:
-            raise StudyError(f"The workers ended without running any of the {claimable} trials left of {place}.")
-        before = now
-        if options.workers == 1 and options.trial_timeout is None:
-            run_here(job, splits, listen)
-        else:
-            try:
-                run_pool(opened, jobs_for(job, min(options.workers, claimable)), splits, listen, options.trial_timeout)
-            except KeyboardInterrupt:
-                close_orphans(opened)  # of workers that did not stop in time and were ended
-                raise
+    with closing(open_named(place.url, study.study_name)) as opened:
+        before: Counter[str] | None = None
+        while True:
+            close_orphans(opened)
+            trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
+            drop_checkpoints(place.folder, queue_state(trials).finished)
+            claimable = opened.patiently(lambda: count_claimable(opened.study))
+            if not claimable or time.time() >= deadline:
+                return
+            now = Counter(trial.state.name for trial in trials)
+            if now == before:
+                raise StudyError(f"The workers ended without running any of the {claimable} trials left of {place}.")
+            before = now
+            if options.workers == 1 and options.trial_timeout is None:
+                run_here(job, splits, listen)
+            else:
+                try:
+                    run_pool(
+                        opened, jobs_for(job, min(options.workers, claimable)), splits, listen, options.trial_timeout
+                    )
+                except KeyboardInterrupt:
+                    close_orphans(opened)  # of workers that did not stop in time and were ended
+                    raise

@@ -74,21 +74,21 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
 
 
 def _work(job: Job, splits: Splits, watch: Watch) -> None:
-    opened = open_named(job.storage, job.study)
-    study = opened.study
-    study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
-    study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
-    while time.time() < job.deadline and not watch.stop_asked():
-        trial = claim(opened, job.plan)
-        if trial is None:
-            return
-        try:
-            with beating(opened, trial):
-                ended = _run(job, opened, splits, watch, trial)
-        except UpdateFinishedTrialError:
-            continue  # somebody took this process for dead and closed its trial; the slot is theirs now
-        _tidy(job, opened, trial.number)
-        watch.tell(ended)  # only now, so that a listener's error costs no result
+    with contextlib.closing(open_named(job.storage, job.study)) as opened:
+        study = opened.study
+        study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
+        study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
+        while time.time() < job.deadline and not watch.stop_asked():
+            trial = claim(opened, job.plan)
+            if trial is None:
+                return
+            try:
+                with beating(opened, trial):
+                    ended = _run(job, opened, splits, watch, trial)
+            except UpdateFinishedTrialError:
+                continue  # somebody took this process for dead and closed its trial; the slot is theirs now
+            _tidy(job, opened, trial.number)
+            watch.tell(ended)  # only now, so that a listener's error costs no result
 
 
 def _run(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:

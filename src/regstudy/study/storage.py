@@ -77,6 +77,11 @@ class OpenStudy:
                 time.sleep(wait)
         return action()
 
+    def close(self) -> None:
+        """Give back the connections."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
+
     def trial_id(self, number: int) -> int:
         """The storage's own number of a trial."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
