@@ -195,7 +195,7 @@ def test_runs_without_an_outcome_are_counted_and_enter_no_mean() -> None:
     assert runs_words(b) == "1 (1 of 4 diverged, 1 of 4 running and 1 of 4 not run yet)"
     assert found.difference("b", "val_accuracy_last").paired.n == 1
     text = comparison_verdict(found)
-    assert "One seed proves nothing" in " ".join(text.cautions)
+    assert "A single seed proves nothing" in " ".join(text.cautions)
     assert "diverged or failed" in " ".join(text.cautions)
 
 
@@ -235,8 +235,8 @@ STUDIES = {
     "whole": (WHOLE, ("a", "b"), "b vs. a"),
     "three arms": ({0: A1, 1: B1, 2: B2, 3: A2, 4: B2, 5: B1}, ("a", "b", "c"), "Validation at the last epoch vs. a"),
     "single arm": ({0: A1, 1: A2}, ("a",), "a: validation 55.00 ± 7.07 % at the last epoch (2 seeds)."),
-    "one repeat": ({0: A1, 1: B1}, ("a", "b"), "undecided (+6.00 points)"),
-    "one arm without runs": ({0: A1, 2: A2}, ("a", "b"), "undecided (– points)"),
+    "one repeat": ({0: A1, 1: B1}, ("a", "b"), "+6.00 points (undecided)"),
+    "one arm without runs": ({0: A1, 2: A2}, ("a", "b"), "validation not comparable yet"),
     "nothing yet": ({}, ("a", "b"), "No run has finished"),
     "all diverged": ({0: "diverged", 1: "diverged"}, ("a", "b"), "No run has finished"),
     "names that are markup": (WHOLE, (EVIL, "a|b*_`"), "vs. "),

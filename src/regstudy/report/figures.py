@@ -212,8 +212,14 @@ def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> 
     if numbers.isna().any():
         return str, {"type": "category"}
     on = numbers if null is None else numbers[numbers != null]
-    low = span.low if span and span.low is not None else float(on.min()) if len(on) else 0.0
-    high = span.high if span and span.high is not None else float(on.max()) if len(on) else 1.0
+    low, high = (float(on.min()), float(on.max())) if len(on) else (0.0, 1.0)
+    if (
+        span
+        and span.low is not None
+        and span.high is not None
+        and (not len(on) or span.low <= low <= high <= span.high)
+    ):
+        low, high = span.low, span.high  # unless the values were transformed after they were drawn
     log = bool(span and span.log and low > 0)
     start, end = (math.log10(low), math.log10(high)) if log else (low, high)
     width = (end - start) or 1.0

@@ -25,6 +25,7 @@ class Grid:
     strong: frozenset[int] = frozenset()
     tall: bool = False  # scrolls in a box of limited height
     folded: str = ""  # the title of a table that is collapsed at first
+    stacked: bool = False  # on a narrow screen, the third column goes below the second
     kinds: int | None = None  # position of the column that filters rows
 
 

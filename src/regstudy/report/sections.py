@@ -96,11 +96,13 @@ def _checks(found: Findings) -> ReportSection:
         finding = f"{before.words} {finding}"
         urgent = frozenset(i for i, check in enumerate(before.checks) if check.severity == "act")
         before_rows = [[SEVERITY_LABELS[check.severity], check.finding, check.advice] for check in before.checks]
-        grids.append(Grid(["", "doctor's finding before the search", "what to do"], before_rows, strong=urgent))
+        grids.append(
+            Grid(["", "doctor's finding before the search", "what to do"], before_rows, strong=urgent, stacked=True)
+        )
     if act + note:
-        grids.append(Grid(head, rows[: act + note], strong=frozenset(range(act))))
+        grids.append(Grid(head, rows[: act + note], strong=frozenset(range(act)), stacked=True))
     if rows[act + note :]:
-        grids.append(Grid(["", ""], [row[:2] for row in rows[act + note :]], folded="Passed checks"))
+        grids.append(Grid(["", ""], [row[:2] for row in rows[act + note :]], folded="Passed checks", stacked=True))
     return ReportSection("checks", title, finding, grids=grids, folded=not act + note and not found.tables.doctor)
 
 
@@ -119,8 +121,7 @@ def _comparison(found: Findings) -> ReportSection:
     )
     notes = [
         "Gap = train accuracy (eval mode) − validation accuracy. Eval mode (“clean”) means without dropout and "
-        "augmentation. Train accuracy in train mode is measured while they are active and is not comparable with "
-        "validation accuracy."
+        "augmentation. The accuracy in train mode is measured while they are active: do not compare it with validation."
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
     if curse := winners_curse(tables):
@@ -183,8 +184,9 @@ def _gaps(found: Findings) -> ReportSection:
         return ReportSection("gap", title, missing)
     reference = "baseline trial" if qualification.from_baseline else "trial (there is no baseline)"
     notes = [
-        "Left: the gap. Right: the metric. Green bars show the mean of the best quarter of trials in a part of the "
-        "range. Correlations are adjusted for the other settings; “unadjusted” ones are hints, not findings."
+        "Two plots per regularizer: the gap, and the metric with all other settings varying freely. Green bars show "
+        "the mean of the best quarter of trials in a part of the range. Correlations are adjusted for the other "
+        "settings; “unadjusted” ones are hints, not findings."
     ]
     method = [
         f"Included: finished search trials with a train accuracy (eval mode) at most {100 * CLEAN_TRAIN_TOLERANCE:.0f} "
@@ -198,14 +200,17 @@ def _gaps(found: Findings) -> ReportSection:
         "50 trials, a regularizer without any effect had a significant unadjusted correlation (1 % level) in about "
         "one of five studies. p-values are corrected for the number of regularizers (Holm). All correlations are "
         "among trials with a single seed each; only an ablation (one regularizer off at a time) would prove an effect.",
-        "In the metric plots all other settings vary freely. The best value of a part grows with its number of "
+        "The best value of a part grows with its number of "
         "trials, and a search runs more trials where it has found good ones, so compare the counts as well. Pruned "
         "trials (crosses) that are worse than every finished trial are drawn at the height of the worst one; hover to "
         "see their value.",
     ]
     rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", relation_sentence(r)] for r in found.relations]
     strong = frozenset(i for i, r in enumerate(found.relations) if r.significant)
-    grids = [Grid(["regularizer", "rank correlation, unadjusted / adjusted", "finding"], rows, strong=strong)]
+    grids = [
+        Grid(["regularizer", "rank correlation, unadjusted / adjusted", "finding"], rows, strong=strong, stacked=True)
+    ]
+    few = all(r.kind == "too few" for r in found.relations)
     drawn, parts = [], []
     for r in found.relations:
         if r.used or r.excluded:
@@ -218,7 +223,7 @@ def _gaps(found: Findings) -> ReportSection:
         grids.append(Grid(["regularizer", *PART_HEAD], parts, frozenset(range(2, 7)), folded=folded))
     if not drawn:
         notes, method = [], []
-    return ReportSection("gap", title, gap_finding(found.relations), notes, grids, drawn, method=method)
+    return ReportSection("gap", title, gap_finding(found.relations), notes, grids, drawn, method=method, folded=few)
 
 
 def _settings(found: Findings) -> ReportSection:

@@ -202,7 +202,10 @@ def _training(tables: Tables) -> Iterator[StudyCheck]:
             "it shrank only because train accuracy (eval mode) fell."
         )
         yield StudyCheck(
-            "underfit", "act", finding, "Lower the `high` of the regularizers, or raise `training.epochs`."
+            "underfit",
+            "act",
+            finding,
+            "Lower the upper bounds (`high`) of the regularizers, or raise `training.epochs`.",
         )
     total = int(qualified.mask.sum()) + qualified.excluded
     if total and qualified.excluded > MAX_EXCLUDED_SHARE * total:
@@ -210,9 +213,7 @@ def _training(tables: Tables) -> Iterator[StudyCheck]:
             f"{qualified.excluded} of {counted(total, 'finished trial')} underfit so much that their gap means "
             f"nothing: their train accuracy (eval mode) is too far below {100 * qualified.reference:.1f} %."
         )
-        advice = (
-            "Lower the `high` of the regularizers, or narrow the range of `optimizer.lr` to values that train well."
-        )
+        advice = "Lower the upper bounds (`high`) of the regularizers, or narrow the range of `optimizer.lr`."
         yield StudyCheck("excluded", "note", finding, advice)
 
 

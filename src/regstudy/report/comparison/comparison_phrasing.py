@@ -162,7 +162,7 @@ def _short(difference: Difference) -> str:
         return f"{verdict} by {100 * abs(mean):.2f} points"
     if verdict == "no difference":
         return f"equal within {100 * difference.margin:g} points"
-    return f"undecided ({signed_points(mean)} points)"
+    return f"{signed_points(mean)} points (undecided)" if math.isfinite(mean) else "not comparable yet"
 
 
 def _pair_sentence(found: Comparison, arm: Arm) -> str:
