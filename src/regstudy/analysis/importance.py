@@ -24,7 +24,7 @@ settings of earlier ones unchanged, as evolutionary samplers do: there 27 % name
 blocks of five, and hence no conclusion from "not above chance": the partial rank correlation of `gap` sees more (85 %
 of the same TPE studies).
 
-Beside each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
+With each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
 trials stay in (no confidence interval: draws of a search depend on each other, and fewer trials give somewhat larger
 importances), and whether a random forest names the parameter too (see `forest`), for the reader, not for the verdict.
 """
@@ -192,11 +192,11 @@ def _table(
 def stability(ranking: _Ranking, rng: np.random.Generator) -> NDArray[np.float64]:
     """Low and high end of each group's band over subsamples of the trials, 2 × groups; NaN if they are too small."""
     n = len(ranking.order)
-    kept = round(SUBSAMPLE_SHARE * n)
-    places = np.stack([np.sort(rng.permutation(n)[:kept]) for _ in range(SUBSAMPLES)])  # in the order of ranks
+    size = round(SUBSAMPLE_SHARE * n)
+    places = np.stack([np.sort(rng.permutation(n)[:size]) for _ in range(SUBSAMPLES)])  # in the order of ranks
     fewest = int((places < ranking.rankable).sum(axis=1).min())
-    top = min(max(math.ceil(TOP_SHARE * kept), MIN_TOP_TRIALS), fewest)
-    if top < 2 or top >= kept:
+    top = min(max(math.ceil(TOP_SHARE * size), MIN_TOP_TRIALS), fewest)
+    if top < 2 or top >= size:
         return np.full((2, len(ranking.groups)), math.nan)
     chosen = ranking.order[places]
     return np.asarray(
@@ -205,7 +205,7 @@ def stability(ranking: _Ranking, rng: np.random.Generator) -> NDArray[np.float64
 
 
 def shuffled(ranks: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ranks, one per trial in the order they started, permuted within blocks of at least `SHUFFLE_BLOCK` neighbours."""
+    """Ranks, one per trial in the order they started, permuted within blocks of at least `SHUFFLE_BLOCK` consecutive trials."""
     n = len(ranks)
     blocks = np.arange(n) * max(1, n // SHUFFLE_BLOCK) // n
     return ranks[np.lexsort((rng.random(n), blocks))]

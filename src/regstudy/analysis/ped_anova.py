@@ -148,9 +148,9 @@ def _numerical(counts: Places) -> Numbers:
     # a cell's mass depends on its distance from the kernel only, so that one row of cell edges serves all kernels
     edges = ndtr((np.arange(-size, size) + 0.5) / width[:, None])  # rankings × 2 size, at distances -size+½ … size-½
     middle = size - np.arange(size)  # of the edges, the one half a cell below distance 0, minus the kernel's place
-    kept = edges[:, 2 * size - 1 - np.arange(size)] - edges[:, middle - 1]
+    mass_kept = edges[:, 2 * size - 1 - np.arange(size)] - edges[:, middle - 1]
     cells = (edges[:, 1:] - edges[:, :-1])[:, size - 1 + np.arange(size)[:, None] - np.arange(size)[None, :]]
-    density = np.einsum("rxk,rk->rx", cells, counts / kept)
+    density = np.einsum("rxk,rk->rx", cells, counts / mass_kept)
     prior_edges = ndtr((np.arange(size + 1) - 0.5 - (size - 1) / 2) / size)
     prior = np.diff(prior_edges) / (prior_edges[-1] - prior_edges[0])
     return np.asarray((density + PRIOR_WEIGHT * prior) / (weight + PRIOR_WEIGHT)[:, None])

@@ -11,9 +11,9 @@ from regstudy.study.tables import Tables
 
 CheckSeverity = Literal["act", "note", "fine"]
 
-TOP_TRIALS = 5  # best trials that are looked at
+TOP_TRIALS = 5  # best trials that are checked
 MAJORITY_OF_TOP = 3  # of them
-CURVES_CHECKED = 3  # best trials whose curves are looked at
+CURVES_CHECKED = 3  # best trials whose curves are checked
 EARLY_SHARE, LATE_SHARE = 0.1, 0.75  # shares of the planned epochs
 
 _CURVE_ADVICE: dict[CurveFault, str] = {

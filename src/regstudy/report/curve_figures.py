@@ -27,12 +27,12 @@ CURVE_STYLES = {  # colors differ in lightness too, and dashes mark trials that 
 def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
     """Gap (train accuracy in eval mode minus validation accuracy) by epoch, for trials given as (label, number)."""
     figure, ends, trials = go.Figure(), [], tables.trials.set_index("number")
-    for (label, number), colour, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
+    for (label, number), color, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
         epochs = tables.epochs[tables.epochs["number"] == number]
         figure.add_scatter(
             x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
             name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",
-            line={"color": colour, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
+            line={"color": color, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
         )  # fmt: skip
         ends.append(f"{gap_percent(trials.loc[number])} in the {label}")
     last = int(tables.epochs.loc[tables.epochs["number"].isin([number for _, number in shown]), "epoch"].max())
@@ -52,7 +52,7 @@ def all_curves(tables: Tables) -> Drawing | None:
     figure = go.Figure()
     order = [*CURVE_STYLES, *sorted(set(words) - set(CURVE_STYLES))]
     for word in [word for word in order if (words == word).any()]:
-        colour, dash = CURVE_STYLES.get(word, (RED, "dashdot"))
+        color, dash = CURVE_STYLES.get(word, (RED, "dashdot"))
         x: list[int | None] = []
         y: list[float | None] = []
         texts: list[str | None] = []
@@ -66,7 +66,7 @@ def all_curves(tables: Tables) -> Drawing | None:
             texts += [f"trial {number}, {html.escape(word)}"] * len(curve) + [None]
         figure.add_scatter(
             x=x, y=y, text=texts, mode="lines", name=word, connectgaps=False, opacity=0.6, meta=word,
-            line={"color": colour, "dash": dash, "width": 1.3},
+            line={"color": color, "dash": dash, "width": 1.3},
             hovertemplate="%{text}, epoch %{x}: %{y}<extra></extra>",
         )  # fmt: skip
     name = metric_name(tables.metric)

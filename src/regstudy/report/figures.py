@@ -46,13 +46,13 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
     epochs = tables.epochs[tables.epochs["number"] == number]
     row = tables.trials.set_index("number").loc[number]
     figure = go.Figure()
-    for column, name, colour, dash in SERIES_LINES:
+    for column, name, color, dash in SERIES_LINES:
         figure.add_scatter(
             x=epochs["epoch"].tolist(),
             y=(100 * epochs[column]).round(2).tolist(),
             name=name,
             mode="lines+markers" if len(epochs) < 3 else "lines",
-            line={"color": colour, "dash": dash, "width": 2},
+            line={"color": color, "dash": dash, "width": 2},
             hovertemplate="%{y:.1f} %",
         )
     best_epoch = row["best_epoch"]
@@ -170,9 +170,9 @@ def history(tables: Tables) -> Drawing:
         ("diverged", diverged, "x", RED),
         ("running", trials["state"] == "RUNNING", "circle-open", GREEN),
     )
-    kinds, colours = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
-    for name, mask, _, colour in groups:
-        kinds[mask], colours[mask] = name, colour
+    kinds, colors = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
+    for name, mask, _, color in groups:
+        kinds[mask], colors[mask] = name, color
     poor = (sign * trials["value"] < worst) & (kinds != "")
     edge = "triangle-down" if tables.maximize else "triangle-up"
     drawn = [(name, mask & ~poor, symbol) for name, mask, symbol, _ in groups]
@@ -185,11 +185,11 @@ def history(tables: Tables) -> Drawing:
                 + ("" if pd.isna(row.reason) else f"<br>{html.escape(row.reason)}")
                 for row in trials.loc[mask, ["number", "value", "reason"]].itertuples()
             ]
-            colour = colours[mask].tolist()
+            color = colors[mask].tolist()
             figure.add_scatter(
                 x=trials.loc[mask, "number"].tolist(), y=height[mask].tolist(), mode="markers", name=name, text=text,
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 1.5, "color": colour}},
+                marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     if observed.any():
         seen = trials[observed]

@@ -43,13 +43,13 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
         ("search", ~pruned & ~baseline, "circle", BLUE),
         ("baseline", baseline, "diamond", ORANGE),
     )
-    for name, mask, symbol, colour in groups:
+    for name, mask, symbol, color in groups:
         if mask.any():
             figure.add_scatter(
                 x=values[rows.index][mask].map(place).tolist(), y=(unit * heights[mask]).round(3).tolist(),
                 mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 8, "color": colour, "opacity": 0.75, "line": {"width": 1.5}},
+                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75, "line": {"width": 1.5}},
             )  # fmt: skip
     _add_bars(figure, tables, parts, place, null, unit)
     name = metric_name(tables.metric)

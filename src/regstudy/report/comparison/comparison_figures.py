@@ -24,7 +24,7 @@ def seed_points(found: Comparison) -> Drawing:
     """Validation accuracy of every seed at the first and the last epoch, with the mean as a line."""
     figure = go.Figure()
     repeats = max((arm.asked for arm in found.arms), default=1)
-    for moment, name, colour, side in (
+    for moment, name, color, side in (
         ("first", "first epoch", GREY, -MOMENT_OFFSET),
         ("last", "last epoch", BLUE, MOMENT_OFFSET),
     ):
@@ -43,11 +43,11 @@ def seed_points(found: Comparison) -> Drawing:
                 means["y"] += [100 * spread.mean, 100 * spread.mean, None]
         figure.add_scatter(
             x=x, y=y, text=texts, mode="markers", name=name, hovertemplate="%{text}: %{y:.2f} %<extra></extra>",
-            marker={"size": 8, "color": colour, "opacity": 0.75},
+            marker={"size": 8, "color": color, "opacity": 0.75},
         )  # fmt: skip
         figure.add_scatter(
             x=means["x"], y=means["y"], mode="lines", name="mean", showlegend=False,
-            line={"color": colour, "width": 3}, hovertemplate="mean: %{y:.2f} %<extra></extra>",
+            line={"color": color, "width": 3}, hovertemplate="mean: %{y:.2f} %<extra></extra>",
         )  # fmt: skip
     finish(figure, "arm", "validation accuracy (%)")
     names = ["<br>".join(map(html.escape, textwrap.wrap(arm.name, NAME_WRAP_CHARS))) for arm in found.arms]
@@ -84,18 +84,18 @@ def mean_curves(found: Comparison) -> list[Drawing]:
 
 def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
     figure = go.Figure()
-    for series, name, colour, dash in SERIES_LINES:
+    for series, name, color, dash in SERIES_LINES:
         frame = arm.curves[series]
         epochs = frame.index.tolist()
         if arm.used > 1:
             band = [*frame["max"], *frame["min"][::-1]]
             figure.add_scatter(
-                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(colour),
+                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(color),
                 line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"range of {name}",
             )  # fmt: skip
         figure.add_scatter(
             x=epochs, y=[100 * value for value in frame["mean"]], name=name, hovertemplate="%{y:.2f} %",
-            mode="lines+markers" if len(epochs) < 3 else "lines", line={"color": colour, "dash": dash, "width": 2},
+            mode="lines+markers" if len(epochs) < 3 else "lines", line={"color": color, "dash": dash, "width": 2},
         )  # fmt: skip
     finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
     figure.update_yaxes(range=list(span))
@@ -108,6 +108,6 @@ def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
     )
 
 
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},.18)"

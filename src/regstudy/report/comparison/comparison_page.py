@@ -86,9 +86,10 @@ def comparison_sections(found: Comparison) -> list[ReportSection]:
 
 
 def arm_rows(found: Comparison) -> list[list[str]]:
-    """The five most important rows about the arms, a column per arm."""
+    """The most important rows about the arms, a column per arm; the number of runs only if some are missing."""
+    runs = [["runs", *map(runs_words, found.arms)]] if any(arm.used != arm.asked for arm in found.arms) else []
     cost = [f"{epoch_words(arm)} / {seconds_words(arm)}" for arm in found.arms]
-    return [*_measure_rows(found, KEY_MEASURES), ["epochs run / time per epoch", *cost]]
+    return [*runs, *_measure_rows(found, KEY_MEASURES), ["epochs run / time per epoch", *cost]]
 
 
 def all_arm_rows(found: Comparison) -> list[list[str]]:
