@@ -289,3 +289,16 @@ def test_a_mean_that_is_0_but_for_rounding_needs_no_number_of_pairs() -> None:
     assert 0 < abs(found.mean) < 1e-15
     assert 1 < found.more(0.003) < 1000
     assert found.more(0.0) == math.inf
+
+
+def test_the_table_of_arms_has_five_rows_and_all_measures_are_collapsed() -> None:
+    arms = comparison_sections(load_comparison(plan_study(WHOLE)))[0]
+    key, full = arms.grids
+    assert [row[0] for row in key.rows] == [
+        "validation, last epoch (%)",
+        "validation, best epoch (%)",
+        "train (eval mode), last epoch (%)",
+        "gap (eval mode), last epoch (points)",
+        "epochs run / time per epoch",
+    ]
+    assert full.folded == "All measures" and len(full.rows) > 10 and not key.folded

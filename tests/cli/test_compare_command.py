@@ -141,7 +141,7 @@ def test_a_run_that_diverges_is_counted_and_shown(regstudy: Command, tmp_path: P
     assert "  runs: 0 (1 of 1 diverged)" in done.stdout
     assert "Runs of wild diverged or failed and are in no mean" in done.stdout
     summary = (tmp_path / "results" / "compare-tiny" / "comparison.md").read_text()
-    assert "0, and 1 of 1 diverged" in summary
+    assert "0 (1 of 1 diverged)" in summary
 
 
 def test_no_run_is_ever_judged(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -347,3 +347,22 @@ def test_a_number_reads_the_same_whatever_holds_it() -> None:
     row = pd.Series({"clean_train_accuracy": 1.0, "val_accuracy": 0.9275})
     assert percent(row["val_accuracy"]) == percent(0.9275)
     assert gap_percent(row) == percent(1.0 - round(0.9275, 3))
+
+
+def test_sections_without_a_result_fold_to_a_line_with_their_finding(tmp_path: Path) -> None:
+    text = write_report(plain(), tmp_path).read_text(encoding="utf-8")
+    assert '<section id="gap" class="line">' in text
+    assert re.search(
+        r'<details id="making" class="section">\s*<summary><h2>Reproduce</h2><span class="said">Cost: ', text
+    )
+    few = {section.id: section for section in sections(find(make_study(8, baseline=3)))}
+    assert few["gap"].folded and few["importance"].folded and few["gap"].figures
+    assert not few["comparison"].folded and not few["curves"].folded
+
+
+def test_how_a_section_was_computed_is_collapsed(tmp_path: Path) -> None:
+    text = write_report(make_study(50), tmp_path).read_text(encoding="utf-8")
+    assert text.count('<details class="method"><summary>How this was computed</summary>') == 2  # gap and importance
+    assert "Spearman" not in re.sub(
+        r'<details class="method">.*?</details>', "", text.partition("</main>")[0], flags=re.S
+    )

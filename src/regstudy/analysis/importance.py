@@ -205,7 +205,7 @@ def stability(ranking: _Ranking, rng: np.random.Generator) -> NDArray[np.float64
 
 
 def shuffled(ranks: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ranks, one per trial in the order they started, permuted within blocks of at least `SHUFFLE_BLOCK` consecutive trials."""
+    """Ranks, one per trial in order of start, permuted within blocks of at least `SHUFFLE_BLOCK` consecutive trials."""
     n = len(ranks)
     blocks = np.arange(n) * max(1, n // SHUFFLE_BLOCK) // n
     return ranks[np.lexsort((rng.random(n), blocks))]
