@@ -353,7 +353,7 @@ def test_sections_without_a_result_fold_to_a_line_with_their_finding(tmp_path: P
     text = write_report(plain(), tmp_path).read_text(encoding="utf-8")
     assert '<section id="gap" class="line">' in text
     assert re.search(
-        r'<details id="making" class="section">\s*<summary><h2>Reproduce</h2><span class="said">Cost: ', text
+        r'<details id="making" class="section">\s*<summary><h2>Reproduce</h2><span class="said">The cost ', text
     )
     few = {section.id: section for section in sections(find(make_study(8, baseline=3)))}
     assert few["gap"].folded and few["importance"].folded and few["gap"].figures
