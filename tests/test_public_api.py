@@ -218,7 +218,7 @@ def test_results_of_a_study_that_regstudy_did_not_make() -> None:
     made.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=12)
     result = regstudy.load_results("results/plain")
     assert result.finished == 12 and result.best is not None and str(result) and result._repr_html_()
-    with pytest.raises(RegstudyError, match="keeps no configuration"):
+    with pytest.raises(RegstudyError, match="has no stored configuration"):
         result.best.config  # noqa: B018
     Path("results/two").mkdir()
     optuna.create_study(study_name="two", storage="sqlite:///results/two/study.db", directions=["minimize", "maximize"])

@@ -192,10 +192,10 @@ def test_runs_without_an_outcome_are_counted_and_enter_no_mean() -> None:
     a, b = (arm(found, name) for name in "ab")
     assert (a.used, a.diverged, a.failed, a.running, a.missing) == (2, 0, 1, 0, 1)
     assert (b.used, b.diverged, b.failed, b.running, b.missing) == (1, 1, 0, 1, 1)
-    assert runs_words(b) == "1, and 1 of 4 diverged, 1 of 4 running and 1 of 4 not run yet"
+    assert runs_words(b) == "1 (1 of 4 diverged, 1 of 4 running and 1 of 4 not run yet)"
     assert found.difference("b", "val_accuracy_last").paired.n == 1
     text = comparison_verdict(found)
-    assert "One seed proves nothing" in " ".join(text.cautions)
+    assert "A single seed proves nothing" in " ".join(text.cautions)
     assert "diverged or failed" in " ".join(text.cautions)
 
 
@@ -217,8 +217,8 @@ def test_the_words_say_what_the_numbers_are() -> None:
     assert spread_words(spread(pd.Series([0.5]))) == "50.00"
     assert spread_words(spread(pd.Series([], dtype=float))) == "–"
     text = comparison_verdict(found)
-    assert text.headline.startswith("b against a, after the last epoch: validation no difference beyond 50 points")
-    assert "the running gap changes by −44.00 points, the clean gap by −14.00: the other 30.00" in text.sentences[1]
+    assert text.headline.startswith("b vs. a at the last epoch: validation equal within 50 points")
+    assert "changes by −44.00 points in train mode, and by −14.00 in eval mode. The 30.00 points" in text.sentences[1]
     assert interval_words(found.difference("b", "val_accuracy_last")) == "−21.41 to +29.41"
     assert "seed 5, abc" in text.cautions[1]
 
@@ -228,18 +228,18 @@ def test_a_gap_that_shrank_without_better_validation_is_no_gain() -> None:
     worse = {t: [(a, c, v - 0.06) for a, c, v in curve] if t % 2 else curve for t, curve in runs.items()}
     found = load_comparison(plan_study(worse, repeats=8))
     assert found.difference("b", "gap_accuracy_last").verdict == "lower"
-    assert "training only got worse" in comparison_verdict(found).sentences[0]
+    assert "only train accuracy fell" in comparison_verdict(found).sentences[0]
 
 
 STUDIES = {
-    "whole": (WHOLE, ("a", "b"), "b against a"),
-    "three arms": ({0: A1, 1: B1, 2: B2, 3: A2, 4: B2, 5: B1}, ("a", "b", "c"), "Against a, validation after the last"),
-    "single arm": ({0: A1, 1: A2}, ("a",), "a: validation 55.00 ± 7.07 % after the last epoch (2 seeds)."),
-    "one repeat": ({0: A1, 1: B1}, ("a", "b"), "undecided (+6.00 points)"),
-    "one arm without runs": ({0: A1, 2: A2}, ("a", "b"), "undecided (– points)"),
-    "nothing yet": ({}, ("a", "b"), "No run has ended"),
-    "all diverged": ({0: "diverged", 1: "diverged"}, ("a", "b"), "No run has ended"),
-    "names that are markup": (WHOLE, (EVIL, "a|b*_`"), "against"),
+    "whole": (WHOLE, ("a", "b"), "b vs. a"),
+    "three arms": ({0: A1, 1: B1, 2: B2, 3: A2, 4: B2, 5: B1}, ("a", "b", "c"), "Validation at the last epoch vs. a"),
+    "single arm": ({0: A1, 1: A2}, ("a",), "a: validation 55.00 ± 7.07 % at the last epoch (2 seeds)."),
+    "one repeat": ({0: A1, 1: B1}, ("a", "b"), "+6.00 points (undecided)"),
+    "one arm without runs": ({0: A1, 2: A2}, ("a", "b"), "validation not comparable yet"),
+    "nothing yet": ({}, ("a", "b"), "No run has finished"),
+    "all diverged": ({0: "diverged", 1: "diverged"}, ("a", "b"), "No run has finished"),
+    "names that are markup": (WHOLE, (EVIL, "a|b*_`"), "vs. "),
 }  # fmt: skip
 
 
@@ -274,8 +274,8 @@ def test_what_the_figures_show_is_what_was_measured() -> None:
     assert first_mean.mode == "lines"
     curves = mean_curves(found)
     assert [drawing.title for drawing in curves] == [
-        "a, 2 seeds: running gap 35.0, clean gap 35.0 points",
-        "b, 2 seeds: running gap −9.0, clean gap 21.0 points",
+        "a, 2 seeds: gap 35.0 points (eval mode), 35.0 (train mode)",
+        "b, 2 seeds: gap 21.0 points (eval mode), −9.0 (train mode)",
     ]
     lines = [trace for trace in curves[1].figure.data if trace.name == "validation"]
     assert list(lines[0].y) == pytest.approx([25, 70, 62])
@@ -289,3 +289,16 @@ def test_a_mean_that_is_0_but_for_rounding_needs_no_number_of_pairs() -> None:
     assert 0 < abs(found.mean) < 1e-15
     assert 1 < found.more(0.003) < 1000
     assert found.more(0.0) == math.inf
+
+
+def test_the_table_of_arms_has_five_rows_and_all_measures_are_collapsed() -> None:
+    arms = comparison_sections(load_comparison(plan_study(WHOLE)))[0]
+    key, full = arms.grids
+    assert [row[0] for row in key.rows] == [
+        "validation, last epoch (%)",
+        "validation, best epoch (%)",
+        "train (eval mode), last epoch (%)",
+        "gap (eval mode), last epoch (points)",
+        "epochs run / time per epoch",
+    ]
+    assert full.folded == "All measures" and len(full.rows) > 10 and not key.folded

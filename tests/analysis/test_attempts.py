@@ -39,17 +39,17 @@ ERROR = {attributes.FAULT: "error", attributes.REASON: "ValueError: no"}
     ("rows", "kinds", "given_up", "words"),
     [
         ([(0, OK, {})], {}, {}, ""),
-        ([(0, BAD, KILLED), (0, OK, {attributes.RESUMED: 4})], {"lost the process": 1}, {}, "4 epochs from"),
+        ([(0, BAD, KILLED), (0, OK, {attributes.RESUMED: 4})], {"lost the process": 1}, {}, "4 epochs restored"),
         (
             [(0, BAD, KILLED), (0, OK, {attributes.RESUMED: 1})],
             {"lost the process": 1},
             {},
-            "it was repeated, 1 epoch f",
+            "It was retried (1 epoch restored",
         ),
-        ([(0, BAD, ERROR)], {"ended in an error": 1}, {0: "ValueError: no"}, "1 trial could not be finished"),
-        ([(0, BAD, {}), (0, OK, {})], {"interrupted on purpose": 1}, {}, "no trial was lost"),
-        ([(0, BAD, ERROR)] * 3, {"ended in an error": 3}, {0: "ValueError: no"}, "trial 1: ValueError: no"),
-        ([(2, BAD, {})], {"interrupted on purpose": 1}, {}, "no trial was lost"),
+        ([(0, BAD, ERROR)], {"raised an error": 1}, {0: "ValueError: no"}, "1 trial could not be finished"),
+        ([(0, BAD, {}), (0, OK, {})], {"interrupted": 1}, {}, "no trial was lost"),
+        ([(0, BAD, ERROR)] * 3, {"raised an error": 3}, {0: "ValueError: no"}, "trial 1: ValueError: no"),
+        ([(2, BAD, {})], {"interrupted": 1}, {}, "no trial was lost"),
     ],
 )
 def test_attempts(rows: list[Row], kinds: dict[str, int], given_up: dict[int, str], words: str) -> None:

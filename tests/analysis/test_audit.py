@@ -43,8 +43,8 @@ def test_wrong_cuts_are_those_that_end_among_the_best_quarter(direction: str) ->
     found = audit(load_tables(study(direction, {3: 0.05, 4: 0.9, 5: 0.3})))
     assert (found.pruned, found.saved, found.spent) == (2, 12, 118)
     assert (found.judged, found.wrong) == (3, 1)
-    assert "cut 2 and saved at most 12 of 130 epochs" in audit_sentence(found)
-    assert "Of 3 that it would have cut" in audit_sentence(found) and "86%" in audit_sentence(found)
+    assert "stopped 2 trials and saved at most 12 of 130 epochs" in audit_sentence(found)
+    assert "ran 3 trials to the end" in audit_sentence(found) and "86%" in audit_sentence(found)
 
 
 def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:
@@ -55,7 +55,7 @@ def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:
 def test_nothing_judged_is_said_and_not_celebrated() -> None:
     found = audit(load_tables(study("maximize", {})))
     assert (found.judged, found.at_most) == (0, 1.0)
-    assert "cannot be said" in audit_sentence(found)
+    assert "error rate is unknown" in audit_sentence(found)
 
 
 def test_a_study_without_cuts_has_nothing_to_say() -> None:

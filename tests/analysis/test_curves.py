@@ -10,7 +10,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from regstudy.analysis.curves import LEAST, annealed, diagnose
+from regstudy.analysis.curves import MIN_EPOCHS, annealed, diagnose
 from regstudy.records import COLUMNS, EpochRecord, dump_records
 from regstudy.report.curve_checks import StudyCheck, budget, look_at_curves
 from regstudy.study import attributes
@@ -101,10 +101,10 @@ def test_a_run_that_early_stopping_ended_is_not_called_saturated() -> None:
     assert diagnose(flat, stopped=True) == []
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 3, LEAST - 1])
+@pytest.mark.parametrize("epochs", [0, 1, 3, MIN_EPOCHS - 1])
 def test_short_runs_are_not_judged(epochs: int) -> None:
     assert diagnose(rows(40).iloc[:epochs]) is None
-    assert diagnose(rows(40).iloc[:LEAST]) is not None
+    assert diagnose(rows(40).iloc[:MIN_EPOCHS]) is not None
 
 
 def test_annealed() -> None:
@@ -139,7 +139,7 @@ def test_a_diagnosis_names_the_trials_it_holds_for_among_the_best_three() -> Non
     found = list(look_at_curves(load_tables(study([sick, well, sick, rows(train_loss=bump)]))))
     check = only(found, "curve")
     assert (check.id, check.severity) == ("curve:overfitting", "note")
-    assert "trials 0, 2 of the best 3" in check.finding and check.advice
+    assert "trials 0, 2 (of the best 3)" in check.finding and check.advice
 
 
 def test_a_rising_training_loss_is_to_be_acted_on() -> None:
@@ -167,7 +167,7 @@ def down(share: float) -> float:
         ([31, 31, 31, 20, 20], False, "act", "Raise"),
         ([40, 20, 20, 20, 20], False, "note", "Raise"),
         ([20, 40, 40, 40, 20], False, "note", "Raise"),
-        ([40, 40, 40, 40, 40], True, "note", "run down"),
+        ([40, 40, 40, 40, 40], True, "note", "had decayed"),
         ([4, 4, 4, 20, 20], False, "act", "Lower"),  # exactly a tenth
         ([5, 5, 5, 20, 20], False, "fine", ""),
         ([3, 20, 20, 20, 20], False, "note", "Lower"),
@@ -184,7 +184,7 @@ def test_budget(best_epochs: list[int], run_down: bool, severity: str, words: st
 def test_the_budget_says_how_many_of_the_top_five() -> None:
     made = study([rows()] * 7, 40, [40, 35, 33, 31, 30, 40, 40])
     check = only(list(budget(load_tables(made))), "budget")
-    assert "best at epoch 40, the top 5 at 33 (median): 4 of 5 in the last quarter" in check.finding
+    assert "best trial was 40; median of the top 5: 33 (4 of 5 are in the last quarter of training)" in check.finding
 
 
 def test_without_a_plan_or_a_best_epoch_there_is_no_budget_to_judge() -> None:

@@ -122,10 +122,10 @@ def test_real_relations_are_told_and_placebos_are_not() -> None:
     found = {relation.path: relation for relation in relations(load_tables(make_study(60, seed=1)))}
     assert found["model.dropout"].significant and found["model.dropout"].rho < 0
     assert found["augmentation.strength"].significant
-    assert relation_sentence(found["model.dropout"]).startswith("Falls with strength")
+    assert relation_sentence(found["model.dropout"]).startswith("The gap falls as model.dropout increases")
     for placebo in ("regularization.l1", "regularization.l2", "regularization.label_smoothing"):
         assert not found[placebo].significant
-        assert "told from chance with" in relation_sentence(found[placebo])
+        assert "No significant correlation" in relation_sentence(found[placebo])
 
 
 def test_placebo_regularizers_are_rarely_told() -> None:
@@ -150,9 +150,9 @@ def test_a_plain_relation_that_few_trials_cannot_separate() -> None:
     assert dropout.used < dropout.needed == 10 + dropout.held
     assert dropout.kind == "unadjusted" and not dropout.significant and math.isnan(dropout.rho)
     assert dropout.plain < -0.7
-    assert "as it stands, but" in relation_sentence(
+    assert "Unadjusted, the gap" in relation_sentence(
         dropout
-    ) and f"the other {dropout.held} things" in relation_sentence(dropout)
+    ) and f"the {dropout.held} other variables" in relation_sentence(dropout)
 
 
 def relation(used: int, plain: float, plain_p: float, rho: float, p: float) -> Relation:
@@ -172,7 +172,7 @@ def relation(used: int, plain: float, plain_p: float, rho: float, p: float) -> R
 )
 def test_what_can_be_said_of_a_relation(found: Relation, kind: RelationKind, verb: str) -> None:
     assert (found.kind, found.verb, found.significant) == (kind, verb, kind == "significant")
-    assert ("17 are the least" in relation_sentence(found)) == (kind == "unadjusted" and found.used < 17)
+    assert ("at least 17 are needed" in relation_sentence(found)) == (kind == "unadjusted" and found.used < 17)
 
 
 def test_without_baseline_the_best_trial_is_the_reference() -> None:

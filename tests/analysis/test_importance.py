@@ -15,7 +15,7 @@ from synthetic import SPACE, draw, final, make_study
 
 from regstudy.analysis import forest, importance
 from regstudy.analysis.gap import compare, relations
-from regstudy.analysis.importance import BLOCK, COLUMNS, counts, importances, shuffled
+from regstudy.analysis.importance import COLUMNS, SHUFFLE_BLOCK, counts, importances, shuffled
 from regstudy.study.tables import load_tables
 
 STRONG = {"model.dropout": 0.12}
@@ -35,7 +35,7 @@ def test_the_real_parameter_is_named_for_both_targets() -> None:
         ("gap", "model.dropout"),
     }
     rest = frame[~frame["above_chance"]]
-    assert rest["note"].str.contains("cannot be told from chance with").all()
+    assert rest["note"].str.contains("not above chance").all()
 
 
 @pytest.mark.parametrize("n", [10, 43, 50])
@@ -43,7 +43,7 @@ def test_shuffling_stays_among_neighbours(n: int) -> None:
     ranks = np.arange(n, dtype=float)
     found = shuffled(ranks, np.random.default_rng(0))
     assert sorted(found) == list(ranks) and not np.array_equal(found, ranks)
-    assert np.abs(found - ranks).max() < 2 * BLOCK
+    assert np.abs(found - ranks).max() < 2 * SHUFFLE_BLOCK
 
 
 def test_switch_and_strength_are_one_row() -> None:
@@ -214,7 +214,7 @@ def test_the_forest_names_what_is_real_and_leaves_large_studies_out(monkeypatch:
     also = frame.loc[frame["also_forest"].fillna(False), ["target", "parameter"]]
     assert ("val_accuracy", "model.dropout") in set(zip(also["target"], also["parameter"], strict=True))
     assert not set(also["parameter"]) & PLACEBOS
-    monkeypatch.setattr(forest, "MOST_TRIALS", 30)
+    monkeypatch.setattr(forest, "MAX_FOREST_TRIALS", 30)
     assert importances(study, tables, permutations=20)["also_forest"].isna().all()
 
 

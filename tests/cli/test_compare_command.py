@@ -138,10 +138,10 @@ def test_a_run_that_diverges_is_counted_and_shown(regstudy: Command, tmp_path: P
         "--data-dir", ".", "--threads", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "  runs: 0, and 1 of 1 diverged" in done.stdout
+    assert "  runs: 0 (1 of 1 diverged)" in done.stdout
     assert "Runs of wild diverged or failed and are in no mean" in done.stdout
     summary = (tmp_path / "results" / "compare-tiny" / "comparison.md").read_text()
-    assert "0, and 1 of 1 diverged" in summary
+    assert "0 (1 of 1 diverged)" in summary
 
 
 def test_no_run_is_ever_judged(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_what_the_budget_left_over_a_worker_takes_up(regstudy: Command, tmp_path
     done = regstudy(*COMPARE, "--repeats", "1", "--budget", "0s")
     assert done.returncode == 0, done.stderr
     assert "The budget is spent: 2 of 2 trials are left" in done.stdout
-    assert "  runs: 0, and 1 of 1 not run yet" in done.stdout
+    assert "  runs: 0 (1 of 1 not run yet)" in done.stdout
     arguments = ("--study", "compare-tiny", "--storage", f"sqlite:///{place / 'study.db'}", "--data-dir", ".")
     helped = regstudy("worker", *arguments, "--results", "elsewhere", "--threads", "1")
     assert helped.returncode == 0, helped.stderr

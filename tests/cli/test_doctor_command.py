@@ -191,7 +191,7 @@ def test_a_study_begins_with_its_examination_and_keeps_it(regstudy: Command, fou
     report = (folder / "report.html").read_text(encoding="utf-8")
     first = re.search(r'<section id="checks">.*?</section>', report, re.DOTALL)
     assert first and CURVE.sentence in first[0] and NOTE.sentence in first[0]
-    assert "The doctor, before the search: 2 findings" in first[0]
+    assert "Doctor, before the search: 2 findings" in first[0]
     assert CURVE.sentence in (folder / "summary.md").read_text(encoding="utf-8")
 
     again = regstudy(*STUDY[:4], "2", *SETS)

@@ -23,7 +23,7 @@ from test_browser import browse, console_errors
 
 from regstudy.analysis import importance
 from regstudy.report import dashboard
-from regstudy.report.dashboard import GONE, LARGEST, MOST, push, refresher, repeat
+from regstudy.report.dashboard import MAX_FIGURE_CHARS, MAX_POINTS_PER_TRACE, REMOVED_TEXT, push, refresher, repeat
 from regstudy.study import attributes
 from regstudy.study.storage import open_storage, sqlite_url
 
@@ -100,12 +100,12 @@ def test_a_plot_that_is_no_longer_drawn_says_so(monkeypatch: pytest.MonkeyPatch)
     study = make_study(30)
     push(study)
     before = set(plots(study))
-    monkeypatch.setattr(dashboard, "SHOWN", ("gap", "importance"))
+    monkeypatch.setattr(dashboard, "PUSHED_SECTIONS", ("gap", "importance"))
     push(study)
     after = plots(study)
     assert set(after) == before
     for name, figure in after.items():
-        assert (figure["layout"]["title"]["text"] == GONE) == name.startswith("regstudy-curves")
+        assert (figure["layout"]["title"]["text"] == REMOVED_TEXT) == name.startswith("regstudy-curves")
     assert push(study) == 0
 
 
@@ -113,10 +113,10 @@ def test_figures_stay_small_and_say_what_is_not_drawn() -> None:
     study = make_study(700)
     push(study)
     sizes = {name: len(json.dumps(figure)) for name, figure in plots(study).items()}
-    assert max(sizes.values()) <= LARGEST and sum(sizes.values()) < 500_000
+    assert max(sizes.values()) <= MAX_FIGURE_CHARS and sum(sizes.values()) < 500_000
     seen = plots(study)["regstudy-gap-01"]
-    assert max(len(trace["x"]) for trace in seen["data"]) == MOST
-    assert f"newest {MOST}" in seen["layout"]["title"]["text"]
+    assert max(len(trace["x"]) for trace in seen["data"]) == MAX_POINTS_PER_TRACE
+    assert f"newest {MAX_POINTS_PER_TRACE}" in seen["layout"]["title"]["text"]
     numbers = [value for trace in seen["data"] for value in trace["y"]]
     assert all(len(repr(value).replace(".", "").lstrip("-0")) <= 5 for value in numbers)
     assert not any(

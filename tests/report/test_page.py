@@ -16,12 +16,13 @@ from synthetic import make_study
 from regstudy.analysis import importance
 from regstudy.analysis.gap import BaselineComparison, Relation, Scores
 from regstudy.report.figures import history, learning_curves
-from regstudy.report.grids import telling, trial_grid
+from regstudy.report.grids import best_and_newest, trial_grid
 from regstudy.report.page import coded, find, write_report
-from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, plural, points, verdict
+from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, points, verdict
 from regstudy.report.sections import sections
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
+from regstudy.text import counted
 
 FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
 EVIL = "<script>alert(1)</script>"
@@ -66,18 +67,18 @@ STUDIES: dict[str, tuple[Callable[[], optuna.Study], str]] = {
     "plain": (plain, "Trial "),
     "empty": (lambda: make_study(0), "the study has no trial"),
     "single baseline": (lambda: make_study(1, baseline=1), "Only the baseline has results"),
-    "single search": (lambda: make_study(1, baseline=0, prune=0), "it cannot be said whether"),
+    "single search": (lambda: make_study(1, baseline=0, prune=0), "cannot tell whether"),
     "all pruned": (lambda: make_study(12, baseline=0, prune=1.0), "nothing to recommend"),
     "all failed": (lambda: make_study(4, baseline=0, failed=4), "MemoryError"),
     "all diverged": (lambda: make_study(4, baseline=0, diverged=4), "4 diverged trials"),
-    "running": (with_running, "this is a snapshot"),
+    "running": (with_running, "this report is a snapshot"),
     "only running": (only_running, "1 running trial"),
     "losing": (losing, "Leave the regularizers off"),
     "few": (
         lambda: make_study(4, baseline=2, epochs=2, prune=0),
-        "Too few trials to judge; so far trial 2 is ahead by",
+        "Too few trials for a verdict. So far, the validation accuracy of trial 2 is",
     ),
-    "one epoch": (lambda: make_study(15, epochs=1), "in epoch 1 of 1 run"),
+    "one epoch": (lambda: make_study(15, epochs=1), "at epoch 1 of 1 (1 planned)"),
 }
 
 
@@ -125,7 +126,7 @@ def test_a_fallback_is_announced(tmp_path: Path) -> None:
     page = write_report(make_study(12, data=data), tmp_path)
     for name in ("report.html", "summary.md"):
         text = (tmp_path / name).read_text(encoding="utf-8").replace("\\_", "_")
-        assert "These numbers are not about svhn: street_digits was used instead. No file was found." in text
+        assert "This study did not use svhn: street_digits was used instead. No file was found." in text
     assert 'class="banner"' in page.read_text(encoding="utf-8")
 
 
@@ -176,20 +177,35 @@ def test_changes_are_signed_and_nothing_is_neither() -> None:
 def test_a_gain_that_is_only_a_longer_list_is_called_so() -> None:
     baseline, challenger = Scores(0, 0.80, 1.0, 1.0, 0.80), Scores(9, 0.83, 1.0, 1.0, 0.83)
     tables = load_tables(make_study(10))
-    for effort, words in (((0.78, 0.79), "no gain at equal effort"), ((0.79, 0.81), "a gain is not certain")):
+    for effort, words in (((0.78, 0.79), "no gain with equal attempts"), ((0.79, 0.81), "the gain is not certain")):
         comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, 40, effort)
         assert words in " ".join(verdict(tables, comparison, []).cautions)
         same = BaselineComparison("val_accuracy", True, baseline, challenger, 40, 40, 40, effort)
-        assert "longer list" not in " ".join(verdict(tables, same, []).cautions)
+        assert "selection" not in " ".join(verdict(tables, same, []).cautions)
 
 
 @pytest.mark.parametrize(
     ("val", "observed", "clean", "headline"),
     [
-        (0.184, 2, 0.9, "Too few trials to judge; so far trial 9 is ahead by 3.6 points of validation accuracy."),
-        (0.138, 2, 0.9, "Too few trials to judge; so far trial 9 is behind by 1.0 points of validation accuracy."),
-        (0.148, 2, 0.9, "Too few trials to judge; so far trial 9 is level with the best baseline trial"),
-        (0.184, 40, 0.15, "The networks have hardly learned, too little to judge; so far trial 9 is ahead by 3.6"),
+        (
+            0.184,
+            2,
+            0.9,
+            "Too few trials for a verdict. So far, the validation accuracy of trial 9 is 3.6 points above the best",
+        ),
+        (
+            0.138,
+            2,
+            0.9,
+            "Too few trials for a verdict. So far, the validation accuracy of trial 9 is 1.0 points below the best",
+        ),
+        (0.148, 2, 0.9, "Too few trials for a verdict. So far, trial 9 ties with the best baseline trial"),
+        (
+            0.184,
+            40,
+            0.15,
+            "No verdict: the networks have barely learned. So far, the validation accuracy of trial 9 is 3.6",
+        ),
     ],
 )
 def test_next_to_no_evidence_gives_no_verdict(val: float, observed: int, clean: float, headline: str) -> None:
@@ -212,25 +228,25 @@ def test_the_first_box_answers_which_regularizers_narrowed_the_gap() -> None:
     def relation(path: str, used: int, plain: float, plain_p: float, p: float) -> Relation:
         return Relation(path, 0.0, plain, plain_p, plain, p, used, 0, 7, 17)
 
-    told, seen, rising = (
+    adjusted, seen, rising = (
         relation("a", 30, -0.8, 0.01, 0.01),
         relation("b", 30, -0.7, 0.01, 0.5),
         relation("c", 30, 0.7, 0, 0),
     )
     nothing, few = relation("d", 30, 0.1, 0.9, 0.9), relation("e", 4, float("nan"), float("nan"), float("nan"))
-    assert gap_finding([told, seen, rising, nothing]) == (
-        "The gap falls with a, the other things that varied held equal (30 trials). The gap rises with c, the other "
-        "things that varied held equal (30 trials). The gap falls with b as it stands, but 30 trials cannot separate "
-        "it from the other 7 things that varied."
+    assert gap_finding([adjusted, seen, rising, nothing]) == (
+        "The gap falls with higher a, adjusted for the other settings (30 trials). The gap rises with higher c, "
+        "adjusted for the other settings (30 trials). Unadjusted, the gap falls with higher b, but 30 trials are too "
+        "few to separate its effect from the 7 other variables."
     )
-    assert "with 30 trials no strength is related" in gap_finding([nothing])
+    assert "none has a statistically significant correlation with the gap in 30 trials" in gap_finding([nothing])
     assert "4 search trials can be compared, 10 are needed" in gap_finding([few])
     found = find(make_study(50))
     answer = gap_finding(found.relations)
     assert answer in verdict(found.tables, found.comparison, found.relations).sentences
     section = next(section for section in sections(found) if section.id == "gap")
     assert section.finding == answer
-    assert section.grids[0].head[1] == "rank correlation, plain / others held equal"
+    assert section.grids[0].head[1] == "rank correlation, unadjusted / adjusted"
     assert re.fullmatch(r"−0\.\d\d / −0\.\d\d", section.grids[0].rows[0][1])
 
 
@@ -253,11 +269,11 @@ def test_differences_are_those_of_the_values_shown(tmp_path: Path) -> None:
 def test_why_stands_last_and_settings_are_said_to_be_those_that_differ() -> None:
     found = find(make_study(12))
     grid = trial_grid(found.tables)
-    assert grid.head[-1] == "why" and grid.rows[0][-1] == "all planned epochs were run"
+    assert grid.head[-1] == "reason" and grid.rows[0][-1] == "all planned epochs were run"
     assert len(grid.head) - 1 not in grid.numeric
     comparison = next(section for section in sections(found) if section.id == "comparison")
-    assert comparison.grids[1].head[0] == "setting that differs"
-    assert any("only what differs" in note for note in comparison.notes)
+    assert comparison.grids[1].head[0] == "setting"
+    assert any("only the settings that differ" in note for note in comparison.notes)
 
 
 def test_a_banner_does_not_swallow_the_verdict(tmp_path: Path) -> None:
@@ -269,11 +285,11 @@ def test_a_banner_does_not_swallow_the_verdict(tmp_path: Path) -> None:
 
 def test_a_poor_trial_at_the_edge_is_marked_and_its_true_value_told() -> None:
     drawing = history(load_tables(make_study(50, diverged=1, failed=1)))
-    edge = next(trace for trace in drawing.figure.data if trace.name == "worse than shown")
+    edge = next(trace for trace in drawing.figure.data if trace.name == "outside the axis")
     symbols = [trace.marker.symbol for trace in drawing.figure.data if trace.name != "best so far"]
     assert edge.marker.symbol == "triangle-down" and symbols.count("triangle-down") == 1
     assert any("diverged: 10.0\N{NO-BREAK SPACE}% (drawn at the edge)" in text for text in edge.text)
-    assert min(edge.y) > 10.0 and plural(len(edge.x), "poor trial") in drawing.title
+    assert min(edge.y) > 10.0 and counted(len(edge.x), "outlier") in drawing.title
 
 
 @pytest.mark.parametrize(("epochs", "whole"), [(1, True), (2, True), (30, False)])
@@ -286,12 +302,14 @@ def test_short_charts_have_ticks_at_whole_epochs_only(epochs: int, whole: bool) 
 def test_checks_come_first_and_those_in_order_are_folded() -> None:
     section = sections(find(make_study(50)))[0]
     assert section.id == "checks" and re.match(
-        r"\d+ checks: \d+ to act on, \d+ to know, \d+ in order\.", section.finding
+        r"\d+ checks: (\d+ need|1 needs) action, \d+ notes?, \d+ passed\.", section.finding
     )
     shown, folded = section.grids
     assert not shown.folded and folded.folded
-    assert [row[0].endswith("act") for row in shown.rows] == sorted(row[0].endswith("act") for row in shown.rows)[::-1]
-    assert all("fine" in row[0] for row in folded.rows)
+    assert [row[0].endswith("action") for row in shown.rows] == sorted(row[0].endswith("action") for row in shown.rows)[
+        ::-1
+    ]
+    assert all("passed" in row[0] for row in folded.rows)
 
 
 def test_each_regularizer_has_its_gap_and_the_metric_beside_it() -> None:
@@ -305,20 +323,20 @@ def test_each_regularizer_has_its_gap_and_the_metric_beside_it() -> None:
 
 def test_of_many_trials_the_best_and_the_newest_are_told() -> None:
     tables = find(make_study(50, prune=0)).tables
-    rows = telling(tables, 10)
+    rows = best_and_newest(tables, 10)
     ranked = tables.trials.sort_values("value", ascending=False)["number"].tolist()
     assert len(rows) == 10
     assert set(ranked[:5]) <= set(rows["number"])
     assert {49, 48, 47, 46, 45} - set(ranked[:5]) <= set(rows["number"])
     assert rows["number"].is_monotonic_increasing
-    assert len(telling(tables, 50)) == 50
+    assert len(best_and_newest(tables, 50)) == 50
 
 
 def test_a_table_that_was_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regstudy.report.grids.MOST", 12)
+    monkeypatch.setattr("regstudy.report.grids.MAX_TRIAL_ROWS", 12)
     section = next(section for section in sections(find(make_study(30))) if section.id == "trials")
     assert len(section.grids[0].rows) == 12
-    assert section.notes == ["18 trials between the best and the newest are in trials.csv only."]
+    assert section.notes == ["18 trials (neither among the best nor the newest) are only in trials.csv."]
 
 
 def test_code_in_advice_is_escaped() -> None:
@@ -329,3 +347,22 @@ def test_a_number_reads_the_same_whatever_holds_it() -> None:
     row = pd.Series({"clean_train_accuracy": 1.0, "val_accuracy": 0.9275})
     assert percent(row["val_accuracy"]) == percent(0.9275)
     assert gap_percent(row) == percent(1.0 - round(0.9275, 3))
+
+
+def test_sections_without_a_result_fold_to_a_line_with_their_finding(tmp_path: Path) -> None:
+    text = write_report(plain(), tmp_path).read_text(encoding="utf-8")
+    assert '<section id="gap" class="line">' in text
+    assert re.search(
+        r'<details id="making" class="section">\s*<summary><h2>Reproduce</h2><span class="said">The cost ', text
+    )
+    few = {section.id: section for section in sections(find(make_study(8, baseline=3)))}
+    assert few["gap"].folded and few["importance"].folded and few["gap"].figures
+    assert not few["comparison"].folded and not few["curves"].folded
+
+
+def test_how_a_section_was_computed_is_collapsed(tmp_path: Path) -> None:
+    text = write_report(make_study(50), tmp_path).read_text(encoding="utf-8")
+    assert text.count('<details class="method"><summary>How this was computed</summary>') == 2  # gap and importance
+    assert "Spearman" not in re.sub(
+        r'<details class="method">.*?</details>', "", text.partition("</main>")[0], flags=re.S
+    )

@@ -1,6 +1,6 @@
-"""What the runs of a plan showed: each arm's spread over its seeds, and paired differences from the first arm.
+"""Results of a plan's runs: each arm's spread over its seeds, and paired differences from the first arm.
 
-Only runs whose outcome was seen to the end enter means; diverged, failed and missing ones are counted beside them.
+Means include only finished runs; diverged, failed and missing ones are counted separately.
 Accuracies and gaps are fractions in 0..1, times seconds. The last epoch is a run's own: early stopping may end runs of
 one arm at different epochs. The best epoch is that of the study's metric, whose weights are kept.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from regstudy.analysis.gap import MARGIN as MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
@@ -21,8 +22,7 @@ from regstudy.space.loader import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.tables import Study, Tables, load_tables
 
-MARGIN = 0.003
-MOMENTS = ("first", "last", "best")  # epochs of a run at which it is looked at
+MOMENTS = ("first", "last", "best")  # epochs of a run at which it is evaluated
 SERIES = ("train_accuracy", "clean_train_accuracy", "val_accuracy", "gap_accuracy", "running_gap")
 OUTCOMES = ("val_accuracy_last", "gap_accuracy_last", "val_accuracy_best", "gap_accuracy_best")
 CURVES = ("train_accuracy", "clean_train_accuracy", "val_accuracy")
@@ -30,7 +30,7 @@ CURVES = ("train_accuracy", "clean_train_accuracy", "val_accuracy")
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure over the seeds of an arm; NaN where there is nothing, ``sd`` also with a single run."""
+    """A measure over the seeds of an arm; NaN without data, ``sd`` also with a single run."""
 
     n: int
     mean: float
@@ -41,10 +41,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Arm:
-    """One configuration and what became of its runs.
+    """One configuration and the results of its runs.
 
     ``spreads`` has an entry for each series at each moment, such as ``val_accuracy_last``. ``curves`` has per series
-    the mean, lowest and highest value by epoch, as far as every run of the arm went.
+    the mean, lowest and highest value by epoch, up to the last epoch that every run of the arm reached.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Arm:
     diverged: int
     failed: int  # attempts failed, and none has succeeded
     running: int
-    longer: int  # runs that went on after the last epoch of the curves
+    longer: int  # runs that continued after the last epoch of the curves
     epochs: Spread  # of a run
     planned_epochs: int
     parameters: tuple[int, int] | None  # of the network, and those that are trained
@@ -64,7 +64,7 @@ class Arm:
 
     @property
     def missing(self) -> int:
-        """Repeats that nobody has begun, or that were interrupted."""
+        """Repeats that have not started or were interrupted."""
         return self.asked - self.used - self.diverged - self.failed - self.running
 
 
@@ -80,12 +80,12 @@ class Difference:
 
     @property
     def verdict(self) -> PairedVerdict:
-        """What the pairs show, in a word."""
+        """The verdict of the pairs."""
         return self.paired.verdict(self.margin)
 
     @property
     def more(self) -> float:
-        """Further repeats that would decide."""
+        """Further repeats needed for a decision."""
         return self.paired.more(self.margin)
 
 
@@ -127,7 +127,7 @@ def load_comparison(study: Study) -> Comparison:
 
 
 def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
-    """A row per run whose outcome was seen to the end, with every series at every moment (`val_accuracy_last`)."""
+    """A row per finished run, with every series at every moment (`val_accuracy_last`)."""
     observed = tables.trials[tables.observed() & tables.trials["slot"].notna()]
     tasks = [plan.task(int(slot)) for slot in observed["slot"]]
     runs = pd.DataFrame(
@@ -197,7 +197,7 @@ def _arm(
     epochs = tables.epochs[tables.epochs["number"].isin(mine["number"])]
     shared = int(mine["epochs"].min()) if len(mine) else 0
     together = epochs[epochs["epoch"] <= shared].groupby("epoch")
-    beside = [count for number in mine["number"] if (count := workers.get(number)) is not None]
+    neighbors = [count for number in mine["number"] if (count := workers.get(number)) is not None]
     return Arm(
         name=name,
         asked=max(asked, len(mine) + diverged + failed + running),
@@ -210,7 +210,7 @@ def _arm(
         planned_epochs=plan.arms[name].planned_epochs,
         parameters=(size[0], size[1]) if size else None,
         seconds=float(epochs["seconds"].median()) if len(epochs) else math.nan,
-        workers=(min(beside), max(beside)) if beside else None,
+        workers=(min(neighbors), max(neighbors)) if neighbors else None,
         spreads={f"{s}_{moment}": spread(mine[f"{s}_{moment}"]) for moment in MOMENTS for s in SERIES},
         curves={series: together[series].agg(["mean", "min", "max"]) for series in CURVES},
     )

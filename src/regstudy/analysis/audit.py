@@ -1,4 +1,4 @@
-"""What pruning saved in a study, and how often it was wrong, from the trials that were exempt from it."""
+"""What pruning saved, and how often it was wrong, measured on audit trials that were exempt from pruning."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from scipy.stats import beta
 
 from regstudy.study.tables import Tables
 
-GOOD = 0.75  # quantile of the finals that a wrongly cut trial reaches
+TOP_QUANTILE = 0.75  # quantile of the final scores that a wrongly pruned trial reaches
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Audit:
-    """``judged``: exempt trials that ran on although they would have been cut; ``wrong``: those among the best quarter.
+    """``judged``: exempt trials that would have been pruned; ``wrong``: those of them in the best quarter.
 
-    ``saved``: epochs that the cut trials did not run; early stopping might have spared some of them as well.
+    ``saved``: epochs that the pruned trials did not run; early stopping might have saved some of them as well.
     """
 
     pruned: int
@@ -27,18 +27,18 @@ class Audit:
 
     @property
     def at_most(self) -> float:
-        """Upper limit of the share of wrong cuts (one-sided 95 %, Clopper and Pearson); 1 if none was judged."""
+        """Upper bound of the share of wrong pruning decisions (one-sided 95 %, Clopper–Pearson); 1 without data."""
         if self.wrong == self.judged:
             return 1.0
         return float(beta.ppf(CONFIDENCE, self.wrong + 1, self.judged - self.wrong))
 
     def plain(self) -> dict[str, float]:
-        """The facts as they are kept with the study."""
+        """The facts as they are stored with the study."""
         return {**asdict(self), "at_most": round(self.at_most, 4)}
 
 
 def audit(tables: Tables) -> Audit:
-    """Savings and errors of a study's pruner; a study without shadow verdicts gives savings only."""
+    """Savings and errors of a study's pruner; without audit trials, only the savings."""
     trials, observed = tables.trials, tables.observed()
     pruned = trials["state"] == "PRUNED"
     planned = tables.epochs_planned or int(trials["epochs"].max() if len(trials) else 0)
@@ -49,5 +49,5 @@ def audit(tables: Tables) -> Audit:
         spent=int(trials["epochs"].sum()),
         saved=int((planned - trials.loc[pruned, "epochs"]).clip(lower=0).sum()),
         judged=len(judged),
-        wrong=int((judged >= finals.quantile(GOOD)).sum()) if len(judged) else 0,
+        wrong=int((judged >= finals.quantile(TOP_QUANTILE)).sum()) if len(judged) else 0,
     )

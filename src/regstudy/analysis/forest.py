@@ -1,10 +1,10 @@
 """A second opinion on importances: does a random forest split on a parameter more than shuffled values make it?
 
-Mean decrease in impurity (Breiman 2001) of a forest that predicts the ranks of the values. It favours parameters with
-many values, so each is judged by its own null: its importances are centred and scaled by those under shuffled values,
+Mean decrease in impurity (Breiman 2001) of a forest that predicts the ranks of the values. It favors parameters with
+many values, so each is judged by its own null: its importances are centered and scaled by those under shuffled values,
 and the observed one must exceed the second largest of the maxima over all parameters (max-T, Westfall and Young 1993)
 of `SHUFFLES` shuffles, which happens by chance in at most 2 of `SHUFFLES` + 1 cases, 5 %. PED-ANOVA looks at the top
-only, a forest at the whole range; a parameter that both name is named twice on different grounds.
+only, a forest at the whole range; a parameter found by both has two independent indications.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from regstudy.study.tables import PARAM, Tables
 SHUFFLES = 39
 TREES = 20
 TREE_TRIALS = 128  # trials a tree is grown from, at most: what keeps the cost nearly the same for any study
-LEAF = 3
-MOST_TRIALS = 2000
+MIN_LEAF_TRIALS = 3
+MAX_FOREST_TRIALS = 2000
 
 Numbers = NDArray[np.float64]
 Shuffle = Callable[[Numbers, np.random.Generator], Numbers]
@@ -37,11 +37,11 @@ def above_forest(
     shuffle: Shuffle,
     rng: np.random.Generator,
 ) -> list[bool | None]:
-    """For each group whether it stands above its null; None for all of them in a study of over `MOST_TRIALS` trials.
+    """For each group whether it exceeds its null distribution; all None with over `MAX_FOREST_TRIALS` trials.
 
     ``badness``: by trial number, infinite for trials that are worse than any other, which share a rank.
     """
-    if len(badness) > MOST_TRIALS:
+    if len(badness) > MAX_FOREST_TRIALS:
         return [None] * len(groups)
     names, features = features_of(tables, badness.index)
     position = {name: i for i, name in enumerate(groups)}
@@ -93,6 +93,8 @@ def _forest(features: NDArray[np.float32], values: Numbers, rng: np.random.Gener
     size = min(len(values), TREE_TRIALS)
     for _ in range(TREES if features.size else 0):
         drawn = rng.integers(len(values), size=size)
-        tree = DecisionTreeRegressor(max_features=1 / 3, min_samples_leaf=LEAF, random_state=int(rng.integers(2**31)))
+        tree = DecisionTreeRegressor(
+            max_features=1 / 3, min_samples_leaf=MIN_LEAF_TRIALS, random_state=int(rng.integers(2**31))
+        )
         found += tree.fit(features[drawn], values[drawn], check_input=False).feature_importances_
     return found / TREES

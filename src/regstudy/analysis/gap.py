@@ -1,4 +1,4 @@
-"""The train/validation gap: baseline best against best, and the gap against each regularizer's strength.
+"""The train/validation gap: best baseline vs. best search trial, and the gap against each regularizer's strength.
 
 Gap = clean-train accuracy minus validation accuracy at a trial's best epoch. All accuracies are fractions in 0..1.
 
@@ -6,15 +6,15 @@ Which trials may be compared: those that completed, did not diverge, and whose c
 `CLEAN_TRAIN_TOLERANCE` below that of the best baseline trial: an untrained network has no gap, and counting it would
 make every regularizer that ruins training look like a cure.
 
-Two Spearman correlations between gap and strength: the plain one, as it stands, and the one with everything else held
-equal (partial: the other regularizers, the numeric nuisances and the order of the trials, all as ranks). Only the
-second tells a relation. A sampler that learns raises good settings *together*: in simulated TPE studies of 50 trials
+Two Spearman correlations between gap and strength: unadjusted (``plain``), and adjusted for everything else (partial,
+given the other regularizers, the numeric nuisances and the order of the trials, all as ranks). Only the second counts
+as a relation. A sampler that learns raises good settings *together*: in simulated TPE studies of 50 trials
 the plain correlation named each placebo in about 20 % of studies at the 1 % level, the partial one in about 1 %. The
-partial one needs `MIN_TRIALS` trials more than there are things held equal; holding less equal in small studies would
-bring the bias back, so there only the plain one is given, and called inseparable. The baseline arm is left out for the
-same reason: there every regularizer is off together, so one that works would lend its effect to all the others.
+partial one needs `MIN_TRIALS` trials more than it has adjustment variables; adjusting for fewer in small studies would
+bring the bias back, so there only the unadjusted one is reported, and called so. The baseline arm is left out for the
+same reason: all its regularizers are off at once, so the effect of one would be credited to all the others.
 
-Accuracies that are compared are rounded to what is shown (`PLACES`), so that every difference agrees with its parts.
+Compared accuracies are rounded as shown (`PLACES`), so that every difference agrees with its parts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
+from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, expected_best, holm, partial_spearman, rank
 from regstudy.study.tables import Tables, best
 
 CLEAN_TRAIN_TOLERANCE = 0.05
-MARGIN = 0.003  # accuracy differences up to this are called none
-MIN_TRIALS = 10  # fewer cannot support a correlation, nor a verdict
-LEVEL = 0.05
+MARGIN = 0.003  # accuracy differences up to this count as none
+MIN_TRIALS = 10  # needed for a correlation, and for a verdict
 PLACES = 3  # of an accuracy as a fraction: tenths of a percent
 
 Word = Literal["closed the gap", "helped validation", "underfit", "hurt", "no effect", "nothing to compare"]
@@ -56,23 +55,23 @@ class Scores:
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """Best trial of the baseline arm beside the best of the search arm; one seed each, so differences are no proof."""
+    """Best trial of the baseline arm and of the search arm; one seed each, so a difference proves nothing."""
 
     metric: str | None
     maximize: bool
     baseline: Scores | None
     challenger: Scores | None  # best of the search arm; of all trials if the study has no arms
-    baseline_trials: int  # of them, those that ran to an observed end
-    search_trials: int  # complete, pruned and diverged: all that competed
-    search_observed: int  # of them, those that ran to an observed end
+    baseline_trials: int  # finished ones
+    search_trials: int  # complete, pruned and diverged ones
+    search_observed: int  # finished ones
     # mean best value among as many search trials, drawn at random, as there are baseline trials: with pruned trials at
-    # what they had reached when cut (too pessimistic), and without them (too optimistic)
+    # their last score (too pessimistic), and without them (too optimistic)
     equal_effort: tuple[float, float]
     classes: int | None = None
 
     @property
     def few(self) -> bool:
-        """Whether too few search trials were seen to the end for a verdict."""
+        """Whether too few search trials finished for a verdict."""
         return self.search_observed < MIN_TRIALS
 
     @property
@@ -84,7 +83,7 @@ class BaselineComparison:
 
     @property
     def best(self) -> Scores | None:
-        """Best of all by the objective; between equals the baseline."""
+        """Best of all by the objective; a tie goes to the baseline."""
         if self.baseline is None or self.challenger is None:
             return self.baseline or self.challenger
         gain = self.challenger.value - self.baseline.value
@@ -135,7 +134,7 @@ class BaselineComparison:
 
 @dataclass(frozen=True)
 class Qualification:
-    """Which trials may be compared by their gap, and how many were set aside and why."""
+    """Which trials may be compared by their gap, and how many were excluded."""
 
     mask: pd.Series  # one bool per row of the trial table
     reference: float  # clean-train accuracy that others must come near; NaN if there is none
@@ -152,29 +151,29 @@ class Relation:
 
     path: str
     null: Any
-    plain: float  # rank correlation as it stands
+    plain: float  # unadjusted rank correlation
     plain_p: float
-    rho: float  # rank correlation with the others held equal
+    rho: float  # rank correlation adjusted for the other settings
     p: float
     used: int
     excluded: int
-    held: int  # things held equal: other regularizers, numeric nuisances, the order of the trials
+    held: int  # adjustment variables: other regularizers, numeric nuisances, the order of the trials
     needed: int  # trials below which ``rho`` is not computed
 
     @property
     def kind(self) -> RelationKind:
-        """What can be said: told with the others held equal, only as it stands, or nothing (and why)."""
+        """What the data show: a significant adjusted correlation, only an unadjusted one, or nothing (and why)."""
         if self.used < MIN_TRIALS:
             return "too few"
-        if self.p < LEVEL:
+        if self.p < SIGNIFICANCE_LEVEL:
             return "significant"
-        if self.plain_p < LEVEL:
+        if self.plain_p < SIGNIFICANCE_LEVEL:
             return "unadjusted"
         return "chance" if math.isfinite(self.plain) else "not rankable"
 
     @property
     def significant(self) -> bool:
-        """Whether the relation can be told from chance, the others held equal, at the 5 % level after correction."""
+        """Whether the adjusted correlation is significant at the 5 % level after correction."""
         return self.kind == "significant"
 
     @property
@@ -210,7 +209,7 @@ def compare(tables: Tables) -> BaselineComparison:
 
 
 def qualify(tables: Tables) -> Qualification:
-    """Mark the trials that trained well enough for their gap to mean something."""
+    """Mark the trials that trained well enough for a meaningful gap."""
     reference_row = best(tables, "baseline")
     from_baseline = reference_row is not None and math.isfinite(reference_row["clean_train_accuracy"])
     if not from_baseline:

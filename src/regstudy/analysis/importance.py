@@ -1,4 +1,4 @@
-"""Which parameters moved the validation metric and the gap: PED-ANOVA against a permutation null.
+"""Hyperparameter importance for the validation metric and the gap: PED-ANOVA with a permutation null.
 
 Importances: Optuna's PED-ANOVA (see `ped_anova`), "how differently is this parameter distributed among the top
 trials?"; it handles conditional parameters and works from ranks. Switch (``<path>.on``) and strength (``<path>``) of
@@ -8,8 +8,9 @@ Validation metric: complete trials by value; pruned and diverged ones enter as b
 `gap.qualify` admits. The baseline arm enters neither: there all regularizers are off together, so the effect of one
 would be credited to all. If a study has no arms, all its trials count.
 
-OffValue: the same evaluator with the values shuffled among neighbours in time (`BLOCK` trials): a sampler that learns
-improves the values and narrows every parameter as it goes, and a null that forgets the order takes that for an effect.
+Permutation null: the same evaluator with the values shuffled within blocks of `SHUFFLE_BLOCK` consecutive trials. A
+learning sampler improves the values and narrows every parameter over time; a null that ignores the order would take
+that for an effect.
 Each parameter's null has its own scale, so every null draw is divided by the parameter's own 95 % quantile, the
 largest over the parameters is taken (Westfall and Young 1993, max-T), and its 95 % quantile scales all thresholds.
 A parameter is *above chance* only beyond its threshold.
@@ -23,7 +24,7 @@ settings of earlier ones unchanged, as evolutionary samplers do: there 27 % name
 blocks of five, and hence no conclusion from "not above chance": the partial rank correlation of `gap` sees more (85 %
 of the same TPE studies).
 
-Beside each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
+With each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
 trials stay in (no confidence interval: draws of a search depend on each other, and fewer trials give somewhat larger
 importances), and whether a random forest names the parameter too (see `forest`), for the reader, not for the verdict.
 """
@@ -45,15 +46,15 @@ from regstudy.analysis.gap import qualify
 from regstudy.analysis.ped_anova import Regime, evaluate, regimes
 from regstudy.study.tables import PARAM, Tables
 
-MIN_TRIALS = 10
-MIN_TOP = 5  # PED-ANOVA wants at least this many trials in the top
+MIN_RANKED_TRIALS = 10
+MIN_TOP_TRIALS = 5  # PED-ANOVA wants at least this many trials in the top
 TOP_SHARE = 0.2
-BLOCK = 5
-LEVEL = 0.95
+SHUFFLE_BLOCK = 5
+THRESHOLD_QUANTILE = 0.95
 SUBSAMPLES = 50
-KEPT = 0.8  # share of the trials in a subsample
-BAND = (0.1, 0.9)
-TYPES = {
+SUBSAMPLE_SHARE = 0.8  # share of the trials in a subsample
+STABILITY_QUANTILES = (0.1, 0.9)
+COLUMN_TYPES = {
     "parameter": "str",
     "target": "str",
     "importance": "float64",
@@ -65,12 +66,12 @@ TYPES = {
     "stable_high": "float64",
     "also_forest": "boolean",
 }
-COLUMNS = list(TYPES)
+COLUMNS = list(COLUMN_TYPES)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials of the search arm there are of each kind; ``excluded``: trained too poorly for their gap."""
+    """Trials of the search arm by status; ``excluded``: too underfit for their gap to mean anything."""
 
     complete: int
     pruned: int
@@ -81,7 +82,7 @@ class Counts:
 
 
 def counts(tables: Tables) -> Counts:
-    """Counts that belong beside every importance table."""
+    """Counts to show with every importance table."""
     trials = tables.trials
     baseline = trials["arm"] == "baseline"
     observed = tables.observed() & ~baseline
@@ -100,7 +101,7 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
 
     ``val_accuracy`` means the study's objective, whatever its metric. ``null_95`` is the threshold of the module's
     docstring, ``stable_low`` and ``stable_high`` are the band of stability, ``also_forest`` is missing where no forest
-    was grown. Too few trials (`MIN_TRIALS`): all of these are missing and ``note`` says so.
+    was grown. Too few trials (`MIN_RANKED_TRIALS`): all of these are missing and ``note`` says so.
     """
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     groups = _groups(tables)
@@ -113,7 +114,7 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
             rows = [[name, target, math.nan, math.nan, False, len(chosen), found] for name in groups]
             parts.append(_typed([[*row, math.nan, math.nan, None] for row in rows]))
             continue
-        aside = np.random.default_rng([seed, 1 + position])  # the null does not depend on what stands beside it
+        aside = np.random.default_rng([seed, 1 + position])  # so that the null does not depend on these
         forest = above_forest(tables, badness, found.groups, group_of, shuffled, aside)
         parts.append(_table(found, rng, permutations, stability(found, aside), forest))
     return pd.concat(parts, ignore_index=True)
@@ -156,12 +157,12 @@ class _Ranking:
 
 
 def _rank(target: str, trials: list[FrozenTrial], badness: NDArray[np.float64]) -> _Ranking | str:
-    """The trials ranked, or why they are too few."""
+    """The ranked trials, or why there are too few."""
     n, rankable = len(trials), int(np.isfinite(badness).sum())
     present = list(dict.fromkeys(group_of(name) for trial in trials for name in trial.distributions))
-    top = min(max(math.ceil(TOP_SHARE * n), MIN_TOP), rankable)
-    if n < MIN_TRIALS or rankable < MIN_TOP or top >= n or not present:
-        return f"too few trials to judge: {n} usable, {rankable} of them ran to the end; {MIN_TRIALS} are needed"
+    top = min(max(math.ceil(TOP_SHARE * n), MIN_TOP_TRIALS), rankable)
+    if n < MIN_RANKED_TRIALS or rankable < MIN_TOP_TRIALS or top >= n or not present:
+        return f"too few trials: {n} usable ({rankable} finished), {MIN_RANKED_TRIALS} needed"
     order = np.argsort(badness, kind="stable")
     return _Ranking(target, present, regimes(trials, present, group_of), order, rankable, top)
 
@@ -182,7 +183,7 @@ def _table(
     rows = []
     for i in np.argsort(-seen, kind="stable"):
         above = bool(seen[i] > threshold[i] > 0)
-        note = "above chance" if above else f"cannot be told from chance with {n} trials"
+        note = "above chance" if above else f"not above chance ({n} trials)"
         numbers = [float(seen[i]), float(threshold[i]), above, n, note, float(band[0, i]), float(band[1, i])]
         rows.append([ranking.groups[i], ranking.target, *numbers, forest[i]])
     return _typed(rows)
@@ -191,31 +192,33 @@ def _table(
 def stability(ranking: _Ranking, rng: np.random.Generator) -> NDArray[np.float64]:
     """Low and high end of each group's band over subsamples of the trials, 2 × groups; NaN if they are too small."""
     n = len(ranking.order)
-    kept = round(KEPT * n)
-    places = np.stack([np.sort(rng.permutation(n)[:kept]) for _ in range(SUBSAMPLES)])  # in the order of ranks
+    size = round(SUBSAMPLE_SHARE * n)
+    places = np.stack([np.sort(rng.permutation(n)[:size]) for _ in range(SUBSAMPLES)])  # in the order of ranks
     fewest = int((places < ranking.rankable).sum(axis=1).min())
-    top = min(max(math.ceil(TOP_SHARE * kept), MIN_TOP), fewest)
-    if top < 2 or top >= kept:
+    top = min(max(math.ceil(TOP_SHARE * size), MIN_TOP_TRIALS), fewest)
+    if top < 2 or top >= size:
         return np.full((2, len(ranking.groups)), math.nan)
     chosen = ranking.order[places]
-    return np.asarray(np.quantile(evaluate(ranking.found, len(ranking.groups), chosen[:, :top], chosen), BAND, axis=0))
+    return np.asarray(
+        np.quantile(evaluate(ranking.found, len(ranking.groups), chosen[:, :top], chosen), STABILITY_QUANTILES, axis=0)
+    )
 
 
 def shuffled(ranks: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ranks, one per trial in the order they started, permuted within blocks of at least `BLOCK` neighbours."""
+    """Ranks, one per trial in order of start, permuted within blocks of at least `SHUFFLE_BLOCK` consecutive trials."""
     n = len(ranks)
-    blocks = np.arange(n) * max(1, n // BLOCK) // n
+    blocks = np.arange(n) * max(1, n // SHUFFLE_BLOCK) // n
     return ranks[np.lexsort((rng.random(n), blocks))]
 
 
 def _typed(rows: list[list[Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS).astype(TYPES)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(COLUMN_TYPES)
 
 
 def _thresholds(null: NDArray[np.float64]) -> NDArray[np.float64]:
     """Family-wise threshold per parameter from null draws (draws × parameters)."""
-    own = np.quantile(null, LEVEL, axis=0)
+    own = np.quantile(null, THRESHOLD_QUANTILE, axis=0)
     scale = np.where(own > 0, own, np.inf)
     worst = (null / scale).max(axis=1)
-    factor = max(1.0, float(np.quantile(worst, LEVEL)))
+    factor = max(1.0, float(np.quantile(worst, THRESHOLD_QUANTILE)))
     return np.asarray(own * factor)

@@ -1,7 +1,7 @@
-"""One setting at a time, the rest left free: how good trials were within each part of its range.
+"""One hyperparameter at a time, with the others varying freely: how good trials were in each part of its range.
 
-The best of a part grows with the number of trials in it, so the mean of the best quarter stands beside it, with the
-count. This describes what was seen: parts of a range are not compared at equal effort, because a search draws more
+The best of a part grows with the number of trials in it, so the mean of the best quarter and the count are
+reported too. This is descriptive: parts of a range do not have equal numbers of trials, because a search draws more
 trials where it has found good ones.
 """
 
@@ -18,9 +18,9 @@ import pandas as pd
 from regstudy.analysis.gap import qualify
 from regstudy.study.tables import PARAM, Tables
 
-PARTS = 4  # of a numeric range, equally wide on its scale
-MOST = 8  # values of a setting that is no range, the most frequent ones
-TOP = 0.25
+RANGE_PARTS = 4  # of a numeric range, of equal width on its scale
+MAX_CHOICES_LISTED = 8  # of a hyperparameter without a range, the most frequent ones
+TOP_QUARTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class RangePart:
 
 
 def isolation(tables: Tables, path: str) -> list[RangePart]:
-    """The parts of one setting's range in order, its null first; empty if the setting is unknown or never varied.
+    """The parts of one hyperparameter's range in order, the off value first; empty if it is unknown or never varied.
 
-    Trials of the search arm only: in the baseline arm all regularizers are off together.
+    Trials of the search arm only: in the baseline arm all regularizers are off at once.
     """
     values = tables.strength(path)
     search = tables.trials["arm"] != "baseline"
@@ -53,8 +53,8 @@ def isolation(tables: Tables, path: str) -> list[RangePart]:
     numbers = pd.to_numeric(values, errors="coerce")
     span = tables.ranges.get(path)
     drawn = span is not None and span.low is not None and span.high is not None  # from a range of numbers
-    if numbers[values.notna()].isna().any() or (values.nunique() <= PARTS and not drawn):
-        shown = values.dropna().value_counts().index[:MOST]
+    if numbers[values.notna()].isna().any() or (values.nunique() <= RANGE_PARTS and not drawn):
+        shown = values.dropna().value_counts().index[:MAX_CHOICES_LISTED]
         ordered = sorted(shown, key=lambda value: (value != null, value if isinstance(value, int | float) else 0.0))
         return [_part(tables, _label(value, null), None, None, values == value) for value in ordered]
     off = numbers == null if null is not None else pd.Series(False, index=values.index)
@@ -68,24 +68,24 @@ def isolation(tables: Tables, path: str) -> list[RangePart]:
         low, high = span.low, span.high
     if not low < high:
         return [*parts, _part(tables, _label(low, null), None, None, numbers == low)]
-    edges = np.geomspace(low, high, PARTS + 1) if log else np.linspace(low, high, PARTS + 1)
+    edges = np.geomspace(low, high, RANGE_PARTS + 1) if log else np.linspace(low, high, RANGE_PARTS + 1)
     edges[0], edges[-1] = min(edges[0], on.min()), max(edges[-1], on.max())
     for i, (left, right) in enumerate(pairwise(edges.tolist())):
-        inside = ~off & (numbers >= left) & ((numbers < right) if i < PARTS - 1 else (numbers <= right))
+        inside = ~off & (numbers >= left) & ((numbers < right) if i < RANGE_PARTS - 1 else (numbers <= right))
         parts.append(_part(tables, f"{left:.3g} – {right:.3g}", float(left), float(right), inside))
     return parts
 
 
-def best_part(parts: list[RangePart], *, maximize: bool, least: int = 4) -> RangePart | None:
-    """The part whose best quarter is best, among those with at least ``least`` observed trials; None without any."""
-    usable = [part for part in parts if part.observed >= least and math.isfinite(part.top_quarter)]
+def best_part(parts: list[RangePart], *, maximize: bool, min_trials: int = 4) -> RangePart | None:
+    """The part with the best “best quarter”, among those with at least ``min_trials`` finished trials; None if none."""
+    usable = [part for part in parts if part.observed >= min_trials and math.isfinite(part.top_quarter)]
     if not usable:
         return None
     return (max if maximize else min)(usable, key=lambda part: part.top_quarter)
 
 
 def settings(tables: Tables) -> list[str]:
-    """What was searched besides the regularizers: nuisances of the configuration, else all that Optuna drew."""
+    """The searched hyperparameters other than regularizers: the declared nuisances, else all Optuna parameters."""
     known = tables.nuisances or [column.removeprefix(PARAM) for column in tables.trials.columns if PARAM in column]
     columns = set(tables.trials.columns)
     # a section such as `schedule` is a nuisance by its name
@@ -113,7 +113,7 @@ def _part(tables: Tables, label: str, low: float | None, high: float | None, ins
         observed=len(values),
         pruned=int((trials["state"] == "PRUNED").sum()),
         best=float(values[0]) if len(values) else math.nan,
-        top_quarter=float(values[: max(1, math.ceil(TOP * len(values)))].mean()) if len(values) else math.nan,
+        top_quarter=float(values[: max(1, math.ceil(TOP_QUARTER * len(values)))].mean()) if len(values) else math.nan,
         gap=float(trials.loc[comparable, "gap_accuracy"].median()) if comparable.any() else math.nan,
     )
 

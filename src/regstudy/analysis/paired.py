@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from regstudy.analysis.ranks import holm
+from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, holm
 
-LEVEL = 0.05
-POWER = 0.8  # chance of a decision that the number of further repeats is meant for
+TEST_POWER = 0.8  # for the number of further repeats
 NO_SPREAD = 1e-9  # standard deviations below this are rounding
-BEYOND_REACH = 1e-6  # distances below this share of the spread: no number of pairs anyone can run tells them from 0
+BEYOND_REACH = 1e-6  # smaller distances, as a share of the spread, need an infeasible number of pairs
 
 PairedVerdict = Literal["higher", "lower", "no difference", "undecided", "one seed"]
 
@@ -41,7 +40,7 @@ class Paired:
     tests: int = 1  # made together, which ``adjusted`` accounts for
 
     def verdict(self, margin: float) -> PairedVerdict:
-        """What the pairs show: differences whose whole interval lies within ± ``margin`` count as none.
+        """The verdict of the pairs: a difference whose whole interval lies within ± ``margin`` counts as none.
 
         Otherwise higher or lower where the adjusted p-value is below 5 %.
         """
@@ -49,30 +48,32 @@ class Paired:
             return "one seed"
         if -margin <= self.low and self.high <= margin:
             return "no difference"
-        if self.adjusted < LEVEL:
+        if self.adjusted < SIGNIFICANCE_LEVEL:
             return "higher" if self.mean > 0 else "lower"
         return "undecided"
 
     def more(self, margin: float) -> float:
         """Further pairs that would decide with a chance of 80 % if mean and spread stayed as they are.
 
-        An approximation, for whichever takes fewer: telling the mean from 0 at the level that the number of tests
+        An approximation, for whichever takes fewer: separating the mean from 0 at the level that the number of tests
         leaves each, or the interval shrinking into the margin. NaN with fewer than two pairs, infinite where neither
         can be.
         """
         if self.n < 2:
             return math.nan
         if self.sd < NO_SPREAD:  # see `paired`: only the number of pairs counts
-            return max(1, math.ceil(1 + math.log2(self.tests / LEVEL)) - self.n)
-        from_zero = _needed(self.sd, abs(self.mean), LEVEL / self.tests, POWER)
-        into_margin = _needed(self.sd, margin - abs(self.mean), LEVEL, (1 + POWER) / 2)  # either end may stick out
+            return max(1, math.ceil(1 + math.log2(self.tests / SIGNIFICANCE_LEVEL)) - self.n)
+        from_zero = _needed(self.sd, abs(self.mean), SIGNIFICANCE_LEVEL / self.tests, TEST_POWER)
+        into_margin = _needed(
+            self.sd, margin - abs(self.mean), SIGNIFICANCE_LEVEL, (1 + TEST_POWER) / 2
+        )  # either end may stick out
         return max(1.0, min(from_zero, into_margin) - self.n)
 
 
 def _needed(sd: float, distance: float, level: float, power: float) -> float:
-    """Pairs at which ``distance`` is told from 0 in a two-sided test with the power wanted.
+    """Pairs at which ``distance`` is significantly different from 0 in a two-sided test with the given power.
 
-    The normal approximation is where to begin; with few pairs Student's t, with its wider tails, asks for more.
+    Starts from the normal approximation; with few pairs, Student's t has wider tails and needs more.
     """
     if distance <= sd * BEYOND_REACH:
         return math.inf
@@ -100,7 +101,7 @@ def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Paired:
     if sd < NO_SPREAD:
         return Paired(n, mean, 0.0, mean, mean, 1.0 if abs(mean) < NO_SPREAD else 2.0 ** (1 - n))
     error = sd / math.sqrt(n)
-    reach = float(stats.t.isf(LEVEL / 2, n - 1)) * error
+    reach = float(stats.t.isf(SIGNIFICANCE_LEVEL / 2, n - 1)) * error
     return Paired(n, mean, sd, mean - reach, mean + reach, float(2 * stats.t.sf(abs(mean) / error, n - 1)))
 
 

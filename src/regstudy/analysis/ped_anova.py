@@ -1,7 +1,8 @@
 """PED-ANOVA of many selections of the same trials at once: "how differently is a parameter distributed at the top?"
 
-The very numbers of Optuna's `PedAnovaImportanceEvaluator` (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255, and
-for conditional parameters https://arxiv.org/abs/2601.20800), which a test compares. Optuna evaluates one ranking per
+Computes the same values as Optuna's `PedAnovaImportanceEvaluator` (Watanabe et al. 2023,
+https://arxiv.org/abs/2304.10255; for conditional parameters https://arxiv.org/abs/2601.20800); a test checks this.
+Optuna evaluates one ranking per
 call and reads every trial again; here a trial's place on each parameter's grid is looked up once, and all rankings are
 evaluated as arrays. That makes a null of hundreds of shuffles affordable at thousands of trials.
 """
@@ -19,12 +20,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-STEPS = 50  # grid points of a number's range
+GRID_STEPS = 50  # grid points of a number's range
 PRIOR_WEIGHT = 1.0
-LEAST = 2  # trials that a regime needs
-NARROWEST = 0.5 / 1.64  # bandwidth in grid points: 90 % of a kernel stay within its own
-FLOOR = 1e-12
-CHUNK = 64  # rankings whose kernels are held at once
+MIN_REGIME_TRIALS = 2  # trials that a regime needs
+MIN_BANDWIDTH = 0.5 / 1.64  # bandwidth in grid points: 90 % of a kernel stay within its own
+DENSITY_FLOOR = 1e-12
+RANKINGS_PER_CHUNK = 64  # rankings whose kernels are held at once
 
 Places = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -72,15 +73,15 @@ def evaluate(found: Sequence[Regime], groups: int, tops: Places, regions: Places
         in_region = _counts(regime, everything)
         in_top = _counts(regime, tops)
         top_weight, region_weight = in_top.sum(axis=1), in_region.sum(axis=1)
-        told = (top_weight > 0) & (region_weight >= LEAST)
-        if not told.any():
+        sufficient = (top_weight > 0) & (region_weight >= MIN_REGIME_TRIALS)
+        if not sufficient.any():
             continue
-        local = _density(regime, in_region) + FLOOR
-        density = _density(regime, in_top) + FLOOR
+        local = _density(regime, in_region) + DENSITY_FLOOR
+        density = _density(regime, in_top) + DENSITY_FLOOR
         divergence = (local * (density / local - 1) ** 2).sum(axis=1)
         n = everything.shape[1]
-        share = (top_weight / top) ** 2 / np.maximum(region_weight / n, FLOOR)
-        result[:, regime.group] += np.where(told, share * divergence * (top / n) ** 2, 0.0)
+        share = (top_weight / top) ** 2 / np.maximum(region_weight / n, DENSITY_FLOOR)
+        result[:, regime.group] += np.where(sufficient, share * divergence * (top / n) ** 2, 0.0)
     return result
 
 
@@ -97,7 +98,7 @@ def _places(distribution: BaseDistribution, values: list[Any]) -> tuple[Places, 
         places = [int(distribution.to_internal_repr(value)) for value in values]
         return np.array(places, dtype=np.int64), len(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, steps = distribution.low, distribution.high, STEPS
+    low, high, steps = distribution.low, distribution.high, GRID_STEPS
     if isinstance(distribution, IntDistribution) and distribution.log:
         steps = min(math.ceil(math.log(high - low + 1) / math.log(2)) + 1, steps)
     elif distribution.step is not None:
@@ -120,7 +121,9 @@ def _density(regime: Regime, counts: Places) -> Numbers:
     """Parzen estimate on the grid from counts, rankings × grid; rows without any trial give numbers of no meaning."""
     if regime.categorical:
         return _categorical(counts)
-    return np.concatenate([_numerical(counts[i : i + CHUNK]) for i in range(0, len(counts), CHUNK)])
+    return np.concatenate(
+        [_numerical(counts[i : i + RANKINGS_PER_CHUNK]) for i in range(0, len(counts), RANKINGS_PER_CHUNK)]
+    )
 
 
 def _categorical(counts: Places) -> Numbers:
@@ -141,13 +144,13 @@ def _numerical(counts: Places) -> Numbers:
     below = np.cumsum(counts, axis=1)
     lower = (below >= np.maximum(weight // 4, 1)[:, None]).argmax(axis=1)
     upper = (below > (weight * 3 // 4)[:, None]).argmax(axis=1)
-    width = np.maximum(1.059 * np.minimum((upper - lower) / 1.34, spread) * weight**-0.2, NARROWEST)
+    width = np.maximum(1.059 * np.minimum((upper - lower) / 1.34, spread) * weight**-0.2, MIN_BANDWIDTH)
     # a cell's mass depends on its distance from the kernel only, so that one row of cell edges serves all kernels
     edges = ndtr((np.arange(-size, size) + 0.5) / width[:, None])  # rankings × 2 size, at distances -size+½ … size-½
     middle = size - np.arange(size)  # of the edges, the one half a cell below distance 0, minus the kernel's place
-    kept = edges[:, 2 * size - 1 - np.arange(size)] - edges[:, middle - 1]
+    mass_kept = edges[:, 2 * size - 1 - np.arange(size)] - edges[:, middle - 1]
     cells = (edges[:, 1:] - edges[:, :-1])[:, size - 1 + np.arange(size)[:, None] - np.arange(size)[None, :]]
-    density = np.einsum("rxk,rk->rx", cells, counts / kept)
+    density = np.einsum("rxk,rk->rx", cells, counts / mass_kept)
     prior_edges = ndtr((np.arange(size + 1) - 0.5 - (size - 1) / 2) / size)
     prior = np.diff(prior_edges) / (prior_edges[-1] - prior_edges[0])
     return np.asarray((density + PRIOR_WEIGHT * prior) / (weight + PRIOR_WEIGHT)[:, None])

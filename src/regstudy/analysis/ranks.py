@@ -9,9 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+SIGNIFICANCE_LEVEL = 0.05  # of every test, after correction for the number of tests
+
 
 def rank(values: pd.Series) -> NDArray[np.float64] | None:
-    """Ranks of a setting; None for one that is no number everywhere or does not vary."""
+    """Ranks of a setting; None if it is not numeric everywhere or does not vary."""
     numbers = pd.to_numeric(values, errors="coerce")
     return None if numbers.isna().any() or numbers.nunique() < 2 else np.asarray(stats.rankdata(numbers))
 
@@ -20,14 +22,14 @@ def partial_spearman(
     strength: NDArray[np.float64] | None,
     gaps: NDArray[np.float64] | None,
     others: list[NDArray[np.float64]],
-    least: int,
+    min_trials: int,
 ) -> tuple[float, float, int]:
-    """Rank correlation with the others held equal, its p-value (t with n - 2 - k degrees), and the trials needed.
+    """Rank correlation adjusted for ``others``, its p-value (t with n - 2 - k degrees), and the trials needed.
 
-    ``strength``, ``gaps`` and each of ``others`` hold ranks, one per trial; ``least``: trials needed with nothing held
-    equal. Each thing held equal needs one more.
+    ``strength``, ``gaps`` and each of ``others`` hold ranks, one per trial; ``min_trials``: trials needed without
+    adjustment. Each adjustment variable needs one more.
     """
-    needed = least + len(others)
+    needed = min_trials + len(others)
     if strength is None or gaps is None or len(gaps) < needed:
         return math.nan, math.nan, needed
     design = np.column_stack([np.ones(len(gaps)), *others])
@@ -54,7 +56,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def expected_best(values: NDArray[np.float64], draws: int, *, maximize: bool) -> float:
-    """Mean of the best of ``draws`` values drawn without replacement: what luck alone gives the longer list.
+    """Mean of the best of ``draws`` values drawn without replacement: what more attempts gain by luck alone.
 
     Exact, from order statistics: the i-th smallest of n is the maximum with probability C(i-1, k-1) / C(n, k).
     """

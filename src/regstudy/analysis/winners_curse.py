@@ -1,4 +1,4 @@
-"""How much selection among noisy trials flatters the one that is chosen."""
+"""Winner's curse: by how much the best of many noisy trials overstates its own accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from regstudy.analysis.gap import MIN_TRIALS
 from regstudy.study.tables import Tables, best
 
-DRAWS = 2_000
+MONTE_CARLO_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class WinnersCurse:
 
 
 def winners_curse(tables: Tables) -> WinnersCurse | None:
-    """How much selection among noisy trials flatters the winner; None without a count of images or `MIN_TRIALS` trials.
+    """The expected overstatement of the best trial; None without a count of images or `MIN_TRIALS` trials.
 
     Monte Carlo, fixed seed: true values are normal with the observed mean and the observed variance less that of the
     noise, each is measured with noise, and the measured winner's noise is averaged. The noise is binomial at the best
@@ -43,7 +43,7 @@ def winners_curse(tables: Tables) -> WinnersCurse | None:
     spread = float(values.std(ddof=1))
     noise = min(error, spread)
     rng = np.random.default_rng(0)
-    true = rng.normal(0, math.sqrt(spread**2 - noise**2), (DRAWS, len(values)))
+    true = rng.normal(0, math.sqrt(spread**2 - noise**2), (MONTE_CARLO_DRAWS, len(values)))
     noises = rng.normal(0, noise, true.shape)
     won = (true + noises).argmax(axis=1)
-    return WinnersCurse(float(noises[np.arange(DRAWS), won].mean()), error, len(values))
+    return WinnersCurse(float(noises[np.arange(MONTE_CARLO_DRAWS), won].mean()), error, len(values))

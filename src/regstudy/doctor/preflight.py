@@ -13,7 +13,7 @@ from regstudy.data.loading_events import listening
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.render.diagnosis_phrasing import short_lines
 from regstudy.errors import RegstudyError, StudyError, describe
-from regstudy.report.stored_diagnosis import diagnosed, holds_for, kept
+from regstudy.report.stored_diagnosis import as_stored, diagnosed, holds_for
 from regstudy.search.events import Examining, Heard, Listener, Notice
 from regstudy.space.search_space import Space
 from regstudy.text import counted
@@ -55,7 +55,7 @@ class Preflight:
         blocks = diagnosis.blocks
         if blocks and not self.force:
             raise StudyError(self._refusal(diagnosis))
-        return kept(diagnosis.plain(), splits.hash, space.fingerprint, forced=bool(blocks))
+        return as_stored(diagnosis.plain(), splits.hash, space.fingerprint, forced=bool(blocks))
 
     def _examine(self, space: Space, splits: Splits, heard: Heard) -> Diagnosis:
         from regstudy.doctor.from_config import examine_space  # scikit-learn takes a second, not to be spent by --help

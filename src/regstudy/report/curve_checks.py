@@ -1,4 +1,4 @@
-"""Checks of the epochs of the best trials: whether they were enough, and what the learning curves look like."""
+"""Checks of the best trials: whether they ran enough epochs, and what their learning curves look like."""
 
 from __future__ import annotations
 
@@ -6,28 +6,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from regstudy.analysis.curves import LEAST, CurveFault, annealed, diagnose, epochs_of, ranked
+from regstudy.analysis.curves import MIN_EPOCHS, CurveFault, annealed, diagnose, epochs_of, ranked
 from regstudy.study.tables import Tables
 
 CheckSeverity = Literal["act", "note", "fine"]
 
-TOP = 5  # best trials that are looked at
-MANY = 3  # of them
-CURVES = 3  # best trials whose curves are looked at
-EARLY, LATE = 0.1, 0.75  # shares of the planned epochs
+TOP_TRIALS = 5  # best trials that are checked
+MAJORITY_OF_TOP = 3  # of them
+CURVES_CHECKED = 3  # best trials whose curves are checked
+EARLY_SHARE, LATE_SHARE = 0.1, 0.75  # shares of the planned epochs
 
 _CURVE_ADVICE: dict[CurveFault, str] = {
-    "training loss rising": "Lower `optimizer.lr` or set `optimizer.clip`; if that does not help, suspect a fault.",
-    "overfitting": "Search stronger regularizers; set `training.patience` to end such runs sooner.",
-    "unsteady": "Lower `optimizer.lr` or let `schedule` run down; enlarge `data.validation` if it is small.",
+    "training loss rising": "Lower `optimizer.lr` or raise `schedule.warmup_epochs`. If neither helps, look for a bug.",
+    "overfitting": "Search stronger regularizers, and set `training.patience` to stop such runs earlier.",
+    "unsteady": "Lower `optimizer.lr`, use a decaying `schedule`, or raise `data.validation` if it is small.",
     "still improving at the end": "Raise `training.epochs`.",
-    "saturated long before the end": "Lower `training.epochs`, or set `training.patience`, and spend it on trials.",
+    "saturated long before the end": "Lower `training.epochs` or set `training.patience`, and run more trials instead.",
+}
+
+
+_CURVE_FINDINGS: dict[CurveFault, str] = {
+    "training loss rising": "Train loss rises at the end",
+    "overfitting": "Overfitting: validation loss rises while train loss falls",
+    "unsteady": "Unstable validation accuracy",
+    "still improving at the end": "Still improving at the last epoch",
+    "saturated long before the end": "Plateau: hardly any improvement in the second half of training",
 }
 
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """One thing that was looked at. ``advice`` names the path or flag to change; empty if the severity is ``fine``."""
+    """One check. ``advice`` names the path or flag to change; it is empty if the severity is ``fine``."""
 
     id: str  # stable, such as "boundary:optimizer.lr"
     severity: CheckSeverity
@@ -36,27 +45,28 @@ class StudyCheck:
 
 
 def budget(tables: Tables) -> Iterator[StudyCheck]:
-    """Whether the best epochs lie at the very beginning or near the end of what was planned."""
+    """Whether the best epochs lie at the very beginning or near the end of the planned epochs."""
     planned, usable = tables.epochs_planned, tables.observed() & (tables.trials["best_epoch"].fillna(0) > 0)
-    top = tables.trials.loc[ranked(tables, usable)].iloc[:TOP]
+    top = tables.trials.loc[ranked(tables, usable)].iloc[:TOP_TRIALS]
     if not planned or top.empty:
         return
     shares = top["best_epoch"].astype("float64") / planned
     first, median = int(top["best_epoch"].iloc[0]), float(top["best_epoch"].astype("float64").median())
-    finding = f"Of {planned} epochs planned the best trial was best at epoch {first}, the top {len(top)} at {median:g} "
-    finding += "(median)"
-    for where, inside in (("first tenth", shares <= EARLY + 1e-9), ("last quarter", shares > LATE + 1e-9)):
+    finding = f"With {planned} planned epochs, the best epoch of the best trial was {first}; median of the top "
+    finding += f"{len(top)}: {median:g}"
+    for where, inside in (("first tenth", shares <= EARLY_SHARE + 1e-9), ("last quarter", shares > LATE_SHARE + 1e-9)):
         middle = float(shares.median())
-        central = middle <= EARLY + 1e-9 if where == "first tenth" else middle > LATE + 1e-9
+        central = middle <= EARLY_SHARE + 1e-9 if where == "first tenth" else middle > LATE_SHARE + 1e-9
         if not (inside.iloc[0] or central):
             continue
         run_down = where == "last quarter" and annealed(epochs_of(tables, int(top["number"].iloc[0])))
-        both = inside.iloc[0] and central and len(top) >= MANY and not run_down
-        advice = "Lower `training.epochs`, or `optimizer.lr`" if where == "first tenth" else "Raise `training.epochs`"
+        both = inside.iloc[0] and central and len(top) >= MAJORITY_OF_TOP and not run_down
+        advice = "Lower `training.epochs` or `optimizer.lr`" if where == "first tenth" else "Raise `training.epochs`"
         if run_down:
-            advice += "; but its learning rate had run down by then, and a run mostly ends best where that is so"
-        counted = f"{int(inside.sum())} of {len(top)} in the {where}"
-        yield StudyCheck("budget", "act" if both else "note", f"{finding}: {counted}.", f"{advice}.")
+            advice += " only if the curves still rise: by then the learning rate had decayed to under a tenth of its "
+            advice += "maximum, and a late best epoch is normal there"
+        share = f"{int(inside.sum())} of {len(top)} are in the {where} of training"
+        yield StudyCheck("budget", "act" if both else "note", f"{finding} ({share}).", f"{advice}.")
         return
     yield StudyCheck("budget", "fine", f"{finding}.")
 
@@ -64,7 +74,7 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
 def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
     """What the learning curves of the best few look like."""
     trials = tables.trials.set_index("number")
-    numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES]]
+    numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES_CHECKED]]
     numbers = [number for number in numbers if len(epochs_of(tables, number))]
     found: dict[CurveFault, list[int]] = {}
     short = []
@@ -77,13 +87,15 @@ def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
     for diagnosis, advice in _CURVE_ADVICE.items():
         if who := found.get(diagnosis):
             severity: CheckSeverity = "act" if diagnosis == "training loss rising" else "note"
-            finding = f"{diagnosis.capitalize()}: {_names(who)} of the best {len(numbers)}."
+            finding = f"{_CURVE_FINDINGS[diagnosis]}: {_names(who)} (of the best {len(numbers)})."
             yield StudyCheck(f"curve:{diagnosis.replace(' ', '_')}", severity, finding, advice)
     if short:
-        finding = f"The curve of {_names(short)} is not judged: fewer than {LEAST} epochs."
+        finding = f"The learning curve of {_names(short)} was not checked: it has fewer than {MIN_EPOCHS} epochs."
         yield StudyCheck("curve:short", "fine", finding)
     if not found and len(short) < len(numbers):
-        finding = f"The curves of the best ({_names([n for n in numbers if n not in short])}) show nothing unusual."
+        finding = (
+            f"The learning curves of the best trials ({_names([n for n in numbers if n not in short])}) look normal."
+        )
         yield StudyCheck("curve", "fine", finding)
 
 

@@ -8,13 +8,14 @@ import math
 import plotly.graph_objects as go
 
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish, whole_ticks
-from regstudy.report.grids import state_words, telling
-from regstudy.report.phrasing import gap_percent, metric_name, plural
+from regstudy.report.grids import best_and_newest, state_words
+from regstudy.report.phrasing import gap_percent, metric_name
 from regstudy.study.tables import Tables
+from regstudy.text import counted
 
-MOST = 200  # curves drawn: the best, then the newest
-STYLES = {  # colours differ in lightness too, and dashes where lines mean different things
-    "ran to the end": (BLUE, "solid"),
+MAX_CURVES_DRAWN = 200  # the best, then the newest
+CURVE_STYLES = {  # colors differ in lightness too, and dashes mark trials that did not finish
+    "finished": (BLUE, "solid"),
     "stopped early": (GREEN, "solid"),
     "complete": (BLUE, "solid"),
     "pruned": (GREY, "dot"),
@@ -24,34 +25,34 @@ STYLES = {  # colours differ in lightness too, and dashes where lines mean diffe
 
 
 def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
-    """Clean training minus validation accuracy by epoch, for trials given as (label, number)."""
+    """Gap (train accuracy in eval mode minus validation accuracy) by epoch, for trials given as (label, number)."""
     figure, ends, trials = go.Figure(), [], tables.trials.set_index("number")
-    for (label, number), colour, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
+    for (label, number), color, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
         epochs = tables.epochs[tables.epochs["number"] == number]
         figure.add_scatter(
             x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
             name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",
-            line={"color": colour, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
+            line={"color": color, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
         )  # fmt: skip
         ends.append(f"{gap_percent(trials.loc[number])} in the {label}")
     last = int(tables.epochs.loc[tables.epochs["number"].isin([number for _, number in shown]), "epoch"].max())
-    finish(figure, "epoch", "gap: clean training − validation (points)", hovermode="x unified")
+    finish(figure, "epoch", "gap: train (eval mode) − validation (points)", hovermode="x unified")
     whole_ticks(figure, 1, last)
-    return Drawing(f"The gap at the best epoch: {', '.join(ends)}", figure)
+    return Drawing(f"Gap at the best epoch: {', '.join(ends)}", figure)
 
 
 def all_curves(tables: Tables) -> Drawing | None:
-    """The objective of every trial by epoch, one trace for each thing that can happen; None without records."""
+    """The objective of every trial by epoch, one trace per status; None without records."""
     if tables.metric is None or tables.metric not in tables.epochs.columns or tables.epochs.empty:
         return None
     unit = 100 if tables.metric.endswith("accuracy") else 1
-    trials, rows = tables.trials, telling(tables, MOST)
+    trials, rows = tables.trials, best_and_newest(tables, MAX_CURVES_DRAWN)
     words = rows.apply(state_words, axis=1)
     curves = dict(tuple(tables.epochs.groupby("number")))
     figure = go.Figure()
-    order = [*STYLES, *sorted(set(words) - set(STYLES))]
+    order = [*CURVE_STYLES, *sorted(set(words) - set(CURVE_STYLES))]
     for word in [word for word in order if (words == word).any()]:
-        colour, dash = STYLES.get(word, (RED, "dashdot"))
+        color, dash = CURVE_STYLES.get(word, (RED, "dashdot"))
         x: list[int | None] = []
         y: list[float | None] = []
         texts: list[str | None] = []
@@ -65,16 +66,20 @@ def all_curves(tables: Tables) -> Drawing | None:
             texts += [f"trial {number}, {html.escape(word)}"] * len(curve) + [None]
         figure.add_scatter(
             x=x, y=y, text=texts, mode="lines", name=word, connectgaps=False, opacity=0.6, meta=word,
-            line={"color": colour, "dash": dash, "width": 1.3},
+            line={"color": color, "dash": dash, "width": 1.3},
             hovertemplate="%{text}, epoch %{x}: %{y}<extra></extra>",
         )  # fmt: skip
     name = metric_name(tables.metric)
     finish(figure, "epoch", html.escape(name + (" (%)" if unit == 100 else "")), hovermode="closest")
     figure.update_layout(height=420)
-    if unit == 1:  # one loss that explodes must not hide the others
+    if unit == 1:  # one exploding loss must not hide the others
         finite = tables.epochs[tables.metric][tables.epochs[tables.metric].map(math.isfinite)]
         low, high = float(finite.min()), float(finite.quantile(0.98))
         figure.update_yaxes(range=[low - 0.05 * (high - low), high])
-    part = f"{MOST} of {len(trials):,} trials: the best and the newest" if len(trials) > MOST else ""
-    title = f"{name[:1].upper() + name[1:]} of {part or plural(len(trials), 'trial')}, by epoch"
+    part = (
+        f"{MAX_CURVES_DRAWN} of {len(trials):,} trials (the best and the newest)"
+        if len(trials) > MAX_CURVES_DRAWN
+        else ""
+    )
+    title = f"{name[:1].upper() + name[1:]} by epoch, {part or counted(len(trials), 'trial')}"
     return Drawing(title, figure)

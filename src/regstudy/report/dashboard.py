@@ -1,9 +1,8 @@
-"""The report's figures and findings inside the Optuna study, where optuna-dashboard shows them.
+"""Writes the report's figures and findings into the Optuna study, where optuna-dashboard shows them.
 
-Figures go under "user-defined plots", findings into the study's note. Only what has changed is written, so that pushing
-again costs little. A note that a person has written or edited is left alone: ours ends with a line, invisible once
-rendered, that holds the digest of the rest. optuna-dashboard cannot remove a plot, so one that is no longer drawn is
-replaced by a line that says so.
+Figures appear under "user-defined plots", findings in the study's note. Only changes are written, so pushing again is
+cheap. A note that a person has written or edited is left alone: ours ends with a line, invisible once rendered, that
+holds the digest of the rest. optuna-dashboard cannot remove a plot, so an obsolete one is replaced by a line of text.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from regstudy.report.sections import sections
 from regstudy.study import attributes
 from regstudy.study.storage import masked
 
-SHOWN = ("curves", "gap", "importance")  # sections whose figures are pushed
-LARGEST = 100_000  # characters of a figure; it is stored in pieces of 2,045
-MOST = 200  # points of a kind in a figure, the newest
-GONE = "no longer part of the report"
-TOO_LARGE = "too large for the dashboard: see report.html"
-MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+PUSHED_SECTIONS = ("curves", "gap", "importance")  # sections whose figures are pushed
+MAX_FIGURE_CHARS = 100_000  # characters of a figure; it is stored in pieces of 2,045
+MAX_POINTS_PER_TRACE = 200  # the newest markers are kept
+REMOVED_TEXT = "This plot is no longer part of the report."
+TOO_LARGE_TEXT = "This plot is too large for the dashboard. See report.html."
+NOTE_MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
+ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 def push(study: optuna.Study) -> int:
@@ -50,18 +49,18 @@ def push(study: optuna.Study) -> int:
     figures = {
         f"regstudy-{section.id}-{i:02d}": _fitting(drawing)
         for section in parts
-        if section.id in SHOWN
+        if section.id in PUSHED_SECTIONS
         for i, drawing in enumerate(section.figures, start=1)
     }
     gone = known.keys() - figures.keys()
     written = 0
-    for name, figure in {**figures, **{name: _empty(GONE) for name in sorted(gone)}}.items():
+    for name, figure in {**figures, **{name: _empty(REMOVED_TEXT) for name in sorted(gone)}}.items():
         if known.get(name) != (digest := _digest(str(figure.to_json()))):
             save_plotly_graph_object(study, figure, graph_object_id=name)
             known[name] = digest
             written += 1
     text = summary(found, verdict(found.tables, found.comparison, found.relations), parts)
-    note, present = text + MARKER.format(_digest(text)), get_note(study)
+    note, present = text + NOTE_MARKER.format(_digest(text)), get_note(study)
     if present != note and (not present or _ours(present)):
         save_note(study, note)
         written += 1
@@ -73,12 +72,12 @@ def push(study: optuna.Study) -> int:
 def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], None]:
     """A function that pushes if a trial has ended since it last did; it never raises.
 
-    A push that fails is told once and tried again at the next call: the dashboard goes on.
+    A failed push is reported once and retried at the next call: the dashboard keeps running.
     """
-    seen, told = -1, ""
+    seen, reported = -1, ""
 
     def look() -> None:
-        nonlocal seen, told
+        nonlocal seen, reported
         try:
             if (now := ended(study)) != seen:
                 push(study)
@@ -86,52 +85,52 @@ def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], N
         except Exception as error:  # whatever it is, it must not end the server
             kind = "" if isinstance(error, RegstudyError) else f"{type(error).__name__}: "
             first = (str(error).splitlines() or [""])[0]
-            text = masked(f"The plots could not be refreshed ({kind}{first}); the dashboard goes on without.")
-            if text != told:
+            text = masked(f"The plots could not be updated ({kind}{first}). The dashboard keeps running without them.")
+            if text != reported:
                 say(text)
-            told = text
+            reported = text
 
     return look
 
 
 def repeat(look: Callable[[], None], every: float, stop: Event) -> None:
-    """Call a function every so many seconds until ``stop`` is set."""
+    """Call a function every ``every`` seconds until ``stop`` is set."""
     while not stop.wait(every):
         look()
 
 
 def ended(study: optuna.Study) -> int:
-    """How many attempts at trials are over."""
-    return len(study.get_trials(deepcopy=False, states=ENDED))
+    """How many trials have ended, failed attempts included."""
+    return len(study.get_trials(deepcopy=False, states=ENDED_STATES))
 
 
 def _fitting(drawing: Drawing) -> go.Figure:
-    """A titled figure of at most `LARGEST` characters: hover texts are dropped if need be, then all of it."""
+    """A titled figure of at most `MAX_FIGURE_CHARS` characters: hover texts are dropped if need be, then all of it."""
     figure = _titled(drawing)
-    if len(str(figure.to_json())) > LARGEST:
+    if len(str(figure.to_json())) > MAX_FIGURE_CHARS:
         figure.update_traces(text=None, hovertemplate=None)
-    return figure if len(str(figure.to_json())) <= LARGEST else _empty(TOO_LARGE)
+    return figure if len(str(figure.to_json())) <= MAX_FIGURE_CHARS else _empty(TOO_LARGE_TEXT)
 
 
 def _titled(drawing: Drawing) -> go.Figure:
     """A figure with its heading inside, its numbers rounded and only the newest points of each kind."""
     figure = go.Figure(_rounded(json.loads(str(drawing.figure.to_json()))))
-    cut = [_newest(trace) for trace in figure.data]
-    note = f" (the newest {MOST} of a kind are drawn)" if any(cut) else ""
+    shortened = [_newest(trace) for trace in figure.data]
+    note = f" (showing the newest {MAX_POINTS_PER_TRACE} of each kind)" if any(shortened) else ""
     title = {"text": html.escape(drawing.title) + note, "font": {"size": 14}, "x": 0.02}
     figure.update_layout(title=title, margin={"t": 80}, height=min((figure.layout.height or 340) + 60, 450))
     return figure
 
 
 def _newest(trace: Any) -> bool:
-    """Keep the last `MOST` of a trace's markers, which are in the order of the trials; returns whether any went."""
-    if trace.type != "scatter" or trace.mode != "markers" or len(trace.x) <= MOST:
+    """Keep the newest `MAX_POINTS_PER_TRACE` markers of a trace; returns whether any were dropped."""
+    if trace.type != "scatter" or trace.mode != "markers" or len(trace.x) <= MAX_POINTS_PER_TRACE:
         return False
-    trace.update(x=trace.x[-MOST:], y=trace.y[-MOST:])
+    trace.update(x=trace.x[-MAX_POINTS_PER_TRACE:], y=trace.y[-MAX_POINTS_PER_TRACE:])
     if trace.text is not None and not isinstance(trace.text, str):
-        trace.text = trace.text[-MOST:]
+        trace.text = trace.text[-MAX_POINTS_PER_TRACE:]
     if trace.marker.color is not None and not isinstance(trace.marker.color, str):
-        trace.marker.color = trace.marker.color[-MOST:]
+        trace.marker.color = trace.marker.color[-MAX_POINTS_PER_TRACE:]
     return True
 
 
@@ -145,7 +144,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _empty(words: str) -> go.Figure:
-    """A figure of a few words and nothing else."""
+    """A figure that shows only a line of text."""
     hidden = {"visible": False}
     return go.Figure(
         layout={
@@ -157,7 +156,7 @@ def _empty(words: str) -> go.Figure:
 
 
 def _ours(note: str) -> bool:
-    """Whether a note is one of ours that nobody has touched."""
+    """Whether a note is ours and unedited."""
     found = re.search(r"\n\[//\]: # \(regstudy ([0-9a-f]+)\)\n$", note)
     return found is not None and found[1] == _digest(note[: found.start()])
 

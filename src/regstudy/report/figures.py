@@ -1,8 +1,8 @@
-"""Plotly draws what the analysis computed; every title says the finding, every axis its unit.
+"""Plotly figures of the analysis: every title states the finding, every axis its unit.
 
-Backgrounds are transparent and colours are middle tones, so that the page can set text and grid for light and dark.
-Texts that users chose and Plotly shows are escaped, since it reads a little HTML; a drawing's title is plain text,
-which the page prints as a heading.
+Backgrounds are transparent and colors are midtones, so that the page can style text and grid for light and dark mode.
+User text inside figures is escaped because Plotly renders some HTML. A drawing's title is plain text, which the page
+shows as a heading.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.gap import Qualification, Relation
-from regstudy.report.grids import telling
-from regstudy.report.phrasing import gap_percent, metric_name, objective, percent, plural, setting
+from regstudy.report.grids import best_and_newest
+from regstudy.report.phrasing import gap_percent, metric_name, objective, percent, setting
 from regstudy.study.tables import ParameterRange, Tables
+from regstudy.text import counted
 
 BLUE, ORANGE, GREY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
-HEIGHT = 340  # pixels
-MOST = 1000  # trials in a figure of gaps
-FEW = 12  # so many whole numbers on an axis, or fewer, all get a tick
+FIGURE_HEIGHT = 340  # pixels
+MAX_TRIALS_DRAWN = 1000  # per figure: the best and the newest
+MAX_INTEGER_TICKS = 12  # up to this many integers on an axis, each gets a tick
 SERIES_LINES = (
-    ("train_accuracy", "training, running", GREY, "dot"),
-    ("clean_train_accuracy", "training, clean", ORANGE, "solid"),
+    ("train_accuracy", "train (train mode)", GREY, "dot"),
+    ("clean_train_accuracy", "train (eval mode)", ORANGE, "solid"),
     ("val_accuracy", "validation", BLUE, "solid"),
 )
 
@@ -41,17 +42,17 @@ class Drawing:
 
 
 def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
-    """Running training, clean training and validation accuracy of one trial by epoch, best epoch marked."""
+    """Train accuracy (train and eval mode) and validation accuracy of one trial by epoch, best epoch marked."""
     epochs = tables.epochs[tables.epochs["number"] == number]
     row = tables.trials.set_index("number").loc[number]
     figure = go.Figure()
-    for column, name, colour, dash in SERIES_LINES:
+    for column, name, color, dash in SERIES_LINES:
         figure.add_scatter(
             x=epochs["epoch"].tolist(),
             y=(100 * epochs[column]).round(2).tolist(),
             name=name,
             mode="lines+markers" if len(epochs) < 3 else "lines",
-            line={"color": colour, "dash": dash, "width": 2},
+            line={"color": color, "dash": dash, "width": 2},
             hovertemplate="%{y:.1f} %",
         )
     best_epoch = row["best_epoch"]
@@ -65,18 +66,18 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
     finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
     whole_ticks(figure, 1, int(epochs["epoch"].max()))
     return Drawing(
-        f"{label}, trial {number}: gap {gap_percent(row)} at validation {percent(row['val_accuracy'])}", figure
+        f"{label}, trial {number}: validation {percent(row['val_accuracy'])}, gap {gap_percent(row)}", figure
     )
 
 
 def gap_against(tables: Tables, relation: Relation, qualification: Qualification) -> Drawing:
-    """Gap of each trial against one regularizer's strength; off stands apart at the left."""
+    """Gap of each trial against one regularizer's strength, with “off” at the left."""
     trials = tables.trials
     strength = tables.strength(relation.path)
     assert strength is not None
     shown = tables.observed() & trials["gap_accuracy"].notna() & strength.notna()
-    if shown.sum() > MOST:  # all the baseline, the best and the newest of the others
-        wanted = telling(replace(tables, trials=trials[shown]), MOST)["number"]
+    if shown.sum() > MAX_TRIALS_DRAWN:  # all baseline trials, the best and the newest of the others
+        wanted = best_and_newest(replace(tables, trials=trials[shown]), MAX_TRIALS_DRAWN)["number"]
         shown &= trials["number"].isin(wanted) | (trials["arm"] == "baseline")
     place, axis = strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
     x = strength[shown].map(place)
@@ -107,13 +108,13 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
             name="excluded", text=hover[~good].tolist(), hovertemplate="%{text}<extra></extra>",
             marker={"symbol": "circle-open", "size": 9, "color": GREY, "line": {"width": 1.5}},
         )  # fmt: skip
-    finish(figure, html.escape(relation.path), "gap (accuracy points)")
+    finish(figure, html.escape(relation.path), "gap (points)")
     figure.update_xaxes(**axis)
     return Drawing(f"{relation.path}: {_short(relation)}", figure)
 
 
 def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawing:
-    """Importance of each parameter for one target, with the threshold it must pass to stand above chance."""
+    """Importance of each parameter for one target, with its chance threshold."""
     rows = importances[(importances["target"] == target) & importances["importance"].notna()].iloc[::-1]
     named = rows["above_chance"]
     texts = [html.escape(str(name)) for name in rows["parameter"]]
@@ -130,12 +131,12 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
         },
     )  # fmt: skip
     figure.add_scatter(
-        x=rows["null_95"].tolist(), y=texts, mode="markers", name="must pass this to stand above chance",
+        x=rows["null_95"].tolist(), y=texts, mode="markers", name="chance threshold",
         marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": RED}},
-        hovertemplate="%{y}: chance reaches %{x:.4f}<extra></extra>",
+        hovertemplate="%{y}: chance threshold %{x:.4f}<extra></extra>",
     )  # fmt: skip
     count = int(named.sum())
-    finding = f"{plural(count, 'parameter')} above chance" if count else "none can be told from chance"
+    finding = f"{counted(count, 'parameter')} above chance" if count else "no parameter above chance"
     finish(figure, "PED-ANOVA importance", "")
     figure.update_xaxes(rangemode="tozero")
     figure.update_layout(height=130 + 26 * max(len(rows), 3), bargap=0.35)
@@ -143,20 +144,20 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
 
 
 def _importance_hover(row: Any) -> str:
-    text = f"{row.note}<br>stable between {row.stable_low:.4f} and {row.stable_high:.4f}"
-    if pd.isna(row.also_forest):  # not made: too many trials
+    text = f"{row.note}<br>stability range {row.stable_low:.4f} to {row.stable_high:.4f}"
+    if pd.isna(row.also_forest):  # not computed: too many trials
         return text
-    return f"{text}<br>in a random forest: {'above' if row.also_forest else 'not above'} chance"
+    return f"{text}<br>random forest: {'above' if row.also_forest else 'not above'} chance"
 
 
 def history(tables: Tables) -> Drawing:
-    """Objective of each trial in the order they started, with the best so far."""
+    """Objective of each trial in the order of their start, with the best so far."""
     trials = tables.trials[np.isfinite(tables.trials["value"])]
     observed = tables.observed()[trials.index]
     sign, unit = 1 if tables.maximize else -1, 100 if (tables.metric or "").endswith("accuracy") else 1
     competed = trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")
-    # a few hopeless trials must not squeeze the rest: those twice as far below the median as the worst tenth begins are
-    # drawn at the axis's worst end
+    # a few outliers must not compress the axis: trials more than twice as far below the median as the 10 % quantile are
+    # drawn at the edge
     low, middle = np.quantile(sign * trials.loc[competed, "value"], (0.1, 0.5)) if competed.any() else (-math.inf, 0.0)
     worst = float(2 * low - middle)
     height = (sign * trials["value"]).clip(lower=worst) * sign * unit
@@ -169,14 +170,14 @@ def history(tables: Tables) -> Drawing:
         ("diverged", diverged, "x", RED),
         ("running", trials["state"] == "RUNNING", "circle-open", GREEN),
     )
-    kinds, colours = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
-    for name, mask, _, colour in groups:
-        kinds[mask], colours[mask] = name, colour
+    kinds, colors = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
+    for name, mask, _, color in groups:
+        kinds[mask], colors[mask] = name, color
     poor = (sign * trials["value"] < worst) & (kinds != "")
     edge = "triangle-down" if tables.maximize else "triangle-up"
     drawn = [(name, mask & ~poor, symbol) for name, mask, symbol, _ in groups]
     figure = go.Figure()
-    for name, mask, symbol in [*drawn, ("worse than shown", poor, edge)]:
+    for name, mask, symbol in [*drawn, ("outside the axis", poor, edge)]:
         if mask.any():
             text = [
                 f"trial {row.number}, {kinds[row.Index]}: {objective(row.value, tables.metric)}"
@@ -184,11 +185,11 @@ def history(tables: Tables) -> Drawing:
                 + ("" if pd.isna(row.reason) else f"<br>{html.escape(row.reason)}")
                 for row in trials.loc[mask, ["number", "value", "reason"]].itertuples()
             ]
-            colour = colours[mask].tolist()
+            color = colors[mask].tolist()
             figure.add_scatter(
                 x=trials.loc[mask, "number"].tolist(), y=height[mask].tolist(), mode="markers", name=name, text=text,
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 1.5, "color": colour}},
+                marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     if observed.any():
         seen = trials[observed]
@@ -198,7 +199,7 @@ def history(tables: Tables) -> Drawing:
             line={"color": GREEN, "shape": "hv", "width": 2},
         )  # fmt: skip
     clipped = int(poor.sum())
-    note = f" ({plural(clipped, 'poor trial')} drawn at the edge)" if clipped else ""
+    note = f" ({counted(clipped, 'outlier')} at the edge)" if clipped else ""
     name = metric_name(tables.metric)
     finish(figure, "trial", html.escape(name + (" (%)" if unit == 100 else "")))
     whole_ticks(figure, int(tables.trials["number"].min()), int(tables.trials["number"].max()))
@@ -206,13 +207,19 @@ def history(tables: Tables) -> Drawing:
 
 
 def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> tuple[Any, dict[str, Any]]:
-    """How a strength becomes a horizontal position, and the axis: with ``off`` at its left if there is a null."""
+    """How a strength maps to a horizontal position, and the axis: with ``off`` at its left if there is an off value."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.isna().any():
         return str, {"type": "category"}
     on = numbers if null is None else numbers[numbers != null]
-    low = span.low if span and span.low is not None else float(on.min()) if len(on) else 0.0
-    high = span.high if span and span.high is not None else float(on.max()) if len(on) else 1.0
+    low, high = (float(on.min()), float(on.max())) if len(on) else (0.0, 1.0)
+    if (
+        span
+        and span.low is not None
+        and span.high is not None
+        and (not len(on) or span.low <= low <= high <= span.high)
+    ):
+        low, high = span.low, span.high  # unless the values were transformed after they were drawn
     log = bool(span and span.log and low > 0)
     start, end = (math.log10(low), math.log10(high)) if log else (low, high)
     width = (end - start) or 1.0
@@ -236,12 +243,12 @@ def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> 
 def _short(relation: Relation) -> str:
     match relation.kind:
         case "significant":
-            return f"the gap {relation.verb} with strength"
+            return f"the gap {relation.verb} as it increases"
         case "unadjusted":
-            return f"the gap {relation.verb} as it stands, cannot be separated from the others"
+            return f"unadjusted, the gap {relation.verb}; too few trials to separate it from the others"
         case "chance":
-            return "no relation to be told from chance"
-    return "not judged"
+            return "no significant correlation with the gap"
+    return "not enough data"
 
 
 def _hover(row: pd.Series, relation: Relation, value: Any) -> str:
@@ -249,22 +256,22 @@ def _hover(row: pd.Series, relation: Relation, value: Any) -> str:
     return (
         f"trial {row['number']}: {html.escape(relation.path)} {html.escape(strength)}<br>"
         f"gap {gap_percent(row)}, validation {percent(row['val_accuracy'])}, "
-        f"clean training {percent(row['clean_train_accuracy'])}"
+        f"train (eval mode) {percent(row['clean_train_accuracy'])}"
     )
 
 
 def whole_ticks(figure: go.Figure, first: int, last: int) -> None:
-    """No ticks between whole numbers where there are only a few of them."""
-    if last - first < FEW:
+    """Ticks at integers only, if there are few of them."""
+    if last - first < MAX_INTEGER_TICKS:
         figure.update_xaxes(tickmode="linear", tick0=first, dtick=1, tickformat="d")
     if last - first < 2:
         figure.update_xaxes(range=[first - 0.5, last + 0.5])
 
 
 def finish(figure: go.Figure, x: str, y: str, **layout: Any) -> None:
-    """Names of the axes and the look that all figures share."""
+    """Axis titles and the style that all figures share."""
     figure.update_layout(
-        template="none", height=HEIGHT, margin={"l": 56, "r": 12, "t": 12, "b": 48},
+        template="none", height=FIGURE_HEIGHT, margin={"l": 56, "r": 12, "t": 12, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY, "size": 12},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, **layout,
     )  # fmt: skip

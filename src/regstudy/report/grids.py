@@ -1,4 +1,4 @@
-"""Tables of the report as texts: every trial with what happened to it, and lists of facts."""
+"""Tables of the report: every trial with its status, and lists of facts."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from regstudy.analysis.isolation import RangePart
 from regstudy.report.phrasing import NONE, gap_percent, metric_name, objective, percent, setting
 from regstudy.study.tables import PARAM, Tables, best
 
-MOST = 2000  # rows of the table of trials
+MAX_TRIAL_ROWS = 2000  # rows of the table of trials
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts; ``numeric``: positions of columns set flush right; ``strong``: rows to stress."""
+    """A table of texts; ``numeric``: right-aligned columns; ``strong``: rows in bold, all by position."""
 
     head: list[str]
     rows: list[list[str]]
     numeric: frozenset[int] = frozenset()
     strong: frozenset[int] = frozenset()
     tall: bool = False  # scrolls in a box of limited height
-    folded: str = ""  # what a table is called that opens on demand
-    kinds: int | None = None  # position of the column by whose words rows can be shown and hidden
+    folded: str = ""  # the title of a table that is collapsed at first
+    stacked: bool = False  # on a narrow screen, the third column goes below the second
+    kinds: int | None = None  # position of the column that filters rows
 
 
-def telling(tables: Tables, count: int) -> pd.DataFrame:
-    """At most so many rows of the trial table, in its order: the best half of them, and the newest for the rest."""
+def best_and_newest(tables: Tables, count: int) -> pd.DataFrame:
+    """At most ``count`` rows of the trial table, in its order: half of them the best trials, the rest the newest."""
     trials = tables.trials
     if len(trials) <= count:
         return trials
@@ -40,12 +41,12 @@ def telling(tables: Tables, count: int) -> pd.DataFrame:
 
 
 def trial_grid(tables: Tables) -> Grid:
-    """Every trial: arm, what happened, scores at its best epoch, the strength of each regularizer, and why it ended."""
-    trials = telling(tables, MOST)
+    """Every trial: arm, status, scores at its best epoch, the strength of each regularizer, and why it ended."""
+    trials = best_and_newest(tables, MAX_TRIAL_ROWS)
     paths = tables.searched()
     if not paths and not tables.regularizers:
         paths = [column for column in trials.columns if column.startswith(PARAM)]
-    head = ["trial", "arm", "what happened", metric_name(tables.metric), "gap", "clean training", "best epoch / run"]
+    head = ["trial", "arm", "status", metric_name(tables.metric), "gap", "train (eval mode)", "best epoch / run"]
     short = [path.removeprefix(PARAM).removeprefix("regularization.") for path in paths]
     rows = []
     for _, row in trials.iterrows():
@@ -58,29 +59,29 @@ def trial_grid(tables: Tables) -> Grid:
     winner = best(tables)
     strong = [i for i, number in enumerate(trials["number"]) if winner is not None and number == winner["number"]]
     numeric = frozenset(range(len(head) + len(paths))) - {1, 2}
-    return Grid([*head, *short, "why"], rows, numeric, frozenset(strong), tall=True, kinds=2)
+    return Grid([*head, *short, "reason"], rows, numeric, frozenset(strong), tall=True, kinds=2)
 
 
-PART_HEAD = ["part of its range", "ran to the end", "pruned", "best", "best quarter, mean", "median gap"]
+PART_HEAD = ["part of the range", "finished", "pruned", "best", "mean of the best quarter", "median gap"]
 
 
 def part_row(tables: Tables, path: str, part: RangePart) -> list[str]:
-    """What trials reached within one part of a setting's range; see `PART_HEAD`."""
+    """Results within one part of a hyperparameter's range; see `PART_HEAD`."""
     scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
     return [path, part.label, str(part.observed), str(part.pruned), *scores]
 
 
 def fact_grid(facts: Mapping[str, Any]) -> Grid:
-    """Facts by name, one a row; those that are None are left out."""
+    """Facts by name, one per row; None values are left out."""
     return Grid(["", ""], [[key, _cell(key, value)] for key, value in facts.items() if value is not None])
 
 
 def state_words(row: pd.Series) -> str:
-    """What happened to a trial, in words."""
+    """The status of a trial, for readers."""
     if row["outcome"] == "diverged":
         return "diverged"
     if row["state"] == "COMPLETE":
-        return {"finished": "ran to the end", "stopped": "stopped early"}.get(str(row["outcome"]), "complete")
+        return {"finished": "finished", "stopped": "stopped early"}.get(str(row["outcome"]), "complete")
     if row["state"] == "FAIL" and not pd.isna(row["slot"]):
         return {"error": "failed", "killed": "killed", "timeout": "timed out"}.get(str(row["fault"]), "interrupted")
     return {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}.get(str(row["state"]), str(row["state"]))

@@ -1,4 +1,4 @@
-"""What a section of a page may show besides tables and figures: findings with their support, and pictures."""
+"""What a section of a page may show besides tables and figures: findings with their evidence, and pictures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-LARGEST = 320  # pixels per side of a picture in a page
-SMALL, SHOWN = 96, 128  # a smaller picture is shown enlarged to about so many pixels
+MAX_PICTURE_SIDE = 320  # pixels per side of a picture in a page
+ENLARGE_BELOW, ENLARGED_SIDE = 96, 128  # pixels: smaller pictures are enlarged to about this side
 
 
 @dataclass(frozen=True)
-class Remark:
-    """One finding: a word for how grave it is, a sentence, and what supports it; ``lines`` are of a configuration."""
+class FindingCard:
+    """One finding: its severity, a sentence, and the evidence; ``lines`` are configuration to copy."""
 
     mark: str
     sentence: str
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Album:
-    """Pictures under a title; with ``columns`` so many stand side by side."""
+    """Pictures under a title, in ``columns`` columns unless that is 0."""
 
     title: str
     pictures: list[Picture] = field(default_factory=list)
@@ -46,11 +46,11 @@ class Album:
 
 
 def picture(pixels: npt.NDArray[np.uint8], caption: str) -> Picture:
-    """A picture of H×W×3 pixels; a small one is enlarged by a whole number, so that its pixels can be seen."""
+    """A picture of H×W×3 pixels; a small one is enlarged by an integer factor, so that its pixels are visible."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((LARGEST, LARGEST))
+    image.thumbnail((MAX_PICTURE_SIDE, MAX_PICTURE_SIDE))
     stream = io.BytesIO()
     image.save(stream, "PNG", optimize=True)
-    factor = max(1, SHOWN // max(image.size)) if max(image.size) < SMALL else 1
+    factor = max(1, ENLARGED_SIDE // max(image.size)) if max(image.size) < ENLARGE_BELOW else 1
     address = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
     return Picture(address, image.width * factor, caption)

@@ -1,6 +1,6 @@
 """Writes a study's report: one self-contained HTML page, three CSV files and a summary for a pull request.
 
-Every file is written under a temporary name and moved into place, so a reader never meets half a file.
+Every file is written under a temporary name and moved into place, so a reader never sees a partial file.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
-from regstudy.report.phrasing import NONE, Verdict, percent, plural, verdict
+from regstudy.report.phrasing import NONE, Verdict, percent, verdict
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
 from regstudy.study.tables import Study, Tables, load_tables
+from regstudy.text import counted
 
-LANGUAGE = "en"  # of the words that words.py, checks.py and the sections choose
+LANGUAGE = "en"  # of all texts in the report
 
 
 def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path:
     """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
 
-    With ``refresh`` the page reloads itself after so many seconds.
+    With ``refresh``, the page reloads itself after that many seconds.
 
     Raises StudyError for a study with several objectives.
     """
@@ -56,19 +57,19 @@ def find(study: Study, tables: Tables | None = None) -> Findings:
 
 
 def banners(tables: Tables) -> list[str]:
-    """What a reader must know before any number: other data than asked for, trials still running."""
+    """Warnings at the top of the page: other data than requested, trials still running."""
     lines = []
     if reason := tables.data.get("fallback_reason"):
-        asked, used = tables.data.get("requested", "the data asked for"), tables.data.get("name", "other data")
-        lines.append(f"These numbers are not about {asked}: {used} was used instead. {reason}")
+        asked, used = tables.data.get("requested", "the requested data"), tables.data.get("name", "other data")
+        lines.append(f"This study did not use {asked}: {used} was used instead. {reason}")
     if running := int((tables.trials["state"] == "RUNNING").sum()):
-        lines.append(f"{plural(running, 'trial')} still running, or interrupted: this is a snapshot.")
+        lines.append(f"{counted(running, 'trial')} still running or interrupted: this report is a snapshot.")
     return lines
 
 
 def render(found: Findings, text: Verdict, parts: list[ReportSection], refresh: int | None = None) -> str:
     """The report of a search as HTML."""
-    question = "Regularization study: which regularizers narrowed the gap between training and validation?"
+    question = "Regularization study: which regularizers narrowed the train/validation gap?"
     return page_html(found.tables.name, question, banners(found.tables), text, parts, refresh)
 
 
@@ -80,7 +81,7 @@ def page_html(
     parts: list[ReportSection],
     refresh: int | None = None,
 ) -> str:
-    """A page as HTML; everything that a user may have named is escaped. ``warnings`` come before all else."""
+    """A page as HTML, with user text escaped. ``warnings`` come first."""
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -116,7 +117,7 @@ def breakable(text: str) -> Markup:
 
 
 def coded(text: str) -> Markup:
-    """Escaped text in which what stands between backticks is code."""
+    """Escaped text with the parts between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
@@ -135,28 +136,31 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
         if s is not None
     ]
     if rows:
-        lines += ["| | trial | training, running | training, clean | validation | gap |", "|---|--:|--:|--:|--:|--:|"]
+        lines += [
+            "| | trial | train (train mode) | train (eval mode) | validation | gap |",
+            "|---|--:|--:|--:|--:|--:|",
+        ]
         lines += [*rows, ""]
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
     lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
-    told = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
-    todo = [check for check in [*told, *checks(found.tables)] if check.severity == "act"]
-    lines += [f"- Do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
+    before = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
+    todo = [check for check in [*before, *checks(found.tables)] if check.severity == "act"]
+    lines += [f"- To do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]
     if found.tables.command:
-        lines += ["", "Made by:", "", *("    " + line for line in found.tables.command.splitlines())]
+        lines += ["", "Command:", "", *("    " + line for line in found.tables.command.splitlines())]
     return "\n".join(lines) + "\n"
 
 
 def importance_table(importances: pd.DataFrame) -> str:
-    """The importances as a Markdown table, a target after the other."""
-    lines = ["| target | parameter | importance | chance reaches | stable between | forest | finding |"]
+    """The importances as a Markdown table, grouped by target."""
+    lines = ["| target | parameter | importance | chance threshold | stability range | random forest | finding |"]
     lines.append("|---|---|--:|--:|--:|---|---|")
     for row in importances.itertuples():
         numbers = [f"{value:.4f}" if math.isfinite(value) else NONE for value in (row.importance, row.null_95)]
         stable = f"{row.stable_low:.4f} – {row.stable_high:.4f}" if math.isfinite(row.stable_low) else NONE
-        forest = NONE if pd.isna(row.also_forest) else "above chance" if row.also_forest else "not above"
+        forest = NONE if pd.isna(row.also_forest) else "above chance" if row.also_forest else "not above chance"
         numbers += [stable, forest]
         target = "gap" if row.target == "gap" else "metric"
         lines.append(f"| {target} | {markdown(row.parameter)} | {' | '.join(numbers)} | {markdown(row.note)} |")
@@ -164,7 +168,7 @@ def importance_table(importances: pd.DataFrame) -> str:
 
 
 def _figure_json(drawing: Drawing) -> str:
-    """A figure as JSON that may stand in a script element: no ``<`` survives."""
+    """A figure as JSON that is safe inside a script element: every ``<`` is escaped."""
     return str(drawing.figure.to_json()).replace("<", "\\u003c")
 
 

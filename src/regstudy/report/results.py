@@ -1,4 +1,4 @@
-"""Opening what a study has left, whatever kind of study it is."""
+"""Opens the results of any kind of study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective against one setting, the rest left free, with the best quarter of each part of its range."""
+"""The objective against one hyperparameter, with the mean of the best quarter of trials in each part of its range."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.isolation import RangePart, best_part
-from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, Drawing, finish, strength_axis
-from regstudy.report.grids import telling
-from regstudy.report.phrasing import metric_name, objective, plural, setting
+from regstudy.report.figures import BLUE, GREEN, GREY, MAX_TRIALS_DRAWN, ORANGE, Drawing, finish, strength_axis
+from regstudy.report.grids import best_and_newest
+from regstudy.report.phrasing import metric_name, objective, setting
 from regstudy.study.tables import Tables
-
-MOST = 1000  # trials drawn: the best and the newest
+from regstudy.text import counted
 
 
 def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing:
-    """Every search trial's objective by its value of a setting; bars are the mean of a part's best quarter."""
+    """The objective of every trial against its value; bars show the mean of the best quarter in a part of the range."""
     values = tables.strength(path)
     assert values is not None
     unit = 100 if (tables.metric or "").endswith("accuracy") else 1
     trials = tables.trials
     shown = values.notna() & trials["value"].map(math.isfinite) & (trials["outcome"] != "diverged")
     shown &= trials["state"].isin(["COMPLETE", "PRUNED"])
-    rows = telling(replace(tables, trials=trials[shown]), MOST)
+    rows = best_and_newest(replace(tables, trials=trials[shown]), MAX_TRIALS_DRAWN)
     null, regularizer = tables.regularizers.get(path), path in tables.regularizers
     numeric = parts and any(part.low is not None for part in parts)
     place: Any = str
@@ -44,13 +43,13 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
         ("search", ~pruned & ~baseline, "circle", BLUE),
         ("baseline", baseline, "diamond", ORANGE),
     )
-    for name, mask, symbol, colour in groups:
+    for name, mask, symbol, color in groups:
         if mask.any():
             figure.add_scatter(
                 x=values[rows.index][mask].map(place).tolist(), y=(unit * heights[mask]).round(3).tolist(),
                 mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 8, "color": colour, "opacity": 0.75, "line": {"width": 1.5}},
+                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75, "line": {"width": 1.5}},
             )  # fmt: skip
     _add_bars(figure, tables, parts, place, null, unit)
     name = metric_name(tables.metric)
@@ -60,7 +59,7 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
 
 
 def _clipped(tables: Tables, rows: pd.DataFrame) -> pd.Series:
-    """Objectives with pruned trials no worse than the worst that was observed: they must not squeeze the rest."""
+    """Objectives with pruned trials clipped to the worst finished trial, so that they do not compress the axis."""
     values, seen = rows["value"], rows.loc[rows["state"] == "COMPLETE", "value"]
     if seen.empty:
         return values
@@ -68,7 +67,7 @@ def _clipped(tables: Tables, rows: pd.DataFrame) -> pd.Series:
 
 
 def _add_bars(figure: go.Figure, tables: Tables, parts: list[RangePart], place: Any, null: Any, unit: int) -> None:
-    """A thick line per part at the mean of its best quarter; single values get a wide tick."""
+    """A thick line per part of the range at the mean of its best quarter; single values get a wide tick."""
     segments: list[Any] = []
     heights: list[float | None] = []
     texts: list[str | None] = []
@@ -78,17 +77,17 @@ def _add_bars(figure: go.Figure, tables: Tables, parts: list[RangePart], place: 
             continue
         text = (
             f"{html.escape(part.label)}: best quarter {objective(part.top_quarter, tables.metric)}, "
-            f"best {objective(part.best, tables.metric)}, {plural(part.observed, 'trial')}"
+            f"best {objective(part.best, tables.metric)}, {counted(part.observed, 'trial')}"
         )
         if part.low is None or part.high is None:
             points.append((place(null) if part.label == "off" else part.label, unit * part.top_quarter, text))
             continue
-        low = place(math.nextafter(part.low, math.inf))  # the null itself stands apart
+        low = place(math.nextafter(part.low, math.inf))  # the off value has its own position
         segments += [low, (low + place(part.high)) / 2, place(part.high), None]
         heights += [unit * part.top_quarter] * 3 + [None]
         texts += [text] * 3 + [None]
     style: dict[str, Any] = {
-        "name": "best quarter, mean", "legendgroup": "top", "hovertemplate": "%{text}<extra></extra>",
+        "name": "mean of the best quarter", "legendgroup": "top", "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
     if segments:
         figure.add_scatter(x=segments, y=heights, text=texts, mode="lines", line={"color": GREEN, "width": 4}, **style)
@@ -103,13 +102,14 @@ def _add_bars(figure: go.Figure, tables: Tables, parts: list[RangePart], place: 
 def _title(tables: Tables, parts: list[RangePart]) -> str:
     best = best_part(parts, maximize=tables.maximize)
     if best is None:
-        return "too few trials in any part of its range"
+        return "too few trials in every part of its range"
     where = best.label if best.label == "off" else f"at {best.label}"
-    return f"best quarter {where} ({objective(best.top_quarter, tables.metric)}, {plural(best.observed, 'trial')})"
+    mean = objective(best.top_quarter, tables.metric)
+    return f"works best {where} (best quarter {mean}, {counted(best.observed, 'trial')})"
 
 
 def _hover(tables: Tables, row: pd.Series, path: str, null: Any) -> str:
     value = row[path] if path in row.index else row[f"param:{path}"]
     text = setting(value, null, regularizer=path in tables.regularizers)
-    cut = ", pruned" if row["state"] == "PRUNED" else ""
-    return f"trial {row['number']}{cut}: {html.escape(text)}<br>{objective(row['value'], tables.metric)}"
+    status = ", pruned" if row["state"] == "PRUNED" else ""
+    return f"trial {row['number']}{status}: {html.escape(text)}<br>{objective(row['value'], tables.metric)}"

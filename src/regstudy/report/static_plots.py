@@ -1,4 +1,4 @@
-"""The report's figures as SVG files, drawn by a browser that is at hand; nothing is downloaded."""
+"""The report's figures as SVG files, rendered by an installed browser; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -34,26 +34,28 @@ Promise.all(%s.map((figure) => Plotly.toImage(figure, {format: "svg", width: %d,
 
 
 def browser() -> str | None:
-    """Path of a browser that can draw, None if there is none on this machine."""
+    """Path of an installed browser, None if there is none."""
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 def write_pictures(sections: list[ReportSection], folder: Path) -> list[Path]:
     """Write every figure as `<section>-<number>.svg` below a folder; returns the files.
 
-    Raises RegstudyError if there is no browser, or if it does not draw.
+    Raises RegstudyError if there is no browser, or if it fails.
     """
     program = browser()
     if program is None:
         names = ", ".join(BROWSERS)
-        raise RegstudyError(f"Pictures are drawn by a browser, and none of {names} is installed. Install one of them.")
+        raise RegstudyError(
+            f"Exporting SVG plots needs a browser, but none of {names} is installed. Install one of them."
+        )
     named = [(f"{part.id}-{i}", drawing) for part in sections for i, drawing in enumerate(part.figures, start=1)]
     images = _draw(program, [drawing for _, drawing in named]) if named else []
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.svg" for name, _ in named]
     for file, image in zip(files, images, strict=True):
         write_atomically(file, image)
-    for old in set(folder.glob("*-*.svg")) - set(files):  # of an earlier report with more figures
+    for old in set(folder.glob("*-*.svg")) - set(files):  # left over from an earlier report with more figures
         old.unlink()
     return files
 
@@ -71,10 +73,10 @@ def _draw(program: str, drawings: list[Drawing]) -> list[str]:
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
-            raise RegstudyError(f"{program} did not draw the figures within {TIMEOUT} seconds.") from None
+            raise RegstudyError(f"{program} did not render the figures within {TIMEOUT} seconds.") from None
     found = re.search(r'<pre id="drawn">(\[.*?\])</pre>', done.stdout, re.DOTALL)
     if found is None:
-        raise RegstudyError(f"{program} did not draw the figures (exit code {done.returncode}).")
+        raise RegstudyError(f"{program} did not render the figures (exit code {done.returncode}).")
     images = json.loads(html.unescape(found[1]))
     return [unquote(image.partition(",")[2]) for image in images]
 

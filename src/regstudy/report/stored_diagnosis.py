@@ -1,8 +1,8 @@
-"""What the doctor said before a study began, as the study keeps it, and as checks for its report.
+"""The doctor's findings from before a study, as stored with the study and as checks for its report.
 
-Kept are either {"skipped": why nothing was examined}, or what `doctor.findings.Diagnosis.plain` gives with the
-"split_hash" of the images and the "fingerprint" of the space that were examined, and "forced" if the study was
-started in spite of findings that make it meaningless.
+Stored is either {"skipped": reason}, or the result of `doctor.findings.Diagnosis.plain` with the "split_hash" of the
+images and the "fingerprint" of the space that were examined, and "forced" if the study was started in spite of findings
+that make it meaningless.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from regstudy.report.curve_checks import CheckSeverity, StudyCheck
 
-WORDS: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
+CHECK_SEVERITIES: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
 
 
 @dataclass(frozen=True)
@@ -24,43 +24,46 @@ class Diagnosed:
     checks: list[StudyCheck]
 
 
-def kept(diagnosis: Mapping[str, Any], split_hash: str, fingerprint: str, *, forced: bool) -> dict[str, Any]:
-    """What a study keeps of a plain diagnosis."""
+def as_stored(diagnosis: Mapping[str, Any], split_hash: str, fingerprint: str, *, forced: bool) -> dict[str, Any]:
+    """A plain diagnosis as it is stored with a study."""
     return {**diagnosis, "split_hash": split_hash, "fingerprint": fingerprint, "forced": forced}
 
 
 def holds_for(facts: Mapping[str, Any], split_hash: str, fingerprint: str) -> bool:
-    """Whether a study keeps a diagnosis of just these images and this space."""
+    """Whether the stored diagnosis is of exactly these images and this space."""
     known = facts.get("split_hash"), facts.get("fingerprint")
     return "findings" in facts and known == (split_hash, fingerprint)
 
 
 def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
-    """What a study keeps, in the words of its report."""
+    """The stored diagnosis as text and checks for the report."""
     if "findings" not in facts:
-        why = str(facts.get("skipped") or "it is not known why")
-        advice = "Examine it now: `regstudy doctor` with the folder of this study."
+        why = str(facts.get("skipped") or "reason unknown")
+        advice = "Run `regstudy doctor` on the folder of this study."
         return Diagnosed(
-            f"The doctor examined nothing before the search ({why}).",
-            [StudyCheck("doctor:skipped", "note", f"Data, split and training were not examined: {why}.", advice)],
+            f"The doctor did not run before the search ({why}).",
+            [StudyCheck("doctor:skipped", "note", f"Data, split and training were not checked: {why}.", advice)],
         )
     found = [
         StudyCheck(
-            f"doctor:{finding['id']}", WORDS[finding["severity"]], str(finding["sentence"]), str(finding["advice"])
+            f"doctor:{finding['id']}",
+            CHECK_SEVERITIES[finding["severity"]],
+            str(finding["sentence"]),
+            str(finding["advice"]),
         )
         for finding in facts["findings"]
     ]
     checked = len(facts.get("checked", ()))
     if not found:
         return Diagnosed(
-            f"The doctor found nothing in {checked} checks.",
+            f"The doctor found no problems in {checked} checks.",
             [
                 StudyCheck(
-                    "doctor:clean", "fine", f"The doctor found nothing in {checked} checks before the search.", ""
+                    "doctor:clean", "fine", f"The doctor found no problems in {checked} checks before the search.", ""
                 )
             ],
         )
-    words = f"The doctor, before the search: {str(facts['verdict'])[:1].lower()}{str(facts['verdict'])[1:]}"
+    words = f"Doctor, before the search: {str(facts['verdict'])[:1].lower()}{str(facts['verdict'])[1:]}"
     if facts.get("forced"):
-        words = f"The study was started with --force in spite of what the doctor found. {words}"
+        words = f"The study was started with --force despite the doctor's findings. {words}"
     return Diagnosed(words, found)

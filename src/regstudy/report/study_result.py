@@ -1,4 +1,4 @@
-"""What a study showed, for programs and notebooks: tables, the best trial, the verdict, figures, the report."""
+"""The results of a study for programs and notebooks: tables, best trial, verdict, figures, report."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from regstudy.study.tables import Tables, best, load_tables
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best of a study's complete trials: it was chosen by ``value``, so a fresh seed will give somewhat less."""
+    """The best complete trial. It was chosen by ``value``, so expect a somewhat lower value with a new seed."""
 
     number: int
     value: float  # of the study's metric, at the best epoch
-    epoch: int  # counts from 1; 0 if it is not known
-    stored: Mapping[str, Any] | None = field(repr=False)  # the configuration as the study keeps it
+    epoch: int  # from 1; 0 if unknown
+    stored: Mapping[str, Any] | None = field(repr=False)  # the configuration as stored in the study
 
     @property
     def config(self) -> RunConfig:
-        """The resolved configuration; StudyError for a study that regstudy did not make, which keeps none."""
+        """The resolved configuration; StudyError for a study that regstudy did not make, which stores none."""
         if self.stored is None:
-            raise StudyError(f"Trial {self.number} keeps no configuration: regstudy did not make this study.")
+            raise StudyError(f"Trial {self.number} has no stored configuration: this study was not made by regstudy.")
         return parse_config(self.stored, f"trial {self.number}")
 
 
 class StudyResult:
-    """A snapshot of a study, taken when it is made; `load_results` takes a new one, and `report` reads the study anew.
+    """A snapshot of a study, taken when it is created. `load_results` takes a new one; `report` re-reads the study.
 
-    Accuracies are fractions in 0..1, losses nats, times seconds. ``tables`` holds the tables with the facts that belong
-    to the whole, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
+    Accuracies are fractions in 0..1, losses in nats, times in seconds. ``tables`` holds the tables and facts about the
+    study, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
     """
 
     def __init__(self, place: StudyPlace, study: optuna.Study) -> None:
@@ -87,12 +87,12 @@ class StudyResult:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the study showed: a headline, why, and what to beware of."""
+        """The study's result: a headline, the reasons, and caveats."""
         return verdict(self._findings.tables, self._findings.comparison, self._findings.relations)
 
     @property
     def importances(self) -> pd.DataFrame:
-        """Which parameters moved the metric and the gap, with what chance reaches; a row per parameter and target."""
+        """Importances for the metric and the gap, with chance thresholds; a row per parameter and target."""
         return self._findings.importances
 
     @property
@@ -134,7 +134,7 @@ class StudyResult:
             {
                 "trial": top["number"],
                 "arm": top["arm"],
-                "clean training": top["clean_train_accuracy"].map(percent),
+                "train (eval mode)": top["clean_train_accuracy"].map(percent),
                 "validation": top["val_accuracy"].map(percent),
                 "gap": top["gap_accuracy"].map(percent),
             }

@@ -1,4 +1,4 @@
-"""Writing a report again and again while its study runs, cheaply enough not to slow it."""
+"""Updates a report while its study runs, cheaply enough not to slow the study down."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from regstudy.study import attributes
 from regstudy.study.queue_state import queue_state
 from regstudy.study.tables import Study
 
-SHARE = 0.01  # of the time that writing reports may take
-POLL = 2.0  # seconds between looks at the study
-UNFINISHED = ("RUNNING", "WAITING")
+MAX_TIME_SHARE = 0.01  # share of the time that may go into writing reports
+POLL_SECONDS = 2.0  # between checks of the study
+UNFINISHED_STATES = ("RUNNING", "WAITING")
 
 
 def pause_after(seconds: float, every: float) -> float:
-    """How long to wait after a report that took so many CPU seconds: ``every``, or longer to stay within `SHARE`."""
-    return max(every, seconds / SHARE)
+    """Seconds to wait after a report that took ``seconds`` of CPU: ``every``, or more to stay in `MAX_TIME_SHARE`."""
+    return max(every, seconds / MAX_TIME_SHARE)
 
 
 def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], rest: Callable[[float], None]) -> Path:
-    """Write the report whenever the study has moved on, until it is complete; returns the page.
+    """Write the report whenever the study has changed, until it is complete; returns the page.
 
-    While it goes on, the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
+    Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
     """
     seen, not_before = None, -math.inf
     while True:
@@ -38,15 +38,13 @@ def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], 
             if over:
                 return page
             if seen is None:
-                say(
-                    f"Report: {page}, written again at most every {pause:.0f} s while the study runs; Ctrl-C ends this."
-                )
+                say(f"Report: {page}, updated at most every {pause:.0f} s while the study runs. Press Ctrl-C to stop.")
             seen, not_before = state, time.monotonic() + pause
-        rest(POLL)
+        rest(POLL_SECONDS)
 
 
 def step_back() -> None:
-    """Let the study's processes go first, where the system knows priorities."""
+    """Lower the priority of this process in favor of the study's, where the system supports it."""
     if hasattr(os, "nice"):
         os.nice(10)
 
@@ -54,11 +52,11 @@ def step_back() -> None:
 def progress(study: Study) -> tuple[tuple[int, int], bool]:
     """How many trials have ended and how many epochs there are, and whether the study is complete.
 
-    It is once every slot asked for is finished or given up: one that has failed is queued again only later. Studies
-    without slots are complete when nothing is waiting or running.
+    It is complete once every slot is finished or given up; a failed slot is queued again only later. Studies without
+    slots are complete when nothing is waiting or running.
     """
     trials = study.get_trials(deepcopy=False)
-    over = not any(trial.state.name in UNFINISHED for trial in trials)
+    over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
     if total := study.user_attrs.get(attributes.TRIALS):
         over = not queue_state(trials).unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)

@@ -231,11 +231,15 @@ def _trial_row(
 def _with_gaps(row: list[float]) -> dict[str, float]:
     """One epoch's series by name, with the two gaps (see `EpochRecord`)."""
     of = dict(zip(COLUMNS, row, strict=True))
-    gaps = {
+    return {name: value for name, value in {**of, **_gaps(of)}.items() if name in SERIES}
+
+
+def _gaps(of: Mapping[str, Any]) -> dict[str, Any]:
+    """Both gaps of one epoch (numbers) or of many (arrays), by name."""
+    return {
         "gap_accuracy": of["clean_train_accuracy"] - of["val_accuracy"],
         "gap_loss": of["val_loss"] - of["clean_train_loss"],
     }
-    return {name: value for name, value in {**of, **gaps}.items() if name in SERIES}
 
 
 def _value(trial: FrozenTrial, maximize: bool) -> float:
@@ -276,9 +280,7 @@ def _epoch_table(
     }
     values = np.concatenate([np.empty((0, len(COLUMNS))), *records])
     of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(COLUMNS)}
-    of["gap_accuracy"] = of["clean_train_accuracy"] - of["val_accuracy"]
-    of["gap_loss"] = of["val_loss"] - of["clean_train_loss"]
-    return pd.DataFrame({**columns, **of})
+    return pd.DataFrame({**columns, **of, **_gaps(of)})
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from regstudy.doctor.render.diagnosis_phrasing import MARKS, first_to_mend, sure
 from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
-from regstudy.report.media import Album, Remark, picture
+from regstudy.report.media import Album, FindingCard, picture
 from regstudy.report.page import page_html
 from regstudy.report.phrasing import Verdict
 from regstudy.report.sections import ReportSection
@@ -56,11 +56,11 @@ def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> Rep
     words = ", ".join(f"{SEVERITIES[severity]}: {number}" for severity, number in counts.items() if number)
     figures, albums = _exhibits(exhibits)
     said = f"{len(findings)} findings; {words}." if len(findings) > 1 else ""
-    return ReportSection(stage, title, said, figures=figures, remarks=[_remark(f) for f in findings], albums=albums)
+    return ReportSection(stage, title, said, figures=figures, cards=[_card(f) for f in findings], albums=albums)
 
 
-def _remark(finding: Finding) -> Remark:
-    return Remark(
+def _card(finding: Finding) -> FindingCard:
+    return FindingCard(
         f"{MARKS[finding.severity]} {SEVERITIES[finding.severity]}",
         finding.sentence,
         finding.evidence,

@@ -11,21 +11,22 @@ import plotly.graph_objects as go
 from regstudy.analysis.arm_statistics import Arm, Comparison
 from regstudy.report.comparison.comparison_phrasing import mean_words
 from regstudy.report.figures import BLUE, GREY, SERIES_LINES, Drawing, finish, whole_ticks
-from regstudy.report.phrasing import minus, plural
+from regstudy.report.phrasing import minus
+from regstudy.text import counted
 
-NAMED = 3  # arms that a title names, if there are no more
-WRAP = 18  # characters of an arm's name in a line beneath an axis
-APART = 0.16  # of the first and the last epoch on either side of the arm's place
-SPREAD_OUT = 0.09  # width over which the seeds of an arm stand beside each other
+MAX_ARMS_IN_TITLE = 3  # with more arms, the title gives only the range
+NAME_WRAP_CHARS = 18  # characters per line of an arm's name below the axis
+MOMENT_OFFSET = 0.16  # of the first and last epoch from the arm's position
+SEED_SPREAD_WIDTH = 0.09  # width over which the seeds of an arm are spread
 
 
 def seed_points(found: Comparison) -> Drawing:
-    """Validation accuracy of every seed after the first and after the last epoch, with the mean as a line."""
+    """Validation accuracy of every seed at the first and the last epoch, with the mean as a line."""
     figure = go.Figure()
     repeats = max((arm.asked for arm in found.arms), default=1)
-    for moment, name, colour, side in (
-        ("first", "after the first epoch", GREY, -APART),
-        ("last", "after the last epoch", BLUE, APART),
+    for moment, name, color, side in (
+        ("first", "first epoch", GREY, -MOMENT_OFFSET),
+        ("last", "last epoch", BLUE, MOMENT_OFFSET),
     ):
         x, y, texts = [], [], []
         means: dict[str, list[float | None]] = {"x": [], "y": []}
@@ -33,7 +34,7 @@ def seed_points(found: Comparison) -> Drawing:
             rows = found.runs[found.runs["arm"] == arm.name]
             for row in rows.itertuples():
                 share = (row.repeat - 1) / (repeats - 1) - 0.5 if repeats > 1 else 0.0
-                x.append(position + side + SPREAD_OUT * share)
+                x.append(position + side + SEED_SPREAD_WIDTH * share)
                 y.append(100 * getattr(row, f"val_accuracy_{moment}"))
                 texts.append(f"{html.escape(arm.name)}, repeat {row.repeat}, {name}")
             spread = arm.spreads[f"val_accuracy_{moment}"]
@@ -42,14 +43,14 @@ def seed_points(found: Comparison) -> Drawing:
                 means["y"] += [100 * spread.mean, 100 * spread.mean, None]
         figure.add_scatter(
             x=x, y=y, text=texts, mode="markers", name=name, hovertemplate="%{text}: %{y:.2f} %<extra></extra>",
-            marker={"size": 8, "color": colour, "opacity": 0.75},
+            marker={"size": 8, "color": color, "opacity": 0.75},
         )  # fmt: skip
         figure.add_scatter(
             x=means["x"], y=means["y"], mode="lines", name="mean", showlegend=False,
-            line={"color": colour, "width": 3}, hovertemplate="mean: %{y:.2f} %<extra></extra>",
+            line={"color": color, "width": 3}, hovertemplate="mean: %{y:.2f} %<extra></extra>",
         )  # fmt: skip
     finish(figure, "arm", "validation accuracy (%)")
-    names = ["<br>".join(map(html.escape, textwrap.wrap(arm.name, WRAP))) for arm in found.arms]
+    names = ["<br>".join(map(html.escape, textwrap.wrap(arm.name, NAME_WRAP_CHARS))) for arm in found.arms]
     figure.update_xaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[-0.5, len(names) - 0.5], showgrid=False, tickangle=0
     )
@@ -59,16 +60,16 @@ def seed_points(found: Comparison) -> Drawing:
 def _points_title(found: Comparison) -> str:
     shown = [arm for arm in found.arms if arm.used]
     first, last = ({arm.name: mean_words(arm.spreads[f"val_accuracy_{m}"]) for arm in shown} for m in ("first", "last"))
-    if len(shown) > NAMED:
+    if len(shown) > MAX_ARMS_IN_TITLE:
         ranked = sorted(shown, key=lambda arm: arm.spreads["val_accuracy_last"].mean)
         low, high = (f"{arm.name} {last[arm.name]}\N{NO-BREAK SPACE}%" for arm in (ranked[0], ranked[-1]))
-        return f"Validation after the last epoch reaches from {low} to {high}"
+        return f"Validation at the last epoch ranges from {low} to {high}"
     parts = [f"{name} {first[name]} → {last[name]}\N{NO-BREAK SPACE}%" for name in first]
-    return f"Validation from the first to the last epoch: {'; '.join(parts)}"
+    return f"Validation, first → last epoch: {'; '.join(parts)}"
 
 
 def mean_curves(found: Comparison) -> list[Drawing]:
-    """Per arm the mean of running training, clean training and validation accuracy by epoch, ranges as bands.
+    """Per arm the mean train accuracy (train and eval mode) and validation accuracy by epoch, ranges as bands.
 
     All have the same axes, so that they can be compared by eye.
     """
@@ -83,18 +84,18 @@ def mean_curves(found: Comparison) -> list[Drawing]:
 
 def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
     figure = go.Figure()
-    for series, name, colour, dash in SERIES_LINES:
+    for series, name, color, dash in SERIES_LINES:
         frame = arm.curves[series]
         epochs = frame.index.tolist()
         if arm.used > 1:
             band = [*frame["max"], *frame["min"][::-1]]
             figure.add_scatter(
-                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(colour),
+                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(color),
                 line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"range of {name}",
             )  # fmt: skip
         figure.add_scatter(
             x=epochs, y=[100 * value for value in frame["mean"]], name=name, hovertemplate="%{y:.2f} %",
-            mode="lines+markers" if len(epochs) < 3 else "lines", line={"color": colour, "dash": dash, "width": 2},
+            mode="lines+markers" if len(epochs) < 3 else "lines", line={"color": color, "dash": dash, "width": 2},
         )  # fmt: skip
     finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
     figure.update_yaxes(range=list(span))
@@ -102,9 +103,11 @@ def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
     whole_ticks(figure, 1, last)
     gaps = [arm.spreads[f"{name}_last"].mean for name in ("running_gap", "gap_accuracy")]
     running, clean = (minus(f"{100 * gap:.1f}") if math.isfinite(gap) else "–" for gap in gaps)
-    return Drawing(f"{arm.name}, {plural(arm.used, 'seed')}: running gap {running}, clean gap {clean} points", figure)
+    return Drawing(
+        f"{arm.name}, {counted(arm.used, 'seed')}: gap {clean} points (eval mode), {running} (train mode)", figure
+    )
 
 
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},.18)"

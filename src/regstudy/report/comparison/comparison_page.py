@@ -1,7 +1,8 @@
-"""The result of a comparison: a self-contained HTML page, a summary in Markdown, and tables for further use."""
+"""The result of a comparison: a self-contained HTML page, a Markdown summary, and CSV tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ from regstudy.report.comparison.comparison_phrasing import (
 )
 from regstudy.report.grids import Grid, fact_grid, state_words
 from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, Verdict, minus, plural, setting
+from regstudy.report.phrasing import NONE, Verdict, minus, setting
 from regstudy.report.sections import ReportSection
 from regstudy.study.tables import Study, settings_of
+from regstudy.text import counted
 
-QUESTION = "Comparison: the same images and seeds for every arm, nothing pruned"
-SHOWN = (  # rows of the table of arms
+QUESTION = "Comparison: the same images and seeds for every arm, no pruning"
+KEY_MEASURES = ("val_accuracy_last", "val_accuracy_best", "clean_train_accuracy_last", "gap_accuracy_last")
+MEASURES = (  # rows of the full table of arms
     *(f"{series}_{moment}" for moment in ("first", "last") for series in CURVES),
     "val_accuracy_best",
     "running_gap_last",
@@ -44,7 +47,7 @@ SHOWN = (  # rows of the table of arms
 def write_comparison(study: Study, folder: Path) -> Path:
     """Write comparison.html, .md and .csv, trials.csv and epochs.csv; returns the path of the page.
 
-    Raises StudyError for a study that works off no plan.
+    Raises StudyError for a study without a plan.
     """
     found = load_comparison(study)
     text = comparison_verdict(found)
@@ -59,7 +62,7 @@ def write_comparison(study: Study, folder: Path) -> Path:
 
 
 def comparison_table(found: Comparison) -> pd.DataFrame:
-    """A row per arm and measure, then per difference and measure, which alone say ``against`` what; fractions."""
+    """A row per arm and measure, then per difference and measure (these have ``against``); all are fractions."""
     spreads = [
         {"arm": arm.name, "against": None, "measure": measure, **vars(spread)}
         for arm in found.arms
@@ -83,15 +86,27 @@ def comparison_sections(found: Comparison) -> list[ReportSection]:
 
 
 def arm_rows(found: Comparison) -> list[list[str]]:
-    """The table of arms: a row per fact or measure, a column per arm."""
+    """The most important rows about the arms, a column per arm; the number of runs only if some are missing."""
+    runs = [["runs", *map(runs_words, found.arms)]] if any(arm.used != arm.asked for arm in found.arms) else []
+    cost = [f"{epoch_words(arm)} / {seconds_words(arm)}" for arm in found.arms]
+    return [*runs, *_measure_rows(found, KEY_MEASURES), ["epochs run / time per epoch", *cost]]
+
+
+def all_arm_rows(found: Comparison) -> list[list[str]]:
+    """The full table of arms: a row per fact or measure, a column per arm."""
     facts = (
         ("runs", runs_words),
         ("parameters", parameter_words),
-        ("median time of an epoch", seconds_words),
+        ("time per epoch (median)", seconds_words),
         ("epochs run", epoch_words),
     )
     rows = [[name, *(words(arm) for arm in found.arms)] for name, words in facts]
-    for measure in SHOWN:
+    return [*rows, *_measure_rows(found, MEASURES)]
+
+
+def _measure_rows(found: Comparison, measures: Sequence[str]) -> list[list[str]]:
+    rows = []
+    for measure in measures:
         unit = "points" if "gap" in measure else "%"
         cells = [spread_words(arm.spreads[measure]) for arm in found.arms]
         rows.append([f"{measure_name(measure)} ({unit})", *cells])
@@ -99,41 +114,44 @@ def arm_rows(found: Comparison) -> list[list[str]]:
 
 
 def unbroken(text: str) -> str:
-    """A text whose ranges and spreads stay in one line."""
+    """A text whose ranges and spreads do not wrap."""
     for sign in ("±", "to"):
         text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
     return text
 
 
 def timing_note(found: Comparison) -> str:
-    """Beside how many others the workers ran while the times were measured."""
+    """How many workers shared the machine while the times were measured."""
     counts = [count for arm in found.arms if arm.workers for count in arm.workers]
     if not counts:
         return ""
     low, high = min(counts), max(counts)
-    number = plural(high, "worker") if low == high else f"{low} to {high} workers"
-    return f"Times were measured while {number} ran on the machine, and hold for that only."
+    number = counted(high, "worker") if low == high else f"{low} to {high} workers"
+    return f"Times were measured with {number} on the machine and are valid only for that load."
 
 
 def _arms(found: Comparison) -> ReportSection:
-    rows = [[unbroken(cell) for cell in row] for row in arm_rows(found)]
+    head = ["", *(arm.name for arm in found.arms)]
+    rows, all_rows = (
+        [[unbroken(cell) for cell in row] for row in table] for table in (arm_rows(found), all_arm_rows(found))
+    )
     strong = frozenset(i for i, row in enumerate(rows) if row[0].startswith("validation"))
-    grid = Grid(["", *(arm.name for arm in found.arms)], rows, strong=strong)
+    grids = [Grid(head, rows, strong=strong), Grid(head, all_rows, folded="All measures")]
     notes = [
-        "Mean ± standard deviation over the seeds, with the lowest and the highest. Running training accuracy is "
-        "measured during the epoch, with dropout and augmentation on; clean training accuracy in evaluation mode after "
-        "it. Running gap = running training − validation; clean gap = clean training − validation: only the latter is "
-        "over-fitting.",
+        "Mean ± standard deviation over the seeds (lowest to highest). Gap = train accuracy (eval mode) − validation.",
         timing_note(found),
     ]
+    method = [
+        "Train accuracy in eval mode (“clean”) is measured after each epoch without dropout and augmentation. In train "
+        "mode it is measured during the epoch while they are active. Only the gap in eval mode measures overfitting."
+    ]
     used, asked = (sum(getattr(arm, count) for arm in found.arms) for count in ("used", "asked"))
-    finding = f"{used} of {plural(asked, 'run')} ended with a usable outcome."
+    finding = f"{used} of {counted(asked, 'run')} finished with a usable result."
     if used:
         top = max((arm for arm in found.arms if arm.used), key=lambda arm: arm.spreads["val_accuracy_last"].mean)
         best = f"{top.name}, {mean_words(top.spreads['val_accuracy_last'])} %"
-        finding = f"Highest mean validation after the last epoch: {best}. {finding}"
-    return ReportSection("arms", "Arms", finding,
-                   [note for note in notes if note], [grid])  # fmt: skip
+        finding = f"Highest mean validation at the last epoch: {best}. {finding}"
+    return ReportSection("arms", "Arms", finding, [note for note in notes if note], grids, method=method)
 
 
 def _differences(found: Comparison) -> ReportSection | None:
@@ -144,21 +162,20 @@ def _differences(found: Comparison) -> ReportSection | None:
          p_words(d.paired.adjusted), verdict_words(d)]
         for d in found.differences
     ]  # fmt: skip
-    head = ["arm", "measure", "pairs", "difference (points)", "95 % interval (points)", "p, adjusted", "verdict"]
+    head = ["arm", "measure", "pairs", "difference (points)", "95 % CI (points)", "p (adjusted)", "verdict"]
     strong = frozenset(i for i, d in enumerate(found.differences) if d.verdict in ("higher", "lower"))
     margin, first = f"{100 * found.margin:g}", found.arms[0].name
     decided = sum(d.verdict in ("higher", "lower", "no difference") for d in found.differences)
-    tests = plural(len(found.differences), "difference")
-    notes = [
-        "Differences are taken within repeats, which have the same seed in every arm; intervals and p-values are those "
-        f"of a paired t-test, p-values adjusted for all {tests} (Holm). No difference: the whole interval lies within "
-        f"±{margin} points. Higher or lower: adjusted p below 0.05. How many more repeats would decide is an "
-        "approximation for a chance of 80 %, if mean and spread stayed as they are."
+    tests = counted(len(found.differences), "difference")
+    method = [
+        "Differences are computed within repeats, which use the same seed in every arm. Confidence intervals (CI) and "
+        f"p-values come from a paired t-test; p-values are adjusted for all {tests} (Holm). “No difference” means that "
+        f"the whole interval lies within ±{margin} points, “higher” or “lower” that the adjusted p is below 0.05. The "
+        "number of further repeats is an estimate for 80 % power at the current mean and spread."
     ]
-    finding = f"Against {first}: {decided} of {tests} decided."
-    return ReportSection(
-        "differences", f"Differences from {first}", finding, notes, [Grid(head, rows, frozenset({2, 3, 5}), strong)]
-    )
+    finding = f"{decided} of {tests} from {first} {'is' if decided == 1 else 'are'} decided."
+    grids = [Grid(head, rows, frozenset({2, 3, 5}), strong)]
+    return ReportSection("differences", f"Differences from {first}", finding, grids=grids, method=method)
 
 
 def _seeds(found: Comparison) -> ReportSection | None:
@@ -167,30 +184,31 @@ def _seeds(found: Comparison) -> ReportSection | None:
     first, last = (
         [arm.spreads[f"val_accuracy_{moment}"].sd for arm in found.arms if arm.used > 1] for moment in ("first", "last")
     )
-    finding = "With one seed per arm there is no spread to show."
+    finding = "There is no spread with a single seed per arm."
     if last:
         finding = (
-            f"Between seeds validation differs by up to {hundredths(max(first))} points (standard deviation) after the "
-            f"first epoch, and by up to {hundredths(max(last))} after the last."
+            f"The standard deviation of validation accuracy over seeds is at most {hundredths(max(first))} points at "
+            f"the first epoch and {hundredths(max(last))} at the last."
         )
-    return ReportSection("seeds", "Every seed", finding, figures=[seed_points(found)])
+    return ReportSection("seeds", "Seeds", finding, figures=[seed_points(found)])
 
 
 def _curves(found: Comparison) -> ReportSection | None:
     drawn = mean_curves(found)
     if not drawn:
         return None
-    notes = ["Lines are means over the seeds of an arm, bands reach from the lowest seed to the highest."]
+    notes = ["Lines are means over the seeds of an arm; bands range from the lowest to the highest seed."]
     for arm in found.arms:
         if arm.longer:
             notes.append(
-                f"{plural(arm.longer, 'run')} of {arm.name} went on after the last epoch drawn: early stopping ended "
-                "others before, and a mean over changing runs would mislead."
+                f"{counted(arm.longer, 'run')} of {arm.name} continued after the last epoch shown. The curves end "
+                "where early stopping ended the first run, since a mean over a changing set of runs would be "
+                "misleading."
             )
     running, clean = (
         [arm.spreads[f"{n}_last"].mean for arm in found.arms if arm.used] for n in ("running_gap", "gap_accuracy")
     )
-    finding = f"After the last epoch the clean gap is {_range(clean)} points; the running one {_range(running)}."
+    finding = f"Gap at the last epoch: {_range(clean)} points in eval mode, {_range(running)} in train mode."
     return ReportSection("curves", "Mean learning curves", finding, notes, figures=drawn)
 
 
@@ -200,29 +218,27 @@ def _range(values: list[float]) -> str:
 
 
 def _settings(found: Comparison) -> ReportSection | None:
-    """What the arms differ in, and all else that is the same is left to the stored plan."""
+    """The settings in which the arms differ; the stored plan has the others."""
     settings = {name: settings_of(config.model_dump(mode="json")) for name, config in found.plan.arms.items()}
     paths = list(dict.fromkeys(path for each in settings.values() for path in each))
     differing = [path for path in paths if len({repr(each.get(path)) for each in settings.values()}) > 1]
     if len(settings) < 2:
         return None
     if not differing:
-        return ReportSection("settings", "What the arms differ in", "Nothing: all arms are the same configuration.")
+        return ReportSection("settings", "Settings", "All arms have the same configuration.")
     nulls = found.tables.regularizers
     rows = [
         [path, *(setting(each.get(path), nulls.get(path), regularizer=path in nulls) for each in settings.values())]
         for path in differing
     ]
     strong = frozenset(i for i, path in enumerate(differing) if path in nulls)
-    notes = ["Regularizers are in bold. Where a file gives a range, its default was taken."]
-    finding = f"The arms differ in {plural(len(differing), 'setting')}; everything else is the same."
-    return ReportSection(
-        "settings", "What the arms differ in", finding, notes, [Grid(["setting", *settings], rows, strong=strong)]
-    )
+    notes = ["Regularizers are in bold. Where a file gives a range, its default is used."]
+    finding = f"The arms differ in {counted(len(differing), 'setting')}; everything else is the same."
+    return ReportSection("settings", "Settings", finding, notes, [Grid(["setting", *settings], rows, strong=strong)])
 
 
 def _runs(found: Comparison) -> ReportSection:
-    """Every trial, attempts that failed included."""
+    """Every trial, failed attempts included."""
     usable = found.runs.set_index("number")
     rows = []
     for _, trial in found.tables.trials.iterrows():
@@ -236,19 +252,19 @@ def _runs(found: Comparison) -> ReportSection:
         what = [task.arm, str(task.repeat), str(task.seed)] if task else [NONE] * 3
         reason = NONE if pd.isna(trial["reason"]) else str(trial["reason"])
         rows.append([str(trial["number"]), *what, state_words(trial), str(trial["epochs"]), *values, reason])
-    head = ["trial", "arm", "repeat", "seed", "what happened", "epochs", "val. first", "val. last", "val. best"]
+    head = ["trial", "arm", "repeat", "seed", "status", "epochs", "val. first", "val. last", "val. best"]
     states = found.tables.trials.apply(state_words, axis=1).value_counts() if rows else {}
     finding = ", ".join(f"{count} {words}" for words, count in states.items())
-    return ReportSection("runs", "Every run", f"{plural(len(rows), 'run')}{': ' if finding else ''}{finding}.", grids=[
-        Grid([*head, "clean gap last", "why"], rows, frozenset({0, 2, 3, 5, 6, 7, 8, 9}), tall=True)
+    return ReportSection("runs", "Runs", f"{counted(len(rows), 'run')}{': ' if finding else ''}{finding}.", grids=[
+        Grid([*head, "gap last", "reason"], rows, frozenset({0, 2, 3, 5, 6, 7, 8, 9}), tall=True)
     ])  # fmt: skip
 
 
 def _data(found: Comparison) -> ReportSection:
     data = found.tables.data
-    finding = f"{data.get('name', 'unnamed')}. A comparison never opens a test part."
+    finding = f"{data.get('name', 'unnamed')}. A comparison never uses a test set."
     facts = {key.replace("_", " "): value for key, value in data.items()}
-    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)])
+    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)], folded=True)
 
 
 def _making(found: Comparison) -> ReportSection:
@@ -263,8 +279,8 @@ def _making(found: Comparison) -> ReportSection:
         "margin": f"{100 * found.margin:g} points",
         **tables.versions,
     }
-    finding = f"Cost: {plural(epochs, 'epoch')}, {spent} of training."
-    return ReportSection("making", "How it was made", finding, grids=[fact_grid(facts)])
+    finding = f"Cost: {counted(epochs, 'epoch')}, {spent} of training."
+    return ReportSection("making", "Reproduce", finding, grids=[fact_grid(facts)], folded=True)
 
 
 def summary(found: Comparison, text: Verdict) -> str:
@@ -273,13 +289,13 @@ def summary(found: Comparison, text: Verdict) -> str:
     lines += [f"**{markdown(text.headline)}**", ""]
     for sentence in text.sentences:
         lines += [markdown(sentence), ""]
-    lines += _table(["", *(arm.name for arm in found.arms)], arm_rows(found))
+    lines += _table(["", *(arm.name for arm in found.arms)], all_arm_rows(found))
     grids = [grid for section in (_differences(found), _settings(found)) if section for grid in section.grids]
     for grid in grids:
         lines += _table(grid.head, grid.rows)
     lines += [f"- {markdown(caution)}" for caution in [*text.cautions, timing_note(found)] if caution]
     if found.tables.command:
-        lines += ["", "Made by:", "", *("    " + line for line in found.tables.command.splitlines())]
+        lines += ["", "Command:", "", *("    " + line for line in found.tables.command.splitlines())]
     return "\n".join(lines) + "\n"
 
 

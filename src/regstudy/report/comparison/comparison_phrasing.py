@@ -1,36 +1,36 @@
-"""A comparison in words: numbers with their spread, what each pair of arms shows, and what to beware of."""
+"""Texts of a comparison: numbers with their spread, the difference of each pair of arms, and caveats."""
 
 from __future__ import annotations
 
 import math
 
 from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
-from regstudy.report.phrasing import NONE, Verdict, listing, minus, plural
-from regstudy.text import format_duration
+from regstudy.report.phrasing import NONE, Verdict, listing, minus
+from regstudy.text import counted, format_duration
 
-FEW = 10  # repeats below which intervals rest on few seeds
-MANY = 1000  # repeats beyond which nobody wants to know how many more
-GROUPS = {  # words of a headline, and the verdicts that they stand for
+ENOUGH_REPEATS = 10  # with fewer, intervals rest on few seeds
+MAX_REPEATS_SUGGESTED = 1000  # beyond it, the number is not given
+HEADLINE_GROUPS = {  # text in the headline: the verdicts that it covers
     "higher in": ("higher",),
     "lower in": ("lower",),
     "no difference in": ("no difference",),
     "undecided for": ("undecided", "one seed"),
 }
-ARTEFACT = 0.01  # running and clean gap must differ by more than this to be spoken of
-NAMES = {
-    "train_accuracy": "training, running",
-    "clean_train_accuracy": "training, clean",
+MIN_MODE_DIFFERENCE = 0.01  # between the gaps in train and eval mode, to be worth a sentence
+SERIES_NAMES = {
+    "train_accuracy": "train (train mode)",
+    "clean_train_accuracy": "train (eval mode)",
     "val_accuracy": "validation",
-    "running_gap": "running gap",
-    "gap_accuracy": "clean gap",
+    "running_gap": "gap (train mode)",
+    "gap_accuracy": "gap (eval mode)",
 }
-MOMENTS = {"first": "after the first epoch", "last": "after the last epoch", "best": "at the best epoch"}
+MOMENT_TEXTS = {"first": "first epoch", "last": "last epoch", "best": "best epoch"}
 
 
 def measure_name(measure: str) -> str:
-    """``val_accuracy_last`` → ``validation after the last epoch``."""
+    """``val_accuracy_last`` → ``validation, last epoch``."""
     series, _, moment = measure.rpartition("_")
-    return f"{NAMES[series]} {MOMENTS[moment]}"
+    return f"{SERIES_NAMES[series]}, {MOMENT_TEXTS[moment]}"
 
 
 def hundredths(fraction: float) -> str:
@@ -62,7 +62,7 @@ def mean_words(spread: Spread) -> str:
 
 
 def runs_words(arm: Arm) -> str:
-    """``5``, or ``4, and 1 of 5 diverged``: nothing is left out without a word."""
+    """``5``, or ``4 (1 of 5 diverged)``: every missing run is accounted for."""
     others = [
         f"{count} of {arm.asked} {word}"
         for count, word in (
@@ -73,15 +73,15 @@ def runs_words(arm: Arm) -> str:
         )
         if count
     ]
-    return f"{arm.used}, and {listing(others)}" if others else str(arm.used)
+    return f"{arm.used} ({listing(others)})" if others else str(arm.used)
 
 
 def parameter_words(arm: Arm) -> str:
-    """``2,629,706``, with those that are trained where that is not all of them."""
+    """``2,629,706``, with the number of trainable ones if not all are."""
     if arm.parameters is None:
         return NONE
     total, trained = arm.parameters
-    return f"{total:,}" if total == trained else f"{total:,}, {trained:,} of them trained"
+    return f"{total:,}" if total == trained else f"{total:,} ({trained:,} trainable)"
 
 
 def epoch_words(arm: Arm) -> str:
@@ -95,28 +95,28 @@ def epoch_words(arm: Arm) -> str:
 
 
 def seconds_words(arm: Arm) -> str:
-    """Median time of an epoch."""
+    """Median time per epoch."""
     return format_duration(arm.seconds) if math.isfinite(arm.seconds) else NONE
 
 
 def interval_words(difference: Difference) -> str:
-    """The 95 % interval in points; why there is none."""
+    """The 95 % confidence interval in points, or why there is none."""
     pairs = difference.paired
     if pairs.n < 2:
-        return "none: one seed proves nothing" if pairs.n else "none: no pair of runs"
+        return "none (single seed)" if pairs.n else "none (no pair of runs)"
     return f"{signed_points(pairs.low)} to {signed_points(pairs.high)}"
 
 
 def verdict_words(difference: Difference) -> str:
-    """The verdict, and what would decide where nothing is decided."""
+    """The verdict, and how many more repeats an undecided one needs."""
     if difference.verdict == "one seed":
-        return "undecided: repeat it"
+        return "undecided (single seed)"
     if difference.verdict != "undecided":
         return str(difference.verdict)
     more = difference.more
-    if more > MANY:
-        return f"undecided, and more than {MANY:,} more repeats would be needed"
-    return f"undecided; about {plural(int(more), 'more repeat')} would decide"
+    if more > MAX_REPEATS_SUGGESTED:
+        return f"undecided (needs more than {MAX_REPEATS_SUGGESTED:,} more repeats)"
+    return f"undecided (needs about {counted(int(more), 'more repeat')})"
 
 
 def p_words(p: float) -> str:
@@ -127,33 +127,33 @@ def p_words(p: float) -> str:
 
 
 def comparison_verdict(found: Comparison) -> Verdict:
-    """The answer in a sentence, what it rests on, and what to beware of."""
+    """The answer in a sentence, the evidence, and caveats."""
     first, *others = found.arms
     if not any(arm.used for arm in found.arms):
-        return Verdict("No run has ended with a usable outcome yet.", [_counts(found)], [])
+        return Verdict("No run has finished with a usable result yet.", [_counts(found)], [])
     if not others:
         val = first.spreads["val_accuracy_last"]
-        headline = f"{first.name}: validation {mean_words(val)} % after the last epoch ({plural(val.n, 'seed')})."
-        sentences = [f"The clean gap is then {mean_words(first.spreads['gap_accuracy_last'])} points."]
+        headline = f"{first.name}: validation {mean_words(val)} % at the last epoch ({counted(val.n, 'seed')})."
+        sentences = [f"The gap (eval mode) is {mean_words(first.spreads['gap_accuracy_last'])} points there."]
     else:
         headline = _headline(found, others)
         sentences = [_pair_sentence(found, arm) for arm in others]
-    sentences += [_artefact(first, arm) for arm in others] + [_counts(found)]
+    sentences += [_mode_difference(first, arm) for arm in others] + [_counts(found)]
     return Verdict(headline, [s for s in sentences if s], cautions(found), _good(found, others))
 
 
 def _headline(found: Comparison, others: list[Arm]) -> str:
-    first, where = found.arms[0].name, MOMENTS["last"]
+    first = found.arms[0].name
     if len(others) == 1:
         val, gap = (found.difference(others[0].name, m) for m in ("val_accuracy_last", "gap_accuracy_last"))
-        return f"{others[0].name} against {first}, {where}: validation {_short(val)}; clean gap {_short(gap)}."
+        return f"{others[0].name} vs. {first} at the last epoch: validation {_short(val)}; gap {_short(gap)}."
     verdicts = {arm.name: found.difference(arm.name, "val_accuracy_last").verdict for arm in others}
     groups = [
         f"{words} {listing(names)}"
-        for words, meant in GROUPS.items()
+        for words, meant in HEADLINE_GROUPS.items()
         if (names := [name for name, verdict in verdicts.items() if verdict in meant])
     ]
-    return f"Against {first}, validation {where}: {', '.join(groups)}."
+    return f"Validation at the last epoch vs. {first}: {'; '.join(groups)}."
 
 
 def _short(difference: Difference) -> str:
@@ -161,37 +161,37 @@ def _short(difference: Difference) -> str:
     if verdict in ("higher", "lower"):
         return f"{verdict} by {100 * abs(mean):.2f} points"
     if verdict == "no difference":
-        return f"no difference beyond {100 * difference.margin:g} points"
-    return f"undecided ({signed_points(mean)} points)"
+        return f"equal within {100 * difference.margin:g} points"
+    return f"{signed_points(mean)} points (undecided)" if math.isfinite(mean) else "not comparable yet"
 
 
 def _pair_sentence(found: Comparison, arm: Arm) -> str:
     val, gap = (found.difference(arm.name, m) for m in ("val_accuracy_last", "gap_accuracy_last"))
     if val.paired.n == 0:
-        return f"{arm.name} and {val.against} have no repeat in common yet."
+        return f"{arm.name} and {val.against} have no common repeat yet."
     parts = [
-        f"{name} {signed_points(d.paired.mean)} points (95 % interval {interval_words(d)}): {verdict_words(d)}"
-        for name, d in (("validation", val), ("clean gap", gap))
+        f"{name} {signed_points(d.paired.mean)} points (95 % CI {interval_words(d)}): {verdict_words(d)}"
+        for name, d in (("validation", val), ("gap (eval mode)", gap))
     ]
-    sentence = f"{arm.name} against {val.against} after the last epoch, {plural(val.paired.n, 'pair')}: "
+    sentence = f"{arm.name} vs. {val.against} at the last epoch, {counted(val.paired.n, 'pair')}: "
     sentence += "; ".join(parts) + "."
     if gap.verdict == "lower" and val.verdict != "higher":
-        sentence += " A smaller gap without better validation is no gain: training only got worse."
+        sentence += " A smaller gap without better validation is not an improvement: only train accuracy fell."
     return sentence
 
 
-def _artefact(first: Arm, arm: Arm) -> str:
-    """How much of a change of the running gap comes from measuring while regularizers are on; empty if little."""
+def _mode_difference(first: Arm, arm: Arm) -> str:
+    """How much of a change of the gap in train mode is a measurement artifact of that mode; empty if little."""
     running, clean = (
         arm.spreads[f"{name}_last"].mean - first.spreads[f"{name}_last"].mean
         for name in ("running_gap", "gap_accuracy")
     )
-    if not abs(running - clean) > ARTEFACT:
+    if not abs(running - clean) > MIN_MODE_DIFFERENCE:
         return ""
     return (
-        f"From {first.name} to {arm.name} the running gap changes by {signed_points(running)} points, the clean gap by "
-        f"{signed_points(clean)}: the other {100 * abs(running - clean):.2f} points only come from measuring running "
-        "training accuracy during the epoch, with dropout and augmentation on."
+        f"From {first.name} to {arm.name}, the gap changes by {signed_points(running)} points in train mode, and by "
+        f"{signed_points(clean)} in eval mode. The {100 * abs(running - clean):.2f} points between them are an "
+        "artifact: in train mode, train accuracy is measured during the epoch with dropout and augmentation active."
     )
 
 
@@ -199,25 +199,25 @@ def _counts(found: Comparison) -> str:
     odd = [f"{arm.name}: {runs_words(arm)}" for arm in found.arms if arm.used != arm.asked]
     if not odd:
         return ""
-    return f"Usable runs by arm: {'; '.join(odd)}. Means are over usable runs only."
+    return f"Usable runs per arm: {'; '.join(odd)}. Means include usable runs only."
 
 
 def cautions(found: Comparison) -> list[str]:
-    """What the numbers do not say."""
+    """Caveats of the numbers."""
     lines = []
     if found.pairs < 2:
-        lines.append("One seed proves nothing: there is no spread to judge a difference by. Give more --repeats.")
-    elif found.pairs < FEW:
+        lines.append("A single seed proves nothing: without a spread, differences cannot be judged. Raise --repeats.")
+    elif found.pairs < ENOUGH_REPEATS:
         lines.append(
-            f"Few seeds ({found.pairs} repeats; {FEW} or more are better): intervals that rest on them are wide, and "
-            "the spread itself is uncertain."
+            f"Few seeds: {found.pairs} repeats ({ENOUGH_REPEATS} or more are better). Confidence intervals are wide, "
+            "and the spread itself is uncertain."
         )
     lines.append(spread_note(found))
     lost = [arm.name for arm in found.arms if arm.diverged or arm.failed]
     if lost:
         lines.append(
-            f"Runs of {listing(lost)} diverged or failed and are in no mean: what is left may look better than the arm"
-            " is."
+            f"Runs of {listing(lost)} diverged or failed and are in no mean. The remaining runs may make the arm look "
+            "better than it is."
         )
     return lines
 
@@ -227,8 +227,8 @@ def spread_note(found: Comparison) -> str:
     data = found.tables.data
     split = f" (seed {data['split_seed']}, {data['split_hash']})" if "split_hash" in data else ""
     return (
-        f"The spread is over training seeds only: all runs share one split{split}, so nothing is said about other "
-        "divisions of the images. The best epoch was chosen on the validation images themselves."
+        f"The spread is over training seeds only. All runs share one split{split}, so other splits may give other "
+        "results. The best epoch was chosen on the validation set itself."
     )
 
 

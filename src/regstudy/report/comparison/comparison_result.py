@@ -1,4 +1,4 @@
-"""What a comparison showed, for programs and notebooks."""
+"""The results of a comparison for programs and notebooks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ComparisonResult(StudyResult):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the differences show, and what to beware of."""
+        """What the differences show, and caveats."""
         return comparison_verdict(self.comparison)
 
     @property
