@@ -18,8 +18,7 @@ from typing import Any
 import optuna
 import plotly.graph_objects as go
 from optuna.trial import TrialState
-from optuna_dashboard import save_note, save_plotly_graph_object
-from optuna_dashboard._note import get_note
+from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from regstudy.errors import RegstudyError
 from regstudy.report.figures import GREY, Drawing
