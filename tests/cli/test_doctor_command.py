@@ -20,7 +20,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.doctor.findings import Diagnosis, Finding
-from regstudy.doctor.fix import NOTHING
+from regstudy.doctor.fix import NOTHING_TO_FIX
 from regstudy.errors import DataUnavailable
 from regstudy.report.page import write_report
 from regstudy.search.events import Examining
@@ -147,12 +147,12 @@ def test_fix_prints_the_mended_file_and_nothing_else(regstudy: Command, found: S
     assert (config.optimizer.lr, config.schedule.name) == (0.002, "cosine")
     assert done.stdout.startswith(shipped_spaces()["digits_cnn"].read_text(encoding="utf-8").partition("\n")[0])
     said = in_words(done.stderr)
-    assert COPIES.sentence in said and "To be mended by hand: dead." in said and "Mended: copies, lr-too-large." in said
+    assert COPIES.sentence in said and "To be fixed by hand: dead." in said and "Fixed: copies, lr-too-large." in said
 
     found(NOTE)
     done = regstudy("doctor", "digits_cnn", "--fix")
     assert done.returncode == 0
-    assert done.stdout == NOTHING + shipped_spaces()["digits_cnn"].read_text(encoding="utf-8")
+    assert done.stdout == NOTHING_TO_FIX + shipped_spaces()["digits_cnn"].read_text(encoding="utf-8")
 
 
 def test_a_fix_that_is_refused_is_told(regstudy: Command, found: Stub) -> None:

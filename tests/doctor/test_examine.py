@@ -1,4 +1,4 @@
-"""The examination: its order and depths, what is not judged until something is mended, and that it changes nothing."""
+"""The examination: its order and depths, what is not judged until something is fixed, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIXELS, LABELS = digits(COUNT + HELD)
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_checks, "STEPS", 60)
+    monkeypatch.setattr(capacity_checks, "MAX_CURVE_STEPS", 60)
     monkeypatch.setattr(capacity_checks, "RANDOM_STEPS", 40)
 
 
@@ -102,7 +102,7 @@ def test_what_a_blocking_finding_makes_meaningless_is_not_judged(
     diagnosis = run_checks([later, check("first", "inputs", found("inputs", severity))], "default", "x", made.append)
     assert ("later" in made) is judged
     assert [(one.check, one.stage, one.why) for one in diagnosis.unjudged] == (
-        [] if judged else [("later", "training", "not judged until inputs-fault is mended")]
+        [] if judged else [("later", "training", "not judged until inputs-fault is fixed")]
     )
 
 
@@ -113,7 +113,7 @@ def test_all_that_must_be_mended_first_is_named_once() -> None:
         check("c", "split", found("split", name="class-missing")),
         check("d", "capacity", needs=("data", "split")),
     ]
-    assert run_checks(checks, "default", "x").unjudged[0].why == "not judged until copies and class-missing is mended"
+    assert run_checks(checks, "default", "x").unjudged[0].why == "not judged until copies and class-missing is fixed"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def waiting(diagnosis: Diagnosis) -> dict[str, str]:
 def test_training_is_not_judged_on_inputs_of_the_wrong_size() -> None:
     faulty = FAULTS["not normalised"][0](*parts())
     diagnosis = examine(**faulty, **sound())
-    why = "not judged until inputs-unscaled is mended"
+    why = "not judged until inputs-unscaled is fixed"
     assert waiting(diagnosis) == dict.fromkeys(["first batch", "learning rate", "weight decay", "amount of data"], why)
     assert diagnosis.first("training") is None
 
@@ -334,14 +334,14 @@ def test_a_learning_rate_is_not_judged_behind_a_softmax() -> None:
     model = nn.Sequential(mlp(256, 10), nn.Softmax(1))
     diagnosis = examine(*parts(), model=model, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3))
     assert alarms(diagnosis) == {"softmax-inside": "blocks"}
-    why = "not judged until softmax-inside is mended"
+    why = "not judged until softmax-inside is fixed"
     assert waiting(diagnosis) == {"learning rate": why, "amount of data": why}
 
 
 def test_more_data_is_not_asked_for_while_copies_flatter() -> None:
     diagnosis = examine(**oversampled(*parts()), **sound())
     assert alarms(diagnosis) == {"copies": "blocks"}
-    assert waiting(diagnosis) == {"amount of data": "not judged until copies is mended"}
+    assert waiting(diagnosis) == {"amount of data": "not judged until copies is fixed"}
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_what_blocks_and_what_is_first_of_a_stage() -> None:
 def test_a_diagnosis_survives_json_without_its_pictures(found: tuple[Finding, ...]) -> None:
     examined = diagnosis(*found)
     read = parse(json.loads(json.dumps(examined.plain())))
-    assert isinstance(read, Diagnosis) and read.exhibits == () and read.seconds == 3.1
+    assert isinstance(read, Diagnosis) and read.media == () and read.seconds == 3.1
     assert (read.subject, read.findings, read.checked, read.unjudged) == (
         examined.subject,
         examined.findings,

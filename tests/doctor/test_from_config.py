@@ -29,7 +29,7 @@ TINY = {"data": {**DIGITS, "size": 16}, "model": {"name": "tiny:cnn", "options":
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_checks, "STEPS", 60)
+    monkeypatch.setattr(capacity_checks, "MAX_CURVE_STEPS", 60)
 
 
 def tree(**changes: Any) -> dict[str, Any]:

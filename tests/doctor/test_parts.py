@@ -227,7 +227,7 @@ def test_images_that_change_with_every_reading_are_noticed(kind: type[Listed], r
 
 
 def test_of_a_large_set_some_are_read_with_their_names_and_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST", 10)
+    monkeypatch.setattr(parts, "MAX_ITEMS_READ", 10)
     images = pictures(40)
     items = [(image, number) for number, image in enumerate(images)]
     part = part_of(Listed(items, [f"{n}.png" for n in range(40)]), groups=list(range(40)))

@@ -1,4 +1,4 @@
-"""What `regstudy doctor` does: examine a space, a configuration or a study, and say what to mend, in order."""
+"""What `regstudy doctor` does: examine a space, a configuration or a study, and say what to fix, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
-from regstudy.doctor.fix import mend
+from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
@@ -48,8 +48,8 @@ class Request:
 def execute(request: Request, stdout: Console, stderr: Console) -> int:
     """Examine and say what was found; returns the exit code: 1 if a finding makes a study meaningless, else 0.
 
-    What was found goes to standard error where standard output carries the mended file or JSON. Raises RegstudyError
-    for what is the user's to mend.
+    What was found goes to standard error where standard output carries the fixed file or JSON. Raises RegstudyError
+    for what is the user's to fix.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     depth = _depth(request)
@@ -105,16 +105,16 @@ def _examined(
 
 
 def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:
-    """The mended file on standard output, and on standard error what was done."""
+    """The fixed file on standard output, and on standard error what was done."""
     substituted = subject.images.why_fallback is not None and not subject.stored
-    fixed = mend(subject.text, diagnosis.findings, request.sets, fallback=substituted)
+    fixed = fix(subject.text, diagnosis.findings, request.sets, fallback=substituted)
     stdout.file.write(fixed.text)
-    stderr.print(f"Mended: {', '.join(fixed.made)}." if fixed.made else "Nothing that a configuration could mend.")
+    stderr.print(f"Fixed: {', '.join(fixed.made)}." if fixed.made else "Nothing that a configuration could fix.")
     for sentence in fixed.refused:
         stderr.print(f"Left out: {sentence}")
     by_hand = [f.id for f in diagnosis.findings if f.severity != "note" and f.id not in fixed.made]
     if by_hand:
-        stderr.print(f"To be mended by hand: {', '.join(by_hand)}.")
+        stderr.print(f"To be fixed by hand: {', '.join(by_hand)}.")
 
 
 def _warnings(images: Images) -> list[str]:

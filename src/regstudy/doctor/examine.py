@@ -1,6 +1,6 @@
 """The examination: all checks in the doctor's order, on one's own `torch` data sets and model or on a run's.
 
-A check whose premise an earlier blocking finding has destroyed is not made: it says what must be mended first.
+A check whose premise an earlier blocking finding has destroyed is not made: it says what must be fixed first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from regstudy.doctor.checks import (
     training_checks,
 )
 from regstudy.doctor.checks.label_order import judge_labels
-from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
+from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Finding, Media, Result, Sure, Unjudged, in_order
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
 from regstudy.doctor.usable import check_arguments, check_forward, check_parts
@@ -34,9 +34,9 @@ Depth = Literal["preflight", "default", "full"]
 DEPTHS: tuple[Depth, ...] = ("preflight", "default", "full")
 OnCheck = Callable[[str], None]
 
-JUDGED = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images by which labels are judged
-PROBED = {"preflight": 200, "default": 512, "full": 512}  # images whose inputs are looked at
-SECONDS = {"default": 20.0, "full": 300.0}  # that each training at several sizes may take
+MAX_JUDGED_LABELS = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images by which labels are judged
+MAX_JUDGED_INPUTS = {"preflight": 200, "default": 512, "full": 512}  # images whose inputs are looked at
+MAX_TRAINING_SECONDS = {"default": 20.0, "full": 300.0}  # that each training at several sizes may take
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def run_checks(
     findings: list[Finding] = []
     checked: list[Checked] = []
     unjudged: list[Unjudged] = []
-    exhibits: list[Exhibit] = []
+    media: list[Media] = []
     stages = list(STAGES)
     for check in sorted(checks, key=lambda check: stages.index(check.stage)):
         why_not = _why_not(check, depth, findings)
@@ -129,10 +129,10 @@ def run_checks(
             unjudged.append(Unjudged(check.name, check.stage, " ".join(why.split())))
             continue
         findings += result.findings
-        exhibits += result.exhibits
+        media += result.media
         checked.append(Checked(check.name, check.stage, result.looked_at, len(result.findings)))
     return Diagnosis(
-        subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(exhibits), time.perf_counter() - began
+        subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(media), time.perf_counter() - began
     )
 
 
@@ -141,7 +141,7 @@ def _why_not(check: PlannedCheck, depth: Depth, findings: Sequence[Finding]) -> 
     if DEPTHS.index(check.depth) > DEPTHS.index(depth):
         return f"made with --{check.depth}" if check.depth == "full" else "left out of the preflight"
     reasons = [f.id for f in findings if f.severity == "blocks" and f.stage in check.needs]
-    return f"not judged until {' and '.join(dict.fromkeys(reasons))} is mended" if reasons else None
+    return f"not judged until {' and '.join(dict.fromkeys(reasons))} is fixed" if reasons else None
 
 
 def data_checks(
@@ -158,7 +158,7 @@ def data_checks(
         yield PlannedCheck("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
     elif train.paths and validation.paths:
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
-    yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, JUDGED[depth]))
+    yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
     yield PlannedCheck(
         "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced)
     )
@@ -175,7 +175,7 @@ def _groups_in_names(train: Part, validation: Part) -> Result:
     found = leakage.groups_in_names(images, labels, (*train.paths, *validation.paths), len(train))
     if found is None:
         return Result("File names do not tell groups of images that look alike.")
-    sure: Sure = "very likely" if found.level >= leakage.SURE else "likely"
+    sure: Sure = "very likely" if found.level >= leakage.CONFIDENT_STANDARD_ERRORS else "likely"
     result = leakage.straddling(found.keys[: len(train)], found.keys[len(train) :], sure, found.pattern)
     why = (
         f"Images whose names share '{found.pattern}' are {found.alike:.2f} standard deviations more alike in light and"
@@ -190,12 +190,12 @@ def _apart(train: Part, validation: Part) -> Result:
     if not train.random and not validation.random:
         return result
     looked = f"{result.looked_at} At least one part is changed at random whenever it is read, so this is not judged."
-    return Result(looked, (), result.exhibits)
+    return Result(looked, (), result.media)
 
 
 def input_part_checks(train: Part, validation: Part, depth: Depth, configured: bool = False) -> Iterator[PlannedCheck]:
     """Checks of what the network gets."""
-    own, held = train.some(PROBED[depth]), validation.some(PROBED[depth])
+    own, held = train.some(MAX_JUDGED_INPUTS[depth]), validation.some(MAX_JUDGED_INPUTS[depth])
     yield PlannedCheck("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
     known = train.levels is not None and validation.levels is not None
 
@@ -227,7 +227,7 @@ def model_checks(
     ``smallest`` is the least batch that a search may choose.
     """
     device = next((p.device for p in setup.model.parameters()), torch.device("cpu"))
-    inputs, labels = _some(train, PROBED[depth], device)  # in random order: a part of them has all classes
+    inputs, labels = _some(train, MAX_JUDGED_INPUTS[depth], device)  # in random order: a part of them has all classes
     working = frozenset({"inputs"})
     yield PlannedCheck("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
     yield PlannedCheck("frozen layers", "training", lambda: network_checks.frozen(setup))
@@ -253,9 +253,9 @@ def model_checks(
         "capacity",
         lambda: capacity_checks.data_size(
             setup,
-            _some(train, capacity_checks.MOST, device),
-            _some(validation, capacity_checks.VALIDATED, device),
-            SECONDS[depth],
+            _some(train, capacity_checks.MAX_CURVE_IMAGES, device),
+            _some(validation, capacity_checks.MAX_EVAL_IMAGES, device),
+            MAX_TRAINING_SECONDS[depth],
         ),
         earlier,
         "default",
@@ -263,7 +263,7 @@ def model_checks(
     yield PlannedCheck(
         "random labels",
         "capacity",
-        lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS[depth]),
+        lambda: capacity_checks.random_labels(setup, inputs, labels, MAX_TRAINING_SECONDS[depth]),
         earlier,
         "full",
     )

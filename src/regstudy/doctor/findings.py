@@ -21,7 +21,7 @@ SEVERITIES: dict[Severity, str] = {
     "distorts": "distorts a study",
     "note": "worth knowing",
 }
-STAGES = {  # in the order in which they are mended: what comes later cannot be judged while earlier ones are wrong
+STAGES = {  # in the order in which they are fixed: what comes later cannot be judged while earlier ones are wrong
     "data": "leakage and labels",
     "split": "the split",
     "inputs": "normalisation",
@@ -38,7 +38,7 @@ class Finding:
     """One thing that is wrong or worth knowing.
 
     ``id`` is stable; ``evidence`` holds numbers and file names, one sentence each; ``changes`` are the values of
-    configuration paths that mend it, where a configuration can.
+    configuration paths that fix it, where a configuration can.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Chart:
     log_y: bool = False
 
 
-Exhibit = Pictures | Chart
+Media = Pictures | Chart
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Result:
 
     looked_at: str
     findings: tuple[Finding, ...] = ()
-    exhibits: tuple[Exhibit, ...] = ()
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A whole examination; findings are in the order in which they should be mended."""
+    """A whole examination; findings are in the order in which they should be fixed."""
 
     subject: str
     findings: tuple[Finding, ...]
     checked: tuple[Checked, ...]
     unjudged: tuple[Unjudged, ...] = ()
-    exhibits: tuple[Exhibit, ...] = ()
+    media: tuple[Media, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -124,7 +124,7 @@ class Diagnosis:
         return tuple(finding for finding in self.findings if finding.severity == "blocks")
 
     def first(self, stage: str) -> Finding | None:
-        """What should be mended first in a stage."""
+        """What should be fixed first in a stage."""
         return next((finding for finding in self.findings if finding.stage == stage), None)
 
     @property

@@ -25,26 +25,26 @@ from regstudy.space.ranges import Choice, Range
 from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
-SOURCE = "the mended file"
-NOTHING = "# doctor: nothing that a configuration could mend was found; the file is as it was.\n"
-COLUMNS = 110
+FIXED_FILE = "the fixed file"
+NOTHING_TO_FIX = "# doctor: nothing that a configuration could fix was found; the file is as it was.\n"
+MAX_COMMENT_COLUMNS = 110
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A mended file; ``made`` are ids of the findings behind its changes, ``refused`` sentences about others."""
+class FixResult:
+    """A fixed file; ``made`` are ids of the findings behind its changes, ``refused`` sentences about others."""
 
     text: str
     made: tuple[str, ...]
     refused: tuple[str, ...]
 
 
-def mended(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> str:
-    """The text of a space or configuration with what the findings change; see `mend`."""
-    return mend(text, findings, overrides, fallback=fallback).text
+def fixed_text(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> str:
+    """The text of a space or configuration with what the findings change; see `fix`."""
+    return fix(text, findings, overrides, fallback=fallback).text
 
 
-def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> Mended:
+def fix(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> FixResult:
     """Put overrides (`a.b=c`) and then the changes of each finding, in their order, into a YAML text.
 
     With ``fallback`` the images were those of the substitute, so what is found about them is changed there. The first
@@ -68,7 +68,7 @@ def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), 
         decided |= changes.keys()
         made += [finding.id] if changed != text else []
         text = changed
-    return Mended(text if made else NOTHING + text, tuple(made), tuple(refused))
+    return FixResult(text if made else NOTHING_TO_FIX + text, tuple(made), tuple(refused))
 
 
 def _overridden(text: str, overrides: Sequence[str]) -> str:
@@ -87,7 +87,7 @@ def _overridden(text: str, overrides: Sequence[str]) -> str:
 def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: bool) -> str:
     """The text with the changes of one finding; KeyError if one cannot be placed."""
     words = on_one_line(f"doctor, {finding.id}: {finding.sentence}")
-    comments = textwrap.wrap(words, COLUMNS, subsequent_indent="  ", break_long_words=False)
+    comments = textwrap.wrap(words, MAX_COMMENT_COLUMNS, subsequent_indent="  ", break_long_words=False)
     for path, value in changes.items():
         space = _space(text)
         space = (space.fallback or space) if fallback else space
@@ -109,7 +109,7 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
 
 
 def _same(written: str, value: str) -> bool:
-    old, new = (read_yaml_text(text, SOURCE) for text in (written, value))
+    old, new = (read_yaml_text(text, FIXED_FILE) for text in (written, value))
     return bool(old == new)
 
 
@@ -151,12 +151,12 @@ def _within(node: Range | Choice, value: Any) -> list[tuple[list[str], Any]]:
 
 def _space(text: str, overrides: Sequence[str] = ()) -> Space:
     """The space in a text; ConfigError if it is not valid, alone or with its substitute."""
-    return space_from_text(text, "mended", SOURCE, overrides, checks=CHECKS)
+    return space_from_text(text, "fixed", FIXED_FILE, overrides, checks=CHECKS)
 
 
 def _check_place(before: str, after: str, changes: Iterable[str]) -> None:
     """ConfigError if more than the changed paths differs, as where two places of a file share an anchor."""
-    old, new = (flatten(read_yaml_text(text, SOURCE)) for text in (before, after))
+    old, new = (flatten(read_yaml_text(text, FIXED_FILE)) for text in (before, after))
     for path in {path for path in {**old, **new} if old.get(path) != new.get(path)}:
         own = path.removeprefix("data.fallback.") if path.startswith("data.fallback.") else path
         own = f"data.{own}" if own != path else path

@@ -86,7 +86,7 @@ def examine_space(
 
 
 def with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:
-    """A finding with the changes that mend it in this very configuration; ``rules`` are patterns that tell groups."""
+    """A finding with the changes that fix it in this very configuration; ``rules`` are patterns that tell groups."""
     if finding.id == "copies" and finding.changes and rules:
         return replace(finding, changes={"data.group": rules[0]})
     if finding.id != "dropout-before-batchnorm":

@@ -18,11 +18,14 @@ from torch.utils.data import DataLoader, Dataset
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError
 
-MOST = 10_000  # items that are read from a data set of one's own
-SOME = 256  # images whose levels are looked at
-TWICE = 4  # items that are read twice, to see whether they are changed at random
-FINEST = 1e-6  # spacing of levels below which rounding cannot be told from them
-SAME_SPACING, COINCIDING = 1e-3, 0.1  # relative difference of spacings, and distance of levels in spacings, of one grid
+MAX_ITEMS_READ = 10_000  # items that are read from a data set of one's own
+MAX_GRID_IMAGES = 256  # images whose levels are looked at
+ITEMS_READ_TWICE = 4  # items that are read twice, to see whether they are changed at random
+MIN_LEVEL_SPACING = 1e-6  # spacing of levels below which rounding cannot be told from them
+MAX_SPACING_DIFFERENCE, MAX_LEVEL_OFFSET = (
+    1e-3,
+    0.1,
+)  # relative difference of spacings, and distance of levels in spacings, of one grid
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,8 @@ def on_one_grid(train: Part, validation: Part) -> tuple[Part, Part]:
     spacing = (one[:, 1] - one[:, 0]) / 255
     places = (other[:, 0] - one[:, 0]) / spacing
     low, high = torch.minimum(one[:, 0], other[:, 0]), _highest(train, validation)
-    same = ((other[:, 1] - other[:, 0]) / 255 / spacing - 1).abs() < SAME_SPACING
-    same &= ((places - places.round()).abs() < COINCIDING) & ((high - low) / spacing < 255.5)
+    same = ((other[:, 1] - other[:, 0]) / 255 / spacing - 1).abs() < MAX_SPACING_DIFFERENCE
+    same &= ((places - places.round()).abs() < MAX_LEVEL_OFFSET) & ((high - low) / spacing < 255.5)
     if not bool(same.all()):
         return train, validation
     levels = torch.stack([low, low + 255 * spacing], 1)
@@ -158,12 +161,12 @@ def _read(source: Any) -> _Given:
     if not total:
         raise DataError("The data set is empty.")
     chosen: Sequence[int] = range(total)
-    if total > MOST:
-        chosen = np.sort(np.random.default_rng(0).permutation(total)[:MOST]).tolist()
+    if total > MAX_ITEMS_READ:
+        chosen = np.sort(np.random.default_rng(0).permutation(total)[:MAX_ITEMS_READ]).tolist()
     items = [_item(data, index) for index in chosen]
     if len({tuple(image.shape) for image, _ in items}) > 1:
         raise DataError("The images of the data set have different shapes: resize or crop them in its transform.")
-    again = [_item(data, index)[0] for index in chosen[:TWICE]]
+    again = [_item(data, index)[0] for index in chosen[:ITEMS_READ_TWICE]]
     random = any(not torch.equal(image, items[at][0]) for at, image in enumerate(again))
     paths = tuple(str(item[0]) for item in getattr(data, "samples", ()))
     images, labels = torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
@@ -187,7 +190,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
 def levels_of(inputs: Tensor) -> Tensor | None:
     """The inputs of the pixel values 0 and 255 per channel, C×2, if all values N×C×H×W lie on a grid of 256 levels."""
     found = []
-    for channel in inputs[:SOME].transpose(0, 1):
+    for channel in inputs[:MAX_GRID_IMAGES].transpose(0, 1):
         values = channel.flatten().double().unique()
         grid = _grid(values)
         if grid is None:
@@ -207,7 +210,7 @@ def _grid(values: Tensor) -> tuple[float, float] | None:
         return None
     spacing = float(steps.min())
     count = (high - low) / spacing
-    if spacing < FINEST or not 7 <= count <= 255.5:
+    if spacing < MIN_LEVEL_SPACING or not 7 <= count <= 255.5:
         return None
     spacing = (high - low) / round(count)
     places = (values - low) / spacing
@@ -223,5 +226,5 @@ def _pixels(inputs: Tensor, levels: Tensor | None) -> Tensor:
     else:
         finite = inputs[inputs.isfinite()]
         low, high = (finite.min(), finite.max()) if len(finite) else (torch.zeros(()), torch.ones(()))
-    scaled = (inputs - low) / (high - low).clamp(min=FINEST) * 255
+    scaled = (inputs - low) / (high - low).clamp(min=MIN_LEVEL_SPACING) * 255
     return scaled.nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)

@@ -73,7 +73,7 @@ class Preflight:
         found = " ".join(finding.sentence for finding in diagnosis.blocks)
         return (
             f"{counted(len(diagnosis.blocks), 'finding')} would make this study meaningless: {found} Nothing was"
-            f" written and no trial was started. Either mend it ({self.command} --fix > fixed.yaml, then the study with"
+            f" written and no trial was started. Either fix it ({self.command} --fix > fixed.yaml, then the study with"
             " --space fixed.yaml), or start it all the same with --force."
         )
 

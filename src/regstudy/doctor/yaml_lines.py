@@ -10,13 +10,13 @@ from ruamel.yaml import YAML
 
 from regstudy.config.run_config import set_path
 
-WIDE = 100_000  # columns, so that a value never breaks into several lines
+MAX_YAML_COLUMNS = 100_000  # columns, so that a value never breaks into several lines
 
 
 def flow(value: Any) -> str:
     """A value as YAML on one line, with mappings in braces and lists in brackets."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, WIDE, True
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, MAX_YAML_COLUMNS, True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump({"value": _simple(value)}, stream)

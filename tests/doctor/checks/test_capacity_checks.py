@@ -46,7 +46,7 @@ def test_more_images_help_where_there_are_too_few(make: object, found: bool) -> 
     train, validation = make(800, 1), make(600, 2)  # type: ignore[operator]
     result = data_size(setup(linear(), lr=1e-2), train, validation, seconds=20)
     assert severities(result) == ({"more-data-helps": "note"} if found else {})
-    (chart,) = result.exhibits
+    (chart,) = result.media
     assert isinstance(chart, Chart) and list(chart.series) == ["training, clean", "validation"]
     counts, accuracies = chart.series["validation"]
     assert counts == (200, 400, 800) and (accuracies[-1] > accuracies[0] + 5) is found
@@ -54,14 +54,14 @@ def test_more_images_help_where_there_are_too_few(make: object, found: bool) -> 
 
 def test_what_would_take_too_long_is_not_tried() -> None:
     result = data_size(setup(linear()), easy(800, 1), easy(100, 2), seconds=1e-6)
-    assert not result.findings and not result.exhibits and result.looked_at.startswith("Not tried")
+    assert not result.findings and not result.media and result.looked_at.startswith("Not tried")
 
 
 @pytest.mark.parametrize(("able", "found"), [(True, True), (False, False)])
 def test_labels_that_say_nothing_are_learned_by_heart_or_not(
     able: bool, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capacity_checks, "RANDOM_IMAGES", 100)
+    monkeypatch.setattr(capacity_checks, "MAX_RANDOM_LABELS", 100)
     images, labels = easy(200, 1)
     model = mlp(400, 2, width=64) if able else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
     result = random_labels(setup(model, lr=3e-3), images, labels, seconds=20)

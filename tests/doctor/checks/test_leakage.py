@@ -37,7 +37,7 @@ def with_copies(count: int, change: str = "copied") -> Tensor:
 
 def test_different_images_are_no_copies() -> None:
     result = copies(TRAIN, VALIDATION)
-    assert not result.findings and not result.exhibits and result.looked_at.endswith("no copies.")
+    assert not result.findings and not result.media and result.looked_at.endswith("no copies.")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -64,7 +64,7 @@ def test_copies_are_named_and_shown_in_pairs() -> None:
     names = tuple(f"a/{n}.png" for n in range(200)), tuple(f"b/{n}.png" for n in range(100))
     result = copies(TRAIN, with_copies(4), *names)
     assert "validation b/0.png = training a/50.png (the same pixels)" in result.findings[0].evidence
-    (shown,) = result.exhibits
+    (shown,) = result.media
     assert isinstance(shown, Pictures) and shown.columns == 2 and len(shown.images) == len(shown.captions) == 8
     for at in range(0, 8, 2):
         assert np.array_equal(shown.images[at], shown.images[at + 1])

@@ -42,7 +42,7 @@ def test_what_class_counts_say(case: str) -> None:
     result = class_counts(labels(*train), labels(*validation), names)
     assert severities(result) == expected
     assert all(finding.stage == "split" for finding in result.findings)
-    (chart,) = result.exhibits
+    (chart,) = result.media
     assert isinstance(chart, Chart) and chart.kind == "bars"
     assert chart.series == {"training": (tuple(names), train), "validation": (tuple(names), validation)}
 
@@ -102,7 +102,7 @@ def test_parts_from_other_sources_are_told_apart(change: str) -> None:
     (finding,) = result.findings
     assert finding.id == "parts-differ" and finding.severity == "blocks"
     assert any(word in finding.evidence[1] for word in words.split("|"))
-    assert {len(y) for _, y in result.exhibits[0].series.values()} == {51}  # type: ignore[union-attr]
+    assert {len(y) for _, y in result.media[0].series.values()} == {51}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("seed", range(3))

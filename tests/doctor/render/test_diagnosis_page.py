@@ -12,7 +12,7 @@ from examined import COPIES, CURVE, NOTE, diagnosis, pixels
 from regstudy.doctor.findings import Chart, Checked, Diagnosis, Finding, Pictures, Unjudged, parse
 from regstudy.doctor.render.charts import draw
 from regstudy.doctor.render.diagnosis_page import diagnosis_page
-from regstudy.doctor.render.diagnosis_phrasing import first_to_mend, lines, short_lines
+from regstudy.doctor.render.diagnosis_phrasing import first_to_fix, lines, short_lines
 from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.report.media import picture
 
@@ -29,7 +29,7 @@ def test_the_page_has_a_section_for_each_stage_with_findings_and_their_pictures(
     page = diagnosis_page(diagnosis(COPIES, NOTE, CURVE), ["Other images were used."])
     ids = re.findall(r'<section id="([^"]+)"', page)
     assert ids == ["data", "split", "training", "seen", "checked", "unjudged"]
-    assert "First to mend: 12 % of the validation images" in page
+    assert "First to fix: 12 % of the validation images" in page
     data = section(page, "data")
     for words in ("▲ makes a study meaningless", "48 of 400", "data: {group: near_duplicates}", "very likely (copies)"):
         assert words in data, words
@@ -42,8 +42,8 @@ def test_the_page_has_a_section_for_each_stage_with_findings_and_their_pictures(
     checked = section(page, "checked")
     assert "2 checks found nothing; 1 found something." in checked and "<details>" in checked
     assert "400 validation images compared" not in checked
-    assert "not judged until the learning rate is mended" in section(page, "unjudged")
-    assert page.index("Other images were used.") < page.index("First to mend")
+    assert "not judged until the learning rate is fixed" in section(page, "unjudged")
+    assert page.index("Other images were used.") < page.index("First to fix")
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
@@ -81,7 +81,7 @@ def test_whatever_a_user_may_have_named_is_escaped() -> None:
 
 
 def test_charts_have_titles_axes_and_words_under_the_pointer() -> None:
-    bars, curve = (draw(chart) for chart in diagnosis().exhibits if isinstance(chart, Chart))
+    bars, curve = (draw(chart) for chart in diagnosis().media if isinstance(chart, Chart))
     assert bars.title == "Images per class"
     assert bars.figure.layout.xaxis.title.text == "class" and bars.figure.layout.yaxis.title.text == "images"
     assert bars.figure.layout.xaxis.type == "category"  # classes called 0 and 1 are names
@@ -124,10 +124,10 @@ def test_nothing_that_a_file_is_called_leaves_its_line() -> None:
 
 
 def test_what_is_mended_first_is_what_makes_a_study_meaningless() -> None:
-    assert first_to_mend(diagnosis(NOTE, CURVE)) is CURVE
-    assert first_to_mend(diagnosis(NOTE)) is None
+    assert first_to_fix(diagnosis(NOTE, CURVE)) is CURVE
+    assert first_to_fix(diagnosis(NOTE)) is None
     late = replace(COPIES, stage="training")
-    assert first_to_mend(diagnosis(CURVE, late)) is late
+    assert first_to_fix(diagnosis(CURVE, late)) is late
 
 
 def test_changes_as_lines() -> None:

@@ -12,12 +12,16 @@ from torch import Generator, Tensor, nn
 from regstudy.doctor.findings import Chart, Finding, Result
 from regstudy.doctor.setup import Setup, descend
 
-MANY = 10_000  # parameters per training image
-SHARES = (0.25, 0.5, 1.0)
-MOST, VALIDATED = 4_000, 1_000  # images
-STEPS, FEWEST_STEPS, EPOCHS = 240, 40, 3  # of one training at most, and of the whole set at least
-RANDOM_IMAGES, RANDOM_STEPS = 256, 400
-LEARNED = 0.95
+MIN_PARAMETERS_NOTED = 10_000  # parameters per training image
+DATA_SHARES = (0.25, 0.5, 1.0)
+MAX_CURVE_IMAGES, MAX_EVAL_IMAGES = 4_000, 1_000  # images
+MAX_CURVE_STEPS, MIN_CURVE_STEPS, MIN_CURVE_EPOCHS = (
+    240,
+    40,
+    3,
+)  # of one training at most, and of the whole set at least
+MAX_RANDOM_LABELS, MAX_RANDOM_LABEL_STEPS = 256, 400
+MEMORIZED_ACCURACY = 0.95
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ def parameters(setup: Setup, training: int) -> Result:
     """How many parameters learn for each of ``training`` images."""
     count = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
     looked = f"{count:,} parameters learn from {training:,} images: {count / max(training, 1):,.0f} for each."
-    if count < MANY * training:
+    if count < MIN_PARAMETERS_NOTED * training:
         return Result(looked)
     finding = Finding(
         "many-parameters",
@@ -52,22 +56,24 @@ def data_size(setup: Setup, train: tuple[Tensor, Tensor], validation: tuple[Tens
     inputs, labels = train
     size = max(2, min(setup.batch_size, len(labels) // 4))
     per_step = _seconds_per_step(setup, inputs, labels, size)
-    steps = int(min(STEPS, seconds / len(SHARES) / per_step))
-    if steps < FEWEST_STEPS:
+    steps = int(min(MAX_CURVE_STEPS, seconds / len(DATA_SHARES) / per_step))
+    if steps < MIN_CURVE_STEPS:
         return Result(f"Not tried: a step takes {per_step:.2f} s, too long for {seconds:.0f} s.")
-    if steps * size < EPOCHS * len(labels):
-        kept = steps * size // EPOCHS
+    if steps * size < MIN_CURVE_EPOCHS * len(labels):
+        kept = steps * size // MIN_CURVE_EPOCHS
         if kept < max(100, len(labels) // 4):
-            return Result(f"Not tried: a step takes {per_step:.2f} s; {EPOCHS} epochs take over {seconds:.0f} s.")
+            return Result(
+                f"Not tried: a step takes {per_step:.2f} s; {MIN_CURVE_EPOCHS} epochs take over {seconds:.0f} s."
+            )
         inputs, labels = inputs[:kept], labels[:kept]
     reached = []
-    for share in SHARES:
+    for share in DATA_SHARES:
         some = slice(0, max(size, round(share * len(labels))))
         reached.append(trained(setup, (inputs[some], labels[some]), validation, steps, size))
     half, whole = reached[-2].validation, reached[-1].validation
     error = 100 * math.sqrt(2 * max(whole * (1 - whole), 0.01) / len(validation[1]))
     gain, gap = 100 * (whole - half), 100 * (reached[-1].train - whole)
-    counts = tuple(round(share * len(labels)) for share in SHARES)
+    counts = tuple(round(share * len(labels)) for share in DATA_SHARES)
     chart = Chart(
         "data-size",
         f"The last doubling of the images gained {gain:+.1f} points of validation accuracy",
@@ -109,7 +115,7 @@ def trained(
     """Train a copy for so many steps in batches of ``size``, and measure it on its images and on others."""
     model, optimizer = setup.copied()
     done = sum(1 for _ in descend(setup, model, optimizer, *train, steps, size))
-    some = slice(0, VALIDATED)
+    some = slice(0, MAX_EVAL_IMAGES)
     return Reached(_accuracy(model, train[0][some], train[1][some]), _accuracy(model, *validation), done)
 
 
@@ -125,13 +131,13 @@ def _accuracy(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
 
 def random_labels(setup: Setup, inputs: Tensor, labels: Tensor, seconds: float) -> Result:
     """Whether the network learns labels by heart that say nothing (Zhang et al., 2017), on inputs N×C×H×W."""
-    images, wanted = inputs[:RANDOM_IMAGES], labels[:RANDOM_IMAGES]
+    images, wanted = inputs[:MAX_RANDOM_LABELS], labels[:MAX_RANDOM_LABELS]
     shuffled = wanted[torch.randperm(len(wanted), generator=Generator().manual_seed(0))]
     size = max(2, min(setup.batch_size, len(wanted) // 2, 64))
-    steps = int(min(RANDOM_STEPS, seconds / _seconds_per_step(setup, images, wanted, size)))
+    steps = int(min(MAX_RANDOM_LABEL_STEPS, seconds / _seconds_per_step(setup, images, wanted, size)))
     reached = trained(setup, (images, shuffled), (images, shuffled), steps, size).train
     looked = f"After {steps} steps the network knows {reached:.0%} of {len(wanted)} random labels by heart."
-    if reached < LEARNED:
+    if reached < MEMORIZED_ACCURACY:
         return Result(looked)
     finding = Finding(
         "learns-random-labels",

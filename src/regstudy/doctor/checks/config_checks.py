@@ -7,8 +7,8 @@ from collections.abc import Collection
 from regstudy.config.run_config import RunConfig
 from regstudy.doctor.findings import Finding, Result
 
-LONG = 10  # epochs from which a constant learning rate is worth a word
-STRONG = 0.2  # dropout from which running training accuracy is far too low
+MIN_EPOCHS_WITH_DECAY = 10  # epochs from which a constant learning rate is worth a word
+MIN_MISLEADING_DROPOUT = 0.2  # dropout from which running training accuracy is far too low
 
 
 def schedule(config: RunConfig, searched: Collection[str] = ()) -> Result:
@@ -17,7 +17,7 @@ def schedule(config: RunConfig, searched: Collection[str] = ()) -> Result:
     falls = any(phase.schedule.name != "constant" for phase in phases) or len(phases) > 1
     falls |= any(path.split(".")[0] == "schedule" for path in searched)
     looked = f"Schedule {', then '.join(phase.schedule.name for phase in phases)}, {config.planned_epochs} epochs."
-    if falls or config.planned_epochs < LONG:
+    if falls or config.planned_epochs < MIN_EPOCHS_WITH_DECAY:
         return Result(looked)
     finding = Finding(
         "lr-never-decays",
@@ -55,7 +55,7 @@ def running_accuracy(config: RunConfig) -> Result:
     """Whether accuracy measured while training would mislead about the gap."""
     extras = config.regularization
     harder = [
-        f"dropout {config.model.dropout:g}" if config.model.dropout >= STRONG else "",
+        f"dropout {config.model.dropout:g}" if config.model.dropout >= MIN_MISLEADING_DROPOUT else "",
         f"mix-up of {extras.mixup:.0%} of the batches" if extras.mixup else "",
         f"cut-mix of {extras.cutmix:.0%} of the batches" if extras.cutmix else "",
         f"augmentation {config.augmentation.strength:g}"

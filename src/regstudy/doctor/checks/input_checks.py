@@ -11,19 +11,25 @@ from torch import Tensor
 
 from regstudy.doctor.findings import Finding, Pixels, Result, Severity
 
-UNIT, FAR = 6.0, 25.0  # standard deviation or mean beyond which inputs are not of unit size, and far from it
-SMALL = 0.02  # standard deviation below which inputs hardly vary
-APART, FAR_APART = 0.05, 0.5  # difference between the parts' normalisations, in standard deviations of the inputs
-OWN_SHARE = 0.5  # of the images that are stretched by their own maximum
-DARK = 250  # an image whose levels end here or below is stretched if its values fill 0..255
-SOME = 200
-LEAST_VALUES = 16  # different values of an image below which nothing is said of its levels
+INPUT_SIZE_DISTORTS, INPUT_SIZE_BLOCKS = (
+    6.0,
+    25.0,
+)  # standard deviation or mean beyond which inputs are not of unit size, and far from it
+MIN_INPUT_STD = 0.02  # standard deviation below which inputs hardly vary
+NORMALIZATION_DISTORTS, NORMALIZATION_BLOCKS = (
+    0.05,
+    0.5,
+)  # difference between the parts' normalisations, in standard deviations of the inputs
+MIN_STRETCHED_SHARE = 0.5  # of the images that are stretched by their own maximum
+MAX_STRETCHED_FROM = 250  # an image whose levels end here or below is stretched if its values fill 0..255
+MAX_STRETCH_IMAGES = 200
+MIN_DISTINCT_VALUES = 16  # different values of an image below which nothing is said of its levels
 
 
 def scale(train: Tensor, normalized: bool = True) -> Result:
     """Whether inputs (float N×C×H×W, as the network gets them) are finite and about of unit size.
 
-    ``normalized`` tells that a `preprocessing` section could mend it.
+    ``normalized`` tells that a `preprocessing` section could fix it.
     """
     if not bool(train.isfinite().all()):
         return Result(
@@ -43,16 +49,16 @@ def scale(train: Tensor, normalized: bool = True) -> Result:
     low, high = float(train.min()), float(train.max())
     looked = f"Inputs have mean {mean:.2f} and standard deviation {std:.2f}; they range from {low:.2f} to {high:.2f}."
     changes = {"preprocessing.normalize": "train"} if normalized else {}
-    if std > UNIT or abs(mean) > UNIT:
-        severity: Severity = "blocks" if max(std, abs(mean)) > FAR else "distorts"
+    if std > INPUT_SIZE_DISTORTS or abs(mean) > INPUT_SIZE_DISTORTS:
+        severity: Severity = "blocks" if max(std, abs(mean)) > INPUT_SIZE_BLOCKS else "distorts"
         sentence = "The network gets numbers of the wrong size: inputs are not normalised."
         if low >= 0 and 100 < high <= 255:
             sentence = "The network gets pixel values 0 to 255: inputs are not normalised."
         return Result(looked, (_scale_finding(severity, sentence, looked, changes),))
-    if std < SMALL:
+    if std < MIN_INPUT_STD:
         sentence = "Inputs hardly vary: the network sees nearly the same number everywhere."
         return Result(
-            looked, (_scale_finding("blocks" if std < SMALL / 10 else "distorts", sentence, looked, changes),)
+            looked, (_scale_finding("blocks" if std < MIN_INPUT_STD / 10 else "distorts", sentence, looked, changes),)
         )
     return Result(looked)
 
@@ -106,7 +112,7 @@ def alike(
             ),
         )
     looked = f"Both parts are compared by {what}: {values}."
-    if worst < APART:
+    if worst < NORMALIZATION_DISTORTS:
         return Result(looked)
     return Result(
         looked,
@@ -114,7 +120,7 @@ def alike(
             Finding(
                 "normalisation-differs",
                 "inputs",
-                "blocks" if worst >= FAR_APART else "distorts",
+                "blocks" if worst >= NORMALIZATION_BLOCKS else "distorts",
                 "Training and validation images are normalised in different ways.",
                 (f"By {what}, the parts are {worst:.2f} standard deviations apart: {values}.",),
                 "Use one preprocessing for both parts: the mean and standard deviation of the training part"
@@ -135,16 +141,16 @@ def stretched(images: Tensor, inputs: Tensor) -> Result:
     The values of an 8-bit image that ended at m and was stretched to 255 leave gaps: they lie on m + 1 evenly spaced
     levels. Inputs that were divided as floats have a spacing of their own in each image.
     """
-    chosen = images[:SOME].flatten(1).numpy()
+    chosen = images[:MAX_STRETCH_IMAGES].flatten(1).numpy()
     ends = [end for pixels in chosen if (end := _stretched_from(pixels)) is not None]
-    judged = sum(len(np.unique(pixels)) >= LEAST_VALUES for pixels in chosen)
-    spacings = [spacing for image in inputs[:SOME] if (spacing := _spacing(image)) is not None]
+    judged = sum(len(np.unique(pixels)) >= MIN_DISTINCT_VALUES for pixels in chosen)
+    spacings = [spacing for image in inputs[:MAX_STRETCH_IMAGES] if (spacing := _spacing(image)) is not None]
     looked = (
         f"The levels of {judged} images were looked at: {len(ends)} seem stretched to the full range, each by itself."
     )
     uneven = len(spacings) >= 10 and np.std(spacings) / np.mean(spacings) > 0.02
     share = max(len(ends) / judged if judged else 0.0, float(uneven))
-    if share < OWN_SHARE or (len(set(ends)) < 3 and not uneven):
+    if share < MIN_STRETCHED_SHARE or (len(set(ends)) < 3 and not uneven):
         return Result(looked)
     evidence = [looked]
     if ends:
@@ -174,9 +180,9 @@ def stretched(images: Tensor, inputs: Tensor) -> Result:
 def _stretched_from(pixels: Pixels) -> int | None:
     """The maximum m that an image's pixels had before they were stretched to 255, if they were."""
     values = np.unique(pixels)
-    if values[-1] != 255 or len(values) < LEAST_VALUES:
+    if values[-1] != 255 or len(values) < MIN_DISTINCT_VALUES:
         return None
-    fitting = np.flatnonzero(_levels()[:, :, values].all(2).any(0)) + LEAST_VALUES
+    fitting = np.flatnonzero(_levels()[:, :, values].all(2).any(0)) + MIN_DISTINCT_VALUES
     fitting = fitting[(fitting + 1 >= len(values)) & (255 % fitting != 0)]
     return int(fitting[0]) if len(fitting) else None
 
@@ -184,8 +190,8 @@ def _stretched_from(pixels: Pixels) -> int | None:
 @cache
 def _levels() -> npt.NDArray[np.bool_]:
     """Which values 0..255 pixels can have that ended at m and were stretched: rounded or cut off, by m, by value."""
-    allowed = np.zeros((2, DARK + 1 - LEAST_VALUES, 256), np.bool_)
-    for place, end in enumerate(range(LEAST_VALUES, DARK + 1)):
+    allowed = np.zeros((2, MAX_STRETCHED_FROM + 1 - MIN_DISTINCT_VALUES, 256), np.bool_)
+    for place, end in enumerate(range(MIN_DISTINCT_VALUES, MAX_STRETCHED_FROM + 1)):
         whole = np.arange(end + 1) * 255 / end
         allowed[0, place, np.round(whole).astype(int)] = True
         allowed[1, place, np.floor(whole + 1e-9).astype(int)] = True
@@ -195,7 +201,7 @@ def _levels() -> npt.NDArray[np.bool_]:
 def _spacing(image: Tensor) -> float | None:
     """The distance between neighbouring levels of one image's inputs C×H×W, if they lie on a grid from 0 to 1."""
     values = torch.unique(image.flatten().double())
-    if len(values) < LEAST_VALUES or abs(float(values[-1]) - 1) > 1e-4 or float(values[0]) < 0:
+    if len(values) < MIN_DISTINCT_VALUES or abs(float(values[-1]) - 1) > 1e-4 or float(values[0]) < 0:
         return None
     steps = values.diff()
     spacing = float(steps[steps > 1e-5].min())

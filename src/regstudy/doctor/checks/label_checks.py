@@ -19,14 +19,21 @@ from regstudy.doctor.checks.leakage import picture
 from regstudy.doctor.checks.simple_model import margins, out_of_fold
 from regstudy.doctor.findings import Finding, Pictures, Result, Severity
 
-SUREST, LEAST_SURE = 0.05, 40  # share of the answers that are called sure, and the least number of them
-DISTORTS, BLOCKS = 0.88, 0.72  # upper limit of the agreement of sure answers with the labels
-FEWEST = 150  # images below which nothing is said of labels
-SHIFTS = (1, -1, 2, -2)  # places in the file
-SHIFT_LEVEL, LENIENT, LEAST_WRONG = 1e-4, 1.5, 20  # of the test; its chance is this much above the nominal one
-FEWEST_HALVES = 600
-NEARER = 0.15  # of the accuracy that an exchange of class numbers must gain
-SHOWN, NAMED = 12, 3
+CONFIDENT_SHARE, MIN_CONFIDENT_ANSWERS = (
+    0.05,
+    40,
+)  # share of the answers that are called sure, and the least number of them
+AGREEMENT_DISTORTS, AGREEMENT_BLOCKS = 0.88, 0.72  # upper limit of the agreement of sure answers with the labels
+MIN_LABELED_IMAGES = 150  # images below which nothing is said of labels
+FILE_SHIFTS = (1, -1, 2, -2)  # places in the file
+MAX_SHIFT_P_VALUE, CHANCE_FACTOR, MIN_WRONG_ANSWERS = (
+    1e-4,
+    1.5,
+    20,
+)  # of the test; its chance is this much above the nominal one
+MIN_IMAGES_FOR_HALVES = 600
+MIN_RENUMBERING_GAIN = 0.15  # of the accuracy that an exchange of class numbers must gain
+MAX_SUSPECTS_DRAWN, MAX_LABELS_LISTED = 12, 3
 
 
 def unrelated(scores: Tensor, labels: Tensor, classes: int) -> Result:
@@ -34,7 +41,7 @@ def unrelated(scores: Tensor, labels: Tensor, classes: int) -> Result:
 
     Accuracies are means over classes, so that predicting the largest class is worth no more than chance.
     """
-    if len(labels) < FEWEST:
+    if len(labels) < MIN_LABELED_IMAGES:
         return Result(f"{len(labels)} images are too few to tell whether labels follow from images.")
     present = torch.unique(labels)
     chosen = _balanced_answers(scores, labels, classes)
@@ -53,7 +60,7 @@ def unrelated(scores: Tensor, labels: Tensor, classes: int) -> Result:
     finding = Finding(
         "labels-unrelated",
         "data",
-        "blocks" if above < 2.0 and len(labels) >= 2 * FEWEST else "distorts",
+        "blocks" if above < 2.0 and len(labels) >= 2 * MIN_LABELED_IMAGES else "distorts",
         "The labels say nothing about the images: a classifier that looks at colours and edges does no better than"
         " guessing.",
         (
@@ -84,8 +91,8 @@ def wrong(scores: Tensor, labels: Tensor, images: Tensor, names: Sequence[str], 
     ``scores`` N×classes out of fold, ``labels`` N, ``images`` uint8 N×C×H×W, ``names`` of the classes. The suspects are
     found by cleanlab where it is installed, else by the difference between the best and the labelled class's scores.
     """
-    count = max(LEAST_SURE, round(SUREST * len(labels)))
-    if len(labels) < max(FEWEST, 4 * count):
+    count = max(MIN_CONFIDENT_ANSWERS, round(CONFIDENT_SHARE * len(labels)))
+    if len(labels) < max(MIN_LABELED_IMAGES, 4 * count):
         return Result(f"{len(labels)} images are too few to estimate wrong labels.")
     answers = scores.argmax(1)
     accuracy = float((answers == labels).float().mean())
@@ -94,16 +101,16 @@ def wrong(scores: Tensor, labels: Tensor, images: Tensor, names: Sequence[str], 
     agreement, upper = agreeing / count, upper_limit(agreeing, count)
     looked = f"Of the {count} answers that a simple classifier is surest of, {agreement:.0%} agree with the labels."
     guessing = torch.bincount(labels).max().item() / len(labels)
-    if upper >= DISTORTS or accuracy <= guessing + 3 * (guessing * (1 - guessing) / len(labels)) ** 0.5:
+    if upper >= AGREEMENT_DISTORTS or accuracy <= guessing + 3 * (guessing * (1 - guessing) / len(labels)) ** 0.5:
         return Result(looked)
-    suspects = suspected(scores, labels)[:SHOWN]
-    severity: Severity = "blocks" if upper < BLOCKS else "distorts"
+    suspects = suspected(scores, labels)[:MAX_SUSPECTS_DRAWN]
+    severity: Severity = "blocks" if upper < AGREEMENT_BLOCKS else "distorts"
     evidence = [
         looked,
         f"At least {1 - upper:.0%} of the labels are wrong, or the classes cannot be told apart (upper 97.5 % limit of"
-        f" the agreement: {upper:.0%}; on clean data sets it was above {DISTORTS:.0%}).",
+        f" the agreement: {upper:.0%}; on clean data sets it was above {AGREEMENT_DISTORTS:.0%}).",
     ]
-    evidence += [_suspect(at, answers, labels, names, paths) for at in suspects[:NAMED]]
+    evidence += [_suspect(at, answers, labels, names, paths) for at in suspects[:MAX_LABELS_LISTED]]
     finding = Finding(
         "labels-wrong",
         "data",
@@ -111,7 +118,7 @@ def wrong(scores: Tensor, labels: Tensor, images: Tensor, names: Sequence[str], 
         f"Many labels contradict their images: even where the classes look clearest, {1 - agreement:.0%} of the labels"
         " say something else.",
         tuple(evidence),
-        "Look at the suspected images below and mend their labels; regularization then fights overfitting, not errors.",
+        "Look at the suspected images below and fix their labels; regularization then fights overfitting, not errors.",
         "very likely" if severity == "blocks" else "likely",
     )
     captions = tuple(_suspect(at, answers, labels, names, paths) for at in suspects)
@@ -159,15 +166,15 @@ def misaligned(scores: Tensor, labels: Tensor, neighbours: Mapping[int, Tensor])
         if classes == 2:  # every wrong answer is the other class: the neighbour's must win where the two labels differ
             open_ones = neighbour != labels
             tried, hits, expected = int(open_ones.sum()), int((answers == neighbour)[open_ones].sum()), 0.5
-        elif tried >= LEAST_WRONG:  # a wrong answer is one of the other classes, by its share among them
+        elif tried >= MIN_WRONG_ANSWERS:  # a wrong answer is one of the other classes, by its share among them
             chance = float((share[answers] / (1 - share[labels]).clamp(min=1e-6))[open_ones].mean())
-            expected = min(0.9, LENIENT * max(chance, 1 / classes))
+            expected = min(0.9, CHANCE_FACTOR * max(chance, 1 / classes))
         else:
             continue
         if tried:
             found.append((float(binomtest(hits, tried, expected, alternative="greater").pvalue), shift, hits, tried))
     looked = "The labels belong to their images and not to their neighbours."
-    if not found or min(found)[0] > SHIFT_LEVEL:
+    if not found or min(found)[0] > MAX_SHIFT_P_VALUE:
         return Result(looked)
     _, shift, hits, tried = min(found)
     own = float((answers == labels).float().mean())
@@ -217,7 +224,7 @@ def partly_unrelated(scores: Tensor, labels: Tensor) -> Result:
 
     Of the half of the images of which the classifier is least sure it should still name more than chance does.
     """
-    if len(labels) < FEWEST_HALVES:
+    if len(labels) < MIN_IMAGES_FOR_HALVES:
         return Result(f"{len(labels)} images are too few to judge a part of them.")
     half = margins(scores).argsort(stable=True)[: len(labels) // 2]
     right, guess = (scores.argmax(1) == labels)[half], float(torch.bincount(labels[half]).max()) / len(half)
@@ -243,7 +250,7 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
     ``own_accuracy`` is what the classifier reaches on the training part, out of fold.
     """
     classes = scores.shape[1]
-    if len(labels) < FEWEST // 3:
+    if len(labels) < MIN_LABELED_IMAGES // 3:
         return Result("Too few validation images of classes that are trained on to compare the numbers of classes.")
     answers = scores.argmax(1)
     accuracy = float((answers == labels).float().mean())
@@ -257,7 +264,7 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
     )
     moved = [(a, b) for a, b in zip(rows.tolist(), columns.tolist(), strict=True) if a != b and table[a, b] >= 3]
     error = (max(accuracy * (1 - accuracy), 0.01) / len(labels)) ** 0.5
-    if best - accuracy > max(NEARER, 4 * error) and moved:
+    if best - accuracy > max(MIN_RENUMBERING_GAIN, 4 * error) and moved:
         finding = Finding(
             "classes-exchanged",
             "data",
@@ -266,7 +273,7 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
             (
                 looked,
                 f"With exchanged class numbers it would be {best:.0%}: "
-                + ", ".join(f"validation {names[a]} = training {names[b]}" for a, b in moved[:NAMED])
+                + ", ".join(f"validation {names[a]} = training {names[b]}" for a, b in moved[:MAX_LABELS_LISTED])
                 + ".",
             ),
             "Make both parts number their classes alike: the same list of class folders, sorted alike, in both roots.",

@@ -21,7 +21,7 @@ def judge_labels(train: Part, validation: Part, names: Sequence[str], count: int
     positions, asked = train.some(count), validation.some(max(count // 4, 200))
     images = torch.cat([train.images[positions], validation.images[asked]])
     labels, classes = train.labels[positions], len(names)
-    neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.SHIFTS}
+    neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.FILE_SHIFTS}
     similar = kernel(features(images))
     own = similar[: len(positions), : len(positions)]
     groups = _group_numbers(train, positions)

@@ -18,16 +18,25 @@ from regstudy.data.near_duplicates import duplicate_pairs
 from regstudy.doctor.findings import Finding, Pictures, Pixels, Result, Severity, Sure
 from regstudy.text import counted
 
-BLOCKS, DISTORTS = 0.05, 0.01  # share of the validation images whose pixels, or whose group, are trained on
-LEAST = 3  # such images: fewer are only worth knowing
-NEAR = 0.03  # distance up to which a likeness counts: simple pictures (8×8 digits) are 0.03 to 0.05 apart by chance
-SHOWN, NAMED = 12, 3  # pairs that are drawn, and named in the evidence
-MOST = 10_000  # training images that are compared
-GROUPED = 1_500  # images whose likeness within groups of file names is judged
-LARGEST = 0.5  # share of all images in one group of names, from which the names tell no groups
-ALIKE, LEVEL, SURE = 0.1, 3.5, 6.0  # by how much images of a group must be nearer to each other, in standard
+LEAK_SHARE_BLOCKS, LEAK_SHARE_DISTORTS = (
+    0.05,
+    0.01,
+)  # share of the validation images whose pixels, or whose group, are trained on
+MIN_COPIES = 3  # such images: fewer are only worth knowing
+MAX_COPY_DISTANCE = (
+    0.03  # distance up to which a likeness counts: simple pictures (8×8 digits) are 0.03 to 0.05 apart by chance
+)
+MAX_PAIRS_DRAWN, MAX_LEAKS_LISTED = 12, 3  # pairs that are drawn, and named in the evidence
+MAX_COMPARED_IMAGES = 10_000  # training images that are compared
+MAX_GROUPED_IMAGES = 1_500  # images whose likeness within groups of file names is judged
+MAX_GROUP_SHARE = 0.5  # share of all images in one group of names, from which the names tell no groups
+MIN_SIMILARITY, MIN_STANDARD_ERRORS, CONFIDENT_STANDARD_ERRORS = (
+    0.1,
+    3.5,
+    6.0,
+)  # by how much images of a group must be nearer to each other, in standard
 # deviations of the distances and in standard errors; and from how many standard errors that is sure
-PER_GROUP = 1.5  # images per group, at least, for names to tell groups
+MIN_IMAGES_PER_GROUP = 1.5  # images per group, at least, for names to tell groups
 
 Indices = npt.NDArray[np.int64]
 
@@ -43,26 +52,26 @@ def copies(
     recompressed, brighter or darker; see `regstudy.data.near_duplicates`.
     """
     chosen = np.arange(len(train))
-    if len(train) > MOST:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:MOST])
+    if len(train) > MAX_COMPARED_IMAGES:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:MAX_COMPARED_IMAGES])
     both = torch.cat([train[torch.from_numpy(chosen)], validation])
     pairs, distances = duplicate_pairs(both)
     border = len(chosen)
-    across = (pairs[:, 0] < border) & (pairs[:, 1] >= border) & (distances <= NEAR)
+    across = (pairs[:, 0] < border) & (pairs[:, 1] >= border) & (distances <= MAX_COPY_DISTANCE)
     pairs, distances = pairs[across], distances[across]
     left, right = chosen[pairs[:, 0]], pairs[:, 1] - border
     exact = np.array(
         [d == 0 and torch.equal(train[a], validation[b]) for a, b, d in zip(left, right, distances, strict=True)], bool
     )
     copied, identical = len(np.unique(right)), len(np.unique(right[exact]))
-    exhibits = _pairs(train, validation, left, right, distances, train_paths, validation_paths)
+    media = _pairs(train, validation, left, right, distances, train_paths, validation_paths)
     looked = f"{counted(len(validation), 'validation image')} compared with {counted(len(chosen), 'training image')}"
     if not copied:
         return Result(f"{looked}, also mirrored, turned, cropped and recompressed: no copies.")
     share = copied / len(validation)
     severity: Severity = "note"
-    if copied >= LEAST and share >= DISTORTS:
-        severity = "blocks" if share >= BLOCKS else "distorts"
+    if copied >= MIN_COPIES and share >= LEAK_SHARE_DISTORTS:
+        severity = "blocks" if share >= LEAK_SHARE_BLOCKS else "distorts"
     evidence = [
         f"{copied} of {len(validation)} validation images ({share:.1%}) have a copy among"
         f" {len(chosen):,} training images; {identical} of them are the same to the pixel."
@@ -70,14 +79,14 @@ def copies(
     evidence += [
         f"validation {_name(validation_paths, b)} = training {_name(train_paths, a)}"
         f" ({'the same pixels' if same else f'distance {d:.3f}'})"
-        for a, b, d, same in list(zip(left, right, distances, exact, strict=True))[:NAMED]
+        for a, b, d, same in list(zip(left, right, distances, exact, strict=True))[:MAX_LEAKS_LISTED]
     ]
     advice = (
         "Keep copies on one side: `data.group: near_duplicates`. If the data set was enlarged (oversampled, augmented)"
         " before the split, split first and enlarge the training part only (`training.balance`, `augmentation`)."
     )
     if groups_exist:
-        advice = "The groups do not keep these copies together: mend the rule in `data.group`, or use near_duplicates."
+        advice = "The groups do not keep these copies together: fix the rule in `data.group`, or use near_duplicates."
     finding = Finding(
         "copies",
         "data",
@@ -89,10 +98,10 @@ def copies(
         " images: too few to matter.",
         tuple(evidence),
         advice,
-        "certain" if identical >= LEAST or severity == "note" else "very likely",
+        "certain" if identical >= MIN_COPIES or severity == "note" else "very likely",
         {"data.group": "near_duplicates"} if severity != "note" else {},
     )
-    return Result(f"{looked}: {copied} copies.", (finding,), exhibits)
+    return Result(f"{looked}: {copied} copies.", (finding,), media)
 
 
 def _pairs(
@@ -106,8 +115,12 @@ def _pairs(
 ) -> tuple[Pictures, ...]:
     if not len(left):
         return ()
-    picked = np.argsort(-distances, kind="stable")[: SHOWN // 2].tolist()  # the farthest ones are the ones to doubt
-    picked += [at for at in np.argsort(distances, kind="stable").tolist() if at not in picked][: SHOWN - len(picked)]
+    picked = np.argsort(-distances, kind="stable")[
+        : MAX_PAIRS_DRAWN // 2
+    ].tolist()  # the farthest ones are the ones to doubt
+    picked += [at for at in np.argsort(distances, kind="stable").tolist() if at not in picked][
+        : MAX_PAIRS_DRAWN - len(picked)
+    ]
     images, captions = [], []
     for at in picked:
         images += [picture(train[left[at]]), picture(validation[right[at]])]
@@ -142,11 +155,11 @@ def straddling(train: Sequence[Any], validation: Sequence[Any], sure: Sure = "ce
     finding = Finding(
         "groups-straddle",
         "data",
-        "blocks" if share >= BLOCKS and sure != "likely" else "distorts",
+        "blocks" if share >= LEAK_SHARE_BLOCKS and sure != "likely" else "distorts",
         f"{share:.0%} of the validation images belong to a group (a slide, a person, a scene) that is trained on too.",
         (
             f"{len(shared)} of {len(set(validation))} groups in the validation part are in the training part as well.",
-            f"For example {', '.join(str(key) for key in shared[:NAMED])}.",
+            f"For example {', '.join(str(key) for key in shared[:MAX_LEAKS_LISTED])}.",
         ),
         f"Keep groups on one side: `data.group: '{rule}'`."
         if rule
@@ -184,15 +197,15 @@ def groups_in_names(images: Tensor, labels: Tensor, paths: Sequence[str], traini
     each other, in means and spreads of their channels, than to others of their class.
     """
     found = []
-    some = np.sort(np.random.default_rng(0).permutation(len(paths))[:GROUPED])
+    some = np.sort(np.random.default_rng(0).permutation(len(paths))[:MAX_GROUPED_IMAGES])
     light = channel_statistics(images[torch.from_numpy(some)])
     for pattern in NAME_PATTERNS:
         keys = [_key(pattern, path) for path in paths]
         if any(key is None for key in keys) or not _tells_groups(keys, labels.tolist()):
             continue
         whole = _by_class(keys, labels.tolist())
-        alike, level = _alikeness(light, [whole[at] for at in some], labels[torch.from_numpy(some)])
-        if alike >= ALIKE and level >= LEVEL and set(whole[:training]) & set(whole[training:]):
+        alike, level = _similarity(light, [whole[at] for at in some], labels[torch.from_numpy(some)])
+        if alike >= MIN_SIMILARITY and level >= MIN_STANDARD_ERRORS and set(whole[:training]) & set(whole[training:]):
             found.append(Naming(pattern, whole, alike, level))
     return max(found, key=lambda naming: naming.level, default=None)
 
@@ -225,12 +238,12 @@ def _tells_groups(keys: Sequence[str | None], labels: Sequence[int]) -> bool:
     classes = len(set(labels))
     return (
         len(counts) >= max(4, 2 * classes)  # else it names the class
-        and len(keys) / len(counts) >= PER_GROUP
-        and max(counts.values()) <= LARGEST * len(keys)
+        and len(keys) / len(counts) >= MIN_IMAGES_PER_GROUP
+        and max(counts.values()) <= MAX_GROUP_SHARE * len(keys)
     )
 
 
-def _alikeness(described: Tensor, keys: Sequence[str], labels: Tensor) -> tuple[float, float]:
+def _similarity(described: Tensor, keys: Sequence[str], labels: Tensor) -> tuple[float, float]:
     """How many standard deviations nearer images of one group are than others of their class, as the mean over groups,
     and by how many standard errors that is above 0.
     """

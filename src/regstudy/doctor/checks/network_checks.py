@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from regstudy.doctor.findings import Finding, Result, Severity
 from regstudy.doctor.setup import LAYERS, Setup, batch_norms, quiet
 
-BATCH, SMALL_BATCH = 16, 4  # of batch normalisation: fewer images distort, so few block
-FROZEN = 0.5  # share of the parameters or of the layers
-SPREAD_OF, HEAVY = 500, 3.5  # numbers of a layer whose spread is judged, and the kurtosis of trained weights
-MOST = 64
-LOUD = 100.0  # times the last layer's weights, by which raw scores are told from squashed ones
+MIN_NORM_BATCH, BLOCKING_NORM_BATCH = 16, 4  # of batch normalisation: fewer images distort, so few block
+MIN_FROZEN_SHARE = 0.5  # share of the parameters or of the layers
+MIN_KURTOSIS_WEIGHTS, MIN_TRAINED_KURTOSIS = (
+    500,
+    3.5,
+)  # numbers of a layer whose spread is judged, and the kurtosis of trained weights
+MAX_OUTPUT_IMAGES = 64
+HEAD_WEIGHT_FACTOR = 100.0  # times the last layer's weights, by which raw scores are told from squashed ones
 
 
 @torch.no_grad()
@@ -23,7 +26,7 @@ def outputs(setup: Setup, inputs: Tensor, classes: int) -> Result:
     """What the network answers to a batch N×C×H×W: one raw score per class, as cross-entropy needs it."""
     with quiet(setup.model) as model:
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        scores = model(inputs[:MOST]).float()
+        scores = model(inputs[:MAX_OUTPUT_IMAGES]).float()
         model.load_state_dict(state)  # running statistics as they were
     looked = f"Outputs {tuple(scores.shape)} for {classes} classes, from {scores.min():.2f} to {scores.max():.2f}."
     if scores.ndim != 2 or scores.shape[1] < classes:
@@ -33,7 +36,7 @@ def outputs(setup: Setup, inputs: Tensor, classes: int) -> Result:
     found = []
     if scores.shape[1] > classes:
         found.append(_wide_head(scores, classes))
-    found += _squashed(scores, _louder(setup, inputs[:MOST]))
+    found += _squashed(scores, _louder(setup, inputs[:MAX_OUTPUT_IMAGES]))
     return Result(looked, tuple(found))
 
 
@@ -59,7 +62,7 @@ def _louder(setup: Setup, images: Tensor) -> Tensor:
     model, _ = setup.copied()
     layers = [module for module in model.modules() if isinstance(module, LAYERS)]
     for parameter in layers[-1].parameters() if layers else ():
-        parameter.mul_(LOUD)
+        parameter.mul_(HEAD_WEIGHT_FACTOR)
     with quiet(model):
         scores: Tensor = model(images).float()
     return scores
@@ -121,7 +124,7 @@ def frozen(setup: Setup) -> Result:
     held = [weight for weight in weights if not weight.requires_grad]
     looked = f"{total - still:,} of {total:,} parameters and {len(weights) - len(held)} of {len(weights)} layers learn."
     found = []
-    if still and (still >= FROZEN * total or len(held) >= FROZEN * len(weights)):
+    if still and (still >= MIN_FROZEN_SHARE * total or len(held) >= MIN_FROZEN_SHARE * len(weights)):
         fresh = not setup.pretrained and _untrained(model, held)
         severity: Severity = "blocks" if fresh or still == total else "distorts"
         evidence = [f"{still / total:.1%} of the parameters and {len(held)} of {len(weights)} layers are frozen."]
@@ -163,8 +166,8 @@ def _untrained(model: nn.Module, weights: Sequence[Tensor]) -> bool:
     means = [mean for _, module in batch_norms(model) if isinstance(mean := module.running_mean, Tensor)]
     if means:
         return not any(bool(mean.any()) for mean in means)
-    tails = [_kurtosis(weight.detach()) for weight in weights if weight.numel() >= SPREAD_OF]
-    return all(tail < HEAVY for tail in tails)
+    tails = [_kurtosis(weight.detach()) for weight in weights if weight.numel() >= MIN_KURTOSIS_WEIGHTS]
+    return all(tail < MIN_TRAINED_KURTOSIS for tail in tails)
 
 
 def _kurtosis(values: Tensor) -> float:
@@ -221,7 +224,7 @@ def batches(setup: Setup, training: int, smallest: int | None = None) -> Result:
     norms, size = batch_norms(setup.model), min(smallest or setup.batch_size, training)
     active = [name for name, module in norms if any(p.requires_grad for p in module.parameters())]
     looked = f"Batches of {size} images, {len(norms)} batch normalisations."
-    if active and size >= BATCH and setup.steps is None and training % size == 1:
+    if active and size >= MIN_NORM_BATCH and setup.steps is None and training % size == 1:
         finding = Finding(
             "last-batch-of-one",
             "training",
@@ -231,19 +234,19 @@ def batches(setup: Setup, training: int, smallest: int | None = None) -> Result:
             "Drop the last batch (`drop_last=True`) or choose another batch size; runs of regstudy leave it out.",
         )
         return Result(looked, (finding,))
-    if not active or size >= BATCH:
+    if not active or size >= MIN_NORM_BATCH:
         return Result(looked)
     finding = Finding(
         "small-batches",
         "training",
-        "blocks" if size < SMALL_BATCH else "distorts",
+        "blocks" if size < BLOCKING_NORM_BATCH else "distorts",
         f"Batches of {size} are too small for batch normalisation: its means and spreads are mostly noise.",
         (
             f"{len(active)} layers take mean and spread from {size} images, with an error of about"
             f" {100 / size**0.5:.0f} % of the spread between images; validation uses running averages instead.",
         ),
-        f"Use batches of at least {BATCH} (`training.batch_size`), or another normalisation.",
+        f"Use batches of at least {MIN_NORM_BATCH} (`training.batch_size`), or another normalisation.",
         "certain",
-        {"training.batch_size": BATCH},
+        {"training.batch_size": MIN_NORM_BATCH},
     )
     return Result(looked, (finding,))

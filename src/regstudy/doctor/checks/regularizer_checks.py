@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from regstudy.doctor.findings import Finding, Result
 from regstudy.doctor.setup import DROPOUTS, LAYERS, NORMS, Setup, batch_norms
 
-MOST = 32  # images
-SAME = 1e-6  # relative difference of outputs that rounding makes
-REACHES = (
+MAX_PASS_IMAGES = 32  # images
+MAX_ROUNDING_DIFFERENCE = 1e-6  # relative difference of outputs that rounding makes
+MIN_DECAY_EFFECT = (
     1e-3  # relative size of the change that a decay makes in a whole run, or of a gradient, below which it is none
 )
 
@@ -21,7 +21,7 @@ REACHES = (
 def dropout(setup: Setup, inputs: Tensor) -> Result:
     """Whether dropout drops while training and is silent in evaluation, tried on a batch N×C×H×W."""
     model, _ = setup.copied()
-    images = inputs[:MOST]
+    images = inputs[:MAX_PASS_IMAGES]
     rates = {name: float(module.p) for name, module in model.named_modules() if isinstance(module, DROPOUTS)}
     present = {name: rate for name, rate in rates.items() if rate > 0}
     trains, evaluates = _differs(model, images, training=True), _differs(model, images, training=False)
@@ -34,7 +34,7 @@ def dropout(setup: Setup, inputs: Tensor) -> Result:
         f" {evaluates:.1%} in evaluation mode."
     )
     found = []
-    if evaluates > SAME:
+    if evaluates > MAX_ROUNDING_DIFFERENCE:
         found.append(
             Finding(
                 "random-evaluation",
@@ -46,7 +46,7 @@ def dropout(setup: Setup, inputs: Tensor) -> Result:
             )
         )
     wanted = setup.dropout or 0.0
-    if trains <= SAME and (present or wanted > 0):
+    if trains <= MAX_ROUNDING_DIFFERENCE and (present or wanted > 0):
         rate = max([*present.values(), wanted])
         found.append(
             Finding(
@@ -59,7 +59,7 @@ def dropout(setup: Setup, inputs: Tensor) -> Result:
                 " without dropout, whatever its rate.",
             )
         )
-    elif asleep and trains > SAME:
+    elif asleep and trains > MAX_ROUNDING_DIFFERENCE:
         sentence = f"{len(asleep)} of {len(present)} dropout layers drop nothing while training."
         advice = "Call `model.train()` before each epoch."
         evidence = (f"In evaluation mode all the time: {', '.join(asleep[:4])}.",)
@@ -91,7 +91,7 @@ def order(setup: Setup, inputs: Tensor) -> Result:
             hooks.append(module.register_forward_hook(_noting(met, name, drops)))
     with torch.random.fork_rng(devices=[]):
         model.eval()
-        model(inputs[:MOST])
+        model(inputs[:MAX_PASS_IMAGES])
     for hook in hooks:
         hook.remove()
     last = max((at for at, (_, drops) in enumerate(met) if not drops), default=-1)
@@ -166,7 +166,7 @@ def _too_weak(setup: Setup, amount: float, decoupled: bool, looked: str, inputs:
     else:
         effect = amount * _relative_weight(setup, inputs, labels)
         words = f"It is {effect:.1e} of the gradient before training."
-    if effect >= REACHES:
+    if effect >= MIN_DECAY_EFFECT:
         return Result(f"{looked} {words}")
     finding = Finding(
         "decay-too-weak",
@@ -184,7 +184,7 @@ def _relative_weight(setup: Setup, inputs: Tensor, labels: Tensor) -> float:
     """Norm of the weights by the norm of their gradient on a batch."""
     model, _ = setup.copied()
     model.eval()
-    setup.loss(model(inputs[:MOST]).float(), labels[:MOST]).mean().backward()  # type: ignore[no-untyped-call]
+    setup.loss(model(inputs[:MAX_PASS_IMAGES]).float(), labels[:MAX_PASS_IMAGES]).mean().backward()  # type: ignore[no-untyped-call]
     pairs = [
         (module.weight.detach().norm(), module.weight.grad.norm())
         for module in model.modules()

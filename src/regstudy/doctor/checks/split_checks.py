@@ -13,14 +13,14 @@ from torch.nn.functional import avg_pool2d
 from regstudy.data.near_duplicates import digests
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
 
-FEW, VERY_FEW = 15, 6  # training images per class
-SMALL = 50  # validation images
-UNEVEN, VERY_UNEVEN = 1.5, 4.0  # largest class against the smallest
-SHARES = 0.15  # total variation between the class shares of the parts
-APART, FAR_APART = 0.60, 0.95  # area under the curve with which the parts can be told apart
-SEEN = 2_000  # images of each part whose statistics are compared
-FOLDS, RIDGE = 5, 0.02
-BINS = np.linspace(0, 255, 52)
+PER_CLASS_DISTORTS, PER_CLASS_BLOCKS = 15, 6  # training images per class
+MIN_VALIDATION_IMAGES = 50  # validation images
+IMBALANCE_NOTED, IMBALANCE_DISTORTS = 1.5, 4.0  # largest class against the smallest
+MIN_SHARE_DIFFERENCE = 0.15  # total variation between the class shares of the parts
+PART_AUC_DISTORTS, PART_AUC_BLOCKS = 0.60, 0.95  # area under the curve with which the parts can be told apart
+MAX_IMAGES_PER_PART = 2_000  # images of each part whose statistics are compared
+PART_FOLDS, PART_RIDGE = 5, 0.02
+PIXEL_BINS = np.linspace(0, 255, 52)
 
 
 def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanced: bool = False) -> Result:
@@ -82,7 +82,7 @@ def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]
     both = np.stack(counts)[:, np.sum(counts, axis=0) > 0]
     shares = both / both.sum(1, keepdims=True)
     apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    if apart < SHARES or both.shape[1] < 2 or chi2_contingency(both).pvalue > 1e-3:
+    if apart < MIN_SHARE_DIFFERENCE or both.shape[1] < 2 or chi2_contingency(both).pvalue > 1e-3:
         return []
     worst = int(np.abs(shares[0] - shares[1]).argmax())
     kept = [name for name, total in zip(names, np.sum(counts, axis=0), strict=True) if total]
@@ -107,9 +107,9 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
         return []
     ratio = float(own.max() / own.min())
     chance = 3 * (2 / own.mean()) ** 0.5  # of a ratio between equal classes, three standard deviations
-    if balanced or ratio < max(UNEVEN, 1 + chance):
+    if balanced or ratio < max(IMBALANCE_NOTED, 1 + chance):
         return []
-    severity: Severity = "distorts" if ratio >= VERY_UNEVEN else "note"
+    severity: Severity = "distorts" if ratio >= IMBALANCE_DISTORTS else "note"
     most, least = names[int(own.argmax())], names[int(own.argmin())]
     guess = own.max() / own.sum()
     return [
@@ -133,8 +133,8 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
 def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
     own, held = counts
     found = []
-    if own.sum() and own.mean() < FEW:
-        severity: Severity = "blocks" if own.mean() < VERY_FEW else "distorts"
+    if own.sum() and own.mean() < PER_CLASS_DISTORTS:
+        severity: Severity = "blocks" if own.mean() < PER_CLASS_BLOCKS else "distorts"
         found.append(
             Finding(
                 "few-per-class",
@@ -148,7 +148,7 @@ def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
         )
     total = int(held.sum())
     error = 100 * (0.25 / max(total, 1)) ** 0.5
-    if total < SMALL:
+    if total < MIN_VALIDATION_IMAGES:
         found.append(
             Finding(
                 "few-to-validate",
@@ -178,9 +178,9 @@ def parts_apart(train: Tensor, validation: Tensor, train_labels: Tensor, labels:
     worst, difference, values = _most_different(*described)
     chart = _brightness(own, other, area)
     looked = f"The parts can be told apart by colour, contrast and sharpness: area under the curve {area:.2f}."
-    if area - 3 * error < 0.5 or area < APART:
+    if area - 3 * error < 0.5 or area < PART_AUC_DISTORTS:
         return Result(looked, (), (chart,))
-    severity: Severity = "blocks" if area >= FAR_APART else "distorts"
+    severity: Severity = "blocks" if area >= PART_AUC_BLOCKS else "distorts"
     finding = Finding(
         "parts-differ",
         "split",
@@ -210,17 +210,17 @@ def _same_classes(train: Tensor, validation: Tensor) -> tuple[Tensor, Tensor]:
         left.append(ours[torch.randperm(len(ours), generator=generator)[:count]])
         right.append(theirs[torch.randperm(len(theirs), generator=generator)[:count]])
     pairs = torch.cat(left), torch.cat(right)
-    chosen = torch.randperm(len(pairs[0]), generator=generator)[:SEEN]
+    chosen = torch.randperm(len(pairs[0]), generator=generator)[:MAX_IMAGES_PER_PART]
     return pairs[0][chosen], pairs[1][chosen]
 
 
-CHANNELS = ("red", "green", "blue")
+COLOR_CHANNELS = ("red", "green", "blue")
 
 
 def statistics(images: Tensor) -> dict[str, np.ndarray]:
     """What is told of each of N uint8 images, by name: means and spreads of channels, quantiles, and sharpness."""
     pixels = images.float()
-    names = CHANNELS if images.shape[1] == 3 else tuple(f"channel {c + 1}" for c in range(images.shape[1]))
+    names = COLOR_CHANNELS if images.shape[1] == 3 else tuple(f"channel {c + 1}" for c in range(images.shape[1]))
     found = {}
     for channel, name in enumerate(names):
         flat = pixels[:, channel].flatten(1)
@@ -244,14 +244,14 @@ def told_apart(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> floa
     table = np.concatenate([table, table**2 - 1], 1)
     first = len(next(iter(own.values())))
     target = np.where(np.arange(len(table)) < first, -1.0, 1.0)
-    fold = np.random.default_rng(0).permutation(len(table)) % FOLDS
+    fold = np.random.default_rng(0).permutation(len(table)) % PART_FOLDS
     scores = np.zeros(len(table))
-    for number in range(FOLDS):
+    for number in range(PART_FOLDS):
         known = fold != number
-        gram = table[known].T @ table[known] + RIDGE * known.sum() * np.eye(table.shape[1])
+        gram = table[known].T @ table[known] + PART_RIDGE * known.sum() * np.eye(table.shape[1])
         scores[~known] = table[~known] @ np.linalg.solve(gram, table[known].T @ target[known])
     areas = []
-    for number in range(FOLDS):  # scores of different folds are not comparable
+    for number in range(PART_FOLDS):  # scores of different folds are not comparable
         ranks, theirs = rankdata(scores[fold == number]), target[fold == number] > 0
         count, rest = int(theirs.sum()), int((~theirs).sum())
         if count and rest:
@@ -271,11 +271,13 @@ def _most_different(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) ->
 def _brightness(own: Tensor, other: Tensor, area: float) -> Chart:
     """The distributions of the pixels of both parts, by channel."""
     series = {}
-    names = CHANNELS if own.shape[1] == 3 else ("",) if own.shape[1] == 1 else tuple(map(str, range(own.shape[1])))
-    middles = tuple((BINS[:-1] + BINS[1:]) / 2)
+    names = (
+        COLOR_CHANNELS if own.shape[1] == 3 else ("",) if own.shape[1] == 1 else tuple(map(str, range(own.shape[1])))
+    )
+    middles = tuple((PIXEL_BINS[:-1] + PIXEL_BINS[1:]) / 2)
     for part, images in (("training", own), ("validation", other)):
         for channel, name in enumerate(names):
-            counts = np.histogram(images[:500, channel].numpy(), BINS)[0]
+            counts = np.histogram(images[:500, channel].numpy(), PIXEL_BINS)[0]
             series[f"{part} {name}".strip()] = (middles, tuple((counts / counts.sum()).tolist()))
     title = f"Brightness of the pixels: parts can be told apart with an area of {area:.2f} (0.5: not at all)"
     return Chart("parts-differ", title, "pixel value", "share of pixels", series)

@@ -15,26 +15,36 @@ from torch import Tensor, nn
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
 from regstudy.doctor.setup import LAYERS, Setup, descend, quiet
 
-MOST = 128  # images of the first batch
-HIGH, VERY_HIGH = 2.0, 6.0  # loss before training, against the logarithm of the number of outputs
-WIDE = 4.0  # standard deviation of the scores before training
-STEEP = 1e3  # gradient norm
-VANISHING = 1e-6  # gradient of a layer, against that of the steepest layer, both relative to their weights
-DEAD, MOSTLY_DEAD = 0.4, 0.9  # share of a layer's units
-FACTORS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
-NEIGHBOURS = (0.1, 1.0, 10.0)  # tried where the given rate learns
-FEW_FACTORS = (1e-2, 1.0, 100.0)  # tried where steps are slow
-STEPS, FEWEST_STEPS, LONGER = 60, 12, 4  # the last: times as many where none learns
-PROBED, SMALLEST = 256, 32  # images on which learning rates are tried, and in a batch, so that few steps are enough
-SECONDS = 30.0  # that trying learning rates may take
-LEARNED, STUCK = 0.5, 0.15  # share of the first loss that is gone after the steps
-SLOW, FAST, TOO_FAST = 30.0, 0.1, 0.03  # factor of the best rate from which the given one is too small, or too large
+MAX_FIRST_BATCH = 128  # images of the first batch
+INITIAL_LOSS_DISTORTS, INITIAL_LOSS_BLOCKS = (
+    2.0,
+    6.0,
+)  # loss before training, against the logarithm of the number of outputs
+MAX_SCORE_STD = 4.0  # standard deviation of the scores before training
+MAX_GRADIENT_NORM = 1e3  # gradient norm
+MIN_GRADIENT_RATIO = 1e-6  # gradient of a layer, against that of the steepest layer, both relative to their weights
+DEAD_SHARE_DISTORTS, DEAD_SHARE_BLOCKS = 0.4, 0.9  # share of a layer's units
+LR_FACTORS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
+NEIGHBOR_LR_FACTORS = (0.1, 1.0, 10.0)  # tried where the given rate learns
+COARSE_LR_FACTORS = (1e-2, 1.0, 100.0)  # tried where steps are slow
+MAX_LR_STEPS, MIN_LR_STEPS, LONGER_LR_FACTOR = 60, 12, 4  # the last: times as many where none learns
+MAX_LR_IMAGES, MIN_LR_BATCH = (
+    256,
+    32,
+)  # images on which learning rates are tried, and in a batch, so that few steps are enough
+MAX_LR_SECONDS = 30.0  # that trying learning rates may take
+LEARNED_SHARE, STUCK_SHARE = 0.5, 0.15  # share of the first loss that is gone after the steps
+TOO_SMALL_BLOCKS, TOO_LARGE_DISTORTS, TOO_LARGE_BLOCKS = (
+    30.0,
+    0.1,
+    0.03,
+)  # factor of the best rate from which the given one is too small, or too large
 
 
 def first_batch(setup: Setup, inputs: Tensor, labels: Tensor) -> Result:
     """Loss, gradients and dead units on a batch N×C×H×W before the first step."""
     model, optimizer = setup.copied()
-    images, wanted = inputs[:MOST], labels[:MOST]
+    images, wanted = inputs[:MAX_FIRST_BATCH], labels[:MAX_FIRST_BATCH]
     with quiet(model):
         model.zero_grad(set_to_none=True)
         scores = model(images)
@@ -93,7 +103,7 @@ def _between(shares: Iterable[float]) -> str:
 
 
 def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]) -> list[Finding]:
-    if math.isfinite(value) and math.isfinite(total) and total < STEEP:
+    if math.isfinite(value) and math.isfinite(total) and total < MAX_GRADIENT_NORM:
         return []
     worst = max(norms, key=lambda name: norms[name][0], default="")
     finite = math.isfinite(total) and math.isfinite(value)
@@ -101,7 +111,7 @@ def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]
         Finding(
             "exploding-gradients",
             "training",
-            "blocks" if not finite or total >= 10 * STEEP else "distorts",
+            "blocks" if not finite or total >= 10 * MAX_GRADIENT_NORM else "distorts",
             "Gradients explode: the very first step throws the weights far away.",
             (f"Loss {value:.3g}, gradient norm {total:.3g}; the steepest layer is {worst or 'unknown'}.",),
             "Look at the initial weights (too large?), missing normalisation between layers, and the inputs' size.",
@@ -111,9 +121,9 @@ def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]
 
 def _loss(value: float, expected: float, scores: Tensor) -> list[Finding]:
     spread = float(scores.detach().std())
-    if not math.isfinite(value) or (value < HIGH * expected + 0.5 and spread < WIDE):
+    if not math.isfinite(value) or (value < INITIAL_LOSS_DISTORTS * expected + 0.5 and spread < MAX_SCORE_STD):
         return []
-    severity: Severity = "blocks" if value > VERY_HIGH * expected + 1 else "distorts"
+    severity: Severity = "blocks" if value > INITIAL_LOSS_BLOCKS * expected + 1 else "distorts"
     return [
         Finding(
             "initial-loss",
@@ -162,16 +172,20 @@ def _dead(model: nn.Module) -> list[Finding]:
         gradient = module.weight.grad
         if gradient is not None and bool(gradient.any()):
             shares[name] = float((gradient.flatten(1).abs().amax(1) == 0).float().mean())
-    if not shares or max(shares.values()) < DEAD:
+    if not shares or max(shares.values()) < DEAD_SHARE_DISTORTS:
         return []
     worst = max(shares, key=lambda name: shares[name])
     return [
         Finding(
             "dead-units",
             "training",
-            "blocks" if shares[worst] >= MOSTLY_DEAD else "distorts",
+            "blocks" if shares[worst] >= DEAD_SHARE_BLOCKS else "distorts",
             f"{shares[worst]:.0%} of the units of {worst} are dead: no image of the batch reaches them.",
-            tuple(f"{name}: {share:.0%} get no gradient." for name, share in shares.items() if share >= DEAD)[:4],
+            tuple(
+                f"{name}: {share:.0%} get no gradient."
+                for name, share in shares.items()
+                if share >= DEAD_SHARE_DISTORTS
+            )[:4],
             "Look at the biases before ReLUs, the inputs' size and the learning rate of earlier training; a leaky ReLU"
             " or batch normalisation keeps units alive.",
             "very likely",
@@ -184,7 +198,7 @@ def _vanishing(norms: dict[str, tuple[float, float]]) -> list[Finding]:
     if len(relative) < 3 or not all(math.isfinite(value) for value in relative.values()):
         return []
     first, steepest = next(iter(relative.values())), max(relative.values())
-    if first >= VANISHING * steepest:
+    if first >= MIN_GRADIENT_RATIO * steepest:
         return []
     return [
         Finding(
@@ -206,27 +220,29 @@ def learning_rate(
 
     ``configured`` tells that `optimizer.lr` decides it; ``thorough`` tries all fractions though the given rate learns.
     """
-    images, wanted = inputs[:PROBED], labels[:PROBED]
-    size = max(2, min(max(setup.batch_size, SMALLEST), len(images) // 2, 64))
+    images, wanted = inputs[:MAX_LR_IMAGES], labels[:MAX_LR_IMAGES]
+    size = max(2, min(max(setup.batch_size, MIN_LR_BATCH), len(images) // 2, 64))
     began = time.perf_counter()
     still = train(setup, images, wanted, 0.0, max(2, len(images) // size), size)
     per_step = (time.perf_counter() - began) / len(still)
     first = sum(still) / len(still)  # of all images before training; a first batch alone may be an easy one
-    steps = int(min(STEPS, SECONDS / per_step / len(FEW_FACTORS)))
-    if steps < FEWEST_STEPS:
-        return Result(f"Not tried: a step takes {per_step:.1f} s, and too few fit into {SECONDS:.0f} s.")
-    affordable = per_step * steps * len(FACTORS) <= SECONDS
+    steps = int(min(MAX_LR_STEPS, MAX_LR_SECONDS / per_step / len(COARSE_LR_FACTORS)))
+    if steps < MIN_LR_STEPS:
+        return Result(f"Not tried: a step takes {per_step:.1f} s, and too few fit into {MAX_LR_SECONDS:.0f} s.")
+    affordable = per_step * steps * len(LR_FACTORS) <= MAX_LR_SECONDS
     own = train(setup, images, wanted, 1.0, steps, size)
-    factors: tuple[float, ...] = FACTORS if affordable else FEW_FACTORS
-    if 1 - _end(own) / first >= LEARNED and not thorough:
-        factors = NEIGHBOURS if affordable else (1.0,)
+    factors: tuple[float, ...] = LR_FACTORS if affordable else COARSE_LR_FACTORS
+    if 1 - _end(own) / first >= LEARNED_SHARE and not thorough:
+        factors = NEIGHBOR_LR_FACTORS if affordable else (1.0,)
     courses = [own if f == 1 else train(setup, images, wanted, f, steps, size) for f in factors]
     ends = [_end(course) for course in courses]
     chart = _rates(setup.lr, factors, ends, first, steps) if len(factors) > 1 else None
     longer = None
-    if 1 - min(ends) / first < STUCK:  # a slow start is not an inability: can one batch be learned by heart?
+    if 1 - min(ends) / first < STUCK_SHARE:  # a slow start is not an inability: can one batch be learned by heart?
         batch, tried = slice(0, size), {1.0, factors[ends.index(min(ends))]}
-        longer = min(_end(train(setup, images[batch], wanted[batch], factor, LONGER * steps, size)) for factor in tried)
+        longer = min(
+            _end(train(setup, images[batch], wanted[batch], factor, LONGER_LR_FACTOR * steps, size)) for factor in tried
+        )
     return judged(setup.lr, factors, ends, first, steps, configured, chart, longer)
 
 
@@ -296,19 +312,19 @@ def judged(
     hopeless = first - ends[best] < 0.003 * first  # else a rate beyond those tried may do
     blown = math.isfinite(ends[0]) and not own < 1.2 * first
     beyond = (best == len(ends) - 1 and not hopeless) or (best == 0 and blown)
-    if most < STUCK and not beyond:  # no rate tells more than another
-        if 1 - lowest / first >= STUCK:
+    if most < STUCK_SHARE and not beyond:  # no rate tells more than another
+        if 1 - lowest / first >= STUCK_SHARE:
             return Result(looked, (), shown)
         sentence = "The network cannot learn even a few images: no learning rate lowers its loss."
         advice = "Look at the findings above, at the loss function, and at whether gradients reach all layers."
         return Result(looked, (Finding("cannot-learn", "training", "blocks", sentence, evidence, advice),), shown)
-    if factors[best] >= SLOW and gained < STUCK * max(most, LEARNED):
+    if factors[best] >= TOO_SMALL_BLOCKS and gained < STUCK_SHARE * max(most, LEARNED_SHARE):
         sentence = f"The learning rate {lr:.3g} is far too small: the network hardly moves."
         advice = f"Raise it towards {better:.2g} (`optimizer.lr`)."
         finding = Finding("lr-too-small", "training", "blocks", sentence, evidence, advice, "very likely", changes)
         return Result(looked, (finding,), shown)
-    if factors[best] <= FAST and gained < STUCK * max(most, LEARNED):
-        severity: Severity = "blocks" if factors[best] <= TOO_FAST else "distorts"
+    if factors[best] <= TOO_LARGE_DISTORTS and gained < STUCK_SHARE * max(most, LEARNED_SHARE):
+        severity: Severity = "blocks" if factors[best] <= TOO_LARGE_BLOCKS else "distorts"
         sentence = f"The learning rate {lr:.3g} is far too large: training diverges or collapses."
         advice = f"Lower it towards {better:.2g} (`optimizer.lr`)."
         finding = Finding("lr-too-large", "training", severity, sentence, evidence, advice, "very likely", changes)

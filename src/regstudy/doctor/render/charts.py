@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from regstudy.doctor.findings import Chart
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish
 
-COLOURS = (ORANGE, BLUE, GREEN, RED, GREY)
-DASHES = ("solid", "dash", "dot")  # from the sixth series on colours return, dashed
-LONG = 24  # letters of a name on an axis; hovering shows the whole
+SERIES_COLORS = (ORANGE, BLUE, GREEN, RED, GREY)
+LINE_DASHES = ("solid", "dash", "dot")  # from the sixth series on colours return, dashed
+MAX_LABEL_LETTERS = 24  # letters of a name on an axis; hovering shows the whole
 
 
 def draw(chart: Chart) -> Drawing:
@@ -21,7 +21,7 @@ def draw(chart: Chart) -> Drawing:
     figure = go.Figure()
     named = any(isinstance(x, str) for xs, _ in chart.series.values() for x in xs)
     for number, (name, (xs, ys)) in enumerate(chart.series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = SERIES_COLORS[number % len(SERIES_COLORS)]
         heights = [float(y) if math.isfinite(y) and (y > 0 or not chart.log_y) else None for y in ys]
         texts = [
             f"{html.escape(name)}<br>{html.escape(chart.x)}: {html.escape(_words(x))}<br>"
@@ -36,7 +36,7 @@ def draw(chart: Chart) -> Drawing:
         if chart.kind == "bars":
             figure.add_bar(**common, textposition="none", marker={"color": colour})
         else:
-            line = {"color": colour, "width": 2, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
+            line = {"color": colour, "width": 2, "dash": LINE_DASHES[number // len(SERIES_COLORS) % len(LINE_DASHES)]}
             figure.add_scatter(**common, mode="lines+markers" if len(xs) < 40 else "lines", line=line)
     finish(figure, html.escape(chart.x), html.escape(chart.y), hovermode="closest")
     if named:
@@ -55,4 +55,4 @@ def _words(x: Any) -> str:
 
 def _short(escaped: str) -> str:
     name = html.unescape(escaped)
-    return escaped if len(name) <= LONG else html.escape(f"{name[: LONG - 1]}…")
+    return escaped if len(name) <= MAX_LABEL_LETTERS else html.escape(f"{name[: MAX_LABEL_LETTERS - 1]}…")

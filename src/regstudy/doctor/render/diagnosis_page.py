@@ -1,12 +1,12 @@
-"""The page of an examination: what to mend first, the findings of each stage with pictures, and what was looked at."""
+"""The page of an examination: what to fix first, the findings of each stage with pictures, and what was looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regstudy.doctor.findings import SEVERITIES, STAGES, Chart, Diagnosis, Exhibit, Finding, Pictures
+from regstudy.doctor.findings import SEVERITIES, STAGES, Chart, Diagnosis, Finding, Media, Pictures
 from regstudy.doctor.render.charts import draw
-from regstudy.doctor.render.diagnosis_phrasing import MARKS, first_to_mend, sure_words
+from regstudy.doctor.render.diagnosis_phrasing import MARKS, first_to_fix, sure_words
 from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
@@ -21,8 +21,8 @@ QUESTION = "Examination: what would make a study of it meaningless, what distort
 
 def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
     """One self-contained page as HTML; ``warnings`` come before all else, such as that other images were used."""
-    first = first_to_mend(diagnosis)
-    sentences = [f"First to mend: {first.sentence}", f"Do: {first.advice}"] if first is not None else []
+    first = first_to_fix(diagnosis)
+    sentences = [f"First to fix: {first.sentence}", f"Do: {first.advice}"] if first is not None else []
     if diagnosis.unjudged:
         sentences.append(f"{counted(len(diagnosis.unjudged), 'check')} could not be made; the page ends with why.")
     good = not any(finding.severity in ("blocks", "distorts") for finding in diagnosis.findings)
@@ -33,13 +33,13 @@ def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
 
 def _sections(diagnosis: Diagnosis) -> list[ReportSection]:
     stages = [stage for stage in STAGES if diagnosis.first(stage) is not None]
-    shown: dict[str, list[Exhibit]] = {}
-    for exhibit in diagnosis.exhibits:
-        stage = _stage_of(exhibit, diagnosis)
-        shown.setdefault(stage if stage in stages else "", []).append(exhibit)
+    shown: dict[str, list[Media]] = {}
+    for item in diagnosis.media:
+        stage = _stage_of(item, diagnosis)
+        shown.setdefault(stage if stage in stages else "", []).append(item)
     parts = [_stage(diagnosis, stage, shown.get(stage, [])) for stage in stages]
     if others := shown.get(""):
-        figures, albums = _exhibits(others)
+        figures, albums = _drawn(others)
         parts.append(ReportSection("seen", "What was looked at", "", figures=figures, albums=albums))
     parts.append(_checked(diagnosis))
     if diagnosis.unjudged:
@@ -49,12 +49,12 @@ def _sections(diagnosis: Diagnosis) -> list[ReportSection]:
     return parts
 
 
-def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> ReportSection:
+def _stage(diagnosis: Diagnosis, stage: str, media: Sequence[Media]) -> ReportSection:
     findings = [finding for finding in diagnosis.findings if finding.stage == stage]
     title = STAGES[stage][0].upper() + STAGES[stage][1:]
     counts = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
     words = ", ".join(f"{SEVERITIES[severity]}: {number}" for severity, number in counts.items() if number)
-    figures, albums = _exhibits(exhibits)
+    figures, albums = _drawn(media)
     said = f"{len(findings)} findings; {words}." if len(findings) > 1 else ""
     return ReportSection(stage, title, said, figures=figures, remarks=[_remark(f) for f in findings], albums=albums)
 
@@ -80,21 +80,21 @@ def _checked(diagnosis: Diagnosis) -> ReportSection:
     return ReportSection("checked", "What was checked", finding, grids=[grid] if rows else [])
 
 
-def _exhibits(exhibits: Sequence[Exhibit]) -> tuple[list[Drawing], list[Album]]:
-    drawings = [draw(exhibit) for exhibit in exhibits if isinstance(exhibit, Chart)]
-    albums = [_album(exhibit) for exhibit in exhibits if isinstance(exhibit, Pictures)]
+def _drawn(media: Sequence[Media]) -> tuple[list[Drawing], list[Album]]:
+    drawings = [draw(item) for item in media if isinstance(item, Chart)]
+    albums = [_album(item) for item in media if isinstance(item, Pictures)]
     return drawings, albums
 
 
-def _album(exhibit: Pictures) -> Album:
-    captions = (*exhibit.captions, *[""] * (len(exhibit.images) - len(exhibit.captions)))
-    shown = [picture(image, caption) for image, caption in zip(exhibit.images, captions, strict=False)]
-    return Album(exhibit.title, shown, exhibit.columns)
+def _album(item: Pictures) -> Album:
+    captions = (*item.captions, *[""] * (len(item.images) - len(item.captions)))
+    shown = [picture(image, caption) for image, caption in zip(item.images, captions, strict=False)]
+    return Album(item.title, shown, item.columns)
 
 
-def _stage_of(exhibit: Exhibit, diagnosis: Diagnosis) -> str:
-    """The stage of the finding that an exhibit supports, else of the check that it belongs to, else none."""
+def _stage_of(item: Media, diagnosis: Diagnosis) -> str:
+    """The stage of the finding that an item supports, else of the check that it belongs to, else none."""
     of_findings = {finding.id: finding.stage for finding in diagnosis.findings}
     of_checks = {check.check: check.stage for check in diagnosis.checked}
     of_checks |= {check.check.replace(" ", "-").replace("_", "-").lower(): check.stage for check in diagnosis.checked}
-    return of_findings.get(exhibit.id, of_checks.get(exhibit.id, ""))
+    return of_findings.get(item.id, of_checks.get(item.id, ""))

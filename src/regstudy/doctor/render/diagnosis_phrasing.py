@@ -11,14 +11,14 @@ from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.text import counted, format_duration
 
 MARKS: dict[Severity, str] = {"blocks": "▲", "distorts": "●", "note": "·"}
-LEAST, MOST = 60, 110  # columns of a text
+MIN_COLUMNS, MAX_COLUMNS = 60, 110  # columns of a text
 
 
 def lines(diagnosis: Diagnosis, columns: int) -> Iterator[str]:
     """The whole examination for a terminal of so many columns."""
-    width = min(max(columns, LEAST), MOST)
+    width = min(max(columns, MIN_COLUMNS), MAX_COLUMNS)
     yield from _wrapped(f"{diagnosis.subject}: {_lowered(diagnosis.verdict)}", width)
-    first = first_to_mend(diagnosis)
+    first = first_to_fix(diagnosis)
     if first is not None and len(diagnosis.findings) > 1:
         yield from _wrapped(f"Mend this first: {first.sentence}", width)
     number = 0
@@ -70,7 +70,7 @@ def notebook_html(diagnosis: Diagnosis) -> str:
     return f"<p>{escape(diagnosis.subject)}: {escape(_lowered(diagnosis.verdict))}</p><ul>{''.join(items)}</ul>"
 
 
-def first_to_mend(diagnosis: Diagnosis) -> Finding | None:
+def first_to_fix(diagnosis: Diagnosis) -> Finding | None:
     """The first finding in the doctor's order that makes a study meaningless, else that distorts it; no mere note."""
     for severity in ("blocks", "distorts"):
         for finding in diagnosis.findings:
