@@ -44,7 +44,7 @@ def diagnosis(*findings: Finding, subject: str = "digits_cnn") -> Diagnosis:
             Checked("class counts", "split", "10 classes."),
             Checked("learning rates", "training", "Six learning rates from 0.0001 to 10."),
         ),
-        (Unjudged("overfitting a batch", "training", "not judged until the learning rate is fixed"),),
+        (Unjudged("overfitting a batch", "training", "fix lr-too-large first"),),
         (
             Pictures(
                 "copies", "Copies", pairs, ("training 3", "validation 7", "training 4", "validation 9"), columns=2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def setup(model: nn.Module, lr: float = 1e-3, batch_size: int = 32, **more: Any)
     """With Adam over what is to learn."""
     learning = [p for p in model.parameters() if p.requires_grad] or [nn.Parameter(torch.zeros(1))]
     return Setup(model, torch.optim.Adam(learning, lr=lr), batch_size, **more)
+
+
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock on which so many seconds go by between two looks."""
+    times = count(step=seconds)
+    return lambda: float(next(times))
 
 
 def severities(found: Result | Diagnosis) -> dict[str, str]:

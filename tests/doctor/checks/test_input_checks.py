@@ -10,25 +10,25 @@ from torch import Tensor
 from regstudy.doctor.checks.input_checks import alike, scale, stretched
 from regstudy.doctor.parts import levels_of
 
-INPUT_SIZE_DISTORTS = noise(40, 3, 16, 16)
+UNIT = noise(40, 3, 16, 16)
 BYTES = pictures(40, side=16).float()
 
 
 @pytest.mark.parametrize(
     ("inputs", "severity", "words"),
     [
-        (INPUT_SIZE_DISTORTS, None, ""),
+        (UNIT, None, ""),
         (BYTES / 255, None, ""),
         (BYTES / 127.5 - 1, None, ""),
-        (2 * INPUT_SIZE_DISTORTS + 1, None, ""),
-        (BYTES, "blocks", "pixel values 0 to 255"),
-        (BYTES * 257, "blocks", "wrong size"),
-        (INPUT_SIZE_DISTORTS * 12, "distorts", "wrong size"),
-        (INPUT_SIZE_DISTORTS + 12, "distorts", "wrong size"),
-        (INPUT_SIZE_DISTORTS * 300, "blocks", "wrong size"),
-        (BYTES / 255 / 30, "distorts", "hardly vary"),
-        (BYTES / 255 / 255, "blocks", "hardly vary"),
-        (torch.full_like(INPUT_SIZE_DISTORTS, 0.5), "blocks", "hardly vary"),
+        (2 * UNIT + 1, None, ""),
+        (BYTES, "blocks", "pixel values from 0 to 255"),
+        (BYTES * 257, "blocks", "too large for the model"),
+        (UNIT * 12, "distorts", "too large for the model"),
+        (UNIT + 12, "distorts", "too large for the model"),
+        (UNIT * 300, "blocks", "too large for the model"),
+        (BYTES / 255 / 30, "distorts", "nearly constant"),
+        (BYTES / 255 / 255, "blocks", "nearly constant"),
+        (torch.full_like(UNIT, 0.5), "blocks", "nearly constant"),
     ],
     ids=[
         *("unit", "0 to 1", "-1 to 1", "nearly unit", "bytes", "16 bit", "12 times"),
@@ -43,11 +43,11 @@ def test_the_size_of_inputs(inputs: Tensor, severity: str | None, words: str) ->
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_inputs_that_are_no_numbers(value: float) -> None:
-    inputs = INPUT_SIZE_DISTORTS.clone()
+    inputs = UNIT.clone()
     inputs[3, 1, 2, 2:4] = value
     result = scale(inputs)
     assert severities(result) == {"inputs-not-finite": "blocks"}
-    assert result.findings[0].evidence == (f"2 of {INPUT_SIZE_DISTORTS.numel():,} values are NaN or infinite.",)
+    assert result.findings[0].evidence == (f"2 of {UNIT.numel():,} values are NaN or infinite.",)
 
 
 @pytest.mark.parametrize("normalized", [True, False])
@@ -75,7 +75,7 @@ def levels(low: float, high: float) -> Tensor:
     ],
 )
 def test_normalisations_are_compared_where_they_are_known(other: Tensor, severity: str | None) -> None:
-    result = alike(INPUT_SIZE_DISTORTS, INPUT_SIZE_DISTORTS, levels(-2, 2), other)
+    result = alike(UNIT, UNIT, levels(-2, 2), other)
     assert severities(result) == ({"normalisation-differs": severity} if severity else {})
     assert all(finding.sure == "certain" for finding in result.findings)
 
@@ -83,9 +83,7 @@ def test_normalisations_are_compared_where_they_are_known(other: Tensor, severit
 def test_one_channel_that_differs_is_enough() -> None:
     other = levels(-2, 2)
     other[1] = torch.tensor([-1.0, 1.0])
-    assert severities(alike(INPUT_SIZE_DISTORTS, INPUT_SIZE_DISTORTS, levels(-2, 2), other)) == {
-        "normalisation-differs": "blocks"
-    }
+    assert severities(alike(UNIT, UNIT, levels(-2, 2), other)) == {"normalisation-differs": "blocks"}
 
 
 @pytest.mark.parametrize("known", [None, levels(-2, 2)])
@@ -101,11 +99,9 @@ def test_elsewhere_means_and_spreads_are_compared(change: object, severity: str 
 
 
 def test_other_pixels_are_not_another_normalisation() -> None:
-    result = alike(INPUT_SIZE_DISTORTS, 4 * INPUT_SIZE_DISTORTS, None, None, pixels_differ=True)
-    assert not result.findings and "cannot be told" in result.looked_at
-    assert alike(
-        INPUT_SIZE_DISTORTS, INPUT_SIZE_DISTORTS, levels(-2, 2), levels(0, 1), pixels_differ=True
-    ).findings  # the levels tell all the same
+    result = alike(UNIT, 4 * UNIT, None, None, pixels_differ=True)
+    assert not result.findings and "could not be compared" in result.looked_at
+    assert alike(UNIT, UNIT, levels(-2, 2), levels(0, 1), pixels_differ=True).findings  # the levels tell all the same
 
 
 def test_darker_images_that_are_normalised_alike_are_no_fault() -> None:
@@ -149,14 +145,14 @@ def test_images_stretched_one_by_one_before_they_were_stored(normalise: object) 
     images = as_bytes(dim() / dim().amax((1, 2, 3), keepdim=True))
     result = stretched(images, normalise(images.float() / 255))  # type: ignore[operator]
     assert severities(result) == {"stretched-each": "distorts"}
-    assert "brightest pixels were" in result.findings[0].evidence[1]
+    assert "original maxima were" in result.findings[0].evidence[1]
 
 
 def test_images_divided_by_their_own_maximum_on_the_way_to_the_network() -> None:
     inputs = dim() / dim().amax((1, 2, 3), keepdim=True)
     result = stretched(as_bytes(inputs), inputs)
     assert severities(result) == {"stretched-each": "distorts"}
-    assert any("grey level" in line for line in result.findings[0].evidence)
+    assert any("gray level" in line for line in result.findings[0].evidence)
 
 
 def test_a_few_stretched_images_are_no_fault() -> None:

@@ -131,7 +131,7 @@ def test_suspects_are_named_and_shown() -> None:
     (shown,) = result.media
     assert isinstance(shown, Pictures) and 0 < len(shown.images) == len(shown.captions)
     for caption in shown.captions:
-        at, label = int(caption.split(".png")[0]), caption.split("labelled digit ")[1][0]
+        at, label = int(caption.split(".png")[0]), caption.split("labeled digit ")[1][0]
         looks = caption[-1]
         assert int(label) == int(labels[at]) != int(LABELS[at]) == int(looks)
     assert set(shown.captions[:3]) <= set(result.findings[0].evidence)
@@ -161,7 +161,10 @@ def test_labels_of_neighbours_are_found_with_their_direction(by: int) -> None:
     labels = moved(0.5, by)
     result = misaligned(scores(labels), labels, neighbours(labels))
     assert severities(result) == {"labels-misaligned": "blocks"}
-    assert f"{abs(by)} {'after' if by > 0 else 'before'} them in the file" in result.findings[0].sentence
+    assert (
+        f"{abs(by)} position{'s' * (abs(by) > 1)} {'after' if by > 0 else 'before'} them in the file"
+        in result.findings[0].sentence
+    )
 
 
 @pytest.mark.parametrize("labels", [LABELS, shuffled(LABELS, 0.5), shuffled(LABELS, 1.0)], ids=["sound", "half", "all"])
