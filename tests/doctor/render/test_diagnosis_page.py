@@ -29,7 +29,7 @@ def test_the_page_has_a_section_for_each_stage_with_findings_and_their_pictures(
     page = diagnosis_page(diagnosis(COPIES, NOTE, CURVE), ["Other images were used."])
     ids = re.findall(r'<section id="([^"]+)"', page)
     assert ids == ["data", "split", "training", "seen", "checked", "unjudged"]
-    assert "Fix this first: 12 % of the validation images" in page
+    assert "Fix this first: 12% of the validation images" in page
     data = section(page, "data")
     for words in ("▲ blocks the study", "48 of 400", "data: {group: near_duplicates}", "very likely (copies)"):
         assert words in data, words
@@ -102,9 +102,9 @@ def test_the_terminal_gets_every_finding_with_what_to_do() -> None:
         assert max(map(len, said)) <= min(width, 110)
         text = "\n".join(said)
         assert text.index("Leakage and labels") < text.index("Train/validation split") < text.index("Model and")
-        for words in ("  1. ▲ 12 %", "  2. · Fifty", "  3. ● The", "Fix: Keep", "data: {group: near_duplicates}"):
+        for words in ("  1. ▲ 12%", "  2. · Fifty", "  3. ● The", "Fix: Keep", "data: {group: near_duplicates}"):
             assert words in text
-        assert "Fix this first: 12 %" in text
+        assert "Fix this first: 12%" in text
         assert "Passed 2 checks: class counts, learning rates." in text
         assert "Skipped: overfitting a batch (fix lr-too-large first)" in " ".join(text.split())
 
@@ -113,7 +113,7 @@ def test_a_study_gets_a_line_for_what_matters() -> None:
     said = list(short_lines(diagnosis(COPIES, NOTE, CURVE), "regstudy doctor x"))
     assert said[0].startswith("Doctor: 3 findings") and "1 note" in said[0]
     assert [line[:3] for line in said[1:3]] == ["  ▲", "  ●"]
-    assert "Fix: Lower it towards 0.002" in said[2]
+    assert "Fix: Decrease it to about 0.002" in said[2]
     assert said[-1].endswith("regstudy doctor x") and len(said) == 4
     assert list(short_lines(diagnosis(), "c")) == ["Doctor: no findings in 3 checks (details: c)."]
 
@@ -137,7 +137,7 @@ def test_changes_as_lines() -> None:
         "optimizer: {lr: 0.002}",
         "schedule: {name: step, step_size: 3}",
         "training: {patience: null}",
-        "# without model.options.head",
+        "# remove model.options.head",
     ]
 
 

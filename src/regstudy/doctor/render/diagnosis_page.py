@@ -74,8 +74,8 @@ def _remark(finding: Finding) -> Remark:
 def _checked(diagnosis: Diagnosis) -> ReportSection:
     silent = [check for check in diagnosis.checked if not check.findings]
     rows = [[check.check, STAGES.get(check.stage, check.stage), check.looked_at] for check in silent]
-    told = len(diagnosis.checked) - len(silent)
-    finding = f"{counted(len(silent), 'check')} passed; {told} had findings."
+    failed = len(diagnosis.checked) - len(silent)
+    finding = f"{counted(len(silent), 'check')} passed; {failed} had findings."
     grid = Grid(["check", "stage", "result"], rows, folded="Passed checks")
     return ReportSection("checked", "Checks", finding, grids=[grid] if rows else [])
 
