@@ -115,7 +115,7 @@ def severities(found: Result | Diagnosis) -> dict[str, str]:
 
 
 def alarms(found: Result | Diagnosis) -> dict[str, str]:
-    """As `severities`, without what is only worth knowing."""
+    """As `severities`, without notes."""
     return {name: severity for name, severity in severities(found).items() if severity != "note"}
 
 

@@ -346,4 +346,4 @@ def judged(
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "infinity"
+    return "infinity" if not math.isfinite(value) else f"{value:.2f}" if abs(value) < 1e4 else f"{value:.1e}"

@@ -93,7 +93,7 @@ def _finding(number: int, finding: Finding, width: int) -> Iterator[str]:
     if finding.advice:
         yield from _wrapped(finding.advice, width, f"{indent}Fix: ", f"{indent}     ")
     for line in configuration_lines(finding.changes):
-        yield f"{indent}    {line}"
+        yield f"{indent}     {line}"
     yield f"{indent}Confidence: {confidence_text(finding)}."
 
 
