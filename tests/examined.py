@@ -10,7 +10,7 @@ COPIES = Finding(
     "copies",
     "data",
     "blocks",
-    "12 % of the validation images are copies of training images.",
+    "12% of the validation images are copies of training images.",
     ("48 of 400 validation images have a copy.", "validation b/7.png = training b/3.png"),
     "Keep copies on one side: `data.group: near_duplicates`.",
     "very likely",
@@ -22,7 +22,7 @@ CURVE = Finding(
     "distorts",
     "The learning rate 2 is far too large.",
     ("The loss rises from 2.3 to infinity.",),
-    "Lower it towards 0.002 (`optimizer.lr`).",
+    "Decrease it to about 0.002 (`optimizer.lr`).",
     "certain",
     {"optimizer.lr": 0.002, "schedule": {"name": "cosine"}},
 )
@@ -44,7 +44,7 @@ def diagnosis(*findings: Finding, subject: str = "digits_cnn") -> Diagnosis:
             Checked("class counts", "split", "10 classes."),
             Checked("learning rates", "training", "Six learning rates from 0.0001 to 10."),
         ),
-        (Unjudged("overfitting a batch", "training", "not judged until the learning rate is mended"),),
+        (Unjudged("overfitting a batch", "training", "fix lr-too-large first"),),
         (
             Pictures(
                 "copies", "Copies", pairs, ("training 3", "validation 7", "training 4", "validation 9"), columns=2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,19 @@ def setup(model: nn.Module, lr: float = 1e-3, batch_size: int = 32, **more: Any)
     return Setup(model, torch.optim.Adam(learning, lr=lr), batch_size, **more)
 
 
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock on which so many seconds go by between two looks."""
+    times = count(step=seconds)
+    return lambda: float(next(times))
+
+
 def severities(found: Result | Diagnosis) -> dict[str, str]:
     """The severity of each finding by its id."""
     return {finding.id: finding.severity for finding in found.findings}
 
 
 def alarms(found: Result | Diagnosis) -> dict[str, str]:
-    """As `severities`, without what is only worth knowing."""
+    """As `severities`, without notes."""
     return {name: severity for name, severity in severities(found).items() if severity != "note"}
 
 

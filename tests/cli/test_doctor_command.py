@@ -20,7 +20,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.config.schema import Data
 from regstudy.data.image_set import ImageSet
 from regstudy.doctor.findings import Diagnosis, Finding
-from regstudy.doctor.fix import NOTHING
+from regstudy.doctor.fix import NOTHING_TO_FIX
 from regstudy.errors import DataUnavailable
 from regstudy.report.page import write_report
 from regstudy.search.events import Examining
@@ -77,7 +77,7 @@ def test_the_exit_code_says_whether_something_blocks(
     done = regstudy(*DOCTOR)
     assert done.returncode == code, done.stderr
     said = in_words(done.stdout)
-    assert "the test part stays closed" in said and "Checked: 2 checks found nothing" in said
+    assert "The model does not see the test part" in said and "Passed 2 checks" in said
     assert all(finding.sentence in said for finding in findings)
     assert ("--fix > fixed.yaml" in said) == any(finding.changes for finding in findings)
 
@@ -91,7 +91,7 @@ def test_how_deep_it_looks(regstudy: Command, found: Stub, words: list[str], dep
 
 
 MISUSES = {
-    "both depths": (["--preflight", "--full"], "exclude each other"),
+    "both depths": (["--preflight", "--full"], "mutually exclusive"),
     "page of another kind": (["-o", "report.pdf"], "must end in .html"),
     "two on standard output": (["--fix", "--json", "-"], "both write to standard output"),
     "wrong value": (["--set", "training.epoch=3"], "Did you mean 'epochs'?"),
@@ -116,7 +116,7 @@ def test_what_cannot_be_found_is_told(regstudy: Command, found: Stub, tmp_path: 
     assert "no space file 'none.yaml'" in regstudy("doctor", "none.yaml").stderr
     found(error=RuntimeError("a network of one's own"))
     done = regstudy(*DOCTOR)
-    assert done.returncode == 2 and "broke down" in done.stderr and "a network of one's own" in done.stderr
+    assert done.returncode == 2 and "failed" in done.stderr and "a network of one's own" in done.stderr
 
 
 def test_findings_as_json_in_a_file_or_alone_on_standard_output(regstudy: Command, found: Stub, tmp_path: Path) -> None:
@@ -147,18 +147,18 @@ def test_fix_prints_the_mended_file_and_nothing_else(regstudy: Command, found: S
     assert (config.optimizer.lr, config.schedule.name) == (0.002, "cosine")
     assert done.stdout.startswith(shipped_spaces()["digits_cnn"].read_text(encoding="utf-8").partition("\n")[0])
     said = in_words(done.stderr)
-    assert COPIES.sentence in said and "To be mended by hand: dead." in said and "Mended: copies, lr-too-large." in said
+    assert COPIES.sentence in said and "Fix by hand: dead." in said and "Fixed: copies, lr-too-large." in said
 
     found(NOTE)
     done = regstudy("doctor", "digits_cnn", "--fix")
     assert done.returncode == 0
-    assert done.stdout == NOTHING + shipped_spaces()["digits_cnn"].read_text(encoding="utf-8")
+    assert done.stdout == NOTHING_TO_FIX + shipped_spaces()["digits_cnn"].read_text(encoding="utf-8")
 
 
 def test_a_fix_that_is_refused_is_told(regstudy: Command, found: Stub) -> None:
     found(replace(COPIES, changes={"data.group": "slide(\\d+)"}))  # digits have no paths
     done = regstudy(*DOCTOR, "--fix")
-    assert "Left out: copies" in done.stderr and "# doctor, copies" not in done.stdout
+    assert "Not fixed: copies" in done.stderr and "# doctor, copies" not in done.stdout
 
 
 def test_substitute_data_are_examined_where_the_real_ones_cannot_be_had(
@@ -171,7 +171,7 @@ def test_substitute_data_are_examined_where_the_real_ones_cannot_be_had(
     done = regstudy("doctor", "mine.yaml", "--fix", "-o", "page.html")
     assert done.returncode == 1, done.stderr
     assert seen[0]["space"].name == "mine@digits"
-    assert "These findings are not about test_doctor_command:absent" in in_words(done.stderr)
+    assert "was examined instead of test_doctor_command:absent" in in_words(done.stderr)
     assert "fallback: {name: digits, size: 32, train_limit: 200, group: near_duplicates}" in done.stdout
     assert "is not here" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
@@ -182,7 +182,7 @@ def test_a_study_begins_with_its_examination_and_keeps_it(regstudy: Command, fou
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "digits_cnn"
     assert seen[0]["depth"] == "preflight" and len(seen) == 1
-    assert f"● {CURVE.sentence} Do: {CURVE.advice}" in done.stdout and NOTE.sentence not in done.stdout
+    assert f"● {CURVE.sentence} Fix: {CURVE.advice}" in done.stdout and NOTE.sentence not in done.stdout
     assert "regstudy doctor digits_cnn --set training.epochs=2" in done.stdout
     assert done.stdout.index(CURVE.sentence) < done.stdout.index("Cost:")
     facts = kept(folder)
@@ -196,7 +196,7 @@ def test_a_study_begins_with_its_examination_and_keeps_it(regstudy: Command, fou
 
     again = regstudy(*STUDY[:4], "2", *SETS)
     assert again.returncode == 0 and len(seen) == 1
-    assert "It was not examined again." in again.stdout
+    assert "they were not examined again." in again.stdout
 
     study = regstudy("doctor", "results/digits_cnn", "--fix")
     assert study.returncode == 0, study.stderr
@@ -239,7 +239,7 @@ def test_an_examination_that_breaks_down_stops_no_study(regstudy: Command, found
     found(error=ZeroDivisionError("by zero"))
     done = regstudy(*STUDY)
     assert done.returncode == 0, done.stderr
-    assert "The study goes on without it" in done.stdout
+    assert "The study starts without it" in done.stdout
     assert "by zero" in kept(tmp_path / "results" / "digits_cnn")["skipped"]
 
 

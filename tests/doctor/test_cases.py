@@ -1,4 +1,4 @@
-"""The reference cases through the command line: found in order, mended, and an honest study afterwards."""
+"""The reference cases through the command line: found in order, fixed, and an honest study afterwards."""
 
 from __future__ import annotations
 

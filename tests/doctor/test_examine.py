@@ -1,4 +1,4 @@
-"""The examination: its order and depths, what is not judged until something is mended, and that it changes nothing."""
+"""The examination: its order and depths, what is not judged until something is fixed, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PIXELS, LABELS = digits(COUNT + HELD)
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_checks, "STEPS", 60)
-    monkeypatch.setattr(capacity_checks, "RANDOM_STEPS", 40)
+    monkeypatch.setattr(capacity_checks, "MAX_CURVE_STEPS", 60)
+    monkeypatch.setattr(capacity_checks, "MAX_RANDOM_LABEL_STEPS", 40)
 
 
 def normalised(pixels: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ def test_what_a_blocking_finding_makes_meaningless_is_not_judged(
     diagnosis = run_checks([later, check("first", "inputs", found("inputs", severity))], "default", "x", made.append)
     assert ("later" in made) is judged
     assert [(one.check, one.stage, one.why) for one in diagnosis.unjudged] == (
-        [] if judged else [("later", "training", "not judged until inputs-fault is mended")]
+        [] if judged else [("later", "training", "fix inputs-fault first")]
     )
 
 
@@ -113,14 +113,14 @@ def test_all_that_must_be_mended_first_is_named_once() -> None:
         check("c", "split", found("split", name="class-missing")),
         check("d", "capacity", needs=("data", "split")),
     ]
-    assert run_checks(checks, "default", "x").unjudged[0].why == "not judged until copies and class-missing is mended"
+    assert run_checks(checks, "default", "x").unjudged[0].why == "fix copies and class-missing first"
 
 
 @pytest.mark.parametrize(
     ("depth", "why"),
     [
-        ("preflight", {"b": "left out of the preflight", "c": "made with --full"}),
-        ("default", {"c": "made with --full"}),
+        ("preflight", {"b": "not part of --preflight", "c": "runs only with --full"}),
+        ("default", {"c": "runs only with --full"}),
         ("full", {}),
     ],
 )
@@ -155,10 +155,8 @@ def test_sound_data_and_a_sound_network_pass() -> None:
     diagnosis = examine(Own(train), Own(validation), **sound(), subject="my digits", on_progress=told.append)
     assert isinstance(diagnosis, Diagnosis) and alarms(diagnosis) == {} and diagnosis.subject == "my digits"
     assert told == [made.check for made in diagnosis.checked]
-    assert {"copies", "labels", "classes", "size of inputs", "first batch", "learning rate", "amount of data"} <= set(
-        told
-    )
-    assert [(one.check, one.why) for one in diagnosis.unjudged] == [("random labels", "made with --full")]
+    assert {"copies", "labels", "classes", "input scale", "first batch", "learning rate", "amount of data"} <= set(told)
+    assert [(one.check, one.why) for one in diagnosis.unjudged] == [("random labels", "runs only with --full")]
     stages = [list(STAGES).index(made.stage) for made in diagnosis.checked]
     assert stages == sorted(stages) and set(stages) == set(range(len(STAGES)))
 
@@ -173,13 +171,13 @@ def test_a_network_may_be_examined_without_an_optimizer() -> None:
     diagnosis = examine(*parts(), model=convolutional(), depth="preflight")
     made = {one.check for one in diagnosis.checked} | {one.check for one in diagnosis.unjudged}
     assert alarms(diagnosis) == {} and "first batch" in made
-    assert not {"optimizer's parameters", "learning rate"} & made
+    assert not {"optimizer parameters", "learning rate"} & made
 
 
 def test_the_preflight_trains_nothing() -> None:
     diagnosis = examine(*parts(), **sound(), depth="preflight")
-    left = {"learning rate": "left out of the preflight", "amount of data": "left out of the preflight"}
-    assert {one.check: one.why for one in diagnosis.unjudged} == {**left, "random labels": "made with --full"}
+    left = {"learning rate": "not part of --preflight", "amount of data": "not part of --preflight"}
+    assert {one.check: one.why for one in diagnosis.unjudged} == {**left, "random labels": "runs only with --full"}
 
 
 def test_groups_paths_and_a_test_part_add_their_checks() -> None:
@@ -319,13 +317,13 @@ def test_of_a_set_in_the_order_of_its_classes_all_classes_are_tried() -> None:
 
 
 def waiting(diagnosis: Diagnosis) -> dict[str, str]:
-    return {one.check: one.why for one in diagnosis.unjudged if one.why.startswith("not judged")}
+    return {one.check: one.why for one in diagnosis.unjudged if one.why.startswith("fix ")}
 
 
 def test_training_is_not_judged_on_inputs_of_the_wrong_size() -> None:
     faulty = FAULTS["not normalised"][0](*parts())
     diagnosis = examine(**faulty, **sound())
-    why = "not judged until inputs-unscaled is mended"
+    why = "fix inputs-unscaled first"
     assert waiting(diagnosis) == dict.fromkeys(["first batch", "learning rate", "weight decay", "amount of data"], why)
     assert diagnosis.first("training") is None
 
@@ -334,14 +332,14 @@ def test_a_learning_rate_is_not_judged_behind_a_softmax() -> None:
     model = nn.Sequential(mlp(256, 10), nn.Softmax(1))
     diagnosis = examine(*parts(), model=model, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3))
     assert alarms(diagnosis) == {"softmax-inside": "blocks"}
-    why = "not judged until softmax-inside is mended"
+    why = "fix softmax-inside first"
     assert waiting(diagnosis) == {"learning rate": why, "amount of data": why}
 
 
 def test_more_data_is_not_asked_for_while_copies_flatter() -> None:
     diagnosis = examine(**oversampled(*parts()), **sound())
     assert alarms(diagnosis) == {"copies": "blocks"}
-    assert waiting(diagnosis) == {"amount of data": "not judged until copies is mended"}
+    assert waiting(diagnosis) == {"amount of data": "fix copies first"}
 
 
 @pytest.mark.slow
@@ -373,7 +371,7 @@ class Failing(nn.Module):
 
 def test_a_network_that_cannot_take_the_images_is_said_to() -> None:
     model = Failing()
-    with pytest.raises(DataError, match=r"The model cannot take the images .* RuntimeError"):
+    with pytest.raises(DataError, match=r"The model failed on images .* RuntimeError"):
         examine(*parts(), model=model, depth="preflight")
     assert model.training
 
@@ -413,7 +411,7 @@ def test_an_unknown_depth_is_refused() -> None:
 
 
 def test_what_holds_no_images_is_refused() -> None:
-    with pytest.raises(DataError, match="was given str"):
+    with pytest.raises(DataError, match="got str"):
         examine("train/", "validation/")
 
 

@@ -1,4 +1,4 @@
-"""Mended files: what changes, what stays to the character, and that they are still valid."""
+"""FixResult files: what changes, what stays to the character, and that they are still valid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from regstudy.doctor.findings import Finding
-from regstudy.doctor.fix import NOTHING, mend, mended
+from regstudy.doctor.fix import NOTHING_TO_FIX, fix, fixed_text
 from regstudy.doctor.yaml_edits import with_value, without_value
 from regstudy.errors import ConfigError
 from regstudy.space.loader import load_space, read_yaml_text, shipped_spaces, space_from_text, yaml_text
@@ -52,7 +52,7 @@ def finding(name: str = "fault", **changes: Any) -> Finding:
 
 
 def space(text: str) -> Space:
-    return space_from_text(text, "mended", "mended", checks=CHECKS)
+    return space_from_text(text, "fixed", "fixed", checks=CHECKS)
 
 
 def comments(text: str) -> list[str]:
@@ -70,7 +70,7 @@ def test_every_shipped_space_can_be_mended_and_keeps_its_comments(name: str, tmp
         finding("constant", schedule={"name": "cosine"}),
         finding("uneven", training__balance="weights"),
     ]
-    done = mend(text, found, ["training.epochs=17"])
+    done = fix(text, found, ["training.epochs=17"])
     assert not done.refused
     (tmp_path / "fixed.yaml").write_text(done.text, encoding="utf-8")
     config = load_space(tmp_path / "fixed.yaml").defaults()
@@ -84,7 +84,7 @@ def test_every_shipped_space_can_be_mended_and_keeps_its_comments(name: str, tmp
 
 
 def test_everything_else_stays_as_it_is_to_the_character() -> None:
-    done = mend(TEXT, [finding("copies", data__group="near_duplicates"), finding("rate", model__dropout=0.2)])
+    done = fix(TEXT, [finding("copies", data__group="near_duplicates"), finding("rate", model__dropout=0.2)])
     new = [line for line in done.text.splitlines() if line not in TEXT.splitlines()]
     assert new == [
         "  # doctor, copies: What copies is.",
@@ -98,7 +98,7 @@ def test_everything_else_stays_as_it_is_to_the_character() -> None:
 
 
 def test_a_section_that_is_replaced_survives_as_comments() -> None:
-    text = mended(TEXT, [finding("constant", schedule={"name": "cosine"})])
+    text = fixed_text(TEXT, [finding("constant", schedule={"name": "cosine"})])
     assert space(text).tree["schedule"] == {"name": "cosine"}
     for words in ("# why", "# a choice", "# constant first", "# three", "# before the model"):
         assert words in text
@@ -123,7 +123,7 @@ RANGES = {
 @pytest.mark.parametrize(("old", "value", "wanted"), RANGES.values(), ids=RANGES)
 def test_a_range_stays_one_where_the_value_lies_in_it(old: str, value: int, wanted: Any) -> None:
     text = f"data: {{name: digits}}\nmodel: {{name: dropout_cnn}}\ntraining: {{batch_size: {old}, epochs: 5}}  # end\n"
-    done = mend(text, [finding("batch", training__batch_size=value)])
+    done = fix(text, [finding("batch", training__batch_size=value)])
     assert not done.refused
     tree = read_yaml_text(done.text, "")
     given = tree["training"]["batch_size"]
@@ -134,20 +134,20 @@ def test_a_range_stays_one_where_the_value_lies_in_it(old: str, value: int, want
 
 def test_a_learning_rate_within_its_range_becomes_where_the_search_starts() -> None:
     text = TEXT + "optimizer: {name: sgd, lr: {low: 1e-4, high: 10.0, log: true, default: 5.0}}\n"
-    tree = read_yaml_text(mended(text, [finding("rate", optimizer__lr=0.01)]), "")
+    tree = read_yaml_text(fixed_text(text, [finding("rate", optimizer__lr=0.01)]), "")
     assert tree["optimizer"]["lr"] == {"low": 1e-4, "high": 10.0, "log": True, "default": 0.01}
 
 
 def test_missing_sections_are_added_with_the_name_that_they_need() -> None:
     found = [finding("rate", optimizer__lr=0.01), finding("scale", preprocessing__normalize="train")]
-    done = mend(TEXT, found)
+    done = fix(TEXT, found)
     config = space(done.text).defaults()
     assert (config.optimizer.name, config.optimizer.lr) == ("adamw", 0.01)
     assert done.made == ("rate", "scale") and done.text.endswith("# the end\n")
 
 
 def test_a_key_under_a_choice_goes_to_its_default() -> None:
-    tree = read_yaml_text(mended(TEXT, [finding("warm", schedule__warmup_epochs=1)]), "")
+    tree = read_yaml_text(fixed_text(TEXT, [finding("warm", schedule__warmup_epochs=1)]), "")
     assert tree["schedule"]["choices"][0] == {"name": "constant", "warmup_epochs": 1}
 
 
@@ -166,11 +166,11 @@ def test_an_option_is_removed(options: str) -> None:
 def test_a_removal_is_made_by_a_null_under_options_only() -> None:
     text = TEXT.replace("dropout: 0.1", "dropout: 0.1\n  options: {width: 8}")
     text = text.replace("dropout_cnn", "tiny:cnn")
-    done = mend(text, [finding("head", model__options__width=None), finding("end", training__patience=None)])
+    done = fix(text, [finding("head", model__options__width=None), finding("end", training__patience=None)])
     assert not done.refused
     tree = read_yaml_text(done.text, "")
     assert tree["model"]["options"] == {} and tree["training"]["patience"] is None
-    assert mend(text, [finding("head", model__options__other=None)]).text == NOTHING + text
+    assert fix(text, [finding("head", model__options__other=None)]).text == NOTHING_TO_FIX + text
 
 
 def test_what_validation_refuses_is_left_out_and_told() -> None:
@@ -179,7 +179,7 @@ def test_what_validation_refuses_is_left_out_and_told() -> None:
         finding("typo", data__grup="x"),
         finding("good", data__train_limit=100),
     ]
-    done = mend(TEXT, found)
+    done = fix(TEXT, found)
     assert done.made == ("good",)
     assert "training.epochs" in done.refused[0] and "data.grup" in done.refused[1]
     assert space(done.text).defaults().training.epochs == 5
@@ -188,34 +188,34 @@ def test_what_validation_refuses_is_left_out_and_told() -> None:
 def test_an_anchor_that_two_places_share_is_left_alone() -> None:
     model = "{name: svhn_resnet, dropout: &d {low: 0.0, high: 0.5, default: 0.1}, block_dropout: *d}"
     text = f"data: {{name: digits, size: 32}}\nmodel: {model}\ntraining: {{epochs: 5}}\n"
-    done = mend(text, [finding("shared", model__block_dropout=0.2)])
+    done = fix(text, [finding("shared", model__block_dropout=0.2)])
     assert not done.made and "model.dropout.default would change as well" in done.refused[0]
     assert space(done.text).defaults().model.dropout == 0.1
-    assert mend(
+    assert fix(
         text.replace("&d {low: 0.0, high: 0.5, default: 0.1}", "&d 0.1"), [finding("x", model__block_dropout=0.2)]
     ).refused
 
 
 def test_overrides_are_part_of_the_file_and_the_first_finding_decides() -> None:
     found = [finding("one", training__epochs=9), finding("two", training__epochs=3)]
-    done = mend(TEXT, found, ["data.train_limit=50", "optimizer.name=sgd", "training.epochs=7"])
+    done = fix(TEXT, found, ["data.train_limit=50", "optimizer.name=sgd", "training.epochs=7"])
     config = space(done.text).defaults()
     assert (config.data.train_limit, config.optimizer.name, config.training.epochs) == (50, "sgd", 9)
     assert "# set on the command line: data.train_limit=50" in done.text and done.made == ("one",)
     with pytest.raises(ConfigError, match=r"training\.epoch"):
-        mend(TEXT, [], ["training.epoch=3"])
+        fix(TEXT, [], ["training.epoch=3"])
 
 
 def test_without_anything_to_mend_the_file_says_so_and_is_else_the_same() -> None:
-    assert mended(TEXT, []) == NOTHING + TEXT
-    assert mended(TEXT, [finding("same", training__epochs=5)]) == NOTHING + TEXT
-    assert NOTHING.startswith("#") and space(NOTHING + TEXT)
+    assert fixed_text(TEXT, []) == NOTHING_TO_FIX + TEXT
+    assert fixed_text(TEXT, [finding("same", training__epochs=5)]) == NOTHING_TO_FIX + TEXT
+    assert NOTHING_TO_FIX.startswith("#") and space(NOTHING_TO_FIX + TEXT)
 
 
 def test_what_is_found_about_a_substitute_is_changed_in_it() -> None:
     text = TEXT.replace("name: digits", "name: svhn\n  fallback: {name: street_digits, train_limit: 300}")
     found = [finding("copies", data__group="near_duplicates"), finding("limit", training__epochs=4)]
-    done = mend(text, found, ["data.train_limit=90"], fallback=True)
+    done = fix(text, found, ["data.train_limit=90"], fallback=True)
     data = read_yaml_text(done.text, "")["data"]
     assert data["fallback"] == {"name": "street_digits", "train_limit": 90, "group": "near_duplicates"}
     assert "group" not in data and data["train_limit"] == 90
@@ -224,7 +224,7 @@ def test_what_is_found_about_a_substitute_is_changed_in_it() -> None:
 def test_an_exported_configuration_can_be_mended() -> None:
     tree = space(TEXT).defaults().model_dump(mode="json")
     text = "# Trial 3\n" + yaml_text(tree)
-    done = mend(text, [finding("copies", data__group="near_duplicates")])
+    done = fix(text, [finding("copies", data__group="near_duplicates")])
     assert not done.refused
     changed = read_yaml_text(done.text, "")
     assert changed["data"].pop("group") == "near_duplicates" and tree["data"].pop("group") is None
@@ -233,7 +233,7 @@ def test_an_exported_configuration_can_be_mended() -> None:
 
 def test_sentences_of_findings_cannot_leave_their_comment() -> None:
     odd = Finding("odd", "data", "blocks", "a\ntraining: {epochs: 1}\x00", changes={"data.train_limit": 100})
-    assert space(mended(TEXT, [odd])).defaults().training.epochs == 5
+    assert space(fixed_text(TEXT, [odd])).defaults().training.epochs == 5
 
 
 def test_a_path_through_a_value_is_a_key_error() -> None:

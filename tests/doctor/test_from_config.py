@@ -29,7 +29,7 @@ TINY = {"data": {**DIGITS, "size": 16}, "model": {"name": "tiny:cnn", "options":
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity_checks, "STEPS", 60)
+    monkeypatch.setattr(capacity_checks, "MAX_CURVE_STEPS", 60)
 
 
 def tree(**changes: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_the_shipped_space_for_digits_passes(tmp_path: Path) -> None:
         one.check for one in (*diagnosis.checked, *diagnosis.unjudged)
     }
     compared = next(one for one in diagnosis.checked if one.check == "validation and test")
-    assert compared.looked_at.endswith("its test part stays closed.")
+    assert compared.looked_at.endswith("its test part was not opened.")
 
 
 def test_the_test_part_of_a_published_data_set_is_neither_opened_nor_fetched(

@@ -227,7 +227,7 @@ def test_images_that_change_with_every_reading_are_noticed(kind: type[Listed], r
 
 
 def test_of_a_large_set_some_are_read_with_their_names_and_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST", 10)
+    monkeypatch.setattr(parts, "MAX_ITEMS_READ", 10)
     images = pictures(40)
     items = [(image, number) for number, image in enumerate(images)]
     part = part_of(Listed(items, [f"{n}.png" for n in range(40)]), groups=list(range(40)))
@@ -240,21 +240,21 @@ def test_of_a_large_set_some_are_read_with_their_names_and_groups(monkeypatch: p
 
 def test_some_positions_are_drawn_once_each_and_alike_for_a_seed() -> None:
     part = part_of((pictures(30), torch.arange(30)))
-    drawn = part.some(12)
-    assert len(drawn) == 12 and drawn.tolist() == sorted(set(drawn.tolist())) and torch.equal(drawn, part.some(12))
-    assert not torch.equal(drawn, part.some(12, seed=1))
-    assert part.some(100).tolist() == list(range(30))
+    drawn = part.sample(12)
+    assert len(drawn) == 12 and drawn.tolist() == sorted(set(drawn.tolist())) and torch.equal(drawn, part.sample(12))
+    assert not torch.equal(drawn, part.sample(12, seed=1))
+    assert part.sample(100).tolist() == list(range(30))
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ([1, 2, 3], "a pair .* was given list"),
-        ("images/", "was given str"),
+        ([1, 2, 3], "a pair .* but got list"),
+        ("images/", "got str"),
         (Endless(), "with a length"),
         ((noise(6, 20, 20), LABELS), "N×C×H×W"),
-        ((noise(6, 3, 20, 20), LABELS[:4]), "N whole-numbered labels"),
-        ((noise(6, 3, 20, 20), LABELS.float()), "of torch.float32"),
+        ((noise(6, 3, 20, 20), LABELS[:4]), "N integer labels"),
+        ((noise(6, 3, 20, 20), LABELS.float()), "type torch.float32"),
         ((noise(1, 3, 20, 20), LABELS[:1]), "N×C×H×W"),
         (Listed([(noise(1, 8, 8), 0), (noise(1, 9, 9), 1)]), "different shapes"),
         (Broken([(noise(1, 8, 8), 0)] * 4), r"Item 2 .*truncated file"),

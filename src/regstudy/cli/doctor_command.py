@@ -1,4 +1,4 @@
-"""What `regstudy doctor` does: examine a space, a configuration or a study, and say what to mend, in order."""
+"""Implements `regstudy doctor`: examines a space, configuration or study, and reports what to fix, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
-from regstudy.doctor.fix import mend
+from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
@@ -30,7 +30,7 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line; ``json`` may be `-` for standard output."""
+    """The command line options; ``json`` may be `-` for standard output."""
 
     subject: str
     sets: tuple[str, ...]
@@ -46,10 +46,10 @@ class Request:
 
 
 def execute(request: Request, stdout: Console, stderr: Console) -> int:
-    """Examine and say what was found; returns the exit code: 1 if a finding makes a study meaningless, else 0.
+    """Examine and print the findings; returns the exit code: 1 if a finding blocks the study, else 0.
 
-    What was found goes to standard error where standard output carries the mended file or JSON. Raises RegstudyError
-    for what is the user's to mend.
+    Findings go to standard error if standard output carries the fixed file or JSON. Raises RegstudyError for user
+    errors.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     depth = _depth(request)
@@ -69,14 +69,14 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
         write_atomically(request.json, _as_json(diagnosis) + "\n")
         console.print(f"Findings: {request.json}")
     if request.output is not None:
-        from regstudy.doctor.render.diagnosis_page import diagnosis_page  # plotly takes a second
+        from regstudy.doctor.render.diagnosis_page import diagnosis_page  # importing plotly takes a second
 
         write_atomically(request.output, diagnosis_page(diagnosis, warnings))
         console.print(f"Page: {request.output}")
     if request.fix:
         _write_fixed(request, subject, diagnosis, stdout, stderr)
     elif any(finding.changes for finding in diagnosis.findings):
-        console.print(f"A file with these changes: regstudy doctor {request.subject} --fix > fixed.yaml")
+        console.print(f"To write a file with these fixes: regstudy doctor {request.subject} --fix > fixed.yaml")
     return 1 if diagnosis.blocks else 0
 
 
@@ -86,7 +86,7 @@ def _examined(
     space, splits = subject.space, subject.images.splits
     listener.console.print(
         f"Examining {space.name}: {splits.name}, {counted(len(splits.train), 'training image')} and"
-        f" {counted(len(splits.validation), 'validation image')}; the test part stays closed."
+        f" {counted(len(splits.validation), 'validation image')}. The model does not see the test part."
     )
     try:
         with listening(listener):
@@ -100,29 +100,29 @@ def _examined(
             )
     except RegstudyError:
         raise
-    except Exception as error:  # a network or data of the user's own may raise anything
-        raise StudyError(f"The examination of {space.name} broke down: {describe(error)}.") from error
+    except Exception as error:  # the user's model or data may raise anything
+        raise StudyError(f"The examination of {space.name} failed: {describe(error)}.") from error
 
 
 def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:
-    """The mended file on standard output, and on standard error what was done."""
+    """Write the fixed file to standard output, and a summary to standard error."""
     substituted = subject.images.why_fallback is not None and not subject.stored
-    fixed = mend(subject.text, diagnosis.findings, request.sets, fallback=substituted)
+    fixed = fix(subject.text, diagnosis.findings, request.sets, fallback=substituted)
     stdout.file.write(fixed.text)
-    stderr.print(f"Mended: {', '.join(fixed.made)}." if fixed.made else "Nothing that a configuration could mend.")
+    stderr.print(f"Fixed: {', '.join(fixed.made)}." if fixed.made else "Nothing to fix in the configuration.")
     for sentence in fixed.refused:
-        stderr.print(f"Left out: {sentence}")
+        stderr.print(f"Not fixed: {sentence}")
     by_hand = [f.id for f in diagnosis.findings if f.severity != "note" and f.id not in fixed.made]
     if by_hand:
-        stderr.print(f"To be mended by hand: {', '.join(by_hand)}.")
+        stderr.print(f"Fix by hand: {', '.join(by_hand)}.")
 
 
 def _warnings(images: Images) -> list[str]:
-    """What must be known before anything that was found."""
+    """What readers must know before the findings."""
     if images.why_fallback is None:
         return []
     asked, used = images.requested, images.splits.name
-    return [f"These findings are not about {asked}: {used} was examined instead. {images.why_fallback}"]
+    return [f"These findings are for {used}, which was examined instead of {asked}. {images.why_fallback}"]
 
 
 def _as_json(diagnosis: Diagnosis) -> str:
@@ -131,18 +131,18 @@ def _as_json(diagnosis: Diagnosis) -> str:
 
 def _depth(request: Request) -> Depth:
     if request.preflight and request.full:
-        raise ConfigError("--preflight and --full exclude each other: choose the short examination or the long one.")
+        raise ConfigError("--preflight and --full are mutually exclusive: choose the short or the long examination.")
     return "preflight" if request.preflight else "full" if request.full else "default"
 
 
 def _check(request: Request) -> None:
-    """Refuse what cannot be written before any image is loaded."""
+    """Reject outputs that cannot be written before any image is loaded."""
     if request.fix and request.json == STDOUT:
-        raise ConfigError("--fix and --json - would both write to standard output: name a file for --json.")
+        raise ConfigError("--fix and --json - would both write to standard output: give --json a file name.")
     if request.output is not None and request.output.suffix.lower() != ".html":
-        raise ConfigError(f"The output '{request.output}' must end in .html: that is what is written.")
+        raise ConfigError(f"The output '{request.output}' must end in .html: the page is written as HTML.")
     for path in (request.output, request.json):
         if path is not None and path != STDOUT:
             if path.is_dir():
-                raise RegstudyError(f"{path} is a folder, so no file of that name can be written.")
+                raise RegstudyError(f"{path} is a folder, not a file.")
             check_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Finds what keeps regularizers from helping before they are searched: data, split, inputs, network, training."""
+"""Finds problems in data, split, inputs, model and training that would invalidate a search for regularizers."""
 
 from regstudy.doctor.examine import examine
 from regstudy.doctor.findings import Diagnosis, Finding

@@ -1,6 +1,6 @@
-"""The examination: all checks in the doctor's order, on one's own `torch` data sets and model or on a run's.
+"""Runs all checks in the doctor's order, on the user's `torch` data sets and model or on those of a run.
 
-A check whose premise an earlier blocking finding has destroyed is not made: it says what must be mended first.
+A check that an earlier blocking finding makes meaningless is skipped; it says what to fix first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from regstudy.doctor.checks import (
     training_checks,
 )
 from regstudy.doctor.checks.label_order import judge_labels
-from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Exhibit, Finding, Result, Sure, Unjudged, in_order
+from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Finding, Media, Result, Sure, Unjudged, in_order
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
 from regstudy.doctor.usable import check_arguments, check_forward, check_parts
@@ -34,14 +34,14 @@ Depth = Literal["preflight", "default", "full"]
 DEPTHS: tuple[Depth, ...] = ("preflight", "default", "full")
 OnCheck = Callable[[str], None]
 
-JUDGED = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images by which labels are judged
-PROBED = {"preflight": 200, "default": 512, "full": 512}  # images whose inputs are looked at
-SECONDS = {"default": 20.0, "full": 300.0}  # that each training at several sizes may take
+MAX_JUDGED_LABELS = {"preflight": 1_500, "default": 3_000, "full": 3_000}  # images in the label checks
+MAX_JUDGED_INPUTS = {"preflight": 200, "default": 512, "full": 512}  # images in the checks of inputs and model
+MAX_TRAINING_SECONDS = {"default": 20.0, "full": 300.0}  # per check that trains
 
 
 @dataclass(frozen=True)
 class PlannedCheck:
-    """A check with its stage, the stages without which it says nothing, and the depth from which it is made."""
+    """A check with its stage, the stages that must be free of blocking findings, and the depth from which it runs."""
 
     name: str
     stage: str
@@ -69,13 +69,13 @@ def examine(
     subject: str = "data and model",
     on_progress: OnCheck | None = None,
 ) -> Diagnosis:
-    """Examine one's own images and, if given, a model with its optimizer; nothing of them is changed.
+    """Examine images and, if given, a model with its optimizer. Nothing that is passed in is changed.
 
     ``train``, ``validation`` and ``test`` are `torch` data sets or loaders of (image, label), or pairs (images
-    N×C×H×W, labels N), with images as the network gets them. ``loss`` is of (outputs N×C, labels N). ``classes`` names
-    the labels; groups (a slide, a person) and paths are one per image; ``steps`` is how many batches the training has.
-    Raises ArgumentError for arguments that are not allowed, and DataError for images and labels that cannot be read so
-    or that the model cannot take.
+    N×C×H×W, labels N), with images as the model gets them. ``loss`` takes (outputs N×C, labels N). ``classes`` names
+    the labels; groups (such as slide or person) and paths have one entry per image; ``steps`` is the number of batches
+    in the whole training. Raises ArgumentError for invalid arguments, and DataError for images and labels that cannot
+    be read or that do not fit the model.
     """
     if depth not in DEPTHS:
         raise ArgumentError(f"There is no depth '{depth}'. Allowed: {', '.join(DEPTHS)}.")
@@ -106,12 +106,12 @@ def _numbers(train: Part, validation: Part) -> tuple[str, ...]:
 def run_checks(
     checks: Sequence[PlannedCheck], depth: Depth, subject: str, on_progress: OnCheck | None = None
 ) -> Diagnosis:
-    """Make the checks of a depth in the doctor's order, as far as earlier findings leave them a meaning."""
+    """Run the checks of a depth in the doctor's order, except those that earlier findings make meaningless."""
     began = time.perf_counter()
     findings: list[Finding] = []
     checked: list[Checked] = []
     unjudged: list[Unjudged] = []
-    exhibits: list[Exhibit] = []
+    media: list[Media] = []
     stages = list(STAGES)
     for check in sorted(checks, key=lambda check: stages.index(check.stage)):
         why_not = _why_not(check, depth, findings)
@@ -124,30 +124,30 @@ def run_checks(
             result = check.make()
         except RegstudyError:
             raise
-        except Exception as error:  # a network, an optimizer or a loss of one's own may raise anything
+        except Exception as error:  # a user's model, optimizer or loss may raise anything
             why = f"the check failed: {type(error).__name__}: {error}"
             unjudged.append(Unjudged(check.name, check.stage, " ".join(why.split())))
             continue
         findings += result.findings
-        exhibits += result.exhibits
+        media += result.media
         checked.append(Checked(check.name, check.stage, result.looked_at, len(result.findings)))
     return Diagnosis(
-        subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(exhibits), time.perf_counter() - began
+        subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(media), time.perf_counter() - began
     )
 
 
 def _why_not(check: PlannedCheck, depth: Depth, findings: Sequence[Finding]) -> str | None:
-    """Why a check is not made, if it is not: by the depth asked for, or by what was found before."""
+    """Why a check is skipped, if it is: because of the depth, or of earlier findings."""
     if DEPTHS.index(check.depth) > DEPTHS.index(depth):
-        return f"made with --{check.depth}" if check.depth == "full" else "left out of the preflight"
+        return f"runs only with --{check.depth}" if check.depth == "full" else "not part of --preflight"
     reasons = [f.id for f in findings if f.severity == "blocks" and f.stage in check.needs]
-    return f"not judged until {' and '.join(dict.fromkeys(reasons))} is mended" if reasons else None
+    return f"fix {' and '.join(dict.fromkeys(reasons))} first" if reasons else None
 
 
 def data_checks(
     train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balanced: bool = False
 ) -> Iterator[PlannedCheck]:
-    """Checks of leakage, labels and split, which need no network; ``balanced`` as of `split_checks.class_counts`."""
+    """Checks of leakage, labels and split, without a model; ``balanced`` as in `split_checks.class_counts`."""
     grouped = bool(train.groups and validation.groups)
     yield PlannedCheck(
         "copies",
@@ -158,11 +158,11 @@ def data_checks(
         yield PlannedCheck("groups", "data", lambda: leakage.straddling(train.groups, validation.groups))
     elif train.paths and validation.paths:
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
-    yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, JUDGED[depth]))
+    yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
     yield PlannedCheck(
         "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced)
     )
-    yield PlannedCheck("likeness of the parts", "split", lambda: _apart(train, validation))
+    yield PlannedCheck("train/validation similarity", "split", lambda: _apart(train, validation))
     if test is not None:
         tested = test.images
         yield PlannedCheck(
@@ -174,12 +174,12 @@ def _groups_in_names(train: Part, validation: Part) -> Result:
     images, labels = torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels])
     found = leakage.groups_in_names(images, labels, (*train.paths, *validation.paths), len(train))
     if found is None:
-        return Result("File names do not tell groups of images that look alike.")
-    sure: Sure = "very likely" if found.level >= leakage.SURE else "likely"
+        return Result("File names show no groups of similar images.")
+    sure: Sure = "very likely" if found.standard_errors >= leakage.CONFIDENT_STANDARD_ERRORS else "likely"
     result = leakage.straddling(found.keys[: len(train)], found.keys[len(train) :], sure, found.pattern)
     why = (
-        f"Images whose names share '{found.pattern}' are {found.alike:.2f} standard deviations more alike in light and"
-        f" contrast than others of their class ({found.level:.1f} standard errors)."
+        f"Images with the same '{found.pattern}' in their names are {found.similarity:.2f} standard deviations more"
+        f" similar in brightness and contrast than others of their class ({found.standard_errors:.1f} standard errors)."
     )
     findings = tuple(replace(finding, evidence=(*finding.evidence, why)) for finding in result.findings)
     return Result(f"{result.looked_at} {why}", findings)
@@ -189,14 +189,14 @@ def _apart(train: Part, validation: Part) -> Result:
     result = split_checks.parts_apart(train.images, validation.images, train.labels, validation.labels)
     if not train.random and not validation.random:
         return result
-    looked = f"{result.looked_at} At least one part is changed at random whenever it is read, so this is not judged."
-    return Result(looked, (), result.exhibits)
+    looked = f"{result.looked_at} Not judged, because at least one part is randomly augmented on each read."
+    return Result(looked, (), result.media)
 
 
 def input_part_checks(train: Part, validation: Part, depth: Depth, configured: bool = False) -> Iterator[PlannedCheck]:
-    """Checks of what the network gets."""
-    own, held = train.some(PROBED[depth]), validation.some(PROBED[depth])
-    yield PlannedCheck("size of inputs", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
+    """Checks of the model's inputs."""
+    own, held = train.sample(MAX_JUDGED_INPUTS[depth]), validation.sample(MAX_JUDGED_INPUTS[depth])
+    yield PlannedCheck("input scale", "inputs", lambda: input_checks.scale(train.inputs(own), configured))
     known = train.levels is not None and validation.levels is not None
 
     def alike() -> Result:
@@ -205,9 +205,9 @@ def input_part_checks(train: Part, validation: Part, depth: Depth, configured: b
             train.inputs(own), validation.inputs(held), train.levels, validation.levels, pixels_differ=differ
         )
 
-    yield PlannedCheck("normalisation of both parts", "inputs", alike)
+    yield PlannedCheck("normalization of both parts", "inputs", alike)
     yield PlannedCheck(
-        "normalisation of each image", "inputs", lambda: input_checks.stretched(train.images[own], train.inputs(own))
+        "per-image normalization", "inputs", lambda: input_checks.stretched(train.images[own], train.inputs(own))
     )
 
 
@@ -221,18 +221,20 @@ def model_checks(
     configured: bool = False,
     smallest: int | None = None,
 ) -> Iterator[PlannedCheck]:
-    """Checks of the network and its first steps.
+    """Checks of the model and its first training steps.
 
-    ``own_rate`` tells that the learning rate is the user's, ``configured`` that a configuration decides it,
-    ``smallest`` is the least batch that a search may choose.
+    ``own_rate`` says that the learning rate is the user's, ``configured`` that a configuration sets it;
+    ``smallest`` is the smallest batch size in the search space.
     """
     device = next((p.device for p in setup.model.parameters()), torch.device("cpu"))
-    inputs, labels = _some(train, PROBED[depth], device)  # in random order: a part of them has all classes
+    inputs, labels = _sample(
+        train, MAX_JUDGED_INPUTS[depth], device
+    )  # in random order, so that a subset has all classes
     working = frozenset({"inputs"})
     yield PlannedCheck("outputs", "training", lambda: network_checks.outputs(setup, inputs, classes))
     yield PlannedCheck("frozen layers", "training", lambda: network_checks.frozen(setup))
     if own_rate:
-        yield PlannedCheck("optimizer's parameters", "training", lambda: network_checks.covered(setup))
+        yield PlannedCheck("optimizer parameters", "training", lambda: network_checks.covered(setup))
     yield PlannedCheck("batch size", "training", lambda: network_checks.batches(setup, len(train), smallest))
     yield PlannedCheck("first batch", "training", lambda: training_checks.first_batch(setup, inputs, labels), working)
     if own_rate:
@@ -244,7 +246,7 @@ def model_checks(
             "default",
         )
     yield PlannedCheck("dropout", "regularizers", lambda: regularizer_checks.dropout(setup, inputs))
-    yield PlannedCheck("dropout's place", "regularizers", lambda: regularizer_checks.order(setup, inputs))
+    yield PlannedCheck("dropout position", "regularizers", lambda: regularizer_checks.order(setup, inputs))
     yield PlannedCheck("weight decay", "regularizers", lambda: regularizer_checks.decay(setup, inputs, labels), working)
     yield PlannedCheck("parameters", "capacity", lambda: capacity_checks.parameters(setup, len(train)))
     earlier = frozenset({"data", "split", "inputs", "training"})
@@ -253,9 +255,9 @@ def model_checks(
         "capacity",
         lambda: capacity_checks.data_size(
             setup,
-            _some(train, capacity_checks.MOST, device),
-            _some(validation, capacity_checks.VALIDATED, device),
-            SECONDS[depth],
+            _sample(train, capacity_checks.MAX_CURVE_IMAGES, device),
+            _sample(validation, capacity_checks.MAX_EVAL_IMAGES, device),
+            MAX_TRAINING_SECONDS[depth],
         ),
         earlier,
         "default",
@@ -263,14 +265,14 @@ def model_checks(
     yield PlannedCheck(
         "random labels",
         "capacity",
-        lambda: capacity_checks.random_labels(setup, inputs, labels, SECONDS[depth]),
+        lambda: capacity_checks.random_labels(setup, inputs, labels, MAX_TRAINING_SECONDS[depth]),
         earlier,
         "full",
     )
 
 
-def _some(part: Part, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Inputs and labels of at most so many images, in random order, where the network is."""
-    positions = part.some(count)
+def _sample(part: Part, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of at most ``count`` images, in random order, on the model's device."""
+    positions = part.sample(count)
     positions = positions[torch.randperm(len(positions), generator=torch.Generator().manual_seed(1))]
     return part.inputs(positions).to(device), part.labels[positions].to(device)

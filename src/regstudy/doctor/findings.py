@@ -1,11 +1,11 @@
-"""What an examination says: findings in the doctor's order, what was looked at, and what could not be judged.
+"""The result of an examination: findings in the doctor's order, what was checked, and what was skipped.
 
-Nothing here computes; checks make findings, `examine` puts them in order, the command and the page show them.
+Nothing here computes: checks make findings, `examine` sorts them, the command and the page show them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -17,28 +17,28 @@ from regstudy.text import counted
 Severity = Literal["blocks", "distorts", "note"]
 Sure = Literal["certain", "very likely", "likely"]
 SEVERITIES: dict[Severity, str] = {
-    "blocks": "makes a study meaningless",
-    "distorts": "distorts a study",
-    "note": "worth knowing",
+    "blocks": "blocks the study",
+    "distorts": "distorts results",
+    "note": "note",
 }
-STAGES = {  # in the order in which they are mended: what comes later cannot be judged while earlier ones are wrong
+STAGES = {  # in the order to fix them: later stages cannot be judged while earlier ones are wrong
     "data": "leakage and labels",
-    "split": "the split",
-    "inputs": "normalisation",
-    "training": "trainability and optimisation",
+    "split": "train/validation split",
+    "inputs": "normalization",
+    "training": "model and optimization",
     "regularizers": "are the regularizers active?",
     "capacity": "capacity",
 }
-CONSEQUENCES = {"cannot-learn"}  # of whatever else was found in its stage
+CONSEQUENCES = {"cannot-learn"}  # of any other finding in its stage
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or worth knowing.
+    """One problem or note.
 
-    ``id`` is stable; ``evidence`` holds numbers and file names, one sentence each; ``changes`` are the values of
-    configuration paths that mend it, where a configuration can.
+    ``id`` is stable; ``evidence`` holds numbers and file names, one sentence each; ``changes`` are values of
+    configuration paths that fix it, if the configuration can.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images H×W×3 to look at with a caption each; with ``columns`` 2 they are pairs."""
+    """Images H×W×3, each with a caption; with ``columns`` 2 they are pairs."""
 
     id: str
     title: str
@@ -64,7 +64,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines or bars to draw: ``series`` by name, each its x (numbers or names) and y values."""
+    """A line or bar chart: ``series`` by name, each with x (numbers or names) and y values."""
 
     id: str
     title: str
@@ -76,21 +76,21 @@ class Chart:
     log_y: bool = False
 
 
-Exhibit = Pictures | Chart
+Media = Pictures | Chart
 
 
 @dataclass(frozen=True)
 class Result:
-    """Of one check: in words what it looked at and saw, its findings, and what there is to show."""
+    """The result of one check: what it measured, as text; its findings; and pictures and charts."""
 
     looked_at: str
     findings: tuple[Finding, ...] = ()
-    exhibits: tuple[Exhibit, ...] = ()
+    media: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unjudged:
-    """A check that was not made, and why: "not judged until …", or what it would have needed."""
+    """A check that was skipped, and why: "fix … first", or the depth that it needs."""
 
     check: str
     stage: str
@@ -99,7 +99,7 @@ class Unjudged:
 
 @dataclass(frozen=True)
 class Checked:
-    """A check that was made, with what it looked at and how many findings it had."""
+    """A check that ran, with what it measured and the number of its findings."""
 
     check: str
     stage: str
@@ -109,41 +109,30 @@ class Checked:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A whole examination; findings are in the order in which they should be mended."""
+    """A complete examination, with findings in the order to fix them."""
 
     subject: str
     findings: tuple[Finding, ...]
     checked: tuple[Checked, ...]
     unjudged: tuple[Unjudged, ...] = ()
-    exhibits: tuple[Exhibit, ...] = ()
+    media: tuple[Media, ...] = ()
     seconds: float = 0.0
 
     @property
     def blocks(self) -> tuple[Finding, ...]:
-        """The findings that make a study meaningless."""
+        """The findings that block a study."""
         return tuple(finding for finding in self.findings if finding.severity == "blocks")
 
     def first(self, stage: str) -> Finding | None:
-        """What should be mended first in a stage."""
+        """The finding to fix first in a stage."""
         return next((finding for finding in self.findings if finding.stage == stage), None)
 
     @property
     def verdict(self) -> str:
-        """The diagnosis in a sentence."""
-        counts = {severity: sum(f.severity == severity for f in self.findings) for severity in SEVERITIES}
+        """The diagnosis in one sentence."""
         if not self.findings:
-            return f"Nothing found in {len(self.checked)} checks."
-        words: dict[Severity, tuple[str, str, str]] = {
-            "blocks": ("makes", "make", " a study meaningless"),
-            "distorts": ("distorts", "distort", " a study"),
-        }
-        parts = [
-            f"{counts[name]} that {one if counts[name] == 1 else several}{rest}"
-            for name, (one, several, rest) in words.items()
-            if counts[name]
-        ]
-        parts += [f"{counts['note']} worth knowing"] if counts["note"] else []
-        return f"{counted(len(self.findings), 'finding')}: {', '.join(parts)}."
+            return f"No findings in {counted(len(self.checked), 'check')}."
+        return f"{counted(len(self.findings), 'finding')}: {severity_counts(self.findings)}."
 
     def __str__(self) -> str:
         from regstudy.doctor.render.diagnosis_phrasing import lines
@@ -156,7 +145,7 @@ class Diagnosis:
         return notebook_html(self)
 
     def plain(self) -> dict[str, Any]:
-        """As nested plain values for JSON, without pictures; `parse` reads it."""
+        """As nested plain values for JSON, without media; `parse` reads it."""
         return {
             "subject": self.subject,
             "verdict": self.verdict,
@@ -180,8 +169,19 @@ def parse(plain: Mapping[str, Any]) -> Diagnosis:
     )
 
 
+def severity_counts(findings: Sequence[Finding]) -> str:
+    """How many findings there are of each severity, as in "1 blocks the study, 2 notes"."""
+    words: dict[Severity, tuple[str, str]] = {
+        "blocks": ("blocks the study", "block the study"),
+        "distorts": ("distorts results", "distort results"),
+        "note": ("note", "notes"),
+    }
+    counts = {severity: sum(finding.severity == severity for finding in findings) for severity in words}
+    return ", ".join(f"{count} {words[severity][count > 1]}" for severity, count in counts.items() if count)
+
+
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Stage by stage, within a stage the gravest first, consequences behind possible causes; else as given."""
+    """By stage, then by severity, consequences after possible causes; otherwise as given."""
     stages, severities = list(STAGES), list(SEVERITIES)
 
     def place(finding: Finding) -> tuple[int, float]:

@@ -1,8 +1,8 @@
-"""Mending a configuration: the changes that findings name, written into its file with a comment for each.
+"""Fixes a configuration: writes the changes of findings into its file, with a comment for each.
 
-A range keeps its place where the new value lies within it: a whole number becomes its lower end if it is larger than
-that, as for batches that are too small, and any other number its `default`; so does one of the values of a choice.
-Anything else is replaced. A change after which the file would not be valid is left out.
+A range stays a range if it contains the new value: an integer above its lower end becomes the lower end (as for batch
+sizes that are too small), any other number becomes the `default`, and so does a value of a choice. Anything else is
+replaced. A change that would make the file invalid is left out.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from regstudy.space.ranges import Choice, Range
 from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
-SOURCE = "the mended file"
-NOTHING = "# doctor: nothing that a configuration could mend was found; the file is as it was.\n"
-COLUMNS = 110
+FIXED_FILE = "the fixed file"
+NOTHING_TO_FIX = "# doctor: nothing to fix in the configuration; the file is unchanged.\n"
+MAX_COMMENT_COLUMNS = 110
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A mended file; ``made`` are ids of the findings behind its changes, ``refused`` sentences about others."""
+class FixResult:
+    """A fixed file; ``made`` are the ids of fixed findings, ``refused`` sentences about those that failed."""
 
     text: str
     made: tuple[str, ...]
     refused: tuple[str, ...]
 
 
-def mended(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> str:
-    """The text of a space or configuration with what the findings change; see `mend`."""
-    return mend(text, findings, overrides, fallback=fallback).text
+def fixed_text(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> str:
+    """The text of a space or configuration with the changes of findings; see `fix`."""
+    return fix(text, findings, overrides, fallback=fallback).text
 
 
-def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> Mended:
-    """Put overrides (`a.b=c`) and then the changes of each finding, in their order, into a YAML text.
+def fix(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *, fallback: bool = False) -> FixResult:
+    """Write overrides (`a.b=c`) and then the changes of each finding, in order, into a YAML text.
 
-    With ``fallback`` the images were those of the substitute, so what is found about them is changed there. The first
-    finding that names a path decides it. Raises ConfigError if the text or an override is not valid by itself.
+    With ``fallback``, fallback images were examined, so changes of the data apply to `data.fallback`. If several
+    findings change a path, the first one wins. Raises ConfigError if the text or an override is invalid.
     """
     text = _overridden(text.removeprefix("\ufeff"), overrides)
     made, refused = list[str](), list[str]()
@@ -63,31 +63,31 @@ def mend(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), 
             _check_place(text, changed, changes)
         except (ConfigError, KeyError, ValueError, YAMLError) as error:
             lines, why = "; ".join(configuration_lines(changes)), " ".join(str(error).split())
-            refused.append(f"{finding.id}: `{lines}` could not be written into the file: {why}")
+            refused.append(f"{finding.id}: `{lines}` could not be applied: {why}")
             continue
         decided |= changes.keys()
         made += [finding.id] if changed != text else []
         text = changed
-    return Mended(text if made else NOTHING + text, tuple(made), tuple(refused))
+    return FixResult(text if made else NOTHING_TO_FIX + text, tuple(made), tuple(refused))
 
 
 def _overridden(text: str, overrides: Sequence[str]) -> str:
-    """The text with what was given with --set, which is part of what was examined."""
+    """The text with the values of --set, which were part of the examination."""
     _space(text, overrides)
     for override in overrides:
         path, _, given = override.partition("=")
         value, keys = read_yaml_text(given, override), list[Key](path.split("."))
         text = with_value(text, keys, value, [f"set on the command line: {on_one_line(override)}"])
         substitute: list[Key] = ["data", "fallback", *keys[1:]]
-        if keys[0] == "data" and value_text(text, substitute) is not None:  # an override holds for both
+        if keys[0] == "data" and value_text(text, substitute) is not None:  # an override applies to both
             text = with_value(text, substitute, value)
     return text
 
 
 def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: bool) -> str:
-    """The text with the changes of one finding; KeyError if one cannot be placed."""
+    """The text with the changes of one finding; KeyError if a path cannot be reached."""
     words = on_one_line(f"doctor, {finding.id}: {finding.sentence}")
-    comments = textwrap.wrap(words, COLUMNS, subsequent_indent="  ", break_long_words=False)
+    comments = textwrap.wrap(words, MAX_COMMENT_COLUMNS, subsequent_indent="  ", break_long_words=False)
     for path, value in changes.items():
         space = _space(text)
         space = (space.fallback or space) if fallback else space
@@ -96,7 +96,7 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
             keys = ["data", "fallback", *keys[1:]]
         before, named = text, getattr(RunConfig.model_fields[str(keys[0])].default, "name", None)
         if keys[0] not in space.tree and len(keys) == 2 and named is not None:
-            keys, value = keys[:1], {"name": named, keys[1]: value}  # a section that needs its name
+            keys, value = keys[:1], {"name": named, keys[1]: value}  # a new section needs its name
         if is_removal(path, value):
             if value_text(text, keys) is not None:
                 text = without_value(text, keys, [*comments, f"removed: {path}: {value_text(text, keys)}"])
@@ -109,12 +109,12 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
 
 
 def _same(written: str, value: str) -> bool:
-    old, new = (read_yaml_text(text, SOURCE) for text in (written, value))
+    old, new = (read_yaml_text(text, FIXED_FILE) for text in (written, value))
     return bool(old == new)
 
 
 def _place(tree: Any, path: Sequence[str]) -> tuple[list[Key], Any]:
-    """Keys of the YAML that lead to a configuration path, and what is there; choices are entered at their default."""
+    """YAML keys that lead to a configuration path, and its value; of a choice, the default option is used."""
     keys, node = list[Key](), tree
     for key in path:
         if isinstance(node, Choice):
@@ -129,7 +129,7 @@ def _place(tree: Any, path: Sequence[str]) -> tuple[list[Key], Any]:
 
 
 def _within(node: Range | Choice, value: Any) -> list[tuple[list[str], Any]]:
-    """Keys beneath a range or a choice with their new values; no keys stand for the whole."""
+    """Keys below a range or choice with their new values; an empty list of keys replaces the whole."""
     whole: list[tuple[list[str], Any]] = [([], value)]
     if isinstance(node, Choice):
         found = isinstance(value, str | int | float | bool) and value in node.options
@@ -150,13 +150,13 @@ def _within(node: Range | Choice, value: Any) -> list[tuple[list[str], Any]]:
 
 
 def _space(text: str, overrides: Sequence[str] = ()) -> Space:
-    """The space in a text; ConfigError if it is not valid, alone or with its substitute."""
-    return space_from_text(text, "mended", SOURCE, overrides, checks=CHECKS)
+    """The space in a text; ConfigError if it is invalid, alone or with its fallback."""
+    return space_from_text(text, "fixed", FIXED_FILE, overrides, checks=CHECKS)
 
 
 def _check_place(before: str, after: str, changes: Iterable[str]) -> None:
-    """ConfigError if more than the changed paths differs, as where two places of a file share an anchor."""
-    old, new = (flatten(read_yaml_text(text, SOURCE)) for text in (before, after))
+    """ConfigError if other paths changed too, as when two places of a file share an anchor."""
+    old, new = (flatten(read_yaml_text(text, FIXED_FILE)) for text in (before, after))
     for path in {path for path in {**old, **new} if old.get(path) != new.get(path)}:
         own = path.removeprefix("data.fallback.") if path.startswith("data.fallback.") else path
         own = f"data.{own}" if own != path else path

@@ -1,4 +1,4 @@
-"""The examination of a space or a configuration: its images, network and optimizer as a run would have them."""
+"""The examination of a space or configuration: images, model and optimizer as in a run."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def examine_space(
     depth: Depth = "default",
     on_progress: OnCheck | None = None,
 ) -> Diagnosis:
-    """Examine what a search of a space would train: its images, and its network at the strongest regularization.
+    """Examine what a search of a space would train: its images, and its model at the strongest regularization.
 
-    Regularizers are at the strong ends of their ranges, all other values at their defaults. The test part of images of
-    one's own is read for the digests of its pixels only. Raises RegstudyError where images and network do not fit.
+    Regularizers are at the strong ends of their ranges, all other values at their defaults. The test part of a user's
+    data set is read only to hash its pixels. Raises RegstudyError if images and model do not fit.
     """
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
     state = loop.start(config, splits, device)
-    preprocess = prepare(config.preprocessing, splits.train)  # data are looked at on the CPU, wherever the network is
+    preprocess = prepare(config.preprocessing, splits.train)  # data checks run on the CPU, whatever the device
     train, validation = (part_of_set(images, preprocess) for images in (splits.train, splits.validation))
     for group in state.optimizer.param_groups:
         group["lr"] = config.optimizer.lr
@@ -72,9 +72,9 @@ def examine_space(
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
         PlannedCheck("schedule", "training", lambda: config_checks.schedule(config, searched)),
         PlannedCheck("augmentation", "regularizers", lambda: config_checks.augmentation(config, searched)),
-        PlannedCheck("running accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
+        PlannedCheck("train accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
         PlannedCheck(
-            "decay under batch normalisation",
+            "weight decay under batch normalization",
             "regularizers",
             lambda: regularizer_checks.decay_under_norm(setup, searched),
         ),
@@ -86,7 +86,7 @@ def examine_space(
 
 
 def with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:
-    """A finding with the changes that mend it in this very configuration; ``rules`` are patterns that tell groups."""
+    """A finding with the changes that fix it in this configuration; ``rules`` are patterns for groups."""
     if finding.id == "copies" and finding.changes and rules:
         return replace(finding, changes={"data.group": rules[0]})
     if finding.id != "dropout-before-batchnorm":
@@ -98,12 +98,12 @@ def with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> F
 
 
 def smallest_batch(space: Space) -> int:
-    """The least batch size that a run of the space may have."""
+    """The smallest batch size in the space."""
     return min(RunConfig.model_validate(tree).training.batch_size for tree in probes(space))
 
 
 def strongest(space: Space) -> RunConfig:
-    """The space's configuration with each regularizer at the strong end of its range and all else at its default."""
+    """The configuration with each regularizer at the strong end of its range and all other values at their defaults."""
 
     def choose(parameter: Parameter) -> Scalar:
         if parameter.path in RunConfig.regularizers:
@@ -117,18 +117,18 @@ def strongest(space: Space) -> RunConfig:
 
 
 def _against_test(config: RunConfig, splits: Splits, data_dir: Path) -> Result:
-    """Whether validation images are test images; no label of the test part is looked at, and no network sees it.
+    """Whether validation images are test images; labels of the test part are not read, and no model sees it.
 
-    Only of images of one's own: the test part of a published data set is a set apart, and might have to be downloaded.
+    Only for a user's data set: the test part of a published one is separate, and might have to be downloaded.
     """
     if config.data.root is None and not is_plugin(config.data.name):
         return Result(
-            f"Validation images of {config.data.name} come from its training part; its test part stays closed."
+            f"Validation images of {config.data.name} come from its training part; its test part was not opened."
         )
     try:
         test = data.open_test(config.data, data_dir)
     except RegstudyError as error:
-        return Result(f"There is no test part to compare with: {error}")
+        return Result(f"Skipped: there is no test part to compare with: {error}")
     if test.shape != splits.validation.shape:
-        return Result("The test part has images of another size.")
+        return Result("Skipped: test images have a different size.")
     return split_checks.validation_is_test(splits.validation.images, test.images)

@@ -1,7 +1,7 @@
-"""The images an examination looks at, from a run's parts or from a `torch` data set of one's own.
+"""The images of an examination, from the parts of a run or from the user's `torch` data set.
 
-One's own data set gives images as the network gets them. Where their values lie on a grid of 256 levels, as those of
-normalised 8-bit pictures do, the pixels before the normalisation follow from it; otherwise they are scaled to 0..255.
+A user's data set gives images as the model gets them. If their values lie on a grid of 256 levels, as those of
+normalized 8-bit images do, the original pixels are recovered from it; otherwise values are scaled to 0..255.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from torch.utils.data import DataLoader, Dataset
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError
 
-MOST = 10_000  # items that are read from a data set of one's own
-SOME = 256  # images whose levels are looked at
-TWICE = 4  # items that are read twice, to see whether they are changed at random
-FINEST = 1e-6  # spacing of levels below which rounding cannot be told from them
-SAME_SPACING, COINCIDING = 1e-3, 0.1  # relative difference of spacings, and distance of levels in spacings, of one grid
+MAX_ITEMS_READ = 10_000  # of a user's data set
+MAX_GRID_IMAGES = 256  # images from which the grid of levels is derived
+ITEMS_READ_TWICE = 4  # to detect random augmentation
+MIN_LEVEL_SPACING = 1e-6  # smaller differences may be rounding
+MAX_SPACING_DIFFERENCE, MAX_LEVEL_OFFSET = (
+    1e-3,
+    0.1,
+)  # relative, and in spacings: the same grid
 
 
 @dataclass(frozen=True)
 class Part:
-    """``images`` uint8 N×C×H×W and ``labels`` int64 N, with what else is known of them.
+    """``images`` uint8 N×C×H×W and ``labels`` int64 N, with what else is known about them.
 
-    ``inputs`` gives the images at some positions as the network gets them, float32; ``levels`` are the inputs of the
-    pixel values 0 and 255 per channel (C×2) where they are known; ``random`` tells that every reading gives another
-    image, as augmentation does; ``of`` is how many there are where only some were read.
+    ``inputs`` gives the images at some positions as the model gets them, float32; ``levels`` are the inputs of the
+    pixel values 0 and 255 per channel (C×2) where they are known; ``random`` says that each read gives a different
+    image, as augmentation does; ``of`` is the total number if only some were read.
     """
 
     images: Tensor
@@ -46,14 +49,14 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def some(self, count: int, seed: int = 0) -> Tensor:
-        """At most so many positions, drawn at random, ascending."""
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """At most ``count`` random positions, ascending."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randperm(len(self), generator=generator)[:count].sort().values
 
 
 def part_of_set(images: ImageSet, preprocess: Callable[[Tensor], Tensor], groups: Sequence[Any] = ()) -> Part:
-    """The part that a run sees, with the run's own preprocessing."""
+    """A part of a run, with the preprocessing of the run."""
     ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, *images.images.shape[1:])
     levels = preprocess(ends)[:, :, 0, 0].T
     return Part(
@@ -74,8 +77,8 @@ def part_of(source: Any, groups: Sequence[Any] = (), paths: Sequence[str] = ()) 
     inputs, labels = given.inputs, given.labels
     if inputs.ndim != 4 or labels.shape != inputs.shape[:1] or labels.is_floating_point() or len(labels) < 2:
         raise DataError(
-            f"Images must be N×C×H×W with N whole-numbered labels, but they are {tuple(inputs.shape)} with"
-            f" labels {tuple(labels.shape)} of {labels.dtype}."
+            f"Expected images of shape N×C×H×W with N integer labels and N of at least 2, but got images of shape"
+            f" {tuple(inputs.shape)} with labels of shape {tuple(labels.shape)} and type {labels.dtype}."
         )
     paths, groups = (_of_items(values, given) for values in (tuple(paths) or given.paths, tuple(groups)))
     if inputs.dtype == torch.uint8:
@@ -102,7 +105,7 @@ class _Given(NamedTuple):
 def _of_items(values: tuple[Any, ...], given: _Given) -> tuple[Any, ...]:
     """Of values for all items those of the items that were read; DataError if there are not as many as items."""
     if len(values) not in (0, given.of):
-        raise DataError(f"Groups and paths are one for each of the {given.of} images, but {len(values)} were given.")
+        raise DataError(f"Expected one group and one path for each of the {given.of} images, but got {len(values)}.")
     return tuple(values[index] for index in given.chosen) if values else ()
 
 
@@ -111,17 +114,15 @@ def _paired(source: Sequence[Any]) -> _Given:
         inputs, labels = (torch.as_tensor(part) for part in source)
     except (TypeError, ValueError, RuntimeError) as error:
         kinds = " and ".join(type(part).__name__ for part in source)
-        raise DataError(
-            f"A pair (images, labels) must be of tensors or arrays, but it is of {kinds}: {error}."
-        ) from None
+        raise DataError(f"A pair (images, labels) must hold tensors or arrays, but got {kinds}: {error}.") from None
     return _Given(inputs, labels, len(labels) if labels.ndim else 0, range(len(labels) if labels.ndim else 0))
 
 
 def on_one_grid(train: Part, validation: Part) -> tuple[Part, Part]:
-    """Two parts whose pixels begin at the same level, where both lie on the same grid.
+    """Two parts with a common zero level, if both lie on the same grid.
 
-    A part without black pixels shows its grid but not where it begins. Grids of equal spacing whose levels coincide are
-    taken for one, which begins at the darkest pixel of both.
+    A part without black pixels shows its grid but not its zero. Grids of equal spacing whose levels coincide are taken
+    for one, which starts at the darkest pixel of both.
     """
     one, other = train.levels, validation.levels
     if one is None or other is None or torch.equal(one, other):
@@ -129,8 +130,8 @@ def on_one_grid(train: Part, validation: Part) -> tuple[Part, Part]:
     spacing = (one[:, 1] - one[:, 0]) / 255
     places = (other[:, 0] - one[:, 0]) / spacing
     low, high = torch.minimum(one[:, 0], other[:, 0]), _highest(train, validation)
-    same = ((other[:, 1] - other[:, 0]) / 255 / spacing - 1).abs() < SAME_SPACING
-    same &= ((places - places.round()).abs() < COINCIDING) & ((high - low) / spacing < 255.5)
+    same = ((other[:, 1] - other[:, 0]) / 255 / spacing - 1).abs() < MAX_SPACING_DIFFERENCE
+    same &= ((places - places.round()).abs() < MAX_LEVEL_OFFSET) & ((high - low) / spacing < 255.5)
     if not bool(same.all()):
         return train, validation
     levels = torch.stack([low, low + 255 * spacing], 1)
@@ -151,19 +152,19 @@ def _read(source: Any) -> _Given:
     data = source.dataset if isinstance(source, DataLoader) else source
     if not isinstance(data, Dataset) or not hasattr(data, "__len__"):
         raise DataError(
-            f"The doctor reads a torch data set with a length, its loader, or a pair (images, labels), but was given"
+            "Expected a torch data set with a length, its loader, or a pair (images, labels), but got"
             f" {type(source).__name__}."
         )
     total = len(data)
     if not total:
         raise DataError("The data set is empty.")
     chosen: Sequence[int] = range(total)
-    if total > MOST:
-        chosen = np.sort(np.random.default_rng(0).permutation(total)[:MOST]).tolist()
+    if total > MAX_ITEMS_READ:
+        chosen = np.sort(np.random.default_rng(0).permutation(total)[:MAX_ITEMS_READ]).tolist()
     items = [_item(data, index) for index in chosen]
     if len({tuple(image.shape) for image, _ in items}) > 1:
-        raise DataError("The images of the data set have different shapes: resize or crop them in its transform.")
-    again = [_item(data, index)[0] for index in chosen[:TWICE]]
+        raise DataError("The images of the data set have different shapes. Resize or crop them in its transform.")
+    again = [_item(data, index)[0] for index in chosen[:ITEMS_READ_TWICE]]
     random = any(not torch.equal(image, items[at][0]) for at, image in enumerate(again))
     paths = tuple(str(item[0]) for item in getattr(data, "samples", ()))
     images, labels = torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
@@ -175,7 +176,7 @@ def _item(data: Any, index: int) -> tuple[Tensor, int]:
         image, label = data[index][:2]
         tensor = image if isinstance(image, Tensor) else _from_array(np.asarray(image))
         return tensor, int(label)
-    except Exception as error:  # a data set of one's own may raise anything
+    except Exception as error:  # a user's data set may raise anything
         raise DataError(f"Item {index} of the data set cannot be read as (image, label): {error}.") from error
 
 
@@ -187,7 +188,7 @@ def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
 def levels_of(inputs: Tensor) -> Tensor | None:
     """The inputs of the pixel values 0 and 255 per channel, C×2, if all values N×C×H×W lie on a grid of 256 levels."""
     found = []
-    for channel in inputs[:SOME].transpose(0, 1):
+    for channel in inputs[:MAX_GRID_IMAGES].transpose(0, 1):
         values = channel.flatten().double().unique()
         grid = _grid(values)
         if grid is None:
@@ -207,7 +208,7 @@ def _grid(values: Tensor) -> tuple[float, float] | None:
         return None
     spacing = float(steps.min())
     count = (high - low) / spacing
-    if spacing < FINEST or not 7 <= count <= 255.5:
+    if spacing < MIN_LEVEL_SPACING or not 7 <= count <= 255.5:
         return None
     spacing = (high - low) / round(count)
     places = (values - low) / spacing
@@ -217,11 +218,11 @@ def _grid(values: Tensor) -> tuple[float, float] | None:
 
 
 def _pixels(inputs: Tensor, levels: Tensor | None) -> Tensor:
-    """uint8 N×C×H×W of what the network gets, by its levels or scaled so that the extremes of all are 0 and 255."""
+    """Inputs as uint8 N×C×H×W, by their levels or scaled so that the overall minimum and maximum are 0 and 255."""
     if levels is not None:
         low, high = (levels[:, end].view(-1, 1, 1) for end in (0, 1))
     else:
         finite = inputs[inputs.isfinite()]
         low, high = (finite.min(), finite.max()) if len(finite) else (torch.zeros(()), torch.ones(()))
-    scaled = (inputs - low) / (high - low).clamp(min=FINEST) * 255
+    scaled = (inputs - low) / (high - low).clamp(min=MIN_LEVEL_SPACING) * 255
     return scaled.nan_to_num(0.0).round().clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""The examination before a study begins: what it found in a few lines, and whether the study may go on."""
+"""The examination before a study starts: its findings in a few lines, and whether the study may start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from regstudy.text import counted
 
 @dataclass(frozen=True)
 class Preflight:
-    """Examines what a study is about to search. ``command`` shows the whole examination."""
+    """Examines what a study is about to search. ``command`` shows the full examination."""
 
     data_dir: Path
     device: str
@@ -30,13 +30,14 @@ class Preflight:
     force: bool = False
 
     def __call__(self, space: Space, splits: Splits, known: dict[str, Any]) -> dict[str, Any]:
-        """What the study should keep of the examination; ``known`` is what it keeps of an earlier one.
+        """What the study should store of the examination; ``known`` is what it stored of an earlier one.
 
-        Raises StudyError where a finding makes the study meaningless, unless forced. An examination that breaks down
-        stops no study.
+        Raises StudyError if a finding blocks the study, unless forced. A failed examination does not stop a study.
         """
         if holds_for(known, splits.hash, space.fingerprint):
-            self.listen(Notice(f"{diagnosed(known).words} It was not examined again."))
+            self.listen(
+                Notice(f"{diagnosed(known).words} Images and space are unchanged, so they were not examined again.")
+            )
             return known
         heard = Heard(self.listen)
         try:
@@ -44,11 +45,11 @@ class Preflight:
                 diagnosis = self._examine(space, splits, heard)
         except RegstudyError:
             raise
-        except Exception as error:  # a network or data of the user's own may raise anything
+        except Exception as error:  # the user's model or data may raise anything
             if heard.error is not None:
                 raise
-            why = f"the examination broke down: {describe(error)}"
-            self.listen(Notice(f"Doctor: {why}. The study goes on without it.", warning=True))
+            why = f"the examination failed: {describe(error)}"
+            self.listen(Notice(f"Doctor: {why}. The study starts without it.", warning=True))
             return {"skipped": why}
         serious = any(finding.severity != "note" for finding in diagnosis.findings)
         self.listen(Notice("\n".join(short_lines(diagnosis, self.command)), warning=serious))
@@ -58,7 +59,9 @@ class Preflight:
         return as_stored(diagnosis.plain(), splits.hash, space.fingerprint, forced=bool(blocks))
 
     def _examine(self, space: Space, splits: Splits, heard: Heard) -> Diagnosis:
-        from regstudy.doctor.from_config import examine_space  # scikit-learn takes a second, not to be spent by --help
+        from regstudy.doctor.from_config import (
+            examine_space,
+        )  # importing scikit-learn takes a second, too slow for --help
 
         return examine_space(
             space,
@@ -72,12 +75,12 @@ class Preflight:
     def _refusal(self, diagnosis: Diagnosis) -> str:
         found = " ".join(finding.sentence for finding in diagnosis.blocks)
         return (
-            f"{counted(len(diagnosis.blocks), 'finding')} would make this study meaningless: {found} Nothing was"
-            f" written and no trial was started. Either mend it ({self.command} --fix > fixed.yaml, then the study with"
-            " --space fixed.yaml), or start it all the same with --force."
+            f"The study was not started due to {counted(len(diagnosis.blocks), 'blocking finding')}: {found} Nothing"
+            f" was written. Fix the problem ({self.command} --fix > fixed.yaml, then start the study with"
+            " --space fixed.yaml), or start it anyway with --force."
         )
 
 
 def skipped(_space: object, _splits: Splits, known: dict[str, Any]) -> dict[str, Any]:
-    """In place of an examination that the user does not want."""
+    """Replaces the examination with --no-doctor."""
     return known or {"skipped": "started with --no-doctor"}

@@ -1,4 +1,4 @@
-"""A network with its optimizer, as training would begin with them, and copies of both to try things on."""
+"""A model with its optimizer before training, and copies of both for experiments."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 class Setup:
     """``model`` before its first step, ``optimizer`` over its parameters, ``loss`` of (outputs N×C, labels N).
 
-    ``decoupled`` is a decay that is applied beside the optimizer, λ in w ← w·(1 − lr·λ); ``steps`` how many batches the
-    run has, where that is known; ``dropout`` the rate that was asked for, where there is a configuration.
+    ``decoupled`` is a weight decay applied outside the optimizer, λ in w ← w·(1 − lr·λ); ``steps`` the number of
+    batches of the run, if known; ``dropout`` the configured rate, if there is a configuration.
     """
 
     model: nn.Module
@@ -35,7 +35,7 @@ class Setup:
     dropout: float | None = None
 
     def copied(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """A copy of the network with an optimizer over the copy's parameters."""
+        """A copy of the model with an optimizer over the copy's parameters."""
         model, optimizer = copy.deepcopy((self.model, self.optimizer))
         return model, optimizer
 
@@ -47,7 +47,7 @@ class Setup:
 
 @contextmanager
 def quiet(model: nn.Module) -> Iterator[nn.Module]:
-    """The network in training mode with its dropout silent, and torch's generator as it was before."""
+    """The model in train mode with dropout off; restores modes and torch's generator afterwards."""
     before = {module: module.training for module in model.modules()}
     with torch.random.fork_rng(devices=[]):
         model.train()
@@ -62,7 +62,7 @@ def quiet(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Batch normalisations by name."""
+    """Batch normalization layers by name."""
     return [(name, module) for name, module in model.named_modules() if isinstance(module, NORMS)]
 
 
@@ -75,15 +75,15 @@ def descend(
     steps: int,
     size: int,
 ) -> Iterator[float]:
-    """Train a copy on inputs N×C×H×W for so many steps, in batches of ``size`` in a fixed random order; each loss.
+    """Train a copy on inputs N×C×H×W for ``steps`` steps in batches of ``size`` in a fixed random order; yields losses.
 
-    Plain steps on networks of any origin, without what a run does besides; `regstudy.training.loop` is for runs.
+    Plain steps for any model, without the extras of a run; `regstudy.training.loop` is for runs.
     """
     order, done = torch.Generator().manual_seed(0), 0
     with quiet(model):
         while done < steps:
             for batch in torch.split(torch.randperm(len(labels), generator=order), size):
-                if len(batch) < 2 or done == steps:  # batch normalisation cannot work on a single image
+                if len(batch) < 2 or done == steps:  # batch normalization needs at least two images
                     continue
                 loss = setup.loss(model(inputs[batch]).float(), labels[batch]).mean()
                 optimizer.zero_grad(set_to_none=True)

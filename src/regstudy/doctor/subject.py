@@ -1,4 +1,4 @@
-"""What is examined: the file of a space or a configuration, or what a study has kept of its own."""
+"""What is examined: a space or configuration file, or what a study has stored."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from regstudy.training.validation import CHECKS
 
 @dataclass(frozen=True)
 class Subject:
-    """What is examined, with its images or its substitute's.
+    """What is examined, with its images or those of the fallback.
 
-    ``text`` is the YAML as it was written; ``stored`` tells that it is a study's, which names the images that it really
-    uses.
+    ``text`` is the original YAML; ``stored`` says that it is a study's, which names the images it really uses.
     """
 
     text: str
@@ -34,26 +33,26 @@ class Subject:
 def find_subject(name: str, storage: str | None, overrides: Sequence[str], data_dir: Path, listen: Listener) -> Subject:
     """The study in a folder or a database, else the space or configuration of that name.
 
-    Raises ConfigError or StudyError if there is none, DataError if its images cannot be had.
+    Raises ConfigError or StudyError if there is none, DataError if its images are unavailable.
     """
     place = StudyPlace(Path(name), storage)
     if storage is not None or (place.folder.is_dir() and find_study(place) is not None):
         return _of_study(place, overrides, data_dir, listen)
     if place.folder.is_dir() and name not in known_spaces():
-        open_study(place)  # which says that there is none
+        open_study(place)  # raises: there is no study
     space = load_space(name, overrides, checks=CHECKS)
     used, images = gather(space, space.fallback, data_dir, listen)
     return Subject(space.text, used, images)
 
 
 def _of_study(place: StudyPlace, overrides: Sequence[str], data_dir: Path, listen: Listener) -> Subject:
-    """The space that a study searches, with the very images that it uses."""
+    """The space that a study searches, with exactly the images that it uses."""
     study = open_study(place)
     facts = study.user_attrs
     if kind_of(study) == "comparison":
-        raise StudyError(f"{place} holds a comparison of several configurations: examine the file of one of them.")
+        raise StudyError(f"{place} is a comparison of several configurations. Examine one of their files instead.")
     if not {attributes.SPACE, attributes.DATA} <= facts.keys():
-        raise StudyError(f"{place} was not made by `regstudy study`, so it does not say what it searches.")
+        raise StudyError(f"{place} was not created by `regstudy study`, so its search space is unknown.")
     text, known = facts[attributes.SPACE], facts[attributes.DATA]
     space = space_from_text(text, facts[attributes.SPACE_NAME], str(place), overrides, checks=CHECKS)
     wanted = space.data
@@ -62,8 +61,8 @@ def _of_study(place: StudyPlace, overrides: Sequence[str], data_dir: Path, liste
     splits = data.prepare(wanted, data_dir, listen)
     if splits.hash != known["split_hash"] and not any(override.startswith("data") for override in overrides):
         raise StudyError(
-            f"The images here (split {splits.hash}) are not those of the study (split {known['split_hash']}). Copy the"
-            f" data set of the machine that started it to {data_dir}."
+            f"The images here (split {splits.hash}) differ from those of the study (split {known['split_hash']}). Copy"
+            f" the data set from the machine that started the study to {data_dir}."
         )
     requested = known.get("requested", splits.name)
     return Subject(text, space, Images(splits, requested, known.get("fallback_reason")), stored=True)

@@ -1,7 +1,6 @@
-"""Changes of single values within the text of a YAML file; everything else in it stays as it is, to the character.
+"""Changes single values within the text of a YAML file; every other character stays the same.
 
-A place is found by parsing the text into nodes that know where they stand. What a replaced value of several lines said
-is kept as comments, with the comments that were in it.
+The text is parsed into nodes with their positions. A replaced value is kept as a comment, with the comments in it.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def without_value(text: str, path: Sequence[Key], comments: Sequence[str] = ()) 
 
 
 def value_text(text: str, path: Sequence[Key]) -> str | None:
-    """What stands at a path, as it is written; None if nothing does."""
+    """The text of the value at a path; None if there is none."""
     entries, rest = _follow(_root(text), path)
     return None if rest or not entries else _written(text, entries[-1].value)
 
@@ -112,7 +111,7 @@ def _replaced(text: str, entries: list[_Entry], new: str, comments: Sequence[str
 
 
 def _added(text: str, entries: list[_Entry], section: MappingNode, line: str, comments: Sequence[str]) -> str:
-    """A key more at the end of a mapping; in block style comments stand right above it."""
+    """Adds a key at the end of a mapping; in block style, comments go right above it."""
     if section.flow_style:
         place = _start_of_end(section)
         before = text[:place].rstrip()
@@ -162,9 +161,9 @@ def _start_of_end(section: MappingNode) -> int:
 
 
 def _end(node: Node) -> int:
-    """Where a node's text ends: a block is reckoned by the parser to the next token, beyond comments and empty lines.
+    """Where a node's text ends. For the parser, a block ends at the next token, after comments and empty lines.
 
-    0 for a value that is left out, which has its place at the next token as well.
+    0 for an empty value, whose position is also that of the next token.
     """
     if isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index:
         return 0

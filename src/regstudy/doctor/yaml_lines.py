@@ -10,13 +10,13 @@ from ruamel.yaml import YAML
 
 from regstudy.config.run_config import set_path
 
-WIDE = 100_000  # columns, so that a value never breaks into several lines
+MAX_YAML_COLUMNS = 100_000  # so that a value stays on one line
 
 
 def flow(value: Any) -> str:
     """A value as YAML on one line, with mappings in braces and lists in brackets."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, WIDE, True
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, MAX_YAML_COLUMNS, True
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump({"value": _simple(value)}, stream)
@@ -24,17 +24,17 @@ def flow(value: Any) -> str:
 
 
 def configuration_lines(changes: Mapping[str, Any]) -> list[str]:
-    """One line per section, as in `data: {group: near_duplicates}`; what is to be removed is said in a comment."""
+    """One line per section, as in `data: {group: near_duplicates}`; removals are comments."""
     tree: dict[str, Any] = {}
     removed = [path for path, value in changes.items() if is_removal(path, value)]
     for path, value in changes.items():
         if path not in removed:
             set_path(tree, path, value)
-    return [f"{key}: {flow(value)}" for key, value in tree.items()] + [f"# without {path}" for path in removed]
+    return [f"{key}: {flow(value)}" for key, value in tree.items()] + [f"# remove {path}" for path in removed]
 
 
 def is_removal(path: str, value: Any) -> bool:
-    """Whether a change takes an option away: null means that of options, which have no other way to be unset."""
+    """Whether a change removes a key: null does so under `options`, which cannot be unset otherwise."""
     return value is None and "options" in path.split(".")[1:-1]
 
 

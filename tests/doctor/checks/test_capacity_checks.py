@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planted import convolutional, mlp, noise, seeded, setup, severities, state
+from planted import convolutional, mlp, noise, seeded, setup, severities, state, ticking
 from torch import Tensor, nn
 
 from regstudy.doctor.checks import capacity_checks
@@ -21,7 +21,7 @@ def test_parameters_are_counted_for_each_image(training: int, frozen: bool, foun
         parameter.requires_grad_(not frozen)
     result = parameters(setup(model), training)
     assert severities(result) == ({"many-parameters": "note"} if found else {})
-    assert result.looked_at.startswith("0 parameters" if frozen else "40,100 parameters learn")
+    assert result.looked_at.startswith("0 trainable" if frozen else "40,100 trainable parameters")
 
 
 def hard(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -46,22 +46,37 @@ def test_more_images_help_where_there_are_too_few(make: object, found: bool) -> 
     train, validation = make(800, 1), make(600, 2)  # type: ignore[operator]
     result = data_size(setup(linear(), lr=1e-2), train, validation, seconds=20)
     assert severities(result) == ({"more-data-helps": "note"} if found else {})
-    (chart,) = result.exhibits
-    assert isinstance(chart, Chart) and list(chart.series) == ["training, clean", "validation"]
+    (chart,) = result.media
+    assert isinstance(chart, Chart) and list(chart.series) == ["train (eval mode)", "validation"]
     counts, accuracies = chart.series["validation"]
     assert counts == (200, 400, 800) and (accuracies[-1] > accuracies[0] + 5) is found
 
 
-def test_what_would_take_too_long_is_not_tried() -> None:
-    result = data_size(setup(linear()), easy(800, 1), easy(100, 2), seconds=1e-6)
-    assert not result.findings and not result.exhibits and result.looked_at.startswith("Not tried")
+@pytest.mark.parametrize(
+    ("per_step", "steps", "images"),
+    [(0.05, 133, 800), (0.1, 66, 704), (0.15, 44, 469), (0.17, 0, 0)],
+    ids=["all images", "fewer images", "few images", "too slow"],
+)
+def test_what_would_take_too_long_is_done_on_fewer_images_or_skipped(per_step: float, steps: int, images: int) -> None:
+    """Two steps are measured; the clock says how long they took."""
+    result = data_size(setup(linear()), easy(800, 1), easy(100, 2), seconds=20, clock=ticking(2 * per_step))
+    assert result.looked_at.startswith("Skipped" if not steps else f"Validation accuracy after {steps} steps")
+    assert len(result.media) == (steps > 0)
+    for chart in result.media:
+        assert isinstance(chart, Chart) and chart.series["validation"][0][-1] == images
+
+
+def test_random_labels_get_as_many_steps_as_there_is_time_for() -> None:
+    images, labels = easy(100, 1)
+    result = random_labels(setup(linear()), images, labels, seconds=20, clock=ticking(4.0))
+    assert result.looked_at.startswith("After 10 steps")
 
 
 @pytest.mark.parametrize(("able", "found"), [(True, True), (False, False)])
 def test_labels_that_say_nothing_are_learned_by_heart_or_not(
     able: bool, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capacity_checks, "RANDOM_IMAGES", 100)
+    monkeypatch.setattr(capacity_checks, "MAX_RANDOM_LABELS", 100)
     images, labels = easy(200, 1)
     model = mlp(400, 2, width=64) if able else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
     result = random_labels(setup(model, lr=3e-3), images, labels, seconds=20)

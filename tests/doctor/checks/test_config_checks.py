@@ -51,14 +51,14 @@ def test_images_that_are_never_varied(changes: dict[str, Any], searched: tuple[s
         ({"augmentation": {"strength": 0.0, "ops": ["crop"]}}, None),
         ({"model.dropout": 0.5}, "dropout 0.5"),
         ({"augmentation": {"strength": 0.7, "ops": ["crop"]}}, "augmentation 0.7"),
-        ({"regularization.mixup": 0.6}, "mix-up of 60% of the batches"),
-        ({"regularization.cutmix": 0.4}, "cut-mix of 40% of the batches"),
-        ({"model.dropout": 0.5, "regularization.mixup": 0.6}, "dropout 0.5, mix-up of 60% of the batches"),
+        ({"regularization.mixup": 0.6}, "mixup on 60% of the batches"),
+        ({"regularization.cutmix": 0.4}, "CutMix on 40% of the batches"),
+        ({"model.dropout": 0.5, "regularization.mixup": 0.6}, "dropout 0.5, mixup on 60% of the batches"),
     ],
 )
 def test_accuracy_that_is_measured_while_training_is_harder(changes: dict[str, Any], words: str | None) -> None:
     result = running_accuracy(make_config(changes))
     assert severities(result) == ({"running-accuracy": "note"} if words else {})
     assert words is None or result.findings[0].evidence == (
-        f"While training, {words} make the task harder than it is in validation.",
+        f"These settings make training harder than validation: {words}.",
     )

@@ -21,14 +21,14 @@ BYTES = pictures(40, side=16).float()
         (BYTES / 255, None, ""),
         (BYTES / 127.5 - 1, None, ""),
         (2 * UNIT + 1, None, ""),
-        (BYTES, "blocks", "pixel values 0 to 255"),
-        (BYTES * 257, "blocks", "wrong size"),
-        (UNIT * 12, "distorts", "wrong size"),
-        (UNIT + 12, "distorts", "wrong size"),
-        (UNIT * 300, "blocks", "wrong size"),
-        (BYTES / 255 / 30, "distorts", "hardly vary"),
-        (BYTES / 255 / 255, "blocks", "hardly vary"),
-        (torch.full_like(UNIT, 0.5), "blocks", "hardly vary"),
+        (BYTES, "blocks", "pixel values from 0 to 255"),
+        (BYTES * 257, "blocks", "too large for the model"),
+        (UNIT * 12, "distorts", "too large for the model"),
+        (UNIT + 12, "distorts", "too large for the model"),
+        (UNIT * 300, "blocks", "too large for the model"),
+        (BYTES / 255 / 30, "distorts", "nearly constant"),
+        (BYTES / 255 / 255, "blocks", "nearly constant"),
+        (torch.full_like(UNIT, 0.5), "blocks", "nearly constant"),
     ],
     ids=[
         *("unit", "0 to 1", "-1 to 1", "nearly unit", "bytes", "16 bit", "12 times"),
@@ -100,7 +100,7 @@ def test_elsewhere_means_and_spreads_are_compared(change: object, severity: str 
 
 def test_other_pixels_are_not_another_normalisation() -> None:
     result = alike(UNIT, 4 * UNIT, None, None, pixels_differ=True)
-    assert not result.findings and "cannot be told" in result.looked_at
+    assert not result.findings and "could not be compared" in result.looked_at
     assert alike(UNIT, UNIT, levels(-2, 2), levels(0, 1), pixels_differ=True).findings  # the levels tell all the same
 
 
@@ -145,14 +145,14 @@ def test_images_stretched_one_by_one_before_they_were_stored(normalise: object) 
     images = as_bytes(dim() / dim().amax((1, 2, 3), keepdim=True))
     result = stretched(images, normalise(images.float() / 255))  # type: ignore[operator]
     assert severities(result) == {"stretched-each": "distorts"}
-    assert "brightest pixels were" in result.findings[0].evidence[1]
+    assert "original maxima were" in result.findings[0].evidence[1]
 
 
 def test_images_divided_by_their_own_maximum_on_the_way_to_the_network() -> None:
     inputs = dim() / dim().amax((1, 2, 3), keepdim=True)
     result = stretched(as_bytes(inputs), inputs)
     assert severities(result) == {"stretched-each": "distorts"}
-    assert any("grey level" in line for line in result.findings[0].evidence)
+    assert any("gray level" in line for line in result.findings[0].evidence)
 
 
 def test_a_few_stretched_images_are_no_fault() -> None:

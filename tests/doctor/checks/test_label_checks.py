@@ -10,7 +10,7 @@ from planted import NAMES, digits, pictures, scores, seeded, severities, shuffle
 from torch import Tensor
 
 from regstudy.doctor.checks.label_checks import (
-    SHIFTS,
+    FILE_SHIFTS,
     exchanged,
     misaligned,
     partly_unrelated,
@@ -28,7 +28,7 @@ IMAGES, LABELS = digits(COUNT)
 
 
 def neighbours(labels: Tensor) -> dict[int, Tensor]:
-    return {shift: labels.roll(-shift) for shift in SHIFTS}
+    return {shift: labels.roll(-shift) for shift in FILE_SHIFTS}
 
 
 def moved(share: float, by: int = 1) -> Tensor:
@@ -128,10 +128,10 @@ def test_suspects_are_named_and_shown() -> None:
     labels, names = shuffled(LABELS, 0.5), tuple(f"digit {n}" for n in range(10))
     files = tuple(f"{at}.png" for at in range(COUNT))
     result = wrong(scores(labels), labels, IMAGES, names, files)
-    (shown,) = result.exhibits
+    (shown,) = result.media
     assert isinstance(shown, Pictures) and 0 < len(shown.images) == len(shown.captions)
     for caption in shown.captions:
-        at, label = int(caption.split(".png")[0]), caption.split("labelled digit ")[1][0]
+        at, label = int(caption.split(".png")[0]), caption.split("labeled digit ")[1][0]
         looks = caption[-1]
         assert int(label) == int(labels[at]) != int(LABELS[at]) == int(looks)
     assert set(shown.captions[:3]) <= set(result.findings[0].evidence)
@@ -156,12 +156,15 @@ def test_the_upper_limit_is_that_of_clopper_and_pearson(right: int, of: int, lim
 # Misaligned
 
 
-@pytest.mark.parametrize("by", SHIFTS)
+@pytest.mark.parametrize("by", FILE_SHIFTS)
 def test_labels_of_neighbours_are_found_with_their_direction(by: int) -> None:
     labels = moved(0.5, by)
     result = misaligned(scores(labels), labels, neighbours(labels))
     assert severities(result) == {"labels-misaligned": "blocks"}
-    assert f"{abs(by)} {'after' if by > 0 else 'before'} them in the file" in result.findings[0].sentence
+    assert (
+        f"{abs(by)} position{'s' * (abs(by) > 1)} {'after' if by > 0 else 'before'} them in the file"
+        in result.findings[0].sentence
+    )
 
 
 @pytest.mark.parametrize("labels", [LABELS, shuffled(LABELS, 0.5), shuffled(LABELS, 1.0)], ids=["sound", "half", "all"])

@@ -37,7 +37,7 @@ def with_copies(count: int, change: str = "copied") -> Tensor:
 
 def test_different_images_are_no_copies() -> None:
     result = copies(TRAIN, VALIDATION)
-    assert not result.findings and not result.exhibits and result.looked_at.endswith("no copies.")
+    assert not result.findings and not result.media and result.looked_at.endswith("no copies.")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -46,7 +46,7 @@ def test_variants_of_training_images_are_found(change: str) -> None:
     assert severities(result) == {"copies": "blocks"}
     assert dict(result.findings[0].changes) == {"data.group": "near_duplicates"}
     same = 20 if change == "copied" else 0
-    assert f"; {same} of them are the same to the pixel" in result.findings[0].evidence[0]
+    assert f"; {same} of them are pixel-identical" in result.findings[0].evidence[0]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_few_copies_are_worth_less_than_many(count: int, severity: str) -> None:
     finding = copies(TRAIN, with_copies(count)).findings[0]
     assert (finding.id, finding.stage, finding.severity) == ("copies", "data", severity)
     assert finding.evidence[0].startswith(f"{count} of 100 validation images ({count}.0%)")
-    assert f"{count} of them are the same to the pixel" in finding.evidence[0]
+    assert f"{count} of them are pixel-identical" in finding.evidence[0]
     assert bool(finding.changes) is (severity != "note")
 
 
 def test_copies_are_named_and_shown_in_pairs() -> None:
     names = tuple(f"a/{n}.png" for n in range(200)), tuple(f"b/{n}.png" for n in range(100))
     result = copies(TRAIN, with_copies(4), *names)
-    assert "validation b/0.png = training a/50.png (the same pixels)" in result.findings[0].evidence
-    (shown,) = result.exhibits
+    assert "validation b/0.png = training a/50.png (identical pixels)" in result.findings[0].evidence
+    (shown,) = result.media
     assert isinstance(shown, Pictures) and shown.columns == 2 and len(shown.images) == len(shown.captions) == 8
     for at in range(0, 8, 2):
         assert np.array_equal(shown.images[at], shown.images[at + 1])
@@ -74,7 +74,7 @@ def test_copies_are_named_and_shown_in_pairs() -> None:
 
 def test_where_groups_exist_it_is_they_that_must_be_mended() -> None:
     one, other = (copies(TRAIN, with_copies(20), groups_exist=exist).findings[0] for exist in (False, True))
-    assert "The groups do not keep these copies together" in other.advice and other.advice != one.advice
+    assert "The groups do not keep these copies on one side" in other.advice and other.advice != one.advice
 
 
 def test_real_digits_are_not_taken_for_copies() -> None:
@@ -111,8 +111,8 @@ def test_the_groups_and_the_rule_that_gave_them_are_named() -> None:
     finding = straddling([1, 1, 2], [2, 2, 3, 3], rule="([a-z]+)_").findings[0]
     assert finding.sentence.startswith("50% of the validation images")
     assert finding.evidence == (
-        "1 of 2 groups in the validation part are in the training part as well.",
-        "For example 2.",
+        "1 of the 2 validation groups are also in the training part.",
+        "For example: 2.",
     )
     assert dict(finding.changes) == {"data.group": "([a-z]+)_"} and "([a-z]+)_" in finding.advice
 
@@ -136,7 +136,7 @@ def scenes(light: float) -> tuple[Tensor, Tensor, list[str]]:
 def test_names_that_tell_scenes_are_believed_where_the_light_agrees() -> None:
     images, labels, names = scenes(light=30)
     found = groups_in_names(images, labels, names, 450)
-    assert found is not None and found.alike > 0.3 and found.level > 6
+    assert found is not None and found.similarity > 0.3 and found.standard_errors > 6
     assert [key[:8] for key in found.keys] == [name[:8] for name in names]  # and the class, where a scene has two
 
 

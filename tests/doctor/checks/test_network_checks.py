@@ -55,8 +55,8 @@ def test_what_the_network_answers(model: nn.Module, expected: dict[str, str]) ->
 
 def test_a_wide_head_is_measured_and_mended() -> None:
     finding = outputs(setup(net(classes=40)), INPUTS, 10).findings[0]
-    assert "answers with 40 classes, but there are only 10" in finding.sentence
-    assert finding.evidence[0].startswith("30 outputs can never be right; before training they take 7")
+    assert "has 40 outputs, but there are only 10" in finding.sentence
+    assert finding.evidence[0].startswith("30 outputs have no class. Before training they take 7")
     assert dict(finding.changes) == {"model.options.head_size": None}
 
 
@@ -120,7 +120,7 @@ def test_what_is_frozen(model: Callable[[], nn.Module], expected: dict[str, str]
 def test_frozen_layers_with_weights_of_a_file_may_be_wanted() -> None:
     model = hold(mlp(64, 10), *DENSE)
     fresh, known = (frozen(setup(model, pretrained=known)).findings[0] for known in (False, True))
-    assert fresh.severity == "blocks" and "at random numbers" in fresh.sentence
+    assert fresh.severity == "blocks" and "at its random initial weights" in fresh.sentence
     assert known.severity == "distorts" and "random" not in known.sentence and known.sure == "likely"
     assert dict(fresh.changes) == dict(known.changes) == {"model.trainable": "all"}
 
@@ -177,7 +177,7 @@ def test_frozen_parameters_need_no_optimizer() -> None:
 def test_the_missing_parameters_are_named() -> None:
     model = mlp(64, 10)
     finding = covered(Setup(model, torch.optim.SGD(model[4].parameters(), lr=0.1))).findings[0]
-    assert finding.evidence == ("The optimizer has 2 of 4 tensors that are to learn.", "Missing: 1.weight, 1.bias.")
+    assert finding.evidence == ("The optimizer has 2 of 4 trainable tensors.", "Missing: 1.weight, 1.bias.")
 
 
 # Batches

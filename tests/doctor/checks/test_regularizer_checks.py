@@ -72,9 +72,9 @@ def test_dropout_drops_in_training_only(case: str) -> None:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Stuck(on=False), "In evaluation mode all the time: inner.2."),
-        (Stuck(on=False, layers=2), "In evaluation mode all the time: inner.5."),
-        (Stuck(on=True), "In training mode all the time: inner.2."),
+        (Stuck(on=False), "Always in eval mode: inner.2."),
+        (Stuck(on=False, layers=2), "Always in eval mode: inner.5."),
+        (Stuck(on=True), "Always in train mode: inner.2."),
     ],
 )
 def test_the_stuck_layer_is_named(model: nn.Module, words: str) -> None:
@@ -170,7 +170,7 @@ def test_decay_reaches_weights_and_does_something(case: str) -> None:
 def test_a_decay_is_put_into_numbers() -> None:
     result = decay(decayed(SGD, 0.1, 1e-3, steps=1000), INPUTS, LABELS)
     assert result.looked_at == (
-        "Weight decay 0.001 reaches 2 of 2 weight tensors. In 1,000 steps it shrinks weights by 9.52% at most."
+        "Weight decay 0.001 applies to 2 of 2 weight tensors. Over 1,000 steps it shrinks weights by at most 9.52%."
     )
 
 

@@ -11,7 +11,13 @@ from planted import digits, noise, pictures, severities
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from regstudy.doctor.checks.split_checks import class_counts, parts_apart, statistics, told_apart, validation_is_test
+from regstudy.doctor.checks.split_checks import (
+    class_counts,
+    parts_apart,
+    separation_auc,
+    statistics,
+    validation_is_test,
+)
 from regstudy.doctor.findings import Chart
 
 
@@ -42,7 +48,7 @@ def test_what_class_counts_say(case: str) -> None:
     result = class_counts(labels(*train), labels(*validation), names)
     assert severities(result) == expected
     assert all(finding.stage == "split" for finding in result.findings)
-    (chart,) = result.exhibits
+    (chart,) = result.media
     assert isinstance(chart, Chart) and chart.kind == "bars"
     assert chart.series == {"training": (tuple(names), train), "validation": (tuple(names), validation)}
 
@@ -50,8 +56,8 @@ def test_what_class_counts_say(case: str) -> None:
 def test_the_missing_classes_and_their_side_are_named() -> None:
     finding = class_counts(labels(50, 50, 0), labels(40, 0, 40), ["cat", "dog", "eel"]).findings[0]
     assert finding.evidence == (
-        "Not in the training part: eel (1 of 3).",
-        "Not in the validation part: dog (1 of 3).",
+        "Missing from the training part: eel (1 of 3 classes).",
+        "Missing from the validation part: dog (1 of 3 classes).",
     )
 
 
@@ -61,9 +67,9 @@ def test_classes_that_training_evens_out_are_no_fault(balanced: bool) -> None:
     assert severities(result) == ({} if balanced else {"imbalance": "distorts"})
     if not balanced:
         finding = result.findings[0]
-        assert finding.sentence == "Classes are unequal: 10.0 times as many of cat as of dog."
+        assert finding.sentence == "Classes are imbalanced: cat has 10.0 times as many training images as dog."
         assert dict(finding.changes) == {"training.balance": "weights"}
-        assert "right for 91% of them" in finding.evidence[0]
+        assert "Always predicting cat gives 91% accuracy" in finding.evidence[0]
 
 
 # Like or unlike
@@ -85,7 +91,7 @@ def faded(images: Tensor) -> Tensor:
 CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "shifted": (shifted, "mean"),
     "blurred": (blurred, "sharpness|fine detail"),
-    "brought to half the contrast": (faded, "spread|darkest|brightest|sharpness|colourfulness"),
+    "brought to half the contrast": (faded, "standard deviation|percentile|sharpness|colorfulness"),
     "with colours in another order": (lambda images: images.flip(1), "red|blue"),
 }
 
@@ -102,7 +108,7 @@ def test_parts_from_other_sources_are_told_apart(change: str) -> None:
     (finding,) = result.findings
     assert finding.id == "parts-differ" and finding.severity == "blocks"
     assert any(word in finding.evidence[1] for word in words.split("|"))
-    assert {len(y) for _, y in result.exhibits[0].series.values()} == {51}  # type: ignore[union-attr]
+    assert {len(y) for _, y in result.media[0].series.values()} == {51}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -129,7 +135,7 @@ def test_other_shares_of_the_classes_are_no_other_source() -> None:
 
 def test_few_images_are_not_compared() -> None:
     result = parts_apart(pictures(300), shifted(pictures(20, seed=1)), torch.arange(300) % 2, torch.arange(20) % 2)
-    assert not result.findings and "Too few" in result.looked_at
+    assert not result.findings and "too few" in result.looked_at
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -142,7 +148,7 @@ def test_statistics_of_any_number_of_channels(channels: int) -> None:
 @pytest.mark.parametrize(("distance", "low", "high"), [(0.0, 0.4, 0.6), (1.5, 0.75, 0.95), (9.0, 0.99, 1.0)])
 def test_the_area_under_the_curve(distance: float, low: float, high: float) -> None:
     own, other = noise(400).double().numpy(), noise(400, seed=1).double().numpy() + distance
-    assert low <= told_apart({"x": own}, {"x": other}) <= high
+    assert low <= separation_auc({"x": own}, {"x": other}) <= high
 
 
 # Validation and test
@@ -157,4 +163,7 @@ def test_validation_images_that_are_test_images(shared: int, severity: str | Non
     validation, test = pictures[:200], torch.cat([pictures[:shared], pictures[200:]])
     result = validation_is_test(validation, test)
     assert severities(result) == ({"validation-is-test": severity} if severity else {})
-    assert f"200 validation and {300 + shared} test images: {shared} in both" in result.looked_at
+    assert (
+        f"200 validation and {300 + shared} test images: {shared} validation images are also test images"
+        in result.looked_at
+    )

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from planted import alarms, convolutional, digits, mlp, noise, setup, severities, state
+from planted import alarms, convolutional, digits, mlp, noise, setup, severities, state, ticking
 from torch import Tensor, nn
 
-from regstudy.doctor.checks.training_checks import FACTORS, first_batch, judged, learning_rate
+from regstudy.doctor.checks.training_checks import LR_FACTORS, first_batch, judged, learning_rate
 from regstudy.doctor.findings import Chart
 from regstudy.doctor.setup import Setup, descend, quiet
 
@@ -39,7 +39,7 @@ ROWS: list[tuple[str, Sequence[float], str | None, str]] = [
 
 @pytest.mark.parametrize(("ends", "severity", "name"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_the_rule(ends: Sequence[float], severity: str | None, name: str) -> None:
-    result = judged(0.01, FACTORS, ends, 2.3, 60)
+    result = judged(0.01, LR_FACTORS, ends, 2.3, 60)
     assert severities(result) == ({name: severity} if severity else {})
 
 
@@ -48,9 +48,9 @@ def test_the_rule(ends: Sequence[float], severity: str | None, name: str) -> Non
 def test_the_better_rate_is_written_where_a_configuration_decides(
     ends: Sequence[float], better: float, configured: bool
 ) -> None:
-    finding = judged(0.01, FACTORS, ends, 2.3, 60, configured).findings[0]
+    finding = judged(0.01, LR_FACTORS, ends, 2.3, 60, configured).findings[0]
     assert dict(finding.changes) == ({"optimizer.lr": pytest.approx(better)} if configured else {})
-    assert f"towards {better:.2g}" in finding.advice and len(finding.evidence) == 2
+    assert f"to about {better:.2g}" in finding.advice and len(finding.evidence) == 2
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,16 @@ def test_the_rule_holds_where_fewer_rates_were_tried(
 def test_learning_rates_that_are_tried(lr: float, found: list[str]) -> None:
     result = learning_rate(setup(mlp(64, 10), lr), INPUTS, LABELS)
     assert list(alarms(result)) == found
-    (chart,) = result.exhibits
+    (chart,) = result.media
     assert isinstance(chart, Chart) and chart.log_x
-    rates, losses = chart.series["after the steps"]
+    rates, losses = chart.series["after training"]
     assert lr in [pytest.approx(rate) for rate in rates] and all(math.isfinite(loss) for loss in losses)
 
 
 @pytest.mark.parametrize(("thorough", "count"), [(False, 3), (True, 7)])
 def test_where_the_rate_learns_only_its_neighbours_are_tried(thorough: bool, count: int) -> None:
-    (chart,) = learning_rate(setup(mlp(64, 10), 5e-3), INPUTS, LABELS, thorough=thorough).exhibits
-    assert isinstance(chart, Chart) and len(chart.series["before"][0]) == count
+    (chart,) = learning_rate(setup(mlp(64, 10), 5e-3), INPUTS, LABELS, thorough=thorough).media
+    assert isinstance(chart, Chart) and len(chart.series["before training"][0]) == count
 
 
 class Deaf(nn.Module):
@@ -105,10 +105,14 @@ def test_a_network_that_cannot_learn() -> None:
     assert severities(learning_rate(setup(Deaf()), INPUTS, LABELS)) == {"cannot-learn": "blocks"}
 
 
-def test_slow_networks_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regstudy.doctor.checks.training_checks.SECONDS", 1e-6)
-    result = learning_rate(setup(mlp(64, 10), 1e-7), INPUTS, LABELS)
-    assert not result.findings and not result.exhibits and result.looked_at.startswith("Not tried")
+@pytest.mark.parametrize(("seconds", "tried"), [(0.05, 7), (0.5, 3), (1.2, 0)])
+def test_slow_networks_get_fewer_learning_rates_or_none(seconds: float, tried: int) -> None:
+    """At so many seconds per step, of which the clock says that they went by."""
+    steps = len(INPUTS) // 64
+    result = learning_rate(setup(mlp(64, 10), 1e-7, 64), INPUTS, LABELS, clock=ticking(seconds * steps))
+    assert len(result.media) == (tried > 0) and result.looked_at.startswith("Skipped") is (not tried)
+    for chart in result.media:
+        assert isinstance(chart, Chart) and len(chart.series["before training"][0]) == tried
 
 
 # The first batch
@@ -201,8 +205,8 @@ def test_losses_that_are_no_numbers_explode() -> None:
 
 def test_the_first_batch_is_put_into_numbers() -> None:
     result = first_batch(setup(mlp(64, 10)), INPUTS, LABELS)
-    assert "guessing: ln 10 = 2.30" in result.looked_at
-    (chart,) = result.exhibits
+    assert "chance: ln 10 = 2.30" in result.looked_at
+    (chart,) = result.media
     assert isinstance(chart, Chart) and chart.series["gradient"][0] == ("1", "4")
     assert all(0 < value < 10 for _, values in chart.series.values() for value in values)
 

@@ -12,7 +12,7 @@ from examined import COPIES, CURVE, NOTE, diagnosis, pixels
 from regstudy.doctor.findings import Chart, Checked, Diagnosis, Finding, Pictures, Unjudged, parse
 from regstudy.doctor.render.charts import draw
 from regstudy.doctor.render.diagnosis_page import diagnosis_page
-from regstudy.doctor.render.diagnosis_phrasing import first_to_mend, lines, short_lines
+from regstudy.doctor.render.diagnosis_phrasing import first_to_fix, lines, short_lines
 from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.report.media import picture
 
@@ -29,9 +29,9 @@ def test_the_page_has_a_section_for_each_stage_with_findings_and_their_pictures(
     page = diagnosis_page(diagnosis(COPIES, NOTE, CURVE), ["Other images were used."])
     ids = re.findall(r'<section id="([^"]+)"', page)
     assert ids == ["data", "split", "training", "seen", "checked", "unjudged"]
-    assert "First to mend: 12 % of the validation images" in page
+    assert "Fix this first: 12% of the validation images" in page
     data = section(page, "data")
-    for words in ("▲ makes a study meaningless", "48 of 400", "data: {group: near_duplicates}", "very likely (copies)"):
+    for words in ("▲ blocks the study", "48 of 400", "data: {group: near_duplicates}", "very likely (copies)"):
         assert words in data, words
     assert "<code>data.group: near_duplicates</code>" in data
     assert data.count("<img ") == 4 and data.count('class="pair"') == 2
@@ -40,10 +40,10 @@ def test_the_page_has_a_section_for_each_stage_with_findings_and_their_pictures(
     assert "schedule: {name: cosine}" in section(page, "training")
     assert section(page, "seen").count("<img ") == 1
     checked = section(page, "checked")
-    assert "2 checks found nothing; 1 found something." in checked and "<details>" in checked
+    assert "2 checks passed; 1 had findings." in checked and "<details>" in checked
     assert "400 validation images compared" not in checked
-    assert "not judged until the learning rate is mended" in section(page, "unjudged")
-    assert page.index("Other images were used.") < page.index("First to mend")
+    assert "fix lr-too-large first" in section(page, "unjudged")
+    assert page.index("Other images were used.") < page.index("Fix this first")
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
@@ -56,7 +56,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 def test_a_clean_bill_is_good_and_says_what_was_checked() -> None:
     page = diagnosis_page(diagnosis())
     assert 'class="verdict good"' in page
-    assert "Nothing found in 3 checks." in page
+    assert "No findings in 3 checks." in page
     assert re.findall(r'<section id="([^"]+)"', page) == ["seen", "checked", "unjudged"]
     assert 'class="verdict good"' in diagnosis_page(diagnosis(NOTE))
     assert 'class="verdict good"' not in diagnosis_page(diagnosis(CURVE))
@@ -81,7 +81,7 @@ def test_whatever_a_user_may_have_named_is_escaped() -> None:
 
 
 def test_charts_have_titles_axes_and_words_under_the_pointer() -> None:
-    bars, curve = (draw(chart) for chart in diagnosis().exhibits if isinstance(chart, Chart))
+    bars, curve = (draw(chart) for chart in diagnosis().media if isinstance(chart, Chart))
     assert bars.title == "Images per class"
     assert bars.figure.layout.xaxis.title.text == "class" and bars.figure.layout.yaxis.title.text == "images"
     assert bars.figure.layout.xaxis.type == "category"  # classes called 0 and 1 are names
@@ -101,21 +101,21 @@ def test_the_terminal_gets_every_finding_with_what_to_do() -> None:
         said = list(lines(diagnosis(COPIES, NOTE, CURVE), width))
         assert max(map(len, said)) <= min(width, 110)
         text = "\n".join(said)
-        assert text.index("Leakage and labels") < text.index("The split") < text.index("Trainability")
-        for words in ("  1. ▲ 12 %", "  2. · Fifty", "  3. ● The", "Do: Keep", "data: {group: near_duplicates}"):
+        assert text.index("Leakage and labels") < text.index("Train/validation split") < text.index("Model and")
+        for words in ("  1. ▲ 12%", "  2. · Fifty", "  3. ● The", "Fix: Keep", "data: {group: near_duplicates}"):
             assert words in text
-        assert "Mend this first: 12 %" in text
-        assert "Checked: 2 checks found nothing: class counts, learning rates." in text
-        assert "Not judged: overfitting a batch (not judged until" in " ".join(text.split())
+        assert "Fix this first: 12%" in text
+        assert "Passed 2 checks: class counts, learning rates." in text
+        assert "Skipped: overfitting a batch (fix lr-too-large first)" in " ".join(text.split())
 
 
 def test_a_study_gets_a_line_for_what_matters() -> None:
     said = list(short_lines(diagnosis(COPIES, NOTE, CURVE), "regstudy doctor x"))
-    assert said[0].startswith("Doctor: 3 findings") and "1 worth knowing" in said[0]
+    assert said[0].startswith("Doctor: 3 findings") and "1 note" in said[0]
     assert [line[:3] for line in said[1:3]] == ["  ▲", "  ●"]
-    assert "Do: Lower it towards 0.002" in said[2]
+    assert "Fix: Decrease it to about 0.002" in said[2]
     assert said[-1].endswith("regstudy doctor x") and len(said) == 4
-    assert list(short_lines(diagnosis(), "c")) == ["Doctor: nothing found in 3 checks (all: c)."]
+    assert list(short_lines(diagnosis(), "c")) == ["Doctor: no findings in 3 checks (details: c)."]
 
 
 def test_nothing_that_a_file_is_called_leaves_its_line() -> None:
@@ -124,10 +124,10 @@ def test_nothing_that_a_file_is_called_leaves_its_line() -> None:
 
 
 def test_what_is_mended_first_is_what_makes_a_study_meaningless() -> None:
-    assert first_to_mend(diagnosis(NOTE, CURVE)) is CURVE
-    assert first_to_mend(diagnosis(NOTE)) is None
+    assert first_to_fix(diagnosis(NOTE, CURVE)) is CURVE
+    assert first_to_fix(diagnosis(NOTE)) is None
     late = replace(COPIES, stage="training")
-    assert first_to_mend(diagnosis(CURVE, late)) is late
+    assert first_to_fix(diagnosis(CURVE, late)) is late
 
 
 def test_changes_as_lines() -> None:
@@ -137,7 +137,7 @@ def test_changes_as_lines() -> None:
         "optimizer: {lr: 0.002}",
         "schedule: {name: step, step_size: 3}",
         "training: {patience: null}",
-        "# without model.options.head",
+        "# remove model.options.head",
     ]
 
 

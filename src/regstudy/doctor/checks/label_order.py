@@ -1,4 +1,4 @@
-"""The checks of labels in the order in which they explain each other, from one fit of the simple classifier."""
+"""The label checks, most specific explanation first, from one fit of the simple classifier."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from regstudy.doctor.parts import Part
 
 
 def judge_labels(train: Part, validation: Part, names: Sequence[str], count: int) -> Result:
-    """The first of: misaligned, unrelated, exchanged between the parts, wrong; each explains what comes later.
+    """The first that applies: misaligned, unrelated, numbered differently, wrong. Each would also cause the later ones.
 
-    ``count`` bounds the training images that are judged.
+    At most ``count`` training images are judged.
     """
-    positions, asked = train.some(count), validation.some(max(count // 4, 200))
+    positions, asked = train.sample(count), validation.sample(max(count // 4, 200))
     images = torch.cat([train.images[positions], validation.images[asked]])
     labels, classes = train.labels[positions], len(names)
-    neighbours = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.SHIFTS}
+    neighbors = {shift: train.labels[(positions + shift) % len(train)] for shift in label_checks.FILE_SHIFTS}
     similar = kernel(features(images))
     own = similar[: len(positions), : len(positions)]
     groups = _group_numbers(train, positions)
@@ -32,17 +32,17 @@ def judge_labels(train: Part, validation: Part, names: Sequence[str], count: int
 
     def unrelated() -> Result:
         result = label_checks.unrelated(scores, labels, classes)
-        moved = label_checks.shifted(own, neighbours, classes, groups) if result.findings else result
+        moved = label_checks.shifted(own, neighbors, classes, groups) if result.findings else result
         return moved if moved.findings else result
 
     def exchanged() -> Result:
         held = validation.labels[asked]
-        trained = torch.isin(held, torch.unique(labels))  # of a class that was never seen, nothing can be expected
+        trained = torch.isin(held, torch.unique(labels))  # classes without training images cannot be predicted
         asked_scores = predicted(similar, torch.cat([labels, held]), classes, known, others[trained])
         return label_checks.exchanged(asked_scores, held[trained], accuracy, names)
 
     steps: list[Callable[[], Result]] = [
-        lambda: label_checks.misaligned(scores, labels, neighbours),
+        lambda: label_checks.misaligned(scores, labels, neighbors),
         unrelated,
         exchanged,
         lambda: label_checks.partly_unrelated(scores, labels),

@@ -1,4 +1,4 @@
-"""The network before training: its outputs, what of it can learn, and whether batches suit it."""
+"""The model before training: its outputs, its trainable part, and the batch size."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from torch import Tensor, nn
 from regstudy.doctor.findings import Finding, Result, Severity
 from regstudy.doctor.setup import LAYERS, Setup, batch_norms, quiet
 
-BATCH, SMALL_BATCH = 16, 4  # of batch normalisation: fewer images distort, so few block
-FROZEN = 0.5  # share of the parameters or of the layers
-SPREAD_OF, HEAVY = 500, 3.5  # numbers of a layer whose spread is judged, and the kurtosis of trained weights
-MOST = 64
-LOUD = 100.0  # times the last layer's weights, by which raw scores are told from squashed ones
+MIN_NORM_BATCH, BLOCKING_NORM_BATCH = 16, 4  # smaller batches distort, or block, batch normalization
+MIN_FROZEN_SHARE = 0.5  # of the parameters or of the layers
+MIN_KURTOSIS_WEIGHTS, MIN_TRAINED_KURTOSIS = (
+    500,
+    3.5,
+)  # weights of a layer that is judged, and the kurtosis from which they count as trained
+MAX_OUTPUT_IMAGES = 64
+HEAD_WEIGHT_FACTOR = 100.0  # logits leave any bounds when the last layer is scaled by this, squashed outputs do not
 
 
 @torch.no_grad()
 def outputs(setup: Setup, inputs: Tensor, classes: int) -> Result:
-    """What the network answers to a batch N×C×H×W: one raw score per class, as cross-entropy needs it."""
+    """The model's outputs for a batch N×C×H×W: one logit per class, as cross-entropy needs."""
     with quiet(setup.model) as model:
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        scores = model(inputs[:MOST]).float()
+        scores = model(inputs[:MAX_OUTPUT_IMAGES]).float()
         model.load_state_dict(state)  # running statistics as they were
-    looked = f"Outputs {tuple(scores.shape)} for {classes} classes, from {scores.min():.2f} to {scores.max():.2f}."
+    looked = (
+        f"Output shape {tuple(scores.shape)} for {classes} classes; range {scores.min():.2f} to {scores.max():.2f}."
+    )
     if scores.ndim != 2 or scores.shape[1] < classes:
-        sentence = f"The network has {scores.shape[-1]} outputs, but there are {classes} classes."
+        sentence = f"The model has {scores.shape[-1]} outputs, but there are {classes} classes."
         advice = "Give the last layer one output per class."
         return Result(looked, (Finding("head-size", "training", "blocks", sentence, (looked,), advice),))
     found = []
     if scores.shape[1] > classes:
         found.append(_wide_head(scores, classes))
-    found += _squashed(scores, _louder(setup, inputs[:MOST]))
+    found += _squashed(scores, _louder(setup, inputs[:MAX_OUTPUT_IMAGES]))
     return Result(looked, tuple(found))
 
 
@@ -43,30 +48,30 @@ def _wide_head(scores: Tensor, classes: int) -> Finding:
         "head-size",
         "training",
         "distorts",
-        f"The network answers with {scores.shape[1]} classes, but there are only {classes}.",
+        f"The model has {scores.shape[1]} outputs, but there are only {classes} classes.",
         (
-            f"{scores.shape[1] - classes} outputs can never be right; before training they take {wrong:.0%} of the"
-            f" probability, and their weights are fitted to nothing.",
+            f"{scores.shape[1] - classes} outputs have no class. Before training they take {wrong:.0%} of the predicted"
+            " probability.",
         ),
-        "Give the last layer one output per class; a head made for another data set must be replaced.",
+        "Give the last layer one output per class. Replace a head that was made for another data set.",
         "certain",
         {"model.options.head_size": None},
     )
 
 
 def _louder(setup: Setup, images: Tensor) -> Tensor:
-    """What the network answers when its last layer is a hundred times as strong: raw scores then leave any bounds."""
+    """The model's outputs with its last layer's weights times `HEAD_WEIGHT_FACTOR`: logits then leave any bounds."""
     model, _ = setup.copied()
     layers = [module for module in model.modules() if isinstance(module, LAYERS)]
     for parameter in layers[-1].parameters() if layers else ():
-        parameter.mul_(LOUD)
+        parameter.mul_(HEAD_WEIGHT_FACTOR)
     with quiet(model):
         scores: Tensor = model(images).float()
     return scores
 
 
 def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
-    """Outputs that an activation keeps within bounds; ``louder`` are those of a last layer that is far stronger."""
+    """Outputs that an activation keeps within bounds; ``louder`` are those with a scaled last layer."""
     total = scores.sum(1)
     both = torch.cat([scores, louder])
     inside = float(both.min()) >= 0 and float(both.max()) <= 1
@@ -77,12 +82,12 @@ def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
                 "softmax-inside",
                 "training",
                 "blocks",
-                "The network ends in a softmax, and cross-entropy applies another: it cannot become sure of anything.",
+                "The model ends in a softmax, and cross-entropy applies a second one, so predictions stay uncertain.",
                 (
-                    "All outputs lie in 0..1 and add up to 1 for every image.",
-                    f"Even perfect answers would leave a loss of {floor:.2f}.",
+                    "All outputs are between 0 and 1 and sum to 1 for every image.",
+                    f"Even perfect predictions would have a loss of {floor:.2f}.",
                 ),
-                "Leave the softmax out of the network: cross-entropy takes raw scores.",
+                "Remove the softmax from the model: cross-entropy expects logits.",
             )
         ]
     if float(scores.min()) >= 0 and float((scores == 0).float().mean()) > 0.05:
@@ -91,9 +96,9 @@ def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
                 "outputs-clipped",
                 "training",
                 "blocks",
-                "The last layer is followed by a ReLU: scores below zero are cut off and get no gradient.",
+                "A ReLU follows the last layer: negative logits become zero and get no gradient.",
                 (f"No output is negative, and {float((scores == 0).float().mean()):.0%} are exactly zero.",),
-                "Leave the activation behind the last layer out.",
+                "Remove the activation after the last layer.",
                 "very likely",
             )
         ]
@@ -103,9 +108,9 @@ def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
                 "outputs-squashed",
                 "training",
                 "distorts",
-                "All outputs lie between 0 and 1, as behind a sigmoid: cross-entropy needs raw scores.",
+                "All outputs are between 0 and 1, as after a sigmoid, but cross-entropy expects logits.",
                 (f"They range from {float(scores.min()):.3f} to {float(scores.max()):.3f}.",),
-                "Leave the activation behind the last layer out.",
+                "Remove the activation after the last layer.",
                 "likely",
             )
         ]
@@ -113,29 +118,31 @@ def _squashed(scores: Tensor, louder: Tensor) -> list[Finding]:
 
 
 def frozen(setup: Setup) -> Result:
-    """How much of the network learns, and whether what does not was ever trained."""
+    """How much of the model is trainable, and whether the frozen part was ever trained."""
     model = setup.model
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     total, still = sum(size for size, _ in sizes), sum(size for size, learns in sizes if not learns)
     weights = [module.weight for module in model.modules() if isinstance(module, LAYERS)]
     held = [weight for weight in weights if not weight.requires_grad]
-    looked = f"{total - still:,} of {total:,} parameters and {len(weights) - len(held)} of {len(weights)} layers learn."
+    looked = (
+        f"Trainable: {total - still:,} of {total:,} parameters, {len(weights) - len(held)} of {len(weights)} layers."
+    )
     found = []
-    if still and (still >= FROZEN * total or len(held) >= FROZEN * len(weights)):
+    if still and (still >= MIN_FROZEN_SHARE * total or len(held) >= MIN_FROZEN_SHARE * len(weights)):
         fresh = not setup.pretrained and _untrained(model, held)
         severity: Severity = "blocks" if fresh or still == total else "distorts"
         evidence = [f"{still / total:.1%} of the parameters and {len(held)} of {len(weights)} layers are frozen."]
         if fresh:
-            evidence.append("The frozen layers hold random numbers: they were never trained.")
+            evidence.append("The frozen layers still have their random initial weights.")
         found.append(
             Finding(
                 "frozen",
                 "training",
                 severity,
-                "Most of the network is frozen"
-                + (" at random numbers." if fresh else ": it cannot adapt to these images."),
+                "Most of the model is frozen"
+                + (" at its random initial weights." if fresh else " and cannot adapt to these images."),
                 tuple(evidence),
-                "Let all layers learn (`model.trainable: all`), with a small learning rate if they are pretrained.",
+                "Train all layers (`model.trainable: all`), with a small learning rate if they are pretrained.",
                 "certain" if severity == "blocks" else "likely",
                 {"model.trainable": "all"},
             )
@@ -147,24 +154,24 @@ def frozen(setup: Setup) -> Result:
                 "frozen-batchnorm",
                 "training",
                 "distorts",
-                "Batch normalisation in frozen layers still follows the batches: frozen layers change all the same.",
-                (f"{len(drifting)} layers, such as {drifting[0]}, have frozen weights but update running statistics.",),
-                "Keep frozen layers in evaluation mode while training.",
+                "Batch normalization in frozen layers still updates its running statistics, so these layers change.",
+                (f"{len(drifting)} frozen layers (for example {drifting[0]}) update their running statistics.",),
+                "Keep frozen layers in eval mode during training.",
             )
         )
     return Result(looked, tuple(found))
 
 
 def _untrained(model: nn.Module, weights: Sequence[Tensor]) -> bool:
-    """Whether batch normalisation never saw a batch; without any, whether weights are spread as at their start.
+    """Whether batch normalization never saw a batch; without any, whether weights are distributed as at initialization.
 
     Initial weights are uniform (kurtosis 1.8) or normal (3); training leaves heavier tails.
     """
     means = [mean for _, module in batch_norms(model) if isinstance(mean := module.running_mean, Tensor)]
     if means:
         return not any(bool(mean.any()) for mean in means)
-    tails = [_kurtosis(weight.detach()) for weight in weights if weight.numel() >= SPREAD_OF]
-    return all(tail < HEAVY for tail in tails)
+    tails = [_kurtosis(weight.detach()) for weight in weights if weight.numel() >= MIN_KURTOSIS_WEIGHTS]
+    return all(tail < MIN_TRAINED_KURTOSIS for tail in tails)
 
 
 def _kurtosis(values: Tensor) -> float:
@@ -189,12 +196,12 @@ def _drifting(model: nn.Module) -> list[str]:
 
 
 def covered(setup: Setup) -> Result:
-    """Whether the optimizer has all the parameters that are to learn."""
+    """Whether the optimizer has all trainable parameters."""
     given = {id(p) for group in setup.optimizer.param_groups for p in group["params"]}
     learning = [(name, p) for name, p in setup.model.named_parameters() if p.requires_grad]
     missing = [(name, p) for name, p in learning if id(p) not in given]
     total, lost = sum(p.numel() for _, p in learning), sum(p.numel() for _, p in missing)
-    looked = f"The optimizer has {len(learning) - len(missing)} of {len(learning)} tensors that are to learn."
+    looked = f"The optimizer has {len(learning) - len(missing)} of {len(learning)} trainable tensors."
     if not missing:
         return Result(looked)
     share = lost / max(total, 1)
@@ -202,9 +209,9 @@ def covered(setup: Setup) -> Result:
         "not-in-optimizer",
         "training",
         "blocks" if share >= 0.1 else "distorts",
-        f"{share:.0%} of the parameters were never given to the optimizer: they will not learn.",
+        f"{share:.0%} of the trainable parameters are missing from the optimizer, so they never change.",
         (looked, f"Missing: {_listed([name for name, _ in missing])}."),
-        "Give the optimizer all of `model.parameters()`, after layers were replaced and not before.",
+        "Create the optimizer with `model.parameters()` after replacing layers, not before.",
     )
     return Result(looked, (finding,))
 
@@ -214,36 +221,36 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def batches(setup: Setup, training: int, smallest: int | None = None) -> Result:
-    """Whether batches are large enough for batch normalisation, of ``training`` images.
+    """Whether batches are large enough for batch normalization, of ``training`` images.
 
-    ``smallest`` is the least size that a search may choose, where it may.
+    ``smallest`` is the smallest size in the search space, if it is searched.
     """
     norms, size = batch_norms(setup.model), min(smallest or setup.batch_size, training)
     active = [name for name, module in norms if any(p.requires_grad for p in module.parameters())]
-    looked = f"Batches of {size} images, {len(norms)} batch normalisations."
-    if active and size >= BATCH and setup.steps is None and training % size == 1:
+    looked = f"Batch size {size}; {len(norms)} batch normalization layers."
+    if active and size >= MIN_NORM_BATCH and setup.steps is None and training % size == 1:
         finding = Finding(
             "last-batch-of-one",
             "training",
             "note",
-            "The last batch of an epoch has a single image, on which batch normalisation cannot work.",
-            (f"{training:,} images in batches of {size} leave one.",),
-            "Drop the last batch (`drop_last=True`) or choose another batch size; runs of regstudy leave it out.",
+            "The last batch of each epoch has a single image, and batch normalization needs at least two.",
+            (f"{training:,} images in batches of {size} leave one image over.",),
+            "Drop the last batch (`drop_last=True`) or change the batch size. regstudy itself skips such a batch.",
         )
         return Result(looked, (finding,))
-    if not active or size >= BATCH:
+    if not active or size >= MIN_NORM_BATCH:
         return Result(looked)
     finding = Finding(
         "small-batches",
         "training",
-        "blocks" if size < SMALL_BATCH else "distorts",
-        f"Batches of {size} are too small for batch normalisation: its means and spreads are mostly noise.",
+        "blocks" if size < BLOCKING_NORM_BATCH else "distorts",
+        f"A batch size of {size} is too small for batch normalization: its batch statistics are mostly noise.",
         (
-            f"{len(active)} layers take mean and spread from {size} images, with an error of about"
-            f" {100 / size**0.5:.0f} % of the spread between images; validation uses running averages instead.",
+            f"{len(active)} layers estimate mean and variance from {size} images, with an error of about"
+            f" {100 / size**0.5:.0f}% of the standard deviation between images. Validation uses running averages.",
         ),
-        f"Use batches of at least {BATCH} (`training.batch_size`), or another normalisation.",
+        f"Use a batch size of at least {MIN_NORM_BATCH} (`training.batch_size`), or another normalization layer.",
         "certain",
-        {"training.batch_size": BATCH},
+        {"training.batch_size": MIN_NORM_BATCH},
     )
     return Result(looked, (finding,))

@@ -1,4 +1,4 @@
-"""The split: are all classes on both sides, in like shares and numbers, and do both sides come from one source?"""
+"""The split: are all classes on both sides, in similar proportions, large enough, and from the same source?"""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch.nn.functional import avg_pool2d
 from regstudy.data.near_duplicates import digests
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
 
-FEW, VERY_FEW = 15, 6  # training images per class
-SMALL = 50  # validation images
-UNEVEN, VERY_UNEVEN = 1.5, 4.0  # largest class against the smallest
-SHARES = 0.15  # total variation between the class shares of the parts
-APART, FAR_APART = 0.60, 0.95  # area under the curve with which the parts can be told apart
-SEEN = 2_000  # images of each part whose statistics are compared
-FOLDS, RIDGE = 5, 0.02
-BINS = np.linspace(0, 255, 52)
+PER_CLASS_DISTORTS, PER_CLASS_BLOCKS = 15, 6  # training images per class
+MIN_VALIDATION_IMAGES = 50  # fewer distort results
+IMBALANCE_NOTED, IMBALANCE_DISTORTS = 1.5, 4.0  # ratio of the largest to the smallest class
+MIN_SHARE_DIFFERENCE = 0.15  # total variation distance between the class proportions of the parts
+PART_AUC_DISTORTS, PART_AUC_BLOCKS = 0.60, 0.95  # ROC AUC of a classifier that separates the parts
+MAX_IMAGES_PER_PART = 2_000  # whose statistics are compared
+PART_FOLDS, PART_RIDGE = 5, 0.02
+PIXEL_BINS = np.linspace(0, 255, 52)
 
 
 def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanced: bool = False) -> Result:
-    """Classes that are missing on one side, in other shares, unequal or too few; labels N of both parts.
+    """Classes that are missing on one side, in different proportions, imbalanced or too few; labels N of both parts.
 
-    ``balanced`` tells that training evens out classes, as `training.balance` does.
+    ``balanced`` says that training balances classes, as `training.balance` does.
     """
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
         "class-counts",
-        f"Images per class: {int(counts[0].min())} to {int(counts[0].max())} in training",
+        f"Training images per class: {int(counts[0].min())} to {int(counts[0].max())}",
         "class",
         "images",
         {
@@ -47,8 +47,8 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
         *_few(counts, names),
     ]
     looked = (
-        f"{len(names)} classes: {int(counts[0].min())} to"
-        f" {int(counts[0].max())} training and {int(counts[1].min())} to {int(counts[1].max())} validation images each."
+        f"{len(names)} classes with {int(counts[0].min())} to {int(counts[0].max())} training and"
+        f" {int(counts[1].min())} to {int(counts[1].max())} validation images each."
     )
     return Result(looked, tuple(found), (chart,))
 
@@ -62,7 +62,7 @@ def _missing(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding
     if not lacking:
         return []
     evidence = [
-        f"Not in the {part} part: {', '.join(missing[:8])} ({len(missing)} of {len(names)})."
+        f"Missing from the {part} part: {', '.join(missing[:8])} ({len(missing)} of {len(names)} classes)."
         for part, missing in lacking
     ]
     return [
@@ -70,19 +70,19 @@ def _missing(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding
             "class-missing",
             "split",
             "blocks",
-            "Classes are missing from one side of the split, as when data are cut in two without shuffling.",
+            "Classes are missing from one side of the split, as happens when sorted data is split without shuffling.",
             tuple(evidence),
-            "Shuffle before splitting, class by class: leave the split to `data.validation`, which does.",
+            "Use a stratified, shuffled split; `data.validation` makes one.",
         )
     ]
 
 
 def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
-    """Classes whose shares differ between the parts by more than chance."""
+    """Classes whose proportions differ between the parts by more than chance."""
     both = np.stack(counts)[:, np.sum(counts, axis=0) > 0]
     shares = both / both.sum(1, keepdims=True)
     apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    if apart < SHARES or both.shape[1] < 2 or chi2_contingency(both).pvalue > 1e-3:
+    if apart < MIN_SHARE_DIFFERENCE or both.shape[1] < 2 or chi2_contingency(both).pvalue > 1e-3:
         return []
     worst = int(np.abs(shares[0] - shares[1]).argmax())
     kept = [name for name, total in zip(names, np.sum(counts, axis=0), strict=True) if total]
@@ -91,12 +91,12 @@ def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]
             "class-shares",
             "split",
             "distorts",
-            "The classes have other shares in the validation part than in the training part.",
+            "Class proportions differ between the training and validation parts.",
             (
-                f"{apart:.0%} of the images would have to change class; most of all {kept[worst]}:"
-                f" {shares[0][worst]:.1%} in training, {shares[1][worst]:.1%} in validation.",
+                f"Total variation distance {apart:.0%}; the largest difference is in {kept[worst]}:"
+                f" {shares[0][worst]:.1%} of training, {shares[1][worst]:.1%} of validation.",
             ),
-            "Split class by class: leave the split to `data.validation`, or bring the parts to like shares.",
+            "Use a stratified split (`data.validation` makes one), or resample the parts to equal class proportions.",
         )
     ]
 
@@ -107,9 +107,9 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
         return []
     ratio = float(own.max() / own.min())
     chance = 3 * (2 / own.mean()) ** 0.5  # of a ratio between equal classes, three standard deviations
-    if balanced or ratio < max(UNEVEN, 1 + chance):
+    if balanced or ratio < max(IMBALANCE_NOTED, 1 + chance):
         return []
-    severity: Severity = "distorts" if ratio >= VERY_UNEVEN else "note"
+    severity: Severity = "distorts" if ratio >= IMBALANCE_DISTORTS else "note"
     most, least = names[int(own.argmax())], names[int(own.argmin())]
     guess = own.max() / own.sum()
     return [
@@ -117,13 +117,13 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
             "imbalance",
             "split",
             severity,
-            f"Classes are unequal: {ratio:.1f} times as many of {most} as of {least}.",
+            f"Classes are imbalanced: {most} has {ratio:.1f} times as many training images as {least}.",
             (
-                f"{int(own.max())} and {int(own.min())} training images; answering always {most} is right for"
-                f" {guess:.0%} of them.",
+                f"{int(own.max())} against {int(own.min())} training images. Always predicting {most} gives"
+                f" {guess:.0%} accuracy.",
             ),
-            f"Balance in training only: `training.balance: weights`; compare accuracies with the {guess:.0%} of a"
-            " constant answer.",
+            f"Balance classes in training only (`training.balance: weights`). Compare accuracies with this {guess:.0%}"
+            " baseline.",
             "certain",
             {"training.balance": "weights"},
         )
@@ -133,75 +133,77 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
 def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
     own, held = counts
     found = []
-    if own.sum() and own.mean() < FEW:
-        severity: Severity = "blocks" if own.mean() < VERY_FEW else "distorts"
+    if own.sum() and own.mean() < PER_CLASS_DISTORTS:
+        severity: Severity = "blocks" if own.mean() < PER_CLASS_BLOCKS else "distorts"
         found.append(
             Finding(
                 "few-per-class",
                 "split",
                 severity,
-                f"There are only {own.mean():.0f} training images per class, too few to learn {len(names)} classes.",
+                f"There are only {own.mean():.0f} training images per class: too few to learn {len(names)} classes.",
                 (f"{int(own.sum())} training images in {len(names)} classes; the smallest has {int(own.min())}.",),
-                "More images, fewer classes, or weights from a larger data set (`model.weights`); regularization cannot"
-                " replace examples.",
+                "Use more images, fewer classes, or pretrained weights (`model.weights`). Regularization cannot replace"
+                " data.",
             )
         )
     total = int(held.sum())
     error = 100 * (0.25 / max(total, 1)) ** 0.5
-    if total < SMALL:
+    if total < MIN_VALIDATION_IMAGES:
         found.append(
             Finding(
                 "few-to-validate",
                 "split",
                 "distorts",
-                f"With {total} validation images no difference between two settings can be seen.",
-                (f"One accuracy has a standard error of up to {error:.1f} points.",),
-                "Validate on more (`data.validation`), or compare with repeats on fresh splits (`regstudy compare`).",
+                f"{total} validation images are too few to detect a difference between two settings.",
+                (f"The standard error of an accuracy is up to {error:.1f} points.",),
+                "Use more validation images (`data.validation`), or repeat runs on new splits (`regstudy compare`).",
             )
         )
     return found
 
 
 def parts_apart(train: Tensor, validation: Tensor, train_labels: Tensor, labels: Tensor) -> Result:
-    """Whether the two parts (uint8 N×C×H×W) can be told apart by colours, contrast and sharpness.
+    """Whether a classifier can tell the two parts (uint8 N×C×H×W) apart by color, contrast and sharpness.
 
-    Both parts are first brought to the same number of images of each class. The classifier is a ridge regression on the
-    statistics of each image, judged out of fold by the area under its curve: 0.5 if the parts have one source.
+    Both parts are first sampled to the same number of images per class. The classifier is a ridge regression on image
+    statistics, evaluated by its cross-validated ROC AUC: 0.5 if the parts have the same source.
     """
     left, right = _same_classes(train_labels, labels)
     if len(left) < 30:
-        return Result("Too few images of like classes to compare the parts.")
+        return Result("Skipped: too few images of the same classes to compare the parts.")
     own, other = train[left], validation[right]
     described = [statistics(part) for part in (own, other)]
-    area = told_apart(*described)
-    error = (1 / (6 * len(left))) ** 0.5  # of the area between equal parts (Mann-Whitney)
+    area = separation_auc(*described)
+    error = (1 / (6 * len(left))) ** 0.5  # of the AUC between equal parts (Mann-Whitney)
     worst, difference, values = _most_different(*described)
     chart = _brightness(own, other, area)
-    looked = f"The parts can be told apart by colour, contrast and sharpness: area under the curve {area:.2f}."
-    if area - 3 * error < 0.5 or area < APART:
+    looked = (
+        f"A classifier separates the parts by color, contrast and sharpness with ROC AUC {area:.2f} (0.5 is chance)."
+    )
+    if area - 3 * error < 0.5 or area < PART_AUC_DISTORTS:
         return Result(looked, (), (chart,))
-    severity: Severity = "blocks" if area >= FAR_APART else "distorts"
+    severity: Severity = "blocks" if area >= PART_AUC_BLOCKS else "distorts"
     finding = Finding(
         "parts-differ",
         "split",
         severity,
-        "Training and validation images look different: they come from other sources or were processed otherwise.",
+        "Training and validation images look different: they have different sources or were processed differently.",
         (
-            f"By a few statistics of an image one can tell its part with an area under the curve of {area:.2f}"
-            f" (0.5: not at all; standard error {error:.2f}).",
-            f"The largest difference is in {worst}: {values[0]:.1f} in training, {values[1]:.1f} in validation"
+            f"A classifier on simple image statistics separates the parts with ROC AUC {area:.2f}"
+            f" (0.5 is chance; standard error {error:.2f}).",
+            f"Largest difference: {worst} is {values[0]:.1f} in training, {values[1]:.1f} in validation"
             f" ({difference:+.2f} standard deviations).",
         ),
-        "Find out what differs (camera, stain, compression, resizing, order of colours). If both come from one"
-        " collection, split it anew (`data.validation`); if the difference is real, validate on what will be met in"
-        " use and say so.",
+        "Find out what differs (camera, stain, compression, resizing, channel order). If both parts come from one"
+        " collection, make a new split (`data.validation`). If the difference is real, validate on data like that of"
+        " deployment, and report it.",
         "very likely",
     )
     return Result(looked, (finding,), (chart,))
 
 
 def _same_classes(train: Tensor, validation: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions in both parts, as many of each class in one as in the other."""
+    """Positions in both parts, with the same number of images of each class."""
     generator = torch.Generator().manual_seed(0)
     left, right = [], []
     for label in torch.unique(train).tolist():
@@ -210,48 +212,48 @@ def _same_classes(train: Tensor, validation: Tensor) -> tuple[Tensor, Tensor]:
         left.append(ours[torch.randperm(len(ours), generator=generator)[:count]])
         right.append(theirs[torch.randperm(len(theirs), generator=generator)[:count]])
     pairs = torch.cat(left), torch.cat(right)
-    chosen = torch.randperm(len(pairs[0]), generator=generator)[:SEEN]
+    chosen = torch.randperm(len(pairs[0]), generator=generator)[:MAX_IMAGES_PER_PART]
     return pairs[0][chosen], pairs[1][chosen]
 
 
-CHANNELS = ("red", "green", "blue")
+COLOR_CHANNELS = ("red", "green", "blue")
 
 
 def statistics(images: Tensor) -> dict[str, np.ndarray]:
-    """What is told of each of N uint8 images, by name: means and spreads of channels, quantiles, and sharpness."""
+    """Statistics of each of N uint8 images, by name: mean, standard deviation and quantiles of channels, sharpness."""
     pixels = images.float()
-    names = CHANNELS if images.shape[1] == 3 else tuple(f"channel {c + 1}" for c in range(images.shape[1]))
+    names = COLOR_CHANNELS if images.shape[1] == 3 else tuple(f"channel {c + 1}" for c in range(images.shape[1]))
     found = {}
     for channel, name in enumerate(names):
         flat = pixels[:, channel].flatten(1)
-        found[f"mean {name}"], found[f"spread of {name}"] = flat.mean(1), flat.std(1)
+        found[f"mean {name}"], found[f"{name} standard deviation"] = flat.mean(1), flat.std(1)
         low, high = flat.quantile(torch.tensor([0.02, 0.98]), dim=1)
-        found[f"darkest {name}"], found[f"brightest {name}"] = low, high
-    grey = pixels.mean(1, keepdim=True)
-    steps = (grey[..., 1:] - grey[..., :-1]).abs().flatten(1)
+        found[f"{name} 2nd percentile"], found[f"{name} 98th percentile"] = low, high
+    gray = pixels.mean(1, keepdim=True)
+    steps = (gray[..., 1:] - gray[..., :-1]).abs().flatten(1)
     found["sharpness"] = steps.mean(1)
-    coarse = avg_pool2d(grey, 2) if min(grey.shape[-2:]) >= 4 else grey
+    coarse = avg_pool2d(gray, 2) if min(gray.shape[-2:]) >= 4 else gray
     found["fine detail"] = (steps.mean(1) + 0.1) / ((coarse[..., 1:] - coarse[..., :-1]).abs().flatten(1).mean(1) + 0.1)
     if len(names) == 3:
-        found["colourfulness"] = (pixels.amax(1) - pixels.amin(1)).flatten(1).mean(1)
+        found["colorfulness"] = (pixels.amax(1) - pixels.amin(1)).flatten(1).mean(1)
     return {name: values.double().numpy() for name, values in found.items()}
 
 
-def told_apart(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
-    """Area under the curve with which a ridge regression tells two sets of images apart, out of fold."""
+def separation_auc(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    """Cross-validated ROC AUC of a ridge regression that separates two sets of images."""
     table = np.concatenate([np.stack(list(part.values()), 1) for part in (own, other)])
     table = (table - table.mean(0)) / (table.std(0) + 1e-9)
     table = np.concatenate([table, table**2 - 1], 1)
     first = len(next(iter(own.values())))
     target = np.where(np.arange(len(table)) < first, -1.0, 1.0)
-    fold = np.random.default_rng(0).permutation(len(table)) % FOLDS
+    fold = np.random.default_rng(0).permutation(len(table)) % PART_FOLDS
     scores = np.zeros(len(table))
-    for number in range(FOLDS):
+    for number in range(PART_FOLDS):
         known = fold != number
-        gram = table[known].T @ table[known] + RIDGE * known.sum() * np.eye(table.shape[1])
+        gram = table[known].T @ table[known] + PART_RIDGE * known.sum() * np.eye(table.shape[1])
         scores[~known] = table[~known] @ np.linalg.solve(gram, table[known].T @ target[known])
     areas = []
-    for number in range(FOLDS):  # scores of different folds are not comparable
+    for number in range(PART_FOLDS):  # scores of different folds are not comparable
         ranks, theirs = rankdata(scores[fold == number]), target[fold == number] > 0
         count, rest = int(theirs.sum()), int((~theirs).sum())
         if count and rest:
@@ -271,22 +273,26 @@ def _most_different(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) ->
 def _brightness(own: Tensor, other: Tensor, area: float) -> Chart:
     """The distributions of the pixels of both parts, by channel."""
     series = {}
-    names = CHANNELS if own.shape[1] == 3 else ("",) if own.shape[1] == 1 else tuple(map(str, range(own.shape[1])))
-    middles = tuple((BINS[:-1] + BINS[1:]) / 2)
+    names = (
+        COLOR_CHANNELS if own.shape[1] == 3 else ("",) if own.shape[1] == 1 else tuple(map(str, range(own.shape[1])))
+    )
+    middles = tuple((PIXEL_BINS[:-1] + PIXEL_BINS[1:]) / 2)
     for part, images in (("training", own), ("validation", other)):
         for channel, name in enumerate(names):
-            counts = np.histogram(images[:500, channel].numpy(), BINS)[0]
+            counts = np.histogram(images[:500, channel].numpy(), PIXEL_BINS)[0]
             series[f"{part} {name}".strip()] = (middles, tuple((counts / counts.sum()).tolist()))
-    title = f"Brightness of the pixels: parts can be told apart with an area of {area:.2f} (0.5: not at all)"
+    title = f"Pixel values; a classifier separates the parts with ROC AUC {area:.2f} (0.5 is chance)"
     return Chart("parts-differ", title, "pixel value", "share of pixels", series)
 
 
 def validation_is_test(validation: Tensor, test: Tensor) -> Result:
-    """Whether validation and test part (uint8 N×C×H×W) share images, to the pixel; labels are not looked at."""
+    """Whether validation and test part (uint8 N×C×H×W) share pixel-identical images; labels are not read."""
     known = set(digests(test))
     shared = sum(digest in known for digest in digests(validation))
     share = shared / max(len(validation), 1)
-    looked = f"{len(validation)} validation and {len(test)} test images: {shared} in both."
+    looked = (
+        f"{len(validation)} validation and {len(test)} test images: {shared} validation images are also test images."
+    )
     if not shared or share < 0.01:
         return Result(looked)
     return Result(
@@ -296,9 +302,9 @@ def validation_is_test(validation: Tensor, test: Tensor) -> Result:
                 "validation-is-test",
                 "split",
                 "blocks" if share >= 0.05 else "distorts",
-                f"{share:.0%} of the validation images are test images: the test figure would be chosen, not measured.",
+                f"{share:.0%} of the validation images are also test images, so the test result would be biased.",
                 (looked,),
-                "Take validation images from the training part (`data.validation`), and keep the test part closed.",
+                "Take validation images from the training part (`data.validation`), and keep the test part for last.",
             ),
         ),
     )

@@ -1,4 +1,4 @@
-"""Plotly draws the lines and bars of an examination; names that users chose are escaped, since it reads some HTML."""
+"""Draws the charts of an examination with Plotly; user-chosen names are escaped because Plotly interprets HTML."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import plotly.graph_objects as go
 from regstudy.doctor.findings import Chart
 from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish
 
-COLOURS = (ORANGE, BLUE, GREEN, RED, GREY)
-DASHES = ("solid", "dash", "dot")  # from the sixth series on colours return, dashed
-LONG = 24  # letters of a name on an axis; hovering shows the whole
+SERIES_COLORS = (ORANGE, BLUE, GREEN, RED, GREY)
+LINE_DASHES = ("solid", "dash", "dot")  # from the sixth series on, colors repeat with dashes
+MAX_LABEL_LETTERS = 24  # of a name on an axis; hovering shows the full name
 
 
 def draw(chart: Chart) -> Drawing:
-    """A chart with titles of its axes; hovering over a point says what it is."""
+    """A chart with axis titles and hover texts."""
     figure = go.Figure()
     named = any(isinstance(x, str) for xs, _ in chart.series.values() for x in xs)
     for number, (name, (xs, ys)) in enumerate(chart.series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = SERIES_COLORS[number % len(SERIES_COLORS)]
         heights = [float(y) if math.isfinite(y) and (y > 0 or not chart.log_y) else None for y in ys]
         texts = [
-            f"{html.escape(name)}<br>{html.escape(chart.x)}: {html.escape(_words(x))}<br>"
+            f"{html.escape(name)}<br>{html.escape(chart.x)}: {html.escape(_value_text(x))}<br>"
             f"{html.escape(chart.y)}: {y:,.4g}"
             for x, y in zip(xs, ys, strict=True)
         ]
@@ -34,9 +34,9 @@ def draw(chart: Chart) -> Drawing:
             "showlegend": len(chart.series) > 1,
         }  # fmt: skip
         if chart.kind == "bars":
-            figure.add_bar(**common, textposition="none", marker={"color": colour})
+            figure.add_bar(**common, textposition="none", marker={"color": color})
         else:
-            line = {"color": colour, "width": 2, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
+            line = {"color": color, "width": 2, "dash": LINE_DASHES[number // len(SERIES_COLORS) % len(LINE_DASHES)]}
             figure.add_scatter(**common, mode="lines+markers" if len(xs) < 40 else "lines", line=line)
     finish(figure, html.escape(chart.x), html.escape(chart.y), hovermode="closest")
     if named:
@@ -49,10 +49,10 @@ def draw(chart: Chart) -> Drawing:
     return Drawing(chart.title, figure)
 
 
-def _words(x: Any) -> str:
+def _value_text(x: Any) -> str:
     return f"{x:,.4g}" if isinstance(x, int | float) else str(x)
 
 
 def _short(escaped: str) -> str:
     name = html.unescape(escaped)
-    return escaped if len(name) <= LONG else html.escape(f"{name[: LONG - 1]}…")
+    return escaped if len(name) <= MAX_LABEL_LETTERS else html.escape(f"{name[: MAX_LABEL_LETTERS - 1]}…")

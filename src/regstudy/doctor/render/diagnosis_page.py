@@ -1,12 +1,12 @@
-"""The page of an examination: what to mend first, the findings of each stage with pictures, and what was looked at."""
+"""The page of an examination: what to fix first, the findings of each stage with pictures, and what was checked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regstudy.doctor.findings import SEVERITIES, STAGES, Chart, Diagnosis, Exhibit, Finding, Pictures
+from regstudy.doctor.findings import SEVERITIES, STAGES, Chart, Diagnosis, Finding, Media, Pictures, severity_counts
 from regstudy.doctor.render.charts import draw
-from regstudy.doctor.render.diagnosis_phrasing import MARKS, first_to_mend, sure_words
+from regstudy.doctor.render.diagnosis_phrasing import MARKS, confidence_text, first_to_fix
 from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
@@ -16,46 +16,46 @@ from regstudy.report.phrasing import Verdict
 from regstudy.report.sections import ReportSection
 from regstudy.text import counted
 
-QUESTION = "Examination: what would make a study of it meaningless, what distorts it, and what to do"
+QUESTION = "Doctor: problems that would block a study or distort its results, and how to fix them"
 
 
 def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
-    """One self-contained page as HTML; ``warnings`` come before all else, such as that other images were used."""
-    first = first_to_mend(diagnosis)
-    sentences = [f"First to mend: {first.sentence}", f"Do: {first.advice}"] if first is not None else []
+    """One self-contained HTML page; ``warnings`` come first, such as that fallback images were used."""
+    first = first_to_fix(diagnosis)
+    sentences = [f"Fix this first: {first.sentence}", f"How to fix: {first.advice}"] if first is not None else []
     if diagnosis.unjudged:
-        sentences.append(f"{counted(len(diagnosis.unjudged), 'check')} could not be made; the page ends with why.")
+        sentences.append(f"Skipped {counted(len(diagnosis.unjudged), 'check')}; the last section gives the reasons.")
     good = not any(finding.severity in ("blocks", "distorts") for finding in diagnosis.findings)
     text = Verdict(diagnosis.verdict, [line.replace("`", "") for line in sentences], [], good)
     page = page_html(diagnosis.subject, QUESTION, list(warnings), text, _sections(diagnosis))
-    return page.encode("utf-8", "replace").decode()  # names of files may hold what is no text
+    return page.encode("utf-8", "replace").decode()  # file names may contain invalid Unicode
 
 
 def _sections(diagnosis: Diagnosis) -> list[ReportSection]:
     stages = [stage for stage in STAGES if diagnosis.first(stage) is not None]
-    shown: dict[str, list[Exhibit]] = {}
-    for exhibit in diagnosis.exhibits:
-        stage = _stage_of(exhibit, diagnosis)
-        shown.setdefault(stage if stage in stages else "", []).append(exhibit)
+    shown: dict[str, list[Media]] = {}
+    for item in diagnosis.media:
+        stage = _stage_of(item, diagnosis)
+        shown.setdefault(stage if stage in stages else "", []).append(item)
     parts = [_stage(diagnosis, stage, shown.get(stage, [])) for stage in stages]
     if others := shown.get(""):
-        figures, albums = _exhibits(others)
-        parts.append(ReportSection("seen", "What was looked at", "", figures=figures, albums=albums))
+        figures, albums = _drawn(others)
+        parts.append(ReportSection("seen", "Data and model", "", figures=figures, albums=albums))
     parts.append(_checked(diagnosis))
     if diagnosis.unjudged:
         rows = [[one.check, STAGES.get(one.stage, one.stage), one.why] for one in diagnosis.unjudged]
-        said = f"{counted(len(rows), 'check')} not made: nothing is said about these."
-        parts.append(ReportSection("unjudged", "Not judged", said, grids=[Grid(["check", "stage", "why"], rows)]))
+        said = f"{counted(len(rows), 'check')} skipped."
+        parts.append(
+            ReportSection("unjudged", "Skipped checks", said, grids=[Grid(["check", "stage", "reason"], rows)])
+        )
     return parts
 
 
-def _stage(diagnosis: Diagnosis, stage: str, exhibits: Sequence[Exhibit]) -> ReportSection:
+def _stage(diagnosis: Diagnosis, stage: str, media: Sequence[Media]) -> ReportSection:
     findings = [finding for finding in diagnosis.findings if finding.stage == stage]
     title = STAGES[stage][0].upper() + STAGES[stage][1:]
-    counts = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
-    words = ", ".join(f"{SEVERITIES[severity]}: {number}" for severity, number in counts.items() if number)
-    figures, albums = _exhibits(exhibits)
-    said = f"{len(findings)} findings; {words}." if len(findings) > 1 else ""
+    figures, albums = _drawn(media)
+    said = f"{len(findings)} findings: {severity_counts(findings)}." if len(findings) > 1 else ""
     return ReportSection(stage, title, said, figures=figures, cards=[_card(f) for f in findings], albums=albums)
 
 
@@ -66,7 +66,7 @@ def _card(finding: Finding) -> FindingCard:
         finding.evidence,
         finding.advice,
         "\n".join(configuration_lines(finding.changes)),
-        f"How sure: {sure_words(finding)}.",
+        f"Confidence: {confidence_text(finding)}.",
         grave=finding.severity == "blocks",
     )
 
@@ -74,27 +74,27 @@ def _card(finding: Finding) -> FindingCard:
 def _checked(diagnosis: Diagnosis) -> ReportSection:
     silent = [check for check in diagnosis.checked if not check.findings]
     rows = [[check.check, STAGES.get(check.stage, check.stage), check.looked_at] for check in silent]
-    told = len(diagnosis.checked) - len(silent)
-    finding = f"{counted(len(silent), 'check')} found nothing; {told} found something."
-    grid = Grid(["check", "stage", "what was looked at"], rows, folded="What was looked at and is in order")
-    return ReportSection("checked", "What was checked", finding, grids=[grid] if rows else [])
+    failed = len(diagnosis.checked) - len(silent)
+    finding = f"{counted(len(silent), 'check')} passed; {failed} had findings."
+    grid = Grid(["check", "stage", "result"], rows, folded="Passed checks")
+    return ReportSection("checked", "Checks", finding, grids=[grid] if rows else [])
 
 
-def _exhibits(exhibits: Sequence[Exhibit]) -> tuple[list[Drawing], list[Album]]:
-    drawings = [draw(exhibit) for exhibit in exhibits if isinstance(exhibit, Chart)]
-    albums = [_album(exhibit) for exhibit in exhibits if isinstance(exhibit, Pictures)]
+def _drawn(media: Sequence[Media]) -> tuple[list[Drawing], list[Album]]:
+    drawings = [draw(item) for item in media if isinstance(item, Chart)]
+    albums = [_album(item) for item in media if isinstance(item, Pictures)]
     return drawings, albums
 
 
-def _album(exhibit: Pictures) -> Album:
-    captions = (*exhibit.captions, *[""] * (len(exhibit.images) - len(exhibit.captions)))
-    shown = [picture(image, caption) for image, caption in zip(exhibit.images, captions, strict=False)]
-    return Album(exhibit.title, shown, exhibit.columns)
+def _album(item: Pictures) -> Album:
+    captions = (*item.captions, *[""] * (len(item.images) - len(item.captions)))
+    shown = [picture(image, caption) for image, caption in zip(item.images, captions, strict=False)]
+    return Album(item.title, shown, item.columns)
 
 
-def _stage_of(exhibit: Exhibit, diagnosis: Diagnosis) -> str:
-    """The stage of the finding that an exhibit supports, else of the check that it belongs to, else none."""
+def _stage_of(item: Media, diagnosis: Diagnosis) -> str:
+    """The stage of the finding that an item supports, else of the check it belongs to, else empty."""
     of_findings = {finding.id: finding.stage for finding in diagnosis.findings}
     of_checks = {check.check: check.stage for check in diagnosis.checked}
     of_checks |= {check.check.replace(" ", "-").replace("_", "-").lower(): check.stage for check in diagnosis.checked}
-    return of_findings.get(exhibit.id, of_checks.get(exhibit.id, ""))
+    return of_findings.get(item.id, of_checks.get(item.id, ""))

@@ -1,4 +1,4 @@
-"""An examination on the terminal: every finding with its evidence and what to do, or in a line each before a study."""
+"""An examination on the terminal: each finding with evidence and advice, or one line each before a study."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from regstudy.doctor.yaml_lines import configuration_lines
 from regstudy.text import counted, format_duration
 
 MARKS: dict[Severity, str] = {"blocks": "▲", "distorts": "●", "note": "·"}
-LEAST, MOST = 60, 110  # columns of a text
+MIN_COLUMNS, MAX_COLUMNS = 60, 110  # of the terminal text
 
 
 def lines(diagnosis: Diagnosis, columns: int) -> Iterator[str]:
-    """The whole examination for a terminal of so many columns."""
-    width = min(max(columns, LEAST), MOST)
+    """The full examination for a terminal of ``columns`` columns."""
+    width = min(max(columns, MIN_COLUMNS), MAX_COLUMNS)
     yield from _wrapped(f"{diagnosis.subject}: {_lowered(diagnosis.verdict)}", width)
-    first = first_to_mend(diagnosis)
+    first = first_to_fix(diagnosis)
     if first is not None and len(diagnosis.findings) > 1:
-        yield from _wrapped(f"Mend this first: {first.sentence}", width)
+        yield from _wrapped(f"Fix this first: {first.sentence}", width)
     number = 0
     for stage in STAGES:
         findings = [finding for finding in diagnosis.findings if finding.stage == stage]
@@ -33,45 +33,45 @@ def lines(diagnosis: Diagnosis, columns: int) -> Iterator[str]:
     silent = [check.check for check in diagnosis.checked if not check.findings]
     yield ""
     if silent:
-        yield from _wrapped(f"Checked: {counted(len(silent), 'check')} found nothing: {', '.join(silent)}.", width)
+        yield from _wrapped(f"Passed {counted(len(silent), 'check')}: {', '.join(silent)}.", width)
     for why in dict.fromkeys(one.why for one in diagnosis.unjudged):
         names = ", ".join(one.check for one in diagnosis.unjudged if one.why == why)
-        yield from _wrapped(f"Not judged: {names} ({why.rstrip('.')}).", width)
+        yield from _wrapped(f"Skipped: {names} ({why.rstrip('.')}).", width)
     used = [severity for severity in SEVERITIES if any(f.severity == severity for f in diagnosis.findings)]
     if used:
-        yield "Marks: " + ", ".join(f"{MARKS[severity]} {SEVERITIES[severity]}" for severity in used) + "."
-    yield f"Examined in {format_duration(diagnosis.seconds)}."
+        yield "Legend: " + ", ".join(f"{MARKS[severity]} {SEVERITIES[severity]}" for severity in used) + "."
+    yield f"Examination took {format_duration(diagnosis.seconds)}."
 
 
 def short_lines(diagnosis: Diagnosis, command: str) -> Iterator[str]:
-    """What a study must be told before it begins, a line for each finding; ``command`` shows the whole."""
+    """What matters before a study starts, one line per finding; ``command`` shows the full examination."""
     if not diagnosis.findings:
-        yield f"Doctor: nothing found in {counted(len(diagnosis.checked), 'check')} (all: {command})."
+        yield f"Doctor: no findings in {counted(len(diagnosis.checked), 'check')} (details: {command})."
         return
     yield f"Doctor: {_lowered(diagnosis.verdict)}"
     for finding in diagnosis.findings:
         if finding.severity != "note":
-            advice = f" Do: {finding.advice}" if finding.advice else ""
+            advice = f" Fix: {finding.advice}" if finding.advice else ""
             yield f"  {MARKS[finding.severity]} {on_one_line(finding.sentence + advice)}"
-    yield f"  All of it, with evidence: {command}"
+    yield f"  Details: {command}"
 
 
 def notebook_html(diagnosis: Diagnosis) -> str:
-    """The findings as a list for a notebook; everything that a file name may hold is escaped."""
+    """The findings as an HTML list for a notebook, escaped because file names may contain anything."""
     items = [
         f"<li>{MARKS[finding.severity]} <b>{escape(finding.sentence)}</b> {escape(finding.advice)}</li>"
         for finding in diagnosis.findings
     ]
     items += [
-        f"<li>Not judged: {escape(one.check)} ({escape(one.why.rstrip('.'))}).</li>"
+        f"<li>Skipped: {escape(one.check)} ({escape(one.why.rstrip('.'))}).</li>"
         for one in diagnosis.unjudged
         if one.why.startswith("the check failed")
     ]
     return f"<p>{escape(diagnosis.subject)}: {escape(_lowered(diagnosis.verdict))}</p><ul>{''.join(items)}</ul>"
 
 
-def first_to_mend(diagnosis: Diagnosis) -> Finding | None:
-    """The first finding in the doctor's order that makes a study meaningless, else that distorts it; no mere note."""
+def first_to_fix(diagnosis: Diagnosis) -> Finding | None:
+    """The first finding in the doctor's order that blocks the study, else the first that distorts results; no notes."""
     for severity in ("blocks", "distorts"):
         for finding in diagnosis.findings:
             if finding.severity == severity:
@@ -79,8 +79,8 @@ def first_to_mend(diagnosis: Diagnosis) -> Finding | None:
     return None
 
 
-def sure_words(finding: Finding) -> str:
-    """How sure a finding is, with the name by which it is known."""
+def confidence_text(finding: Finding) -> str:
+    """The confidence of a finding and its id."""
     return f"{finding.sure} ({finding.id})"
 
 
@@ -91,14 +91,14 @@ def _finding(number: int, finding: Finding, width: int) -> Iterator[str]:
     for sentence in finding.evidence:
         yield from _wrapped(sentence, width, f"{indent}- ", f"{indent}  ")
     if finding.advice:
-        yield from _wrapped(finding.advice, width, f"{indent}Do: ", f"{indent}    ")
+        yield from _wrapped(finding.advice, width, f"{indent}Fix: ", f"{indent}     ")
     for line in configuration_lines(finding.changes):
-        yield f"{indent}    {line}"
-    yield f"{indent}How sure: {sure_words(finding)}."
+        yield f"{indent}     {line}"
+    yield f"{indent}Confidence: {confidence_text(finding)}."
 
 
 def _wrapped(text: str, width: int, first: str = "", others: str = "  ") -> Iterable[str]:
-    """Lines of a text; names of files are never broken."""
+    """Lines of a text; file names are never broken."""
     plain = on_one_line(text)
     found = textwrap.wrap(
         plain, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
@@ -107,7 +107,7 @@ def _wrapped(text: str, width: int, first: str = "", others: str = "  ") -> Iter
 
 
 def on_one_line(text: str) -> str:
-    """A text without what would leave its line; file names may hold anything."""
+    """A text without line breaks and control characters; file names may contain anything."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
