@@ -19,7 +19,7 @@ from regstudy.data import svhn
 from regstudy.errors import DataUnavailable
 from regstudy.records import PruningDecision
 from regstudy.space.seeds import repeat_seed
-from regstudy.space.study_name import LONGEST_NAME, default_name
+from regstudy.space.study_name import MAX_STUDY_NAME_LENGTH, default_name
 from regstudy.study import attributes
 
 TINY = """\
@@ -203,7 +203,7 @@ def test_misuse_is_one_paragraph_with_nothing_written(name: str, regstudy: Comma
 def test_names_of_files_become_the_name_of_the_study() -> None:
     assert default_name([Path("a/one.yaml"), Path("two.yaml")]) == "compare-one-two"
     assert default_name([Path("my space (2).yaml")]) == "compare-my-space-2-"
-    assert len(default_name([Path("x" * 99 + ".yaml"), Path("y.yaml")])) == LONGEST_NAME
+    assert len(default_name([Path("x" * 99 + ".yaml"), Path("y.yaml")])) == MAX_STUDY_NAME_LENGTH
 
 
 def test_substitute_data_is_said_and_named(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

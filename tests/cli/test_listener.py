@@ -31,8 +31,8 @@ def test_a_bar_is_shown_on_a_terminal_for_many_things_or_long_work(
     started: list[Bar] = []
     stopped: list[Bar] = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(listener, "MANY", many)
-    monkeypatch.setattr(listener, "SOON", soon)
+    monkeypatch.setattr(listener, "LARGE_TASK", many)
+    monkeypatch.setattr(listener, "BAR_DELAY", soon)
     monkeypatch.setattr(Bar, "start", lambda self: started.append(self))
     monkeypatch.setattr(Bar, "stop", lambda self: stopped.append(self))
     with ConsoleListener(Console(file=io.StringIO())) as listen:
@@ -44,7 +44,7 @@ def test_a_bar_is_shown_on_a_terminal_for_many_things_or_long_work(
 def test_a_bar_goes_when_its_task_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[Bar] = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(listener, "SOON", 0.0)
+    monkeypatch.setattr(listener, "BAR_DELAY", 0.0)
     monkeypatch.setattr(Bar, "start", lambda _: None)
     monkeypatch.setattr(Bar, "stop", lambda self: stopped.append(self))
     with pytest.raises(ZeroDivisionError), ConsoleListener(Console(file=io.StringIO())) as listen:

@@ -121,7 +121,7 @@ def test_the_first_row_is_the_centre_crop_enlarged_by_a_whole_factor(space: str,
                 found.append((top, left))
         if found:
             break
-    assert len(found) == 4 and np.all(np.diff([left for _, left in found]) == cell + contact_sheet.GAP)
+    assert len(found) == 4 and np.all(np.diff([left for _, left in found]) == cell + contact_sheet.CELL_GAP)
 
 
 def test_the_same_command_draws_the_same_picture(space: str, tmp_path: Path) -> None:
@@ -245,5 +245,5 @@ def test_names_are_cut_to_their_columns_and_accents_do_not_become_boxes() -> Non
     assert Image.open(io.BytesIO(long)).size == Image.open(io.BytesIO(plain)).size
     sheet = np.asarray(Image.open(io.BytesIO(long)).convert("L"))
     plan = contact_sheet.layout([row], 0, 0, 0)
-    gap = sheet.shape[1] - contact_sheet.MARGIN - plan.cell - contact_sheet.GAP  # between the two columns
-    assert (sheet[:, gap : gap + contact_sheet.GAP] == 255).all()
+    gap = sheet.shape[1] - contact_sheet.PAGE_MARGIN - plan.cell - contact_sheet.CELL_GAP  # between the two columns
+    assert (sheet[:, gap : gap + contact_sheet.CELL_GAP] == 255).all()

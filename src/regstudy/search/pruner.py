@@ -1,4 +1,4 @@
-"""The pruners of a search, asked after each epoch, and one of our own that works in any Optuna study."""
+"""The pruners of a search, called after each epoch, and `SignalPruner`, which works in any Optuna study."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import ArgumentError, require
 from regstudy.records import PruningDecision
-from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
+from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 
-AUDIT = 0.1  # share of the trials that are never cut, so that a study can say how often it cut wrongly
-RUNGS = 3  # reduction factor of Hyperband
-SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+AUDIT_SHARE = 0.1  # of the trials are never pruned, to measure how often pruning is wrong
+HYPERBAND_REDUCTION = 3
+PEER_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 class SignalPruner(BasePruner):
-    """Cuts a trial that is behind its peers and, by its own recent gains, will stay there; see `pruning.decide`.
+    """Prunes a trial that is behind its peers and is forecast to stay there; see `regstudy.search.pruning_rule.decide`.
 
-    ``epochs`` is how many values a trial reports if it runs to its end. ``chance`` of ending among the best quarter
-    below which a trial is cut while all its epochs are left: larger cuts more. A share ``audit`` of the trials, drawn
-    by ``seed``, is never cut; the verdict they would have had is kept in their attribute `regstudy:shadow`, the reason
-    of a cut in `regstudy:reason`. Works in either direction.
+    ``epochs``: how many values a full trial reports. ``chance``: a trial is pruned if its estimated probability of
+    ending in the best quarter is lower than this, scaled by the share of epochs left; a larger value prunes more. A
+    share ``audit`` of the trials, chosen by ``seed``, is never pruned; the decision they would have got is stored in
+    their attribute `regstudy:shadow`. The reason for pruning is stored in `regstudy:reason`. Works for maximizing and
+    minimizing studies.
     """
 
-    def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
+    def __init__(self, epochs: int, chance: float = MIN_CHANCE, audit: float = AUDIT_SHARE, seed: int = 0) -> None:
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"epochs must be a whole number of at least 1, but it is {epochs!r}.")
         for name, share in (("chance", chance), ("audit", audit)):
@@ -39,80 +40,82 @@ class SignalPruner(BasePruner):
                 raise ArgumentError(f"{name} must be a share between 0 and 1, but it is {share!r}.")
         require("seed", seed, int, "a whole number")
         self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
-        self._over: dict[int, Peer | None] = {}  # of trials that have ended, by their id
+        self._ended: dict[int, Peer | None] = {}  # of trials that have ended, by their id
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether to cut the trial after what it has reported so far."""
+        """Whether to prune the trial, given what it has reported so far."""
         return self.verdict(study, trial).prune
 
     def verdict(self, study: Study, trial: FrozenTrial) -> PruningDecision:
-        """The same with the reason in words, which is kept with the trial if it is cut."""
+        """The same with the reason, which is stored in the trial if it is pruned."""
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
         own = _series(trial, sign)
         if not own or len(own) >= self._epochs:
-            return PruningDecision(False, "nothing is left to save")
+            return PruningDecision(False, "no epochs are left to save")
         found = decide(own, self._peers(study, trial, sign), self._epochs, self._chance)
         if not found.prune:
             return found
         if self.exempt(trial):
             if attributes.SHADOW not in trial.user_attrs:
                 _keep(study, trial, attributes.SHADOW, {"epoch": len(own), "reason": found.reason})
-            return PruningDecision(False, f"exempt for the audit; it would have been cut: {found.reason}")
+            return PruningDecision(False, f"exempt from pruning for the audit; otherwise pruned: {found.reason}")
         _keep(study, trial, attributes.REASON, found.reason)
         return found
 
     def exempt(self, trial: FrozenTrial) -> bool:
-        """Whether a trial belongs to the audit; every attempt at the same slot does or none."""
+        """Whether a trial is exempt for the audit; the same for all attempts at a slot."""
         number = trial.user_attrs.get(attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
     def _peers(self, study: Study, trial: FrozenTrial, sign: float) -> list[Peer]:
-        """All other trials that say something; those that are over are read once."""
+        """All other informative trials; ended ones are read once."""
         peers = []
-        for other in study.get_trials(deepcopy=False, states=SEEN):
+        for other in study.get_trials(deepcopy=False, states=PEER_STATES):
             if other._trial_id == trial._trial_id:
                 continue
-            if other._trial_id not in self._over:
+            if other._trial_id not in self._ended:
                 peer = _peer(other, sign)
                 if other.state != TrialState.RUNNING:
-                    self._over[other._trial_id] = peer
+                    self._ended[other._trial_id] = peer
             else:
-                peer = self._over[other._trial_id]
+                peer = self._ended[other._trial_id]
             if peer is not None:
                 peers.append(peer)
         return peers
 
 
 def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BasePruner:
-    """The pruner of a search by its name; a fixed plan is never pruned."""
+    """The pruner with this name; a fixed plan is never pruned."""
     if not plan.adaptive or name == "none":
         return NopPruner()
     epochs = plan.planned_epochs
     if name == "median":
-        return MedianPruner(FULL_FIRST, math.ceil(WARM_UP * epochs), n_min_trials=PEERS)
+        return MedianPruner(MIN_FULL_RUNS, math.ceil(WARM_UP_SHARE * epochs), n_min_trials=MIN_PEERS)
     if name == "hyperband":
         return HyperbandPruner(
-            min_resource=max(1, round(WARM_UP * epochs)), max_resource=epochs, reduction_factor=RUNGS
+            min_resource=max(1, round(WARM_UP_SHARE * epochs)),
+            max_resource=epochs,
+            reduction_factor=HYPERBAND_REDUCTION,
         )
     return SignalPruner(epochs, seed=seed)
 
 
 def judge(trial: Trial, epoch: int) -> PruningDecision:
-    """The verdict on a trial whose value at this epoch has just been reported."""
+    """The decision about a trial whose value at this epoch has just been reported."""
     study = trial.study
     if isinstance(study.pruner, SignalPruner):
         return study.pruner.verdict(study, study._storage.get_trial(trial._trial_id))
-    cut = trial.should_prune()
-    return PruningDecision(cut, f"{type(study.pruner).__name__} {'cut' if cut else 'kept'} it at epoch {epoch}")
+    prune = trial.should_prune()
+    return PruningDecision(prune, f"{'pruned' if prune else 'kept'} by {type(study.pruner).__name__} at epoch {epoch}")
 
 
 def _series(trial: FrozenTrial, sign: float) -> list[float]:
-    """What a trial has reported, in order of steps, larger being better; values that are not finite are left out."""
+    """A trial's finite reported values in order of steps; larger is better."""
     return [sign * value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
 
 
 def _peer(trial: FrozenTrial, sign: float) -> Peer | None:
-    """A trial as a peer; one that diverged or reported nothing is none."""
+    """A trial as a peer; None if it diverged or reported nothing."""
     values = _series(trial, sign)
     if not values or trial.user_attrs.get(attributes.OUTCOME) == "diverged":
         return None
