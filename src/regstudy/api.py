@@ -56,7 +56,7 @@ def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] 
         check_name(name)
         return loader.space_from_tree(dict(source), name, name, overrides, checks=CHECKS)
     if not isinstance(source, str | Path):
-        raise ArgumentError(f"source must be a name, a file or a mapping, but it is {source!r}.")
+        raise ArgumentError(f"A space must be a name, a file or a mapping, but it is {source!r}.")
     return loader.load_space(source, overrides, checks=CHECKS)
 
 

@@ -61,7 +61,7 @@ def test_lines_are_printed_as_they_are_and_substitutes_stand_out() -> None:
         listen(READY)
     said = stream.getvalue()
     assert "a [b] c\n" in said and "Substitute data" in said and "uses digits" in said
-    assert "Cost: 0.50 s per epoch at the defaults, so about 20 s for 4 trials of 10 epochs" in said
+    assert "Estimated cost: 0.50 s per epoch at the default settings, about 20 s for 4 trials of 10 epochs" in said
 
 
 @pytest.mark.parametrize("event", [READY, NothingLeft("Nothing left to do.")])

@@ -62,7 +62,11 @@ REFUSED: dict[str, tuple[ImageSet, str, str]] = {
     "some do not": (named(*SLIDES), r"neg/(s\d)", r"does not match 3 of the 5 .*s1_b\.png' and 'train/pos/s3_a\.png'"),
     "nothing kept": (named(*SLIDES), r"s\d|(x)", r"matches none of the 5"),
     "no paths": (named(*SLIDES).subset(torch.arange(3)), r"x", r"matches none of the 3"),
-    "no files": (ImageSet(scenes(3), torch.tensor([0, 1, 0]), ("a", "b")), r"x", r"'mine' have no paths.*near_duplicates"),
+    "no files": (
+        ImageSet(scenes(3), torch.tensor([0, 1, 0]), ("a", "b")),
+        r"x",
+        r"'mine' have no paths.*near_duplicates",
+    ),
 }
 
 

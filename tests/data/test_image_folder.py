@@ -209,12 +209,20 @@ def without_dogs(root: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
-    "nothing there": (lambda _: None, "train", r"data.root '.*images' does not exist \(looked in /.*images\)\. It must be a folder"),
+    "nothing there": (
+        lambda _: None,
+        "train",
+        r"data.root '.*images' does not exist \(looked in /.*images\)\. It must be a folder",
+    ),
     "a file": (lambda root: root.write_bytes(b"PK"), "train", "is a file; unpack it"),
     "no class": (lambda root: root.mkdir(), "train", "at least two subfolders.* has none"),
     "loose images": (loose, "train", "two subfolders.* has none and 1 image outside of subfolders"),
     "one class": (lambda root: write_folder(root, 2, ("cat",)), "train", "two subfolders.* only 'cat'"),
-    "one class in training": (lambda root: write_folder(root / "train", 2, ("cat",)), "train", "train must have .* 'cat'"),
+    "one class in training": (
+        lambda root: write_folder(root / "train", 2, ("cat",)),
+        "train",
+        "train must have .* 'cat'",
+    ),
     "an empty class": (
         lambda root: (write_folder(root, 2), (root / "emu").mkdir()),
         "train",

@@ -392,7 +392,9 @@ def test_too_little_room_is_an_error_before_anything_is_decoded(
     images: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 4000))  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"not have enough free space\. 40 images of 6×6 pixels need 4\.3e-06 GB\. Free some"):
+    with pytest.raises(
+        DataError, match=r"not have enough free space\. 40 images of 6×6 pixels need 4\.3e-06 GB\. Free some"
+    ):
         start(images)
     assert not work.decoded
 

@@ -378,7 +378,7 @@ def test_whole_pixel_moves_are_what_resampling_gives(
 ) -> None:
     images = noise(40, 32)
     moved = augmented(images, ops, strength, crop)
-    monkeypatch.setattr("regstudy.training.augmentation.WHOLE_PIXELS", frozenset())
+    monkeypatch.setattr("regstudy.training.augmentation.WHOLE_PIXEL_OPS", frozenset())
     resampled = augmented(images, ops, strength, crop)
     assert (moved.float() - resampled).abs().max() < NEAR
 

@@ -13,7 +13,7 @@ from regstudy.data.image_set import Splits
 from regstudy.training.loop import evaluate, shuffled_batches, start, train_step
 from regstudy.training.schedules import learning_rate
 
-TIMING_SECONDS = 1.0
+MEASURE_SECONDS = 1.0
 TIMED_EVALUATION_IMAGES = 128
 
 
@@ -37,7 +37,7 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
 def _median_seconds(action: Callable[[], object]) -> float:
     """Median time of an action that waits for its result, repeated for a limited time."""
     times: list[float] = []
-    while sum(times) < TIMING_SECONDS / 2 and len(times) < 25:
+    while sum(times) < MEASURE_SECONDS / 2 and len(times) < 25:
         began = time.perf_counter()
         action()
         times.append(time.perf_counter() - began)
