@@ -164,7 +164,7 @@ def test_what_a_network_has_frozen_itself_stays_frozen() -> None:
 @pytest.mark.parametrize(
     ("trainable", "stages", "words"),
     [
-        ("head", None, "'mine:network' declares no stages .* set model.trainable to all"),
+        ("head", None, "'mine:network' declares no stages, .* set model.trainable to all"),
         ("head", (), "declares no stages"),
         ("last_stage", ("head",), "declares only 1 stage,"),
         ("head", ("body", "haed"), "Nested.stages is wrong: there is no submodule 'haed'. Did you mean 'head'"),

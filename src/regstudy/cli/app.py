@@ -128,7 +128,7 @@ def compare(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Compare fixed configurations over several seeds each. Re-running the same command resumes."""
+    """Compare fixed configurations over several seeds. Re-running the same command resumes it."""
     from regstudy.cli import compare_command
 
     arguments = {
@@ -162,7 +162,7 @@ def worker(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Run trials of a study that was started on another machine, until none are waiting."""
+    """Run trials of a study started on another machine. It ends when no trials are waiting."""
     from regstudy.cli import worker_command
 
     raise typer.Exit(worker_command.execute(out, name, storage, workers, results, data_dir, device, threads))
@@ -196,7 +196,7 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
-    """Open a study in the Optuna dashboard, with regstudy's figures and findings. It has no login: local use only."""
+    """Open a study in the Optuna dashboard. It shows regstudy's figures and findings; without login, so local only."""
     from regstudy.cli import dashboard_command
 
     raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
@@ -209,7 +209,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
     trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
 ) -> None:
-    """Export the best trial's configuration to a YAML file for `regstudy train`."""
+    """Export the best trial's configuration to a YAML file. Train on it with `regstudy train`."""
     from regstudy.files import write_atomically
     from regstudy.production.export import chosen_trial, config_file
     from regstudy.study.place import StudyPlace, open_study
@@ -232,7 +232,7 @@ def train(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Train one configuration, save the best weights, and evaluate on the test set once at the end."""
+    """Train one configuration and evaluate it on the test set. Saves the best weights, metrics and learning curves."""
     from regstudy.cli import train_command
 
     if init is not None:
@@ -249,7 +249,7 @@ def preview(
     images: Annotated[int, typer.Option(min=1, max=64, help="Number of training images to show.")] = 8,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Draw training images with increasing augmentation strength, as a PNG."""
+    """Draw training images at increasing augmentation strength. The result is one PNG file."""
     from regstudy.cli import preview_command
 
     raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out))
@@ -285,7 +285,7 @@ def doctor(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Check for problems that would make a study meaningless: data leaks, wrong labels, a network that cannot learn."""
+    """Check for problems that would make a study meaningless. Examples: data leaks, wrong labels, dead networks."""
     from regstudy.cli import doctor_command
 
     request = doctor_command.Request(

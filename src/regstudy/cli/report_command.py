@@ -51,4 +51,4 @@ def _show_index(place: StudyPlace, console: Console) -> None:
     """Update the list of studies beside the study's folder; `cli.shared` has the same, but loads torch."""
     index = write_index(place)
     if index is not None:
-        console.print(f"All:    {index}")
+        console.print(f"Index:  {index}")

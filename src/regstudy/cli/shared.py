@@ -64,4 +64,4 @@ def show_index(console: Console, place: StudyPlace) -> None:
 
     index = write_index(place)
     if index is not None:
-        console.print(f"All:       {index}")
+        console.print(f"Index:     {index}")

@@ -50,12 +50,13 @@ def write_index(place: StudyPlace) -> Path | None:
     """
     if place.storage is not None:
         return None
-    folder = place.folder.absolute().parent
+    named = place.folder.name not in ("", "..")  # unlike ".", whose parent is not in its path
+    folder = place.folder.parent if named else place.folder.absolute().parent
     page = folder / INDEX_FILE
     try:
         if page.exists() and GENERATOR not in page.read_text(encoding="utf-8", errors="replace"):
             return None
-        write_atomically(page, render_index(folder.name, index_rows(folder)))
+        write_atomically(page, render_index(folder.absolute().name, index_rows(folder)))
     except (RegstudyError, OSError):
         return None
     return page
