@@ -213,8 +213,8 @@ def train(
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
     with machine(device, threads) as used:
         listen = listener_of(progress)
-        told = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
-        return train_finally(config, Path(data_dir), folder, torch.device(used), told, listen=listen)
+        callback = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
+        return train_finally(config, Path(data_dir), folder, torch.device(used), callback, listen=listen)
 
 
 def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:

@@ -13,7 +13,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write under a temporary name beside the place, then rename; missing folders are created.
+    """Write to a temporary file in the same folder, then rename it; missing folders are created.
 
     Raises RegstudyError if the path cannot be a file there, and OSError if the disk does not take it.
     """

@@ -86,7 +86,7 @@ def noise(side: int, count: int = 60) -> Splits:
 def test_too_little_shared_memory_is_told_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
     splits = noise(32)
-    with pytest.raises(DataError, match=r"need 0\.0 GB of shared memory, more than /dev/shm has free.*--shm-size"):
+    with pytest.raises(DataError, match=r"need 0\.0 GB of shared memory, but /dev/shm has less free space.*--shm-size"):
         splits.share()
     assert not splits.train.images.is_shared()
 

@@ -316,8 +316,8 @@ def spaces() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; errors that the user can fix become one paragraph and exit code 2."""
-    # Threads that wait for each other would spin for milliseconds, which takes the cores from other programs and from
-    # each other; too short a wait costs as well (dropout_cnn, batch 32, images/s alone and beside two busy programs:
+    # Threads waiting for each other would spin for milliseconds, which takes cores away from other programs and from
+    # each other; too short a wait is slow, too (dropout_cnn, batch 32, images/s alone and with two busy programs:
     # 1,000 turns 5,800 and 1,170; 30,000 turns 6,380 and 2,860).
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     try:

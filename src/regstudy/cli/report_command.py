@@ -48,7 +48,7 @@ def execute(path: Path, storage: str | None, watch: bool, every: float, plots: b
 
 
 def _show_index(place: StudyPlace, console: Console) -> None:
-    """Update the list of studies beside the study's folder; `cli.shared` has the same, but loads torch."""
+    """Update the list of studies in the results folder; `cli.shared` has the same, but loads torch."""
     index = write_index(place)
     if index is not None:
         console.print(f"Index:  {index}")

@@ -1,6 +1,6 @@
 """What a dotted path of a pydantic model can hold: its sections, value types and defaults.
 
-Fields of a section may be a union of sections told apart by their ``name``.
+Fields of a section may be a union of sections that differ by ``name``.
 """
 
 from __future__ import annotations

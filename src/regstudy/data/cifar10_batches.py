@@ -79,7 +79,7 @@ def _damaged(path: Path, what: str) -> DataError:
 
 
 def _download(home: Path) -> None:
-    """Fetch into a folder beside the place and move the file there once its checksum is right."""
+    """Download into a temporary folder and move the file to its place once its checksum is right."""
     make_folder(home)
     try:
         with tempfile.TemporaryDirectory(dir=home, prefix=".download-") as folder:

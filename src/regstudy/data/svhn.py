@@ -61,7 +61,7 @@ def _damaged(path: Path, what: str) -> DataError:
 
 
 def _download(url: str, path: Path, checksum: str) -> None:
-    """Fetch into a folder beside the place and move the file there once its checksum is right."""
+    """Download into a temporary folder and move the file to its place once its checksum is right."""
     make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:

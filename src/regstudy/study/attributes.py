@@ -30,7 +30,7 @@ PUSHED = PREFIX + "pushed"  # {dashboard item: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 
 # of a trial
-SLOT = PREFIX + "ticket"  # counts from 0; a retried trial keeps it
+SLOT = PREFIX + "ticket"  # the slot, counted from 0; a retried trial keeps it
 ARM = PREFIX + "arm"  # "baseline" (every regularizer off) or "search"; in a comparison the name of the arm
 CONFIG = PREFIX + "config"  # the resolved RunConfig as nested JSON
 EPOCHS = PREFIX + "epochs"  # see records.dump_records
