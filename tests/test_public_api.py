@@ -265,7 +265,7 @@ def test_a_listener_that_raises_when_ready_leaves_nothing_behind(tmp_path: Path)
 def test_without_a_listener_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "regstudy"):
         study(trials=1)
-    assert "Cost:" in caplog.text and "trial 0" in caplog.text and "Finished." in caplog.text
+    assert "Estimated cost:" in caplog.text and "trial 0" in caplog.text and "Finished." in caplog.text
     assert "StepDone" not in caplog.text
 
 
@@ -303,23 +303,29 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "half a trial": (lambda: study(trials=1.5), "trials: must be a whole number"),
     "many workers": (lambda: study(workers=1000), "workers: must be at most 256"),
     "unknown pruner": (lambda: study(pruner="signl"), "Did you mean 'signal'"),
-    "two at once": (lambda: study(trials=-1, pruner="x"), "2 arguments cannot be used"),
+    "two at once": (lambda: study(trials=-1, pruner="x"), "2 invalid arguments"),
     "negative budget": (lambda: study(budget=-1.0), "budget: must be a time of at least 0"),
-    "budget in words": (lambda: study(budget="soon"), "is not a span of time"),
+    "budget in words": (lambda: study(budget="soon"), "is not a duration"),
     "timeout of nothing": (lambda: study(trial_timeout=0.0), "trial_timeout: must be a time above 0"),
     "no threads": (lambda: study(threads=0), "threads"),
     "unknown device": (lambda: study(device="tpu"), "tpu"),
-    "a name that is none": (lambda: study(name="../x"), "cannot be the name of a study"),
+    "a name that is none": (lambda: study(name="../x"), "is not a valid study name"),
     "unknown space": (lambda: regstudy.run_study("digits_cn"), "Did you mean 'digits_cnn'"),
     "a space that is none": (lambda: regstudy.run_study(3), "A space must be a name, a file or a mapping"),  # type: ignore[arg-type]
-    "overrides of a space": (lambda: study(overrides=["training.epochs=1"]), "give them to load_space"),
+    "overrides of a space": (lambda: study(overrides=["training.epochs=1"]), "pass them to load_space"),
     "overrides as one text": (lambda: regstudy.run_study("digits_cnn", overrides="a=1"), "overrides must be"),
     "wrong values": (lambda: regstudy.load_space({"data": {"name": "digts"}, "model": {"name": "x"}}), "digits"),
     "no repeats": (lambda: regstudy.compare("digits_cnn", repeats=0), "repeats must be a whole number"),
-    "negative margin": (lambda: regstudy.compare("digits_cnn", margin=-1), "margin must be at least 0"),
-    "no spaces": (lambda: regstudy.compare([]), "spaces must name at least one"),
-    "no configurations": (lambda: regstudy.compare({}), "spaces must name at least one"),
-    "arms of configurations": (lambda: regstudy.compare({"a": make_config()}, arms=["x"]), "complete already"),
+    "negative margin": (
+        lambda: regstudy.compare("digits_cnn", margin=-1),
+        "margin must be a number of accuracy points of at least 0",
+    ),
+    "no spaces": (lambda: regstudy.compare([]), "spaces must contain at least one"),
+    "no configurations": (lambda: regstudy.compare({}), "spaces must contain at least one"),
+    "arms of configurations": (
+        lambda: regstudy.compare({"a": make_config()}, arms=["x"]),
+        "cannot be combined with configurations",
+    ),
     "two metrics": (
         lambda: regstudy.compare({"a": make_config(), "b": make_config({"training.metric": "val_loss"})}),
         "training.metric: must be the same in all arms",
@@ -328,7 +334,7 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "a number to compare": (lambda: regstudy.compare(3), "spaces must be names"),  # type: ignore[arg-type]
     "a text as a configuration": (lambda: regstudy.compare({"a": "x"}), "must be a RunConfig"),  # type: ignore[dict-item]
     "a name of an arm": (lambda: regstudy.compare({"": make_config()}), "1 to 60 printable"),
-    "a number as a name": (lambda: study(name=5), "name must be a text"),
+    "a number as a name": (lambda: study(name=5), "name must be a string"),
     "a list as a budget": (lambda: study(budget=[1]), "budget must be seconds"),
     "a number as a device": (lambda: study(device=0), "device must be"),
     "no list of overrides": (lambda: regstudy.run_study("digits_cnn", overrides=None), "overrides must be"),  # type: ignore[arg-type]
@@ -346,8 +352,8 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "a list of configurations": (lambda: regstudy.compare([make_config()]), "must be names or files"),  # type: ignore[list-item]
     "a progress that cannot be called": (lambda: study(progress=3), "progress must be a function"),
     "force in words": (lambda: study(force="no"), "force must be True or False"),
-    "a name of a space": (lambda: regstudy.load_space(TINY, name=3), "name must be a text"),  # type: ignore[arg-type]
-    "no name of a space": (lambda: regstudy.load_space(TINY, name=""), "cannot be the name of a study"),
+    "a name of a space": (lambda: regstudy.load_space(TINY, name=3), "name must be a string"),  # type: ignore[arg-type]
+    "no name of a space": (lambda: regstudy.load_space(TINY, name=""), "is not a valid study name"),
     "a callback that is none": (lambda: regstudy.train(make_config(), on_epoch=3), "on_epoch must be a function"),  # type: ignore[arg-type]
     "no data folder": (lambda: regstudy.load_splits(make_config(), None), "data_dir must be a folder"),  # type: ignore[arg-type]
     "a storage that is none": (lambda: regstudy.load_results("x", storage=3), "storage must be the URL"),  # type: ignore[arg-type]
@@ -375,7 +381,7 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "no results": (lambda: regstudy.load_results("results/nothing"), "There is no study in results/nothing"),
     "nothing to train": (lambda: regstudy.train("none.yaml"), "none.yaml cannot be read"),
     "ranges to train": (lambda: regstudy.train("ranges.yaml"), "is a range or a choice"),
-    "overrides of a config": (lambda: regstudy.train(make_config(), overrides=["a.b=1"]), "use its method replaced"),
+    "overrides of a config": (lambda: regstudy.train(make_config(), overrides=["a.b=1"]), "use RunConfig.replaced"),
     "no classes": (lambda: regstudy.build_model(make_config(), 3, 12, 0), "classes must be a whole number"),
     "no patience": (lambda: regstudy.EarlyStopping(0), "patience must be a whole number"),
     "odd reference": (lambda: regstudy.EarlyStopping(1, reference="best"), "reference must be"),  # type: ignore[arg-type]
@@ -384,7 +390,7 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: regstudy.build_schedule(
             make_config({"schedule": {"name": "cosine", "interval": "step"}}), torch.optim.SGD([torch.zeros(1)])
         ),
-        "steps_per_epoch is needed",
+        "is required because schedule.interval is step",
     ),
 }
 
@@ -443,7 +449,7 @@ def test_none_stands_for_nothing_and_a_diagnosis_shows_in_a_notebook() -> None:
 def test_an_empty_study_of_the_other_direction_is_not_adopted() -> None:
     Path("results/tiny").mkdir(parents=True)
     optuna.create_study(study_name="tiny", storage="sqlite:///results/tiny/study.db")  # minimizes
-    with pytest.raises(RegstudyError, match="made to minimize, but this one is to maximize val_accuracy"):
+    with pytest.raises(RegstudyError, match="created to minimize, but this one must maximize val_accuracy"):
         study()
     assert not regstudy.load_results("results/tiny").study.user_attrs
 
@@ -496,7 +502,7 @@ def test_a_configuration_with_a_fixed_seed_is_said_to_repeat_itself() -> None:
     fixed["training"] = {**TINY["training"], "seed": 3}
     assert "every trial repeats the same run" in regstudy.load_space(fixed).describe(3)
     del fixed["training"]["seed"]
-    assert "with another seed" in regstudy.load_space(fixed).describe(3)
+    assert "with different seeds" in regstudy.load_space(fixed).describe(3)
 
 
 def test_wrong_arguments_are_value_errors_too() -> None:

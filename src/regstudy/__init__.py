@@ -1,7 +1,7 @@
-"""Find out which regularizers really close the gap between training and validation of an image classifier.
+"""Find out which regularizers really close the train/validation gap of an image classifier.
 
-What is listed in ``__all__`` is the public interface, described in docs/api.md; everything else may change. Names are
-imported when they are first used, so that `import regstudy` takes no time and needs no torch.
+The names in ``__all__`` are the public API, described in docs/api.md; everything else may change. They are imported
+lazily, so that `import regstudy` is fast and does not load torch.
 """
 
 from __future__ import annotations

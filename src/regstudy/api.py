@@ -1,4 +1,4 @@
-"""The functions behind `import regstudy` that train something; each command of the command line calls one of them."""
+"""The public functions that train something. Each command of the command line calls one of them."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ if TYPE_CHECKING:  # plotly and scikit-learn take half a second, which is spent 
 
 
 def load_space(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, name: str = "space") -> Space:
-    """A space, checked as a whole: by its name, from a YAML file, or from nested plain values.
+    """Load and validate a space: by name, from a YAML file, or from a nested mapping.
 
-    ``overrides`` are texts such as ``"training.epochs=10"``; ``name`` is for nested values, which have none. A file
-    without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError with every
-    problem.
+    ``overrides`` are strings such as ``"training.epochs=10"``; ``name`` is the name of a space given as a mapping. A
+    file without ranges, as written by `regstudy export`, is a space with no hyperparameters to search. Raises
+    ConfigError that lists every problem.
     """
     check_texts("overrides", overrides)
     if isinstance(source, Mapping):
-        require("name", name, str, "a text")
+        require("name", name, str, "a string")
         check_name(name)
         return loader.space_from_tree(dict(source), name, name, overrides, checks=CHECKS)
     if not isinstance(source, str | Path):
@@ -80,21 +80,21 @@ def run_study(
     progress: Listener | None = None,
     command: str | None = None,
 ) -> StudyResult:
-    """Search a space; the same call again resumes the study and brings it to ``trials`` finished trials.
+    """Run a hyperparameter study. Repeating the call resumes it until it has ``trials`` finished trials.
 
-    - ``space``: a `Space`, the name of one, or a YAML file; ``overrides`` are texts such as ``"training.epochs=10"``.
-    - ``name``: of the study, and of its folder under ``results``; the space's if None.
-    - ``storage``: URL of a database server, ``postgresql://user@host/name``, instead of a file in the folder.
-    - ``workers``: processes that share the cores, or take GPUs in turn. A script that asks for more than one must keep
-      the call under ``if __name__ == "__main__":``, and so must one that sets ``trial_timeout``.
-    - ``budget``: start no trial after this time; ``trial_timeout``: end a trial that takes longer. Seconds, or a text
-      such as ``"30m"``.
-    - ``doctor``: examine data, split and network first; ``force``: start in spite of what it found.
-    - ``progress``: called with every event (see `regstudy.search.events`); None writes them to the logger `regstudy`.
-    - ``command``: how to repeat the study, which it keeps; the call itself if None.
+    - ``space``: a `Space`, its name, or a YAML file; ``overrides`` are strings such as ``"training.epochs=10"``.
+    - ``name``: name of the study and of its folder in ``results``. Default: the name of the space.
+    - ``storage``: URL of a database server, ``postgresql://user@host/name``. Default: a SQLite file in the folder.
+    - ``workers``: worker processes; they share the CPU cores, or are spread over the GPUs. With more than one worker
+      or with ``trial_timeout``, a script must make the call under ``if __name__ == "__main__":``.
+    - ``budget``: start no new trial after this time; ``trial_timeout``: kill a trial that takes longer. Seconds, or a
+      string such as ``"30m"``.
+    - ``doctor``: check data, split and network first; ``force``: start even if that finds a serious problem.
+    - ``progress``: called with every event (see `regstudy.search.events`). Default: log them to the logger `regstudy`.
+    - ``command``: stored with the study as the way to reproduce it. Default: this call.
 
-    Every check comes before anything is written. Raises RegstudyError for what is the caller's to change, and
-    KeyboardInterrupt after Ctrl-C, when the trials under way are closed; what is finished is kept either way.
+    All checks run before anything is written. Raises RegstudyError for problems that the caller can fix, and
+    KeyboardInterrupt after Ctrl-C, once the running trials have been closed. Finished trials are kept in both cases.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
     listen = listener_of(progress)
@@ -102,7 +102,7 @@ def run_study(
     for argument, value in (("doctor", doctor), ("force", force)):
         require(argument, value, bool, "True or False")
     if isinstance(space, Space) and overrides:
-        raise ArgumentError("overrides: a Space is complete already; give them to load_space.")
+        raise ArgumentError("overrides cannot be combined with a Space; pass them to load_space.")
     with machine(device, threads) as used:
         options = options_of(trials, workers, budget, trial_timeout, pruner, used)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
@@ -135,15 +135,16 @@ def compare(
     progress: Listener | None = None,
     command: str | None = None,
 ) -> ComparisonResult:
-    """Run fixed configurations, the arms, with several seeds each; the same call again resumes.
+    """Compare fixed configurations (arms) over several seeds each. Repeating the call resumes.
 
-    - ``spaces``: names of spaces or YAML files, where what is a range stands at its default; or configurations by the
-      name of their arm, all with the same data section and metric.
-    - ``arms``: texts ``"name: path=value, path=value"``, values instead of a file's; a name alone changes nothing.
-    - ``repeats``: seeds per arm in all, those of earlier calls included; repeat k has the same seed in every arm.
-    - ``margin``: points of accuracy up to which two arms count as equal.
+    - ``spaces``: names of spaces or YAML files, whose ranges are set to their defaults; or a mapping from the name of
+      each arm to its configuration, all with the same data section and metric.
+    - ``arms``: strings ``"name: path=value, path=value"``, whose values replace those of the file; a name alone
+      changes nothing.
+    - ``repeats``: total number of seeds per arm, including earlier calls; repeat k uses the same seed in every arm.
+    - ``margin``: arms that differ by at most this many accuracy points count as equal.
 
-    The other arguments, and what is raised, are those of `run_study`.
+    The other arguments and the exceptions are those of `run_study`.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
     listen = listener_of(progress)
@@ -152,20 +153,16 @@ def compare(
     check_texts("arms", arms)
     check_texts("overrides", overrides)
     if isinstance(spaces, Space):
-        raise ArgumentError("spaces: give a Space's configuration by the name of its arm: {'a': space.defaults()}.")
-    require(
-        "spaces", spaces, (str, Path, Sequence, Mapping), "names, files, or configurations by the name of their arm"
-    )
+        raise ArgumentError("spaces: pass configurations by arm name instead of a Space: {'a': space.defaults()}.")
+    require("spaces", spaces, (str, Path, Sequence, Mapping), "names, files, or configurations by arm name")
     if isinstance(spaces, Mapping):
         if arms or overrides:
-            raise ArgumentError("arms and overrides: the configurations are complete already; use their replaced.")
+            raise ArgumentError("arms and overrides cannot be combined with configurations; use RunConfig.replaced.")
         asked, substitute, note = comparison_of_configs(spaces, name, CHECKS), None, ""
     else:
         named = [spaces] if isinstance(spaces, str | Path) else list(spaces)
         for one in named:
-            require(
-                "spaces", one, (str, Path), "names or files; give configurations by the name of their arm: {'a': …}"
-            )
+            require("spaces", one, (str, Path), "names or files; pass configurations by arm name: {'a': …}")
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
     with machine(device, threads) as used:
         options = options_of(asked.slots(repeats), workers, budget, trial_timeout, "none", used)
@@ -190,20 +187,20 @@ def train(
     on_epoch: OnEpoch | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
-    """Train once on one configuration and open the test part once at the end; returns the metrics.
+    """Train one configuration, evaluate on the test set once at the end, and return the metrics.
 
-    Weights, metrics and curves are written into ``output``; an interrupted training goes on from its checkpoint there.
-    What an earlier training left there is replaced. ``config`` may be a file without ranges, as `regstudy export`
-    writes it. ``on_epoch`` is called with all records so far and the signal of the metric; without it, and without
-    ``progress``, each epoch is a line of the logger `regstudy`. Raises RegstudyError for what is the caller's to
-    change.
+    Weights, metrics and learning curves are written to ``output``, replacing those of an earlier training; an
+    interrupted training resumes from its checkpoint there. ``config`` may be a file without ranges, as written by
+    `regstudy export`. ``on_epoch`` is called with all records so far and the signal of the metric; without
+    ``on_epoch`` and ``progress`` each epoch is logged to the logger `regstudy`. Raises RegstudyError for problems that
+    the caller can fix.
     """
     check_texts("overrides", overrides)
-    require("config", config, (RunConfig, str, Path), "a RunConfig or a file; of a Space, give its defaults()")
+    require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
     if not isinstance(config, RunConfig):
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:
-        raise ArgumentError("overrides: a RunConfig is complete already; use its method replaced.")
+        raise ArgumentError("overrides cannot be combined with a RunConfig; use RunConfig.replaced.")
     else:
         check_config(config)
     for argument, value in (("output", output), ("data_dir", data_dir)):
@@ -213,19 +210,19 @@ def train(
     folder = Path(output)
     check_folder(folder)
     if (folder / "study.db").exists():
-        raise RegstudyError(f"{folder} is the folder of a study; -o needs another one for weights and curves.")
+        raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
     with machine(device, threads) as used:
         listen = listener_of(progress)
-        told = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
-        return train_finally(config, Path(data_dir), folder, torch.device(used), told, listen=listen)
+        callback = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
+        return train_finally(config, Path(data_dir), folder, torch.device(used), callback, listen=listen)
 
 
 def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:
-    """The training, clean-training and validation parts that a configuration or a space names.
+    """Load the training, clean-training and validation splits of a configuration or a space.
 
-    Of a space whose images cannot be had these are the parts of its fallback, as in a study, which `progress` is told.
-    The test part is not touched. Raises ConfigError for a data section that is not valid, DataError if the images
-    cannot be had.
+    If the images of a space are unavailable, these are the splits of its fallback data set, as in a study, and
+    ``progress`` gets a `SubstituteData` event. The test set is not read. Raises ConfigError for an invalid data
+    section, DataError if the images are unavailable.
     """
     require("config", config, (RunConfig, Space), "a RunConfig or a Space")
     require("data_dir", data_dir, (str, Path), "a folder")

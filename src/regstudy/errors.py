@@ -1,4 +1,4 @@
-"""The errors a user can meet: each is one paragraph that says what was wrong, where, and what to do."""
+"""The errors a user can meet. Each is one paragraph: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from difflib import get_close_matches
 
 
 class RegstudyError(Exception):
-    """Base of all errors that are the user's to mend; the command line prints the message and exits with 2."""
+    """Base of all errors that the user can fix; the command line prints the message and exits with code 2."""
 
 
 class ConfigError(RegstudyError):
-    """A space or configuration that cannot be used; carries every problem found, not only the first."""
+    """An invalid space or configuration; the message lists every problem, not only the first."""
 
 
 class ArgumentError(RegstudyError, ValueError):
-    """An argument of a function or a class that is not allowed: its name, what it may be, what it is."""
+    """An invalid argument of a function or class: its name, what is allowed, and what it is."""
 
 
 class DataError(RegstudyError):
-    """Images that cannot be used: missing, damaged, or too few for what was asked."""
+    """Images that cannot be used: missing, damaged, or too few."""
 
 
 class DataUnavailable(DataError):
-    """No file of the data set is here and it cannot be downloaded: the one case in which a fallback may step in."""
+    """The data set is not here and cannot be downloaded: the only case in which a fallback data set is used."""
 
 
 class StorageError(RegstudyError):
@@ -47,7 +47,7 @@ class Problem:
 
 
 def require(name: str, value: object, kinds: type | tuple[type, ...], allowed: str) -> None:
-    """ArgumentError if an argument is not of one of these types; ``allowed`` says in words what it may be."""
+    """ArgumentError if an argument is not of one of these types; ``allowed`` describes what it may be."""
     if not isinstance(value, kinds):
         shown = repr(value)
         shown = shown if len(shown) <= 60 else f"of the type {type(value).__name__}"
@@ -59,7 +59,7 @@ def argument_error(problems: Iterable[Problem]) -> ArgumentError:
     lines = list(dict.fromkeys(str(problem) for problem in problems))
     if len(lines) == 1:
         return ArgumentError(lines[0])
-    return ArgumentError(f"{len(lines)} arguments cannot be used:" + "".join(f"\n  - {line}" for line in lines))
+    return ArgumentError(f"{len(lines)} invalid arguments:" + "".join(f"\n  - {line}" for line in lines))
 
 
 def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
@@ -70,7 +70,7 @@ def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """Sentence for a name that does not exist, with the nearest valid one and all that are allowed."""
+    """Sentence about a name that does not exist, with the closest valid name and all allowed ones."""
     names = sorted(allowed)
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
@@ -78,7 +78,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Why something failed, in a line; running out of memory has many names and gets one."""
+    """Why something failed, in one line; every kind of out-of-memory error is reported alike."""
     text = " ".join(str(error).split())[:500]
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     memory = memory or "can't allocate memory" in text

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Atomic file writing: nobody ever sees a half-written file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write under a temporary name beside the place, then rename; missing folders are created.
+    """Write to a temporary file in the same folder, then rename it; missing folders are created.
 
     Raises RegstudyError if the path cannot be a file there, and OSError if the disk does not take it.
     """
     if path.is_dir():
-        raise RegstudyError(f"{path} is a folder, so no file of that name can be written.")
+        raise RegstudyError(f"{path} is a folder. Choose another file name.")
     make_folder(path.parent)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """RegstudyError if a folder can neither be used nor created where it should be; creates nothing."""
+    """RegstudyError if a folder can neither be used nor created; creates nothing."""
     existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not existing.is_dir():
         raise RegstudyError(f"The folder {folder} cannot be created: {existing} is a file.")

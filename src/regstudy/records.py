@@ -1,4 +1,4 @@
-"""What one epoch measured and what a run ended with; each record's writer stands beside its parser.
+"""The measurements of an epoch and the result of a run, with their writers and parsers.
 
 Accuracies are fractions in 0..1, losses are means over examples in nats, times are seconds.
 """
@@ -15,10 +15,10 @@ Outcome = Literal["finished", "stopped", "pruned", "diverged"]
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch: the running training series, the clean training series, and the validation series.
+    """The training, clean-training and validation measurements of one epoch.
 
-    ``train_*`` is measured while training, with dropout and augmentation on; ``clean_train_*`` in evaluation mode
-    on a fixed subset of the training part. Only the latter may be compared with ``val_*``.
+    ``train_*`` is measured in train mode, while training, with dropout and augmentation on; ``clean_train_*`` in eval
+    mode on a fixed subset of the training set. Only the latter is comparable with ``val_*``.
     """
 
     epoch: int  # counts from 1
@@ -61,7 +61,7 @@ _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def dump_records(records: Sequence[EpochRecord]) -> dict[str, Any]:
-    """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; numbers that JSON lacks become words."""
+    """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; NaN and infinity become strings."""
     return {
         "columns": list(COLUMNS),
         "rows": [[_to_json(getattr(record, name)) for name in COLUMNS] for record in records],
@@ -85,7 +85,7 @@ def _from_json(value: float | str) -> Any:
 
 @dataclass(frozen=True)
 class PruningDecision:
-    """What a pruner decided about a running trial, and why in words."""
+    """A pruner's decision about a running trial, with the reason."""
 
     prune: bool
     reason: str

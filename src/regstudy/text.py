@@ -1,4 +1,4 @@
-"""Spans of time and numbers of things as people write and read them."""
+"""Durations and counts in human-readable form."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 from regstudy.errors import ArgumentError
 
-UNITS = {"h": 3600, "m": 60, "s": 1}
+SECONDS_PER_UNIT = {"h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in a text such as 90s, 30m, 2h or 1h30m."""
+    """Seconds of a duration such as 90s, 30m, 2h or 1h30m."""
     parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ArgumentError(f"'{text}' is not a span of time. Write it as 90s, 30m, 2h or 1h30m.")
-    return sum(float(number) * UNITS[unit] for number, unit in parts)
+        raise ArgumentError(f"'{text}' is not a duration. Write it as 90s, 30m, 2h or 1h30m.")
+    return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
 
 
 def format_duration(seconds: float) -> str:

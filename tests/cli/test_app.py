@@ -105,7 +105,7 @@ def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp
 def test_a_spent_budget_ends_early_and_says_how_to_go_on(regstudy: Command) -> None:
     done = regstudy(*STUDY, "--trials", "40", "--budget", "1s")
     assert done.returncode == 0, done.stderr
-    assert "The budget is spent" in done.stdout
+    assert "The time budget is used up" in done.stdout
     assert "Run the same command again to resume" in done.stdout
 
 
@@ -122,7 +122,7 @@ def test_the_pruner_is_chosen_and_kept_for_the_workers(regstudy: Command, tmp_pa
 def test_a_dry_run_writes_nothing(regstudy: Command, tmp_path: Path) -> None:
     done = regstudy(*STUDY, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "nothing was written" in done.stdout
+    assert "Nothing was written" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,10 +137,10 @@ MISUSES = {
     "unknown option": ([*STUDY, "--set", "model.options.width=3"], "there is no option 'width'"),
     "too few pixels": ([*STUDY, "--set", "data.size=12"], "at least 22 pixels"),
     "crop too large": ([*STUDY, "--set", "preprocessing.crop=40"], "only 32 pixels"),
-    "too many validation images": ([*STUDY, "--set", "data.validation=5000"], "cannot be divided"),
+    "too many validation images": ([*STUDY, "--set", "data.validation=5000"], "cannot be split"),
     "results beneath a file": ([*STUDY, "--results", "file/deep"], "file is a file"),
-    "name of a study": ([*STUDY, "--study", "../x"], "cannot be the name of a study"),
-    "span of time": ([*STUDY, "--budget", "soon"], "is not a span of time"),
+    "name of a study": ([*STUDY, "--study", "../x"], "is not a valid study name"),
+    "span of time": ([*STUDY, "--budget", "soon"], "is not a duration"),
     "device": ([*STUDY, "--device", "tpu"], "there is no device 'tpu'"),
     "no study": (["report", "results/none"], "There is no study in results/none"),
     "not a study": (["export", "."], "There is no study in"),
@@ -148,12 +148,12 @@ MISUSES = {
     "no configuration": (["train", "none.yaml"], "none.yaml cannot be read"),
     "a space is no configuration": (["train", "ranges.yaml"], "model.dropout"),
     "folder of a study": (["train", "plain.yaml", "-o", "study"], "study is the folder of a study"),
-    "threads": ([*STUDY, "--threads", "100000"], "more than this machine can use"),
+    "threads": ([*STUDY, "--threads", "100000"], "must be at most"),
     "size": ([*STUDY, "--set", "data.size=100000"], "less than or equal to 2048"),
     "own data": ([*STUDY, "--set", "data={name: mine:wrong_images}"], "is not an ImageSet"),
     "own network": ([*STUDY, "--set", "model={name: mine:wrong_network}"], "failed: RuntimeError"),
     "images missing": ([*STUDY, "--set", "data.name=image_folder"], "data.root: is required"),
-    "no such folder": ([*STUDY, "--set", "data={name: image_folder, root: nowhere}"], "'nowhere' is not a folder"),
+    "no such folder": ([*STUDY, "--set", "data={name: image_folder, root: nowhere}"], "'nowhere' does not exist"),
 }
 
 
@@ -185,7 +185,7 @@ def test_a_truncated_svhn_file_is_an_error_and_not_a_reason_to_fall_back(regstud
     (folder / "train_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b" " * 200)
     done = regstudy("study", "--space", "svhn_resnet", "--trials", "1")
     assert done.returncode == 2
-    assert "is not a whole SVHN file" in done.stderr
+    assert "is not a complete SVHN file" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -247,4 +247,4 @@ def test_a_report_is_watched_until_its_study_is_over_and_a_comparison_has_no_plo
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{database}")
     study.set_user_attr(attributes.PLAN, "{}")
     done = regstudy("report", str(database.parent), "--plots")
-    assert done.returncode == 2 and "holds a comparison" in done.stderr
+    assert done.returncode == 2 and "is a comparison" in done.stderr

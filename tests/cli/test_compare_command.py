@@ -19,7 +19,7 @@ from regstudy.data import svhn
 from regstudy.errors import DataUnavailable
 from regstudy.records import PruningDecision
 from regstudy.space.seeds import repeat_seed
-from regstudy.space.study_name import LONGEST_NAME, default_name
+from regstudy.space.study_name import MAX_STUDY_NAME_LENGTH, default_name
 from regstudy.study import attributes
 
 TINY = """\
@@ -112,7 +112,7 @@ def test_several_files_are_arms_without_a_word_and_a_dry_run_writes_nothing(regs
     done = regstudy("compare", "tiny.yaml", "wide.yaml", "--data-dir", ".", "--dry-run", "--repeats", "4")
     assert done.returncode == 0, done.stderr
     assert "Comparison compare-tiny-wide: 2 arms × 4 repeats = 8 runs" in done.stdout
-    assert "nothing was written" in done.stdout
+    assert "Nothing was written" in done.stdout
     assert "  tiny: 218 parameters" in done.stdout
     assert "  wide: 426 parameters" in done.stdout
     assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(path)] == before
@@ -158,7 +158,7 @@ def test_what_the_budget_left_over_a_worker_takes_up(regstudy: Command, tmp_path
     place = tmp_path / "results" / "compare-tiny"
     done = regstudy(*COMPARE, "--repeats", "1", "--budget", "0s")
     assert done.returncode == 0, done.stderr
-    assert "The budget is spent: 2 of 2 trials are left" in done.stdout
+    assert "The time budget is used up: 2 of 2 trials are left" in done.stdout
     assert "  runs: 0 (1 of 1 not run yet)" in done.stdout
     arguments = ("--study", "compare-tiny", "--storage", f"sqlite:///{place / 'study.db'}", "--data-dir", ".")
     helped = regstudy("worker", *arguments, "--results", "elsewhere", "--threads", "1")
@@ -171,22 +171,22 @@ def test_what_the_budget_left_over_a_worker_takes_up(regstudy: Command, tmp_path
 NESTED = "x: optimizer={name: sgd, lr: {low: 0.01, high: 0.1}}"
 MISUSES = {
     "unknown path": (["tiny.yaml", "--arm", "x: model.dropuot=0.2"], "Did you mean 'dropout'?"),
-    "names the arm": (["tiny.yaml", "--arm", "x: model.dropuot=0.2"], "The arm 'x' cannot be made"),
+    "names the arm": (["tiny.yaml", "--arm", "x: model.dropuot=0.2"], "The arm 'x' is invalid"),
     "value out of bounds": (["tiny.yaml", "--arm", "x: model.dropout=2"], "model.dropout"),
     "range in an arm": (["tiny.yaml", "--arm", "x: model.dropout={low: 0.1, high: 0.3}"], "is a range or a choice"),
     "range within a section": (["tiny.yaml", "--arm", NESTED], "is a range or a choice"),
     "labels twice": (["tiny.yaml", "--arm", "x", "--arm", "x: model.dropout=0.2"], "Two arms are called 'x'"),
     "files of one name": (["tiny.yaml", "deep/tiny.yaml"], "Two arms are called 'tiny'"),
     "different data": (["tiny.yaml", "other.yaml"], "data.train_limit: 60 → 50"),
-    "different data by an arm": (["tiny.yaml", "--arm", "a", "--arm", "b: data.train_limit=50"], "see the same images"),
+    "different data by an arm": (["tiny.yaml", "--arm", "a", "--arm", "b: data.train_limit=50"], "use the same images"),
     "no repeats": (["tiny.yaml", "--repeats", "0"], "--repeats"),
     "not a pair": (["tiny.yaml", "--arm", "x: dropout"], "is not of the form path=value"),
     "unknown space": (["svhn_rsnet"], "Did you mean 'svhn_resnet'?"),
     "unknown model": (["tiny.yaml", "--arm", "x: model.name=dropout_cn"], "Did you mean 'dropout_cnn'?"),
     "does not fit the images": (["tiny.yaml", "--arm", "a", "--arm", "x: model={name: dropout_cnn}"], "The arm 'x'"),
-    "name of a study": (["tiny.yaml", "--study", "../x"], "cannot be the name of a study"),
-    "span of time": (["tiny.yaml", "--budget", "soon"], "is not a span of time"),
-    "seed in a phase": (["tiny.yaml", "--set", "phases=[{training: {seed: 1}}]"], "training.seed must be left out"),
+    "name of a study": (["tiny.yaml", "--study", "../x"], "is not a valid study name"),
+    "span of time": (["tiny.yaml", "--budget", "soon"], "is not a duration"),
+    "seed in a phase": (["tiny.yaml", "--set", "phases=[{training: {seed: 1}}]"], "training.seed must not be set"),
 }  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def test_misuse_is_one_paragraph_with_nothing_written(name: str, regstudy: Comma
 def test_names_of_files_become_the_name_of_the_study() -> None:
     assert default_name([Path("a/one.yaml"), Path("two.yaml")]) == "compare-one-two"
     assert default_name([Path("my space (2).yaml")]) == "compare-my-space-2-"
-    assert len(default_name([Path("x" * 99 + ".yaml"), Path("y.yaml")])) == LONGEST_NAME
+    assert len(default_name([Path("x" * 99 + ".yaml"), Path("y.yaml")])) == MAX_STUDY_NAME_LENGTH
 
 
 def test_substitute_data_is_said_and_named(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_substitute_data_is_said_and_named(regstudy: Command, tmp_path: Path, mo
     assert "digits was used instead" in (place / "comparison.html").read_text()
     both = regstudy("compare", "house.yaml", "tiny.yaml", *arguments)
     assert both.returncode == 2
-    assert "see the same images" in both.stderr
+    assert "use the same images" in both.stderr
 
 
 def test_in_a_terminal_the_arms_are_a_table(regstudy: Command, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_study_begins_with_its_examination_and_keeps_it(regstudy: Command, fou
     assert seen[0]["depth"] == "preflight" and len(seen) == 1
     assert f"● {CURVE.sentence} Fix: {CURVE.advice}" in done.stdout and NOTE.sentence not in done.stdout
     assert "regstudy doctor digits_cnn --set training.epochs=2" in done.stdout
-    assert done.stdout.index(CURVE.sentence) < done.stdout.index("Cost:")
+    assert done.stdout.index(CURVE.sentence) < done.stdout.index("Estimated cost:")
     facts = kept(folder)
     assert {each["id"] for each in facts["findings"]} == {"lr-too-large", "few-images"}
     assert facts["split_hash"] == seen[0]["splits"].hash and not facts["forced"]

@@ -31,8 +31,8 @@ def test_a_bar_is_shown_on_a_terminal_for_many_things_or_long_work(
     started: list[Bar] = []
     stopped: list[Bar] = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(listener, "MANY", many)
-    monkeypatch.setattr(listener, "SOON", soon)
+    monkeypatch.setattr(listener, "LARGE_TASK", many)
+    monkeypatch.setattr(listener, "BAR_DELAY", soon)
     monkeypatch.setattr(Bar, "start", lambda self: started.append(self))
     monkeypatch.setattr(Bar, "stop", lambda self: stopped.append(self))
     with ConsoleListener(Console(file=io.StringIO())) as listen:
@@ -44,7 +44,7 @@ def test_a_bar_is_shown_on_a_terminal_for_many_things_or_long_work(
 def test_a_bar_goes_when_its_task_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[Bar] = []
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(listener, "SOON", 0.0)
+    monkeypatch.setattr(listener, "BAR_DELAY", 0.0)
     monkeypatch.setattr(Bar, "start", lambda _: None)
     monkeypatch.setattr(Bar, "stop", lambda self: stopped.append(self))
     with pytest.raises(ZeroDivisionError), ConsoleListener(Console(file=io.StringIO())) as listen:
@@ -61,7 +61,7 @@ def test_lines_are_printed_as_they_are_and_substitutes_stand_out() -> None:
         listen(READY)
     said = stream.getvalue()
     assert "a [b] c\n" in said and "Substitute data" in said and "uses digits" in said
-    assert "Cost: 0.50 s per epoch at the defaults, so about 20 s for 4 trials of 10 epochs" in said
+    assert "Estimated cost: 0.50 s per epoch at the default settings, about 20 s for 4 trials of 10 epochs" in said
 
 
 @pytest.mark.parametrize("event", [READY, NothingLeft("Nothing left to do.")])

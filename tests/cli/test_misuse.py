@@ -76,13 +76,13 @@ def a_network_without_stages(folder: Path) -> None:
 
 
 CASES: list[tuple[Callable[[Path], None], list[str], list[str]]] = [
-    (nothing, [], ["photos", "is not a folder"]),
+    (nothing, [], ["photos", "does not exist"]),
     (an_empty_class, [], ["'b'", "no images"]),
     (one_class, [], ["at least two", "'a'"]),
     (not_a_picture, [], ["notes.png", "not an image", "unreadable: skip"]),
     (a_lonely_class, [], ["'b' (1)", "at least 2 images"]),
     (fill, ["data.group=patient(\\d+)"], ["patient", "matches none of the 16 images", "a/slide0_0.png"]),
-    (fill, ["data.group=(slide"], ["data.group", "not a regular expression"]),
+    (fill, ["data.group=(slide"], ["data.group", "not a valid regular expression"]),
     (fill, ["data.group=photos|slide"], ["in one group", "smaller groups"]),
     (weights_of_another_shape, ["model.weights=w.safetensors"], ["w.safetensors", "0.weight", "7×7", "64×3×3×3"]),
     (fill, ["model.weights=none.safetensors"], ["none.safetensors", "no file"]),
@@ -122,4 +122,4 @@ def test_three_pictures_of_a_class_and_a_tenth_for_validation_are_enough(regstud
         "study", "--space", "mine.yaml", "--trials", "2", "--set", "data.validation=0.1", "--dry-run", "--no-doctor"
     )
     assert done.returncode == 0, done.stderr
-    assert "30 to train on, 3 to validate with" in done.stdout
+    assert "30 for training, 3 for validation" in done.stdout

@@ -79,14 +79,14 @@ def test_the_sheet_shows_each_strength_and_each_other_change_that_the_space_open
     _, said = previewed(space, tmp_path / "out.png")
     lines, columns, rows = seen[0]
     assert [row.label.replace("\n", " ") for row in rows] == [
-        "strength 0 as validated",
+        "strength 0 as in validation",
         "strength 0.25",
         "strength 0.5",
         "strength 0.75",
         "strength 1",
-        "cut-out 6 px",
-        "mix-up 80% of batches",
-        "cut-mix 10% of batches",
+        "cutout 6 px",
+        "mixup 80% of batches",
+        "cutmix 10% of batches",
     ]
     assert [row.new_block for row in rows] == [False] * 5 + [True, False, False]
     assert columns == [*CLASSES, CLASSES[0]]
@@ -100,8 +100,8 @@ def test_the_sheet_shows_each_strength_and_each_other_change_that_the_space_open
     shares = [float(caption.partition("%")[0]) / 100 for caption in rows[-1].captions]
     same = (pasted == original).all(-1).mean((1, 2))
     assert np.allclose(shares, same, atol=0.02)
-    assert "crop, flip, colour" in lines[1] and "names none" not in lines[1]
-    assert said.count("\n") == 1 and str(tmp_path / "out.png") in said and "cut-out, mix-up, cut-mix" in said
+    assert "crop, flip, colour" in lines[1] and "lists no operations" not in lines[1]
+    assert said.count("\n") == 1 and str(tmp_path / "out.png") in said and "cutout, mixup, cutmix" in said
 
 
 def test_the_first_row_is_the_centre_crop_enlarged_by_a_whole_factor(space: str, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_first_row_is_the_centre_crop_enlarged_by_a_whole_factor(space: str,
                 found.append((top, left))
         if found:
             break
-    assert len(found) == 4 and np.all(np.diff([left for _, left in found]) == cell + contact_sheet.GAP)
+    assert len(found) == 4 and np.all(np.diff([left for _, left in found]) == cell + contact_sheet.CELL_GAP)
 
 
 def test_the_same_command_draws_the_same_picture(space: str, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_without_operations_of_its_own_all_that_are_allowed_are_shown_and_a_line
     seen = recorded(monkeypatch)
     _, said = previewed(space, tmp_path / "out.png", "augmentation.ops=[]", "regularization={}")
     lines, _, rows = seen[0]
-    assert "names none" in lines[1] and "rotate" in lines[1] and "flip" in lines[1]
+    assert "lists no operations" in lines[1] and "rotate" in lines[1] and "flip" in lines[1]
     previewed("digits_cnn", tmp_path / "digits.png", "augmentation.ops=[]")
     assert "rotate" in seen[1][0][1] and "flip" not in seen[1][0][1]
     assert len(rows) == 5 and not np.array_equal(rows[4].pictures, rows[0].pictures)
@@ -174,8 +174,8 @@ def absent(part: str, config: Data, data_dir: Path) -> ImageSet | None:  # noqa:
     ("output", "count", "names"),
     [
         ("out.jpg", 4, ".png"),
-        ("out.png", 0, "from 1 to 64"),
-        ("out.png", 65, "from 1 to 64"),
+        ("out.png", 0, "can show 1 to 64"),
+        ("out.png", 65, "can show 1 to 64"),
         ("noise.yaml/out.png", 4, "is a file"),
         ("folder.png", 4, "is a folder"),
     ],
@@ -245,5 +245,5 @@ def test_names_are_cut_to_their_columns_and_accents_do_not_become_boxes() -> Non
     assert Image.open(io.BytesIO(long)).size == Image.open(io.BytesIO(plain)).size
     sheet = np.asarray(Image.open(io.BytesIO(long)).convert("L"))
     plan = contact_sheet.layout([row], 0, 0, 0)
-    gap = sheet.shape[1] - contact_sheet.MARGIN - plan.cell - contact_sheet.GAP  # between the two columns
-    assert (sheet[:, gap : gap + contact_sheet.GAP] == 255).all()
+    gap = sheet.shape[1] - contact_sheet.PAGE_MARGIN - plan.cell - contact_sheet.CELL_GAP  # between the two columns
+    assert (sheet[:, gap : gap + contact_sheet.CELL_GAP] == 255).all()

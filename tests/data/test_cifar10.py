@@ -32,7 +32,7 @@ COUNT = {"train": 3, "test": 2}  # pictures per class
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar10, "PER_CLASS", COUNT)
+    monkeypatch.setattr(cifar10, "IMAGES_PER_CLASS", COUNT)
 
 
 def pixels(part: str) -> np.ndarray:
@@ -246,16 +246,16 @@ def archive_cut(home: Path) -> None:
 
 
 DAMAGES: list[tuple[Callable[[Path], None], str]] = [
-    (zip_cut, r"a\.zip is not a whole zip file"),
+    (zip_cut, r"a\.zip is not a complete zip file"),
     (zip_flipped, r"1 picture in .*a\.zip cannot be read: .*\.png"),
     (zip_twice, r"several zip files \(a\.zip, b\.zip\)"),
     (zip_of_something_else, r"airplane \(0\), automobile \(0\)"),
-    (picture_missing, r"train should hold 3 pictures of each class, but does not of cat \(2\)\."),
-    (class_missing, r"does not of ship \(0\)\."),
+    (picture_missing, r"train must have 3 pictures per class, but these differ: cat \(2\)\."),
+    (class_missing, r"these differ: ship \(0\)\."),
     (train_missing, r"airplane \(0\)"),
     (picture_not_one, r"1 picture in .* cannot be read: train/cat/0010\.png"),
     (picture_too_large, r"train/cat/0010\.png \(33×32 pixels\)"),
-    (archive_cut, r"cifar-10-python\.tar\.gz is not a whole file of CIFAR-10: its MD5 sum"),
+    (archive_cut, r"cifar-10-python\.tar\.gz is not a complete CIFAR-10 file: its MD5 sum"),
 ]
 
 
@@ -274,11 +274,11 @@ def test_a_batch_that_is_missing_or_changed_is_an_error_and_is_not_unpickled(
     folder = write_batches(tmp_path / "cifar10" / FOLDER, monkeypatch)
     monkeypatch.setattr(cifar10_batches._ArraysOnly, "load", lambda _: pytest.fail("unpickled"))
     (folder / "data_batch_1").write_bytes((folder / "data_batch_1").read_bytes()[:-1])
-    with pytest.raises(DataError, match="data_batch_1 is not a whole file of CIFAR-10: its MD5") as error:
+    with pytest.raises(DataError, match="data_batch_1 is not a complete CIFAR-10 file: its MD5") as error:
         load("train", config(), tmp_path)
     assert not isinstance(error.value, DataUnavailable)
     (folder / "data_batch_1").unlink()
-    with pytest.raises(DataError, match="data_batch_1 is not a whole file of CIFAR-10: it cannot be read"):
+    with pytest.raises(DataError, match="data_batch_1 is not a complete CIFAR-10 file: it cannot be read"):
         load("train", config(), tmp_path)
 
 
@@ -294,7 +294,7 @@ def test_even_with_the_right_checksum_nothing_but_arrays_is_unpickled(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_batches(tmp_path / "cifar10" / FOLDER, monkeypatch, pickle.dumps({"data": Spell(), "labels": []}))
-    with pytest.raises(DataError, match="which arrays do not need"):
+    with pytest.raises(DataError, match="which could be unsafe"):
         load("train", config(), tmp_path)
     assert not Path("spell").exists()
 
@@ -321,7 +321,7 @@ def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     write_folders(tmp_path / "cifar10")
     monkeypatch.setattr(cifar10, "write_atomically", refuse)
-    with pytest.raises(DataError, match=r"No space left.*another --data-dir"):
+    with pytest.raises(DataError, match=r"No space left.*another data folder"):
         load("train", config(), tmp_path)
 
 
@@ -372,7 +372,7 @@ def test_a_downloaded_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pyte
 def test_the_pictures_of_cifar10_are_read_as_they_are(
     real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar10, "PER_CLASS", {"train": 5000, "test": 1000})
+    monkeypatch.setattr(cifar10, "IMAGES_PER_CLASS", {"train": 5000, "test": 1000})
     path = real_images / "cifar10_images.zip"
     found = part("test", tmp_path, root=str(path))
     assert torch.bincount(found.labels).tolist() == [1000] * 10

@@ -163,10 +163,10 @@ def test_what_is_no_picture_has_a_reason(name: str) -> None:
 
 def test_a_huge_picture_is_read_up_to_a_limit_and_named_with_its_size_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow would warn from here on and refuse twice as much
-    monkeypatch.setattr(decoding, "PIXEL_LIMIT", 400)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 400)
     content = stored(Image.new("RGB", (20, 20), COLOUR))
     assert colours(decoded(content)) == {COLOUR}
-    with pytest.raises(Unreadable, match="20×21 pixels, more than 400"):
+    with pytest.raises(Unreadable, match="20×21 pixels, more than the limit of 400"):
         decoded(stored(Image.new("RGB", (20, 21), COLOUR)))
     assert Image.MAX_IMAGE_PIXELS == 100
     with pytest.raises(Image.DecompressionBombError):

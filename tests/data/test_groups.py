@@ -23,7 +23,7 @@ from regstudy.config.schema import Data
 from regstudy.data import groups, near_duplicates, open_test, prepare
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys
 from regstudy.data.image_set import ImageSet
-from regstudy.data.near_duplicates import SAME, clusters, duplicate_pairs
+from regstudy.data.near_duplicates import SAME_CORRELATION, clusters, duplicate_pairs
 from regstudy.errors import DataError
 
 
@@ -62,7 +62,11 @@ REFUSED: dict[str, tuple[ImageSet, str, str]] = {
     "some do not": (named(*SLIDES), r"neg/(s\d)", r"does not match 3 of the 5 .*s1_b\.png' and 'train/pos/s3_a\.png'"),
     "nothing kept": (named(*SLIDES), r"s\d|(x)", r"matches none of the 5"),
     "no paths": (named(*SLIDES).subset(torch.arange(3)), r"x", r"matches none of the 3"),
-    "no files": (ImageSet(scenes(3), torch.tensor([0, 1, 0]), ("a", "b")), r"x", r"'mine' have none.*near_duplicates"),
+    "no files": (
+        ImageSet(scenes(3), torch.tensor([0, 1, 0]), ("a", "b")),
+        r"x",
+        r"'mine' have no paths.*near_duplicates",
+    ),
 }
 
 
@@ -78,9 +82,9 @@ def said(changes: dict[str, Any]) -> list[str]:
 
 
 PROBLEMS: list[tuple[dict[str, Any], str]] = [
-    ({"data.name": "cifar10", "data.group": "(s"}, "data.group: '(s' is not a regular expression: missing )"),
-    ({"data.name": "digits", "data.group": "(s)"}, "data.group: '(s)' is searched in the paths"),
-    ({"data.name": "svhn", "data.group": "(s"}, "data.group: '(s' is not a regular expression"),
+    ({"data.name": "cifar10", "data.group": "(s"}, "data.group: '(s' is not a valid regular expression: missing )"),
+    ({"data.name": "digits", "data.group": "(s)"}, "data.group: '(s)' is matched against image paths"),
+    ({"data.name": "svhn", "data.group": "(s"}, "data.group: '(s' is not a valid regular expression"),
     ({"augmentation.ops": ["crop", "flip"]}, "augmentation.ops: flip cannot be used with digits: a mirrored digit"),
     (
         {"data.name": "street_digits", "phases": [{"augmentation": {"ops": ["flip"]}}]},
@@ -100,7 +104,7 @@ def test_what_a_data_set_does_not_allow_is_said_before_an_image_is_touched(chang
     [
         {"data.name": "cifar10", "augmentation.ops": ["flip", "crop"], "data.group": "(s)"},
         {"data.name": "svhn", "data.group": NEAR_DUPLICATES},
-        {"data.name": "digits", "augmentation.ops": sorted(data.EVERY_OPERATION - {"flip"})},
+        {"data.name": "digits", "augmentation.ops": sorted(data.ALL_OPERATIONS - {"flip"})},
         {"data.name": "image_folder", "data.root": "x", "augmentation.ops": ["flip"]},
     ],
 )
@@ -183,7 +187,7 @@ def test_a_validation_part_of_another_size_is_refused(tmp_path: Path, monkeypatc
         return ImageSet(scenes(6, side=16 if part == "train" else 12), torch.arange(6) % 2, ("a", "b"))
 
     monkeypatch.setattr(data, "source", lambda _: load)
-    with pytest.raises(DataError, match="other classes or sizes"):
+    with pytest.raises(DataError, match="different classes or image sizes"):
         prepare(Data(name="mine:images"), tmp_path)
 
 
@@ -230,7 +234,7 @@ def test_changed_copies_are_linked_to_their_originals_and_to_nothing_else(origin
     wanted = {(index, index + 60) for index in range(60)}
     assert len(found & wanted) >= 58
     assert not found - wanted
-    assert pairs.dtype == np.int64 and (distances >= 0).all() and (distances <= 1 - SAME).all()
+    assert pairs.dtype == np.int64 and (distances >= 0).all() and (distances <= 1 - SAME_CORRELATION).all()
 
 
 def test_pictures_of_their_own_are_each_a_cluster(originals: Tensor) -> None:
@@ -264,10 +268,10 @@ def test_a_crowd_of_alike_images_raises_the_limit_and_not_the_memory(monkeypatch
     described = torch.nn.functional.normalize(
         1 + 0.3 * torch.randn(300, 42, generator=torch.Generator().manual_seed(0))
     )
-    monkeypatch.setattr(near_duplicates, "CROWD", 5)
+    monkeypatch.setattr(near_duplicates, "MAX_LIKELY_PAIRS", 5)
     monkeypatch.setattr(near_duplicates, "_orders", lambda _: near_duplicates_orders)
     limit = near_duplicates._limit(described[None], described)
-    assert limit > near_duplicates.LIKELY
+    assert limit > near_duplicates.LIKELY_CORRELATION
     assert (torch.triu(described @ described.T, 1) >= limit).sum() < 10 * 300
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from regstudy.data.near_duplicates import SAME, clusters, duplicate_pairs
+from regstudy.data.near_duplicates import SAME_CORRELATION, clusters, duplicate_pairs
 
 COUNT = 40
 
@@ -107,7 +107,7 @@ def test_pairs_are_ascending_and_distances_grow_with_the_change() -> None:
     copies = [pictures[0], ImageEnhance.Brightness(pictures[1]).enhance(1.02), turned(8)(pictures[2])]
     pairs, distances = duplicate_pairs(tensor([*pictures, *copies]))
     assert pairs.tolist() == [[0, 3], [1, 4], [2, 5]]
-    assert 0 == distances[0] < distances[1] < distances[2] <= 1 - SAME
+    assert 0 == distances[0] < distances[1] < distances[2] <= 1 - SAME_CORRELATION
 
 
 def test_flat_images_are_linked_only_if_they_are_equal() -> None:

@@ -18,19 +18,19 @@ from regstudy.data.parallel import in_parallel
 @given(count=st.integers(0, 70), batch=st.integers(1, 20), threads=st.integers(1, 5))
 def test_results_come_in_order_for_any_number_of_threads(count: int, batch: int, threads: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(parallel, "THREADS", threads)
+        patched.setattr(parallel, "THREAD_COUNT", threads)
         assert list(in_parallel(lambda thing: thing * 2, range(count), "doubling", batch)) == list(
             range(0, 2 * count, 2)
         )
 
 
 def test_work_keeps_little_ahead_of_who_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "THREADS", 2)
+    monkeypatch.setattr(parallel, "THREAD_COUNT", 2)
     done: list[int] = []
     results = in_parallel(lambda thing: done.append(thing) or thing, range(100), "counting", 3)
     assert next(results) == 0
     time.sleep(0.1)
-    assert len(done) <= 3 * (2 + parallel.AHEAD)
+    assert len(done) <= 3 * (2 + parallel.WAITING_BATCHES)
     results.close()
     assert threading.active_count() < 10 and len(done) < 20
 

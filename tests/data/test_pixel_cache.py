@@ -63,7 +63,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     """What is done from now on; files may be remembered as soon as they are written."""
     done = Work([], [])
     read, decode = file_digests._read, pixel_cache.decode
-    monkeypatch.setattr(file_digests, "SETTLED", 0.0)
+    monkeypatch.setattr(file_digests, "MIN_AGE", 0.0)
     monkeypatch.setattr(file_digests, "_read", lambda file: (done.read.append(file.name), read(file))[1])
     monkeypatch.setattr(
         pixel_cache, "decode", lambda content, policy: (done.decoded.append(content), decode(content, policy))[1]
@@ -212,7 +212,7 @@ def test_another_policy_has_an_array_of_its_own(images: Path, work: Work, policy
 
 
 def test_a_file_that_changed_a_moment_ago_is_read_again(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_digests, "SETTLED", 3600.0)
+    monkeypatch.setattr(file_digests, "MIN_AGE", 3600.0)
     start(images)
     read: list[str] = []
     genuine = file_digests._read
@@ -233,8 +233,8 @@ def test_writing_to_the_pixels_does_not_reach_the_file(images: Path) -> None:
 def test_the_order_is_the_same_for_any_number_of_threads(
     images: Path, monkeypatch: pytest.MonkeyPatch, threads: int, batch: int
 ) -> None:
-    monkeypatch.setattr(parallel, "THREADS", threads)
-    monkeypatch.setattr(pixel_cache, "BATCH", batch)
+    monkeypatch.setattr(parallel, "THREAD_COUNT", threads)
+    monkeypatch.setattr(pixel_cache, "FILES_PER_BATCH", batch)
     genuine = pixel_cache.decode
 
     def slow_at_first(content: bytes, policy: Policy) -> Pixels:
@@ -250,8 +250,8 @@ def test_the_order_is_the_same_for_any_number_of_threads(
 
 
 def test_few_pictures_are_in_memory_at_a_time(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "THREADS", 2)
-    monkeypatch.setattr(pixel_cache, "BATCH_BYTES", 2 * 3 * 6 * 6)  # batches of two
+    monkeypatch.setattr(parallel, "THREAD_COUNT", 2)
+    monkeypatch.setattr(pixel_cache, "MAX_BATCH_BYTES", 2 * 3 * 6 * 6)  # batches of two
     alive, most, lock = 0, 0, threading.Lock()
     genuine = pixel_cache._decoded
 
@@ -272,7 +272,7 @@ def test_few_pictures_are_in_memory_at_a_time(images: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(pixel_cache, "_decoded", decoded)
     start(images)
-    assert alive <= 2 and 2 <= most <= 2 * (2 + parallel.AHEAD + 1) < COUNT / 2
+    assert alive <= 2 and 2 <= most <= 2 * (2 + parallel.WAITING_BATCHES + 1) < COUNT / 2
 
 
 # Ends before the end
@@ -307,7 +307,7 @@ def decode_until_killed(folder: Path) -> None:
         return genuine(content, policy)
 
     pixel_cache.decode = decode
-    parallel.THREADS = 1
+    parallel.THREAD_COUNT = 1
     start(folder)
 
 
@@ -364,7 +364,7 @@ def test_of_several_threads_at_once_one_decodes_and_all_succeed(images: Path, wo
 def test_who_waits_for_another_says_so(
     images: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pixel_cache, "PATIENCE", 0.05)
+    monkeypatch.setattr(pixel_cache, "SILENT_WAIT", 0.05)
     cache = images.parent / "cache"
     cache.mkdir()
     with ThreadPoolExecutor(1) as pool:
@@ -373,14 +373,14 @@ def test_who_waits_for_another_says_so(
             time.sleep(0.3)
             assert not waiting.done()
         assert len(waiting.result(30)[0]) == COUNT
-    assert "waiting for another process" in caplog.text
+    assert "Waiting for another process" in caplog.text
 
 
 def test_a_file_that_changes_while_others_are_decoded_is_an_error(images: Path) -> None:
     names = sorted(path.name for path in images.iterdir())
     files = digested(images, names, images.parent / "cache" / "index.json")
     picture(99).save(images / "20.png")
-    with pytest.raises(DataError, match=r"20\.png was changed .* Run the command again"):
+    with pytest.raises(DataError, match=r"20\.png changed .* Try again"):
         load_pixels(files, POLICY, images.parent / "cache")
     assert ".npy" not in kept(images) and ".partial" not in kept(images)
 
@@ -392,13 +392,15 @@ def test_too_little_room_is_an_error_before_anything_is_decoded(
     images: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 4000))  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match=r"too little room\. 40 images of 6×6 pixels take 4\.3e-06 GB\. Free some"):
+    with pytest.raises(
+        DataError, match=r"not have enough free space\. 40 images of 6×6 pixels need 4\.3e-06 GB\. Free some"
+    ):
         start(images)
     assert not work.decoded
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(errno.ENOSPC, "became full. 40 images"), (errno.EIO, "cannot be kept .* Choose another")]
+    ("code", "words"), [(errno.ENOSPC, "is full. 40 images"), (errno.EIO, "cannot be saved .* Choose another")]
 )
 def test_a_disk_that_does_not_take_the_pixels_is_an_error(
     images: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
@@ -418,7 +420,7 @@ def test_a_file_system_without_locks_is_an_error(images: Path, monkeypatch: pyte
         raise NotImplementedError
 
     monkeypatch.setattr(FileLock, "acquire", acquire)
-    with pytest.raises(DataError, match=r"without locks\. Choose another --data-dir"):
+    with pytest.raises(DataError, match=r"without file locks\. Choose another data folder"):
         start(images)
 
 
@@ -451,7 +453,7 @@ def test_files_that_cannot_be_decoded_are_left_out_and_remembered(images: Path, 
     (images / odd).write_bytes(b"no picture")
     (images / "05.png").write_bytes((images / "05.png").read_bytes()[:60])
     (images / "zz.png").symlink_to(images / "nowhere")
-    expected = {"05.png": "truncated", odd: "not an image", "zz.png": "a link to nowhere"}
+    expected = {"05.png": "truncated", odd: "not an image", "zz.png": "a broken link"}
     first, skipped = start(images)
     assert skipped == expected and len(first) == COUNT - 1
     assert np.array_equal(first[5], np.asarray(start(images)[0][5]))

@@ -100,8 +100,8 @@ def test_bytes_and_the_same_values_as_floats_normalise_to_the_same_bits() -> Non
     ("section", "images", "words"),
     [
         (Preprocessing(crop=7), images_of(), "preprocessing.crop is 7, but the images have only 6 pixels"),
-        (Preprocessing(), images_of(height=6, width=8), "must be square, but the data set's are 8×6"),
-        (Preprocessing(normalize="imagenet"), images_of(1), "3 means .* 1 channel; 'train' measures"),
+        (Preprocessing(), images_of(height=6, width=8), "must be square, but those of the data set have 8×6"),
+        (Preprocessing(normalize="imagenet"), images_of(1), "3 means .* 1 channel. Use 'train' to measure"),
         (
             Preprocessing(normalize=ChannelStatistics(mean=(0.5,), std=(0.5, 0.5, 0.5))),
             images_of(),

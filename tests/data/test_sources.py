@@ -107,7 +107,7 @@ MAKERS: dict[str, Callable[[Path], Prepared]] = {
 @pytest.fixture(scope="module", params=MAKERS)
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cifar10, "PER_CLASS", {"train": 4, "test": 2})
+        patch.setattr(cifar10, "IMAGES_PER_CLASS", {"train": 4, "test": 2})
         yield MAKERS[request.param](tmp_path_factory.mktemp("source"))
 
 
@@ -136,7 +136,7 @@ def test_parts_are_the_same_every_time_and_do_not_overlap(prepared: Prepared) ->
     assert prepared.part("train").hash == train.hash
     if not prepared.has_test:
         assert prepared.load("test") is None
-        with pytest.raises(DataError, match="has no test part"):
+        with pytest.raises(DataError, match="has no test set"):
             open_test(prepared.config, prepared.data_dir)
         return
     test = open_test(prepared.config, prepared.data_dir)
@@ -243,7 +243,7 @@ def test_a_truncated_file_is_an_error_and_never_a_reason_to_fall_back(
     path = tmp_path / "svhn" / "train_32x32.mat"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(whole_file[: int(len(whole_file) * share)])
-    with pytest.raises(DataError, match="is not a whole SVHN file") as error:
+    with pytest.raises(DataError, match="is not a complete SVHN file") as error:
         Prepared(Data(name="svhn"), tmp_path).load("train")
     assert not isinstance(error.value, DataUnavailable)
     assert str(path) in str(error.value)
@@ -252,9 +252,9 @@ def test_a_truncated_file_is_an_error_and_never_a_reason_to_fall_back(
 WRONG_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "no labels": ({"X": noise(32, 32, 3, 2)}, "cannot be read"),
     "no images": ({"y": np.ones((2, 1))}, "cannot be read"),
-    "other order": ({"X": noise(2, 32, 32, 3), "y": np.ones((2, 1))}, "X should be"),
-    "other type": ({"X": noise(32, 32, 3, 2).astype(float), "y": np.ones((2, 1))}, "X should be"),
-    "too few labels": ({"X": noise(32, 32, 3, 2), "y": np.ones((1, 1))}, "X should be"),
+    "other order": ({"X": noise(2, 32, 32, 3), "y": np.ones((2, 1))}, "X must be"),
+    "other type": ({"X": noise(32, 32, 3, 2).astype(float), "y": np.ones((2, 1))}, "X must be"),
+    "too few labels": ({"X": noise(32, 32, 3, 2), "y": np.ones((1, 1))}, "X must be"),
     "label 0": ({"X": noise(32, 32, 3, 2), "y": np.array([[0], [1]])}, "labels 1 to 10"),
     "label 11": ({"X": noise(32, 32, 3, 2), "y": np.array([[1], [11]])}, "labels 1 to 10"),
 }

@@ -55,7 +55,7 @@ def test_sizes_are_those_asked_for(
     labels = np.zeros(total, dtype=np.int64)
     labels[1::2] = 1
     if min(expected) < 2:
-        with pytest.raises(DataError, match="cannot be divided into"):
+        with pytest.raises(DataError, match="cannot be split into"):
             split(labels, validation, train_limit)
         return
     train, held_out = split(labels, validation, train_limit)
@@ -292,7 +292,7 @@ def test_many_groups_of_one_image_are_divided_as_if_there_were_none() -> None:
 
 def test_groups_that_cannot_be_divided_are_refused() -> None:
     """Three classes in three groups of two classes each: some side always lacks one."""
-    with pytest.raises(DataError, match="no division was found"):
+    with pytest.raises(DataError, match="no split was found"):
         in_groups(np.array([0, 1, 1, 2, 2, 0]), np.array([0, 0, 1, 1, 2, 2]), 0.5)
 
 

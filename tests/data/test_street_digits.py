@@ -10,9 +10,9 @@ import pytest
 
 from regstudy.config.schema import Data
 from regstudy.data import street_digits
-from regstudy.data.street_digits import VERSION, draw_many, load, load_cached
+from regstudy.data.street_digits import PICTURES_VERSION, draw_many, load, load_cached
 from regstudy.errors import DataError, RegstudyError
-from regstudy.house_numbers.picture import COUNTS, draw
+from regstudy.house_numbers.picture import SVHN_DIGIT_COUNTS, draw
 
 
 def test_a_picture_is_a_function_of_seed_and_index() -> None:
@@ -42,8 +42,8 @@ def test_none_asked_none_drawn() -> None:
 
 
 def test_two_new_processes_draw_what_this_one_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(street_digits, "FEW", 0)
-    monkeypatch.setattr(street_digits, "CHUNK", 20)
+    monkeypatch.setattr(street_digits, "MIN_FOR_PROCESSES", 0)
+    monkeypatch.setattr(street_digits, "PICTURES_PER_CHUNK", 20)
     alone, alone_labels = draw_many(2, 100, 50, workers=1)
     shared, shared_labels = draw_many(2, 100, 50, workers=2)
     assert np.array_equal(alone, shared) and np.array_equal(alone_labels, shared_labels)
@@ -51,10 +51,10 @@ def test_two_new_processes_draw_what_this_one_draws(monkeypatch: pytest.MonkeyPa
 
 def test_labels_are_as_frequent_as_in_svhn() -> None:
     _, labels = draw_many(11, 0, 800)
-    expected = COUNTS / COUNTS.sum() * 800
+    expected = SVHN_DIGIT_COUNTS / SVHN_DIGIT_COUNTS.sum() * 800
     chi_squared = ((np.bincount(labels, minlength=10) - expected) ** 2 / expected).sum()
     assert chi_squared < 27.9  # 99.9 % point at 9 degrees of freedom; the seed is fixed
-    assert COUNTS.sum() == 73257
+    assert SVHN_DIGIT_COUNTS.sum() == 73257
 
 
 def test_the_labelled_digit_can_be_seen() -> None:
@@ -72,7 +72,7 @@ def test_negative_numbers_are_refused(seed: int, index: int) -> None:
 def test_the_cache_returns_what_was_drawn_and_draws_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, labels = load_cached(tmp_path, 1, 0, 30)
     files = list((tmp_path / "street_digits").iterdir())
-    assert len(files) == 1 and f"v{VERSION}" in files[0].name
+    assert len(files) == 1 and f"v{PICTURES_VERSION}" in files[0].name
     monkeypatch.setattr(street_digits, "draw_many", lambda *_: pytest.fail("drawn again"))
     second, again = load_cached(tmp_path, 1, 0, 30)
     assert np.array_equal(first, second) and np.array_equal(labels, again)
@@ -102,7 +102,7 @@ def test_a_failed_write_is_explained_and_leaves_nothing(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(DataError, match=r"No space left on device.*another --data-dir"):
+    with pytest.raises(DataError, match=r"No space left on device.*another data folder"):
         load_cached(tmp_path, 1, 0, 2)
     assert list((tmp_path / "street_digits").iterdir()) == []
 

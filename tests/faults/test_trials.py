@@ -49,7 +49,7 @@ def test_what_is_wrong_with_a_configuration_is_recorded_and_costs_only_its_slot(
     assert diverged.state == TrialState.COMPLETE
     assert diverged.value == pytest.approx(0.1)
     assert diverged.user_attrs[attributes.OUTCOME] == "diverged"
-    assert "4 of 10 trials were given up" in command.stdout
+    assert "4 of 10 trials failed repeatedly and were given up" in command.stdout
     assert "Traceback" not in command.said
     assert_curves_repeat(place, trials)
 
@@ -71,7 +71,7 @@ def test_faults_that_pass_cost_no_trial_at_all(folder: Path, start: Start) -> No
     assert [t.user_attrs[attributes.REASON] for t in failed if t.user_attrs[attributes.FAULT] == "killed"] == [
         "its process ended with code -11"
     ]
-    assert "5 attempts failed and were repeated" in command.stdout
+    assert "5 attempts failed and were retried" in command.stdout
     assert_curves_repeat(place, trials, through_cli=0)
     assert "Report" in regstudy("report", str(place))
 

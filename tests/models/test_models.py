@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from regstudy import models
 from regstudy.config.schema import Model
 from regstudy.errors import ConfigError
-from regstudy.models import BUILDERS, REGULARIZERS, build, parameter_counts, problems
+from regstudy.models import BUILDER_REGULARIZERS, BUILDERS, build, parameter_counts, problems
 
 SMALLEST = {  # pixels per side
     "dropout_cnn": 22,
@@ -43,7 +43,10 @@ PARAMETERS = {  # pixels per side, classes, and parameters with three channels, 
 }
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "networks.md"
 TAKEN = [
-    (name, rate) for name in sorted(BUILDERS) for rate in REGULARIZERS if rate in signature(BUILDERS[name]).parameters
+    (name, rate)
+    for name in sorted(BUILDERS)
+    for rate in BUILDER_REGULARIZERS
+    if rate in signature(BUILDERS[name]).parameters
 ]
 MODULE_NUMBERS = itertools.count()  # imported modules stay in the interpreter
 
@@ -291,8 +294,14 @@ def test_a_module_that_cannot_be_imported_is_a_problem_of_the_configuration(name
         ({"name": "svhn_resnett"}, "there is no model 'svhn_resnett'. Did you mean 'svhn_resnet'?"),
         ({"name": "svhn_resnet", "options": {"depth": 3}}, "there is no option 'depth'"),
         ({"name": "svhn_resnet", "options": {"dropout": 0.5}}, "there is no option 'dropout'"),
-        ({"name": "svhn_vgg", "block_dropout": 0.1}, "model.block_dropout: must be 0 because 'svhn_vgg' takes no"),
-        ({"name": "small_cnn", "stochastic_depth": 0.1}, "resnet18_dropout, svhn_resnet, svhn_resnet_deep do."),
+        (
+            {"name": "svhn_vgg", "block_dropout": 0.1},
+            "model.block_dropout: must be 0 because 'svhn_vgg' does not support",
+        ),
+        (
+            {"name": "small_cnn", "stochastic_depth": 0.1},
+            "Networks that do: resnet18_dropout, svhn_resnet, svhn_resnet_deep.",
+        ),
         (
             {"name": "resnet18_dropout", "options": {"position": "block"}},
             "position: there is no value 'block'. Did you mean 'blocks'? Allowed: blocks, head, none.",
@@ -304,7 +313,10 @@ def test_a_module_that_cannot_be_imported_is_a_problem_of_the_configuration(name
         ({"name": "resnet18_dropout", "options": {"head_size": True}}, "a whole number or null, but it is True."),
         ({"name": "svhn_resnet", "options": {"size": "x"}}, "there is no option 'size'"),
         ({"name": "resnet18_transfer", "options": {"head_batch_norm": 1}}, "must be true or false, but it is 1."),
-        ({"name": "svhn_resnet", "weights": "imagenet"}, "'svhn_resnet' knows no weights by name; resnet18_dropout"),
+        (
+            {"name": "svhn_resnet", "weights": "imagenet"},
+            "'svhn_resnet' has no pretrained weights by name (resnet18_dropout",
+        ),
         ({"name": "resnet18_transfer", "weights": "imagnet"}, "Did you mean 'imagenet'? Allowed: IMAGENET1K_V1"),
         ({"name": "svhn_resnet", "weights": "no/such.safetensors"}, "there is no file no/such.safetensors in /"),
     ],
@@ -331,7 +343,7 @@ def test_a_valid_section_has_no_problems(weights: str | None, position: str, hea
 def test_outputs_beyond_the_classes_cannot_be_balanced_by_weights() -> None:
     section = {"name": "resnet18_dropout", "options": {"head_size": 1000}}
     (message,) = messages({"model": section, "training.balance": "weights"})
-    assert message.startswith("model.options: head_size cannot be set with training.balance: weights")
+    assert message.startswith("model.options: head_size cannot be combined with training.balance: weights")
     phases = [{}, {"training": {"balance": "weights"}}]
     assert messages({"model": section, "phases": phases}) == [message]
     assert messages({"model": section, "training.balance": "oversample"}) == []

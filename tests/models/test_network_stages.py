@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from regstudy.config.schema import Model
 from regstudy.errors import ConfigError
-from regstudy.models import BUILDERS, REGULARIZERS, build, parameter_counts
+from regstudy.models import BUILDER_REGULARIZERS, BUILDERS, build, parameter_counts
 from regstudy.models.stages import freeze, staged, stages_of
 
 SIZE = 24
@@ -39,7 +39,7 @@ def within(label: str, prefixes: list[str]) -> bool:
 @pytest.mark.parametrize("trainable", ["head", "last_stage"])
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_only_the_last_stages_change_in_training(name: str, trainable: Any) -> None:
-    rates = {rate: 0.3 for rate in REGULARIZERS if rate in signature(BUILDERS[name]).parameters}
+    rates = {rate: 0.3 for rate in BUILDER_REGULARIZERS if rate in signature(BUILDERS[name]).parameters}
     torch.manual_seed(0)
     network = build(Model(name=name, trainable=trainable, **rates), 3, SIZE, 5)
     expected = LEARNING[name][trainable == "last_stage"]
@@ -164,12 +164,12 @@ def test_what_a_network_has_frozen_itself_stays_frozen() -> None:
 @pytest.mark.parametrize(
     ("trainable", "stages", "words"),
     [
-        ("head", None, "'mine:network' declares none of the stages .* set model.trainable to all"),
-        ("head", (), "declares none of the stages"),
-        ("last_stage", ("head",), "declares only 1 of the stages"),
+        ("head", None, "'mine:network' declares no stages, .* set model.trainable to all"),
+        ("head", (), "declares no stages"),
+        ("last_stage", ("head",), "declares only 1 stage,"),
         ("head", ("body", "haed"), "Nested.stages is wrong: there is no submodule 'haed'. Did you mean 'head'"),
         ("head", "head", "Nested.stages must be a tuple of names of submodules, but it is 'head'"),
-        ("head", ("head", "body.2"), "body.2 of 'mine:network' has no parameter that can learn"),
+        ("head", ("head", "body.2"), "body.2 of 'mine:network' has no trainable parameters"),
         ("head", ("body", 3), "there is no submodule '3'"),
     ],
 )

@@ -125,7 +125,7 @@ def without(key: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
         (lambda t: t | {"odd.bias": torch.ones(2, 1)}, "Unknown to the network (1): odd.bias (2×1)."),
         (
             lambda t: t | {"0.weight": torch.ones(64, 1, 3, 3)},
-            "Of another shape (1): 0.weight (64×1×3×3 in the file, 64×3×3×3 in the network).",
+            "Different shape (1): 0.weight (64×1×3×3 in the file, 64×3×3×3 in the network).",
         ),
         (
             lambda t: {f"module.{key}": tensor for key, tensor in t.items()},
@@ -161,15 +161,15 @@ class CannotBeUnpickledSafely:
         (
             "w.pt",
             lambda path: torch.save({"epoch": 3, "state_dict": {"a": torch.ones(1)}}, path),
-            "no plain mapping of names to tensors: it holds the keys epoch, state_dict. Save the weights alone",
+            "not a plain mapping of names to tensors: it contains the keys epoch, state_dict. Save only the weights",
         ),
-        ("w.pt", lambda path: torch.save([torch.ones(1)], path), "it holds a list."),
-        ("w.pt", lambda path: torch.save({}, path), "it holds a dict."),
+        ("w.pt", lambda path: torch.save([torch.ones(1)], path), "it contains a list."),
+        ("w.pt", lambda path: torch.save({}, path), "it contains a dict."),
         ("w.pt", lambda path: path.mkdir(), "there is no file"),
         (
             "w.bin",
             lambda path: path.write_bytes(b"x"),
-            "must end in .safetensors, .pt or .pth, which says how to read it",
+            "must end in .safetensors, .pt or .pth.",
         ),
     ],
 )
@@ -188,9 +188,13 @@ def test_a_file_that_holds_no_weights_is_refused_in_one_paragraph(
 @pytest.mark.parametrize(
     ("name", "weights", "words"),
     [
-        ("svhn_resnet", "imagenet", "'svhn_resnet' knows no weights by name; resnet18_dropout, resnet18_transfer"),
+        (
+            "svhn_resnet",
+            "imagenet",
+            "'svhn_resnet' has no pretrained weights by name (resnet18_dropout, resnet18_transfer",
+        ),
         ("resnet18_transfer", "IMAGENET1K_V2", "Did you mean 'IMAGENET1K_V1'? Allowed: IMAGENET1K_V1, imagenet."),
-        ("resnet50_transfer", "imagenet1k", "Or give a file that ends in .safetensors, .pt or .pth."),
+        ("resnet50_transfer", "imagenet1k", "You can also give a file that ends in .safetensors, .pt or .pth."),
         ("svhn_resnet", "/nowhere/w.safetensors", "there is no file /nowhere/w.safetensors."),
         ("svhn_resnet", "~nobody_of_that_name/w.pt", "there is no file ~nobody_of_that_name/w.pt in /"),
     ],
@@ -268,7 +272,7 @@ def test_a_network_without_stages_takes_only_what_fits_whole(tmp_path: Path, mon
     first = make("stageless_network:network", seed=4)
     path = safe(first.state_dict(), tmp_path / "w.safetensors")
     assert same(make("stageless_network:network", weights=path), first.state_dict())
-    with pytest.raises(ConfigError, match=r"Of another shape .* but this one declares none"):
+    with pytest.raises(ConfigError, match=r"Different shape .* but this network declares none"):
         make("stageless_network:network", classes=6, weights=path)
 
 

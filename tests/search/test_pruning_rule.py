@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regstudy.search.pruning_rule import FULL_FIRST, Peer, decide, features, forecast_gain, warm_up
+from regstudy.search.pruning_rule import MIN_FULL_RUNS, Peer, decide, features, forecast_gain, warm_up
 
 EPOCHS = 40
 
@@ -32,7 +32,7 @@ def crowd(seed: int = 0, count: int = 20) -> list[Peer]:
         pytest.param(curve(0.9, 3)[:12], crowd(), False, id="ahead"),
         pytest.param([0.1] * 12, crowd(), True, id="never learnt"),
         pytest.param([0.1] * (warm_up(EPOCHS) - 1), crowd(), False, id="in the warm-up"),
-        pytest.param([0.1] * 12, crowd()[: FULL_FIRST - 1], False, id="too few full runs"),
+        pytest.param([0.1] * 12, crowd()[: MIN_FULL_RUNS - 1], False, id="too few full runs"),
         pytest.param([0.1] * 12, [Peer(p.values[:20], full=False) for p in crowd()], False, id="no full run at all"),
         pytest.param([0.1] * 12, [], False, id="alone"),
         pytest.param([0.5] * 12, [Peer([0.5] * EPOCHS, full=True)] * 20, False, id="all equal"),

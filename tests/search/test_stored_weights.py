@@ -9,7 +9,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from safetensors.torch import load_file
 
-from regstudy.search.stored_weights import KEPT, drop_weights, keep_weights, weights_path, worth_keeping
+from regstudy.search.stored_weights import BEST_TRIALS_KEPT, drop_weights, keep_weights, weights_path, worth_keeping
 from regstudy.study import attributes
 
 
@@ -24,7 +24,7 @@ def test_the_best_few_and_the_best_baseline_are_worth_keeping() -> None:
     assert worth_keeping(ranked("search", "search", "search", "search", "baseline", "baseline")) == {0, 1, 2, 4}
     assert worth_keeping(ranked("baseline", "search", "search", "baseline")) == {0, 1, 2}
     assert worth_keeping([]) == set()
-    assert KEPT == 3
+    assert BEST_TRIALS_KEPT == 3
 
 
 def test_weights_come_back_as_they_were(tmp_path: Path) -> None:

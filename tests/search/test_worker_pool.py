@@ -85,7 +85,7 @@ def noise(side: int, count: int = 60) -> Splits:
 def test_too_little_shared_memory_is_told_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
     splits = noise(32)
-    with pytest.raises(DataError, match=r"need 0\.0 GB of shared memory, more than /dev/shm has free.*--shm-size"):
+    with pytest.raises(DataError, match=r"need 0\.0 GB of shared memory, but /dev/shm has less free space.*--shm-size"):
         splits.share()
     assert not splits.train.images.is_shared()
 
@@ -167,7 +167,7 @@ def test_a_module_that_only_workers_cannot_import_is_given_up_with_the_reason(fo
         "study", "--space", "faulty.yaml", "--no-doctor", "--trials", "4", "--workers", "2", "--threads", "2"
     )
     assert command.wait() == 2, command.said
-    assert "4 of 4 trials were given up" in command.stdout
+    assert "4 of 4 trials failed repeatedly and were given up" in command.stdout
     assert "'faulty:network' cannot be imported: not in a worker." in command.stdout
     attempts = optuna.load_study(study_name=None, storage=sqlite_url(folder / "results/faulty/study.db")).trials
     assert [t.state.name for t in attempts] == ["FAIL"] * 4 * ATTEMPTS["error"]

@@ -15,7 +15,7 @@ from regstudy.errors import ConfigError, StudyError
 from regstudy.search.create import check_place, create_study
 from regstudy.search.pruner import make_pruner
 from regstudy.search.queue import claim
-from regstudy.space.arms import LONGEST, Variant, collapsed, load_arms, parse_variant, plan_of
+from regstudy.space.arms import MAX_ARM_NAME_LENGTH, Variant, collapsed, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, Task, make_plan, parse_plan
 from regstudy.space.loader import read_yaml_text, yaml_text
 from regstudy.space.parsing import parse_space
@@ -162,7 +162,7 @@ def test_a_place_knows_what_it_holds(tmp_path: Path) -> None:
     assert kind_of(create_study(place, PLAN, splits)) == "comparison"
     assert check_place(place, PLAN) is not None
     stronger = make_plan("p", {**PLAN.arms, "b": make_config({"model.dropout": 0.6})}, STUDY, "x")
-    with pytest.raises(StudyError, match=r"another comparison \(arms\.b\.model\.dropout: 0\.5 → 0\.6\)"):
+    with pytest.raises(StudyError, match=r"a different comparison \(arms\.b\.model\.dropout: 0\.5 → 0\.6\)"):
         check_place(place, stronger)
     with pytest.raises(StudyError, match="holds a comparison, not a search"):
         check_place(place, SPACE)
@@ -215,7 +215,7 @@ def test_what_an_arm_option_says(text: str, label: str, changes: tuple[str, ...]
     [
         ("", "needs a name"),
         (": a.b=1", "needs a name"),
-        ("x" * (LONGEST + 1), "needs a name"),
+        ("x" * (MAX_ARM_NAME_LENGTH + 1), "needs a name"),
         ("a:", "nothing follows the colon"),
         ("a: dropout", "'dropout' is not of the form path=value"),
         ("a: b..c=1", "'b..c=1' is not of the form"),

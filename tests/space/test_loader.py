@@ -71,7 +71,7 @@ def test_overrides_are_yaml_and_may_be_ranges(tmp_path: Path) -> None:
         ("=3", r"of the form a\.b=value"),
         ("a..b=3", r"of the form a\.b=value"),
         ("training.epochs=[", "not valid YAML"),
-        ("data.name.first=3", "has no keys of its own"),
+        ("data.name.first=3", "is a single value in this space and has no keys"),
     ],
 )
 def test_wrong_overrides_are_named(override: str, words: str) -> None:
@@ -189,8 +189,8 @@ def test_an_override_of_the_metric_wins_wherever_it_stands(stored: str, path: st
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("study: {seed: 7}", "study.seed: has no meaning without ranges"),
-        ("study: {nuisance: [optimizer.lr]}", "study.nuisance: has no meaning"),
+        ("study: {seed: 7}", "study.seed: is only for studies"),
+        ("study: {nuisance: [optimizer.lr]}", "study.nuisance: is only for studies"),
         ("study: []", "study: must be a mapping"),
         ("study: 3", "study: must be a mapping"),
         ("training: [1]\nstudy: {}", "training: must be a mapping"),

@@ -182,15 +182,15 @@ def with_range(path: str, value: Any) -> dict[str, Any]:
 
 MISTAKES = [
     ("optimizer.lr", {"low": 0.1, "high": 0.01}, "low (0.1) must be smaller than high (0.01)"),
-    ("optimizer.lr", {"low": 0.1}, "needs 'high' too"),
-    ("optimizer.lr", {"high": 0.1}, "needs 'low' too"),
+    ("optimizer.lr", {"low": 0.1}, "also needs 'high'"),
+    ("optimizer.lr", {"high": 0.1}, "also needs 'low'"),
     ("optimizer.lr", {"low": 0, "high": 0.1, "log": True}, "log range needs low above 0"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "log": "yes"}, "must be true or false"),
     ("optimizer.lr", {"low": "a", "high": 0.2}, "must be a finite number"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "hihg": 1}, "Did you mean 'high'?"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0.03}, "must divide high - low"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0}, "must be above 0"),
-    ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0.1, "log": True}, "either log or has a step"),
+    ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0.1, "log": True}, "cannot have both log and step"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "default": 0.3}, "must lie between"),
     ("optimizer.lr", {"low": -0.1, "high": 0.2}, "greater than 0"),
     ("model.dropout", {"low": 0.0, "high": 1.5}, "less than 1"),
@@ -203,10 +203,10 @@ MISTAKES = [
     ("training.monitor", {"choices": ["val_loss", "val_loss"]}, "two choices are called 'val_loss'"),
     ("training.monitor", {"choices": ["val_loss", "val_los"]}, "Did you mean 'val_loss'?"),
     ("training.monitor", {"choices": ["val_loss", "val_accuracy"], "default": "x"}, "no choice 'x'"),
-    ("data.train_limit", {"low": 100, "high": 200}, "must be one value"),
+    ("data.train_limit", {"low": 100, "high": 200}, "must be a single value"),
     ("study.metric", "val_acc", "val_accuracy"),
-    ("study.direction", "minimize", "can only maximize"),
-    ("study.nuisance", ["optimizer.lrr"], "no open value 'optimizer.lrr'"),
+    ("study.direction", "minimize", "must be maximize"),
+    ("study.nuisance", ["optimizer.lrr"], "no hyperparameter 'optimizer.lrr'"),
     ("study.metrik", "val_loss", "Did you mean 'metric'?"),
 ]
 
@@ -339,6 +339,6 @@ def test_a_nuisance_that_an_override_has_closed_is_left_out() -> None:
 
 def test_shares_of_mixed_batches_that_exceed_1_only_together_are_refused() -> None:
     shares = {"mixup": {"low": 0.0, "high": 0.8}, "cutmix": {"low": 0.0, "high": 0.8}}
-    with pytest.raises(ConfigError, match=r"must not exceed 1 together"):
+    with pytest.raises(ConfigError, match=r"must not exceed 1"):
         space_of(regularization=shares)
     space_of(regularization={**shares, "cutmix": {"low": 0.0, "high": 0.2}})

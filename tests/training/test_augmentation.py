@@ -18,7 +18,7 @@ from regstudy.config.schema import Preprocessing as Section
 from regstudy.data.image_set import ImageSet
 from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.training.augmentation import augment
-from regstudy.training.color import change_colours
+from regstudy.training.color import change_colors
 
 ALL: tuple[str, ...] = get_args(Operation)
 NEAR = 0.01  # of 255: whole pixels are met up to rounding
@@ -288,7 +288,7 @@ def soft(count: int, channels: int = 3) -> Tensor:
 
 def test_colours_change_as_by_torchvisions_three_functions() -> None:
     images = soft(3)
-    found = change_colours(images, CHANGES)
+    found = change_colors(images, CHANGES)
     for image, (brightness, contrast, saturation), result in zip(images / 255, CHANGES.tolist(), found, strict=True):
         expected = reference.adjust_saturation(image, 1 + saturation)
         expected = reference.adjust_brightness(reference.adjust_contrast(expected, 1 + contrast), 1 + brightness)
@@ -298,7 +298,7 @@ def test_colours_change_as_by_torchvisions_three_functions() -> None:
 def test_brightness_keeps_the_hue_contrast_the_mean_and_saturation_the_grey() -> None:
     images = soft(1)
     grey = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    lighter, flatter, paler = (change_colours(images, -0.4 * torch.eye(3)[[i]]) for i in range(3))
+    lighter, flatter, paler = (change_colors(images, -0.4 * torch.eye(3)[[i]]) for i in range(3))
     assert torch.allclose(lighter / images, torch.full_like(images, 0.6))
     assert torch.allclose((flatter * grey).sum(1).mean(), (images * grey).sum(1).mean())
     assert torch.allclose(flatter.std(), 0.6 * images.std(), rtol=0.02)
@@ -309,8 +309,8 @@ def test_brightness_keeps_the_hue_contrast_the_mean_and_saturation_the_grey() ->
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_other_than_three_channels_have_brightness_and_contrast_but_no_saturation(channels: int) -> None:
     images = soft(2, channels)
-    assert torch.equal(change_colours(images, torch.tensor([[0.0, 0.0, 0.4]]).expand(2, 3)), images)
-    found = change_colours(images, torch.tensor([[0.2, -0.3, 0.4]]).expand(2, 3))
+    assert torch.equal(change_colors(images, torch.tensor([[0.0, 0.0, 0.4]]).expand(2, 3)), images)
+    found = change_colors(images, torch.tensor([[0.2, -0.3, 0.4]]).expand(2, 3))
     mean = images.mean((1, 2, 3), keepdim=True)
     assert torch.allclose(found, 1.2 * (0.7 * images + 0.3 * mean), atol=1e-3)
 
@@ -318,7 +318,7 @@ def test_other_than_three_channels_have_brightness_and_contrast_but_no_saturatio
 @pytest.mark.parametrize("channels", [1, 3])
 def test_colours_end_at_black_and_white(channels: int) -> None:
     halves = torch.cat([torch.full((1, channels, 4, 8), 10.0), torch.full((1, channels, 4, 8), 250.0)], dim=2)
-    found = change_colours(halves, torch.tensor([[0.1, 0.4, 0.0]]))
+    found = change_colors(halves, torch.tensor([[0.1, 0.4, 0.0]]))
     assert found.unique().tolist() == [0, 255]
 
 
@@ -378,7 +378,7 @@ def test_whole_pixel_moves_are_what_resampling_gives(
 ) -> None:
     images = noise(40, 32)
     moved = augmented(images, ops, strength, crop)
-    monkeypatch.setattr("regstudy.training.augmentation.WHOLE_PIXELS", frozenset())
+    monkeypatch.setattr("regstudy.training.augmentation.WHOLE_PIXEL_OPS", frozenset())
     resampled = augmented(images, ops, strength, crop)
     assert (moved.float() - resampled).abs().max() < NEAR
 

@@ -149,7 +149,7 @@ def test_an_epoch_sees_every_image_once_but_for_a_rest_of_one(train: int, size: 
 
 
 def test_evaluation_is_complete_unsmoothed_and_weighs_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 5)
+    monkeypatch.setattr(loop, "EVALUATION_BATCH_SIZE", 5)
     state = start(make_config({"model.dropout": 0.5, "regularization.label_smoothing": 0.3}), make_splits(), CPU)
     run_epoch(state)
     images = random_images(12, seed=7)

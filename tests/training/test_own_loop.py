@@ -140,7 +140,7 @@ def test_a_plateau_without_a_value_is_refused() -> None:
     optimizer.step()
     with pytest.raises(ArgumentError, match="value"):
         schedule.step()
-    with pytest.raises(ArgumentError, match="must be left out"):
+    with pytest.raises(ArgumentError, match="cannot be used with a plateau schedule"):
         build_schedule(config, optimizer, 4)
 
 

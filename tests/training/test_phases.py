@@ -153,7 +153,7 @@ def test_after_the_last_epoch_of_the_last_phase_nothing_is_cut_or_saved_though_a
 
     result = run(config, make_splits(), CPU, cut_at_the_end, checkpoint=checkpoint).result
     assert (result.outcome, len(result.records)) == ("finished", epochs)
-    assert result.reason == f"ran for {epochs} epochs of 11, as a phase before the last stopped early"
+    assert result.reason == f"ran for {epochs} of 11 epochs because an earlier phase stopped early"
     told: list[int] = []
     run(config, make_splits(), CPU, lambda r, _s: told.append(len(r)), checkpoint=checkpoint)
     assert told == [epochs]  # else nobody would hear of the epochs of a resumed run

@@ -25,7 +25,7 @@ def trained(changes: dict[str, Any], **others: Any) -> Trained:
 
 def test_a_run_that_nothing_ends_runs_all_its_epochs() -> None:
     result = trained({"training.epochs": 4}).result
-    assert (result.outcome, result.reason) == ("finished", "ran for 4 epochs, all that were planned")
+    assert (result.outcome, result.reason) == ("finished", "ran for all 4 planned epochs")
     assert [record.epoch for record in result.records] == [1, 2, 3, 4]
 
 
@@ -53,7 +53,7 @@ def test_the_kept_weights_follow_the_metric_although_early_stopping_follows_anot
     accuracies = [record.val_accuracy for record in result.records]
     assert result.outcome == "stopped" and len(accuracies) == 4  # no gain is ever above the tolerance but the first
     assert result.best_epoch == 1 + accuracies.index(max(accuracies)) and result.best_value == max(accuracies)
-    assert "val_loss had not improved by more than 10 for 3 epochs at epoch 4" in result.reason
+    assert "early stopping at epoch 4: no improvement of val_loss by more than 10 in the last 3 epochs" in result.reason
 
 
 def test_a_cut_ends_the_run_with_its_reason() -> None:

@@ -1,4 +1,4 @@
-"""The commands. Heavy modules are imported inside them, so that `--help` answers at once."""
+"""The commands. Heavy modules are imported inside them, so that `--help` answers instantly."""
 
 from __future__ import annotations
 
@@ -18,48 +18,59 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 out = Console(soft_wrap=True, markup=False, highlight=False)
 err = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
 
-SetOption = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a value; may be repeated.")]
-DataDir = Annotated[Path, typer.Option(envvar="REGSTUDY_DATA", help="Where data sets are kept.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the fastest there is if not given.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads; curves are the same to the bit only with the same number.")
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
 ]
-Storage = Annotated[str | None, typer.Option(help="Database server instead of a file: postgresql://user@host/name.")]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that share the cores, or take GPUs in turn.")]
-StudyPath = Annotated[Path, typer.Argument(help="Folder of a study, such as results/svhn_resnet.")]
+DataDir = Annotated[Path, typer.Option(envvar="REGSTUDY_DATA", help="Folder for data sets.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest one available.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads. Results are bit-identical only with the same number of threads.")
+]
+Storage = Annotated[
+    str | None, typer.Option(help="Database server to use instead of a file: postgresql://user@host/name.")
+]
+Workers = Annotated[
+    int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
+]
+StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet.")]
 
 
 @app.callback()
 def _about() -> None:
-    """Find out which regularizers really close the gap between training and validation."""
+    """Find out which regularizers really close the train/validation gap of an image classifier."""
 
 
 @app.command()
 def study(
-    space: Annotated[str, typer.Option(help="Name of a space, or a YAML file.")],
-    trials: Annotated[int, typer.Option(min=1, help="Finished trials in all, those of earlier runs included.")] = 50,
-    name: Annotated[str | None, typer.Option("--study", help="Name of the study; the space's if not given.")] = None,
+    space: Annotated[str, typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
+    trials: Annotated[int, typer.Option(min=1, help="Total number of finished trials, including earlier runs.")] = 50,
+    name: Annotated[
+        str | None, typer.Option("--study", help="Name of the study. Default: the name of the space.")
+    ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder under which studies are kept.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
-    budget: Annotated[str | None, typer.Option(help="Start no trial after this time: 90s, 30m, 2h.")] = None,
-    trial_timeout: Annotated[str | None, typer.Option(help="End a trial that takes longer, with its process.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time budget: start no new trial after 90s, 30m, 2h, …")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Kill a trial that takes longer than this: 90s, 30m, 2h, …")
+    ] = None,
     pruner: Annotated[
-        Literal["signal", "median", "hyperband", "none"], typer.Option(help="What cuts trials short; none for no cuts.")
+        Literal["signal", "median", "hyperband", "none"],
+        typer.Option(help="Pruning strategy; 'none' disables pruning."),
     ] = "signal",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, say what it would cost, and stop.")
+        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
     ] = False,
     no_doctor: Annotated[
-        bool, typer.Option("--no-doctor", help="Do not examine data, split and network first.")
+        bool, typer.Option("--no-doctor", help="Skip the doctor's checks of data, split and network before the study.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start in spite of what the doctor found.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start even if the doctor reports a serious problem.")] = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Search a space; the same command again goes on where it stopped."""
+    """Run a hyperparameter study. Re-running the same command resumes it."""
     from regstudy.cli import study_command
 
     arguments = {
@@ -86,27 +97,38 @@ def study(
 def compare(
     spaces: Annotated[list[str], typer.Argument(metavar="SPACE...", help="Names of spaces, or YAML files.")],
     arms: Annotated[
-        list[str], typer.Option("--arm", metavar="NAME: A.B=C, …", help="Values instead of a file's; may be repeated.")
+        list[str],
+        typer.Option(
+            "--arm",
+            metavar="NAME: A.B=C, …",
+            help="An arm: a name, and values that replace those of the file. Repeatable.",
+        ),
     ] = [],  # noqa: B006
     repeats: Annotated[
-        int, typer.Option(min=1, max=1000, help="Seeds per arm in all, those of earlier runs included.")
+        int, typer.Option(min=1, max=1000, help="Total number of seeds per arm, including earlier runs.")
     ] = 5,
-    margin: Annotated[float, typer.Option(min=0.0, help="Points of accuracy up to which arms count as equal.")] = 0.3,
-    name: Annotated[str | None, typer.Option("--study", help="Name of the study; the files' if not given.")] = None,
+    margin: Annotated[
+        float, typer.Option(min=0.0, help="Arms that differ by at most this many accuracy points count as equal.")
+    ] = 0.3,
+    name: Annotated[
+        str | None, typer.Option("--study", help="Name of the study. Default: compare- and the names of the files.")
+    ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder under which studies are kept.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
-    budget: Annotated[str | None, typer.Option(help="Start no run after this time: 90s, 30m, 2h.")] = None,
-    trial_timeout: Annotated[str | None, typer.Option(help="End a run that takes longer, with its process.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, say what it would cost, and stop.")
+        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
     ] = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Run fixed configurations with several seeds each, and say how they differ and how sure that is."""
+    """Compare fixed configurations over several seeds. Re-running the same command resumes it."""
     from regstudy.cli import compare_command
 
     arguments = {
@@ -131,7 +153,7 @@ def compare(
 @app.command()
 def worker(
     name: Annotated[str, typer.Option("--study", help="Name of the study.")],
-    storage: Annotated[str, typer.Option(help="Database server of the study: postgresql://user@host/name.")],
+    storage: Annotated[str, typer.Option(help="Database server that holds the study: postgresql://user@host/name.")],
     workers: Workers = 1,
     results: Annotated[Path, typer.Option(help="Folder for checkpoints and weights on this machine.")] = Path(
         "results"
@@ -140,7 +162,7 @@ def worker(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Help with a study that was started elsewhere, until none of its trials is waiting."""
+    """Run trials of a study started on another machine. It ends when no trials are waiting."""
     from regstudy.cli import worker_command
 
     raise typer.Exit(worker_command.execute(out, name, storage, workers, results, data_dir, device, threads))
@@ -152,12 +174,16 @@ def report(
     storage: Storage = None,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Write it again as the study moves on, 100 × its CPU time apart."),
+        typer.Option("--watch", help="Keep the report up to date while the study runs, using at most 1% of CPU time."),
     ] = False,
-    every: Annotated[float, typer.Option(min=1.0, help="With --watch: seconds between two reports, at least.")] = 30.0,
-    plots: Annotated[bool, typer.Option("--plots", help="Draw the figures as SVG files too; needs a browser.")] = False,
+    every: Annotated[
+        float, typer.Option(min=1.0, help="With --watch: minimum number of seconds between two updates.")
+    ] = 30.0,
+    plots: Annotated[
+        bool, typer.Option("--plots", help="Also write the figures as SVG files. Needs a browser.")
+    ] = False,
 ) -> None:
-    """Write the report of a study anew, or the page of a comparison."""
+    """Write (or rewrite) the report of a study or comparison."""
     from regstudy.cli import report_command
 
     raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out))
@@ -168,9 +194,9 @@ def dashboard(
     path: StudyPath,
     storage: Storage = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
-    refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between looks for trials that have ended.")] = 30.0,
+    refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
-    """Open the Optuna dashboard on a study, with our plots and findings in it. It has no login: this machine only."""
+    """Open a study in the Optuna dashboard. It shows regstudy's figures and findings; without login, so local only."""
     from regstudy.cli import dashboard_command
 
     raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
@@ -181,9 +207,9 @@ def export(
     path: StudyPath,
     storage: Storage = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
-    trial: Annotated[int | None, typer.Option(help="Number of the trial; the best one if not given.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
 ) -> None:
-    """Write the configuration of a study's best trial to a file that `regstudy train` reads."""
+    """Export the best trial's configuration to a YAML file. Train on it with `regstudy train`."""
     from regstudy.files import write_atomically
     from regstudy.production.export import chosen_trial, config_file
     from regstudy.study.place import StudyPlace, open_study
@@ -196,19 +222,17 @@ def export(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A configuration without ranges, as `regstudy export` writes.")],
+    config: Annotated[Path, typer.Argument(help="Configuration file without ranges, as written by `regstudy export`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, metrics and curves.")] = Path(
         "out"
     ),
     sets: SetOption = [],  # noqa: B006
-    init: Annotated[
-        Path | None, typer.Option(help="File of weights to start from, as with --set model.weights=…")
-    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights file to start from. Same as --set model.weights=…")] = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Train on one configuration, keep the best weights, and open the test part once at the end."""
+    """Train one configuration and evaluate it on the test set. Saves the best weights, metrics and learning curves."""
     from regstudy.cli import train_command
 
     if init is not None:
@@ -219,13 +243,13 @@ def train(
 
 @app.command()
 def preview(
-    space: Annotated[str, typer.Argument(help="Name of a space, or a YAML file.")],
+    space: Annotated[str, typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
     sets: SetOption = [],  # noqa: B006
-    images: Annotated[int, typer.Option(min=1, max=64, help="How many training images to show.")] = 8,
+    images: Annotated[int, typer.Option(min=1, max=64, help="Number of training images to show.")] = 8,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Show what a space does to its training images, at rising strength."""
+    """Draw training images at increasing augmentation strength. The result is one PNG file."""
     from regstudy.cli import preview_command
 
     raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out))
@@ -234,28 +258,34 @@ def preview(
 @app.command()
 def doctor(
     subject: Annotated[
-        str, typer.Argument(metavar="SPACE|CONFIG|STUDY", help="Name of a space, a YAML file, or a study's folder.")
+        str, typer.Argument(metavar="SPACE|CONFIG|STUDY", help="Name of a space, a YAML file, or a study folder.")
     ],
     preflight: Annotated[
-        bool, typer.Option("--preflight", help="Only what takes seconds: hardly any training. Studies begin with it.")
+        bool,
+        typer.Option(
+            "--preflight", help="Only the quick checks, with hardly any training. Every study runs these first."
+        ),
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Longer trainings as well, such as on parts of the data.")
+        bool, typer.Option("--full", help="Also run the slow checks, such as training on parts of the data.")
     ] = False,
     sets: SetOption = [],  # noqa: B006
-    json: Annotated[Path | None, typer.Option("--json", help="Write the findings to a file; - prints them.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the findings as JSON to a file; - prints them.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write a page with pictures: NAME.html.")
+        Path | None, typer.Option("-o", "--output", help="Write an HTML page with figures: NAME.html.")
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Print the file with what can be mended: … --fix > fixed.yaml.")
+        bool,
+        typer.Option("--fix", help="Print the configuration with the fixable problems fixed: … --fix > fixed.yaml."),
     ] = False,
     storage: Storage = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Find out what would make a study meaningless: leaks, wrong labels, a bad split, a network that cannot learn."""
+    """Check for problems that would make a study meaningless. Examples: data leaks, wrong labels, dead networks."""
     from regstudy.cli import doctor_command
 
     request = doctor_command.Request(
@@ -276,18 +306,18 @@ def doctor(
 
 @app.command()
 def spaces() -> None:
-    """List the spaces that can be searched by name."""
+    """List the spaces that can be used by name."""
     from regstudy.space.loader import known_spaces, question, size_in_words
 
     for name, path in known_spaces().items():
         out.print(f"{name}\n    {question(path)}\n    {size_in_words(path)}")
-    out.print("Look into one with `regstudy preview NAME`, search it with `regstudy study --space NAME`.")
+    out.print("Preview one with `regstudy preview NAME`; run it with `regstudy study --space NAME`.")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; errors that are the user's to mend become one paragraph and exit code 2."""
-    # Threads that wait for each other would spin for milliseconds, which takes the cores from other programs and from
-    # each other; too short a wait costs as well (dropout_cnn, batch 32, images/s alone and beside two busy programs:
+    """Run a command; errors that the user can fix become one paragraph and exit code 2."""
+    # Threads waiting for each other would spin for milliseconds, which takes cores away from other programs and from
+    # each other; too short a wait is slow, too (dropout_cnn, batch 32, images/s alone and with two busy programs:
     # 1,000 turns 5,800 and 1,170; 30,000 turns 6,380 and 2,860).
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     try:
@@ -298,7 +328,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _typed() -> str:
-    """The command line as the user typed it, without the path of the interpreter's scripts and without passwords."""
+    """The command line as the user typed it, without the interpreter's path and without passwords."""
     from regstudy.study.storage import masked
 
     script = Path(sys.argv[0]).name

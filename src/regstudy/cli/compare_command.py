@@ -18,7 +18,7 @@ from regstudy.report.study_result import StudyResult
 
 
 def execute(console: Console, spaces: Sequence[str], dry_run: bool, arguments: dict[str, Any]) -> int:
-    """Run a comparison and leave its page; ``arguments`` are those of `compare`. Returns the exit code."""
+    """Run a comparison and write its page; ``arguments`` are those of `compare`. Returns the exit code."""
     return run(console, dry_run, lambda listener: compare(spaces, progress=listener, **arguments), _show)
 
 
@@ -29,7 +29,7 @@ def _show(console: Console, result: StudyResult) -> None:
 
 
 def show(console: Console, found: Comparison) -> None:
-    """The arms as a table, or line by line where there is no terminal, then what the comparison showed."""
+    """The arms as a table, or line by line without a terminal, then the verdict."""
     names, rows = [arm.name for arm in found.arms], arm_rows(found)
     if console.is_terminal:
         table = Table("", *names)

@@ -24,9 +24,10 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
         look = refresher(study, console.print)
         look()
         Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()
-    console.print(f"Optuna dashboard of {place}: http://127.0.0.1:{port}")
+    console.print(f"Optuna dashboard for {place}: http://127.0.0.1:{port}")
     console.print(
-        "It has no login: whoever reaches the port can delete studies. It listens on this machine only; Ctrl-C ends it."
+        "It has no login, and anyone who can reach the port can delete studies, so it listens on this machine only."
+        " Stop it with Ctrl-C."
     )
     try:
         run_server(open_storage(place.url), host="127.0.0.1", port=port)
@@ -38,7 +39,7 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
 
 
 def check_port(port: int) -> None:
-    """RegstudyError if something else listens on a port of this machine."""
+    """RegstudyError if another program uses a port of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

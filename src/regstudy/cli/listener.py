@@ -30,16 +30,16 @@ from regstudy.search.events import (
     TrialStarted,
 )
 
-MANY = 2000  # from so many things on a bar is shown at once,
-SOON = 1.0  # for fewer after so many seconds
+LARGE_TASK = 2000  # items; the progress bar of a larger task is shown at once
+BAR_DELAY = 1.0  # seconds until the progress bar of a smaller task is shown
 
 
 class DryRun(Exception):
-    """Everything is checked, and nothing more was asked for."""
+    """Ends a dry run: everything has been checked."""
 
 
 class ConsoleListener:
-    """Shows every event; use as a context manager around what is listened to.
+    """Shows every event; use as a context manager around the call that sends them.
 
     With ``dry_run`` it raises `DryRun` before anything would be written.
     """
@@ -90,7 +90,7 @@ class ConsoleListener:
             raise DryRun
 
     def _examine(self, event: Examining) -> None:
-        """Where there is a terminal, show the check under way."""
+        """In a terminal, show which check is running."""
         if not self.console.is_terminal:
             return
         if self._status is None:
@@ -107,7 +107,7 @@ class ConsoleListener:
 
 
 class DataBar:
-    """A bar on the error stream, if that is a terminal, for images that take a while to be read or drawn."""
+    """A progress bar on stderr, if that is a terminal, while images are read or drawn."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -116,13 +116,13 @@ class DataBar:
         self._began = 0.0
 
     def __call__(self, event: Progress) -> None:
-        """Show how far a task is, once it is known to be a long one; the bar goes when the task is over."""
+        """Show the progress of a task that takes long; the bar disappears at its end."""
         if not sys.stderr.isatty():
             return
         if event.label != self._label:
             self.stop()
             self._label, self._began = event.label, time.monotonic()
-        slow = event.total > MANY or time.monotonic() - self._began > SOON
+        slow = event.total > LARGE_TASK or time.monotonic() - self._began > BAR_DELAY
         if self._bar is None and slow and event.done < event.total:
             self._bar = Bar(console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(event.label, total=event.total)
@@ -133,7 +133,7 @@ class DataBar:
             self.stop()
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._label = None, ""

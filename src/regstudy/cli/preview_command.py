@@ -1,4 +1,4 @@
-"""What `regstudy preview` does: show as one picture what a space does to its training images."""
+"""What `regstudy preview` does: draw what a space's augmentation does to its training images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from regstudy.text import counted
 from regstudy.training.contact_sheet import draw_sheet
 from regstudy.training.preview_rows import STRENGTHS, operations, positions_in_turn, regularizer_rows, strength_rows
 
-MOST_IMAGES = 64
+MAX_PREVIEW_IMAGES = 64
 
 
 def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, images: int, console: Console) -> int:
-    """Write a contact sheet of training images at rising strengths and under the space's other changes of images.
+    """Write a contact sheet of training images at increasing strengths and with the space's other image augmentations.
 
-    The test part stays closed. Returns the exit code; raises RegstudyError for what is the user's to mend.
+    The test set is not used. Returns the exit code; raises RegstudyError for problems that the user can fix.
     """
     _check(output, images)
     asked = load_space(space, sets)
@@ -37,7 +37,8 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
     ops, named = operations(config.augmentation.ops, sorted(data.operations(config.data.name)))
     rows = [*strength_rows(picked.images, ops, preprocessing), *regularizer_rows(picked, found, preprocessing)]
     lines = [
-        f"{splits.name}: training images, {preprocessing.side} by {preprocessing.side} pixels as the network sees them",
+        f"{splits.name}: training images, {preprocessing.side} by {preprocessing.side} pixels, as the network sees"
+        " them",
         f"Operations: {named}",
     ]
     titles = [picked.classes[label] for label in picked.labels.tolist()]
@@ -52,11 +53,11 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
 
 
 def _check(output: Path, images: int) -> None:
-    """Refuse what cannot work before any image is loaded."""
+    """Check the arguments before any image is loaded."""
     if output.suffix.lower() != ".png":
-        raise ConfigError(f"The output '{output}' must end in .png: that is what is written.")
-    if not 1 <= images <= MOST_IMAGES:
-        raise ConfigError(f"A preview shows from 1 to {MOST_IMAGES} images, but {images} were asked for.")
+        raise ConfigError(f"The output file '{output}' must end in .png.")
+    if not 1 <= images <= MAX_PREVIEW_IMAGES:
+        raise ConfigError(f"A preview can show 1 to {MAX_PREVIEW_IMAGES} images, not {images}.")
     if output.is_dir():
-        raise RegstudyError(f"{output} is a folder, so no file of that name can be written.")
+        raise RegstudyError(f"{output} is a folder. Choose another file name.")
     check_folder(output.parent)

@@ -1,4 +1,4 @@
-"""What a person sees while trials run: a live panel in a terminal, plain lines anywhere else."""
+"""The progress display while trials run: live bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from regstudy.search.events import EpochDone, StepDone, StudyStarted, TrialEnded, TrialEvent, TrialStarted
 from regstudy.text import format_duration
 
-PLAIN_EPOCH_EVERY = 15.0  # seconds between lines about epochs where there is no terminal
-LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
+METRIC_LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 
 
 class StudyDisplay:
@@ -46,7 +46,7 @@ class StudyDisplay:
             self.live.stop()
 
     def __call__(self, event: TrialEvent) -> None:
-        """Take note of an event and show it."""
+        """Record an event and show it."""
         task = self.tasks[event.worker]
         match event:
             case TrialStarted():
@@ -84,7 +84,7 @@ class StudyDisplay:
         return f"{line}  best so far {self._value()}  {format_duration(event.seconds)}{self._left()}"
 
     def _plain_epoch(self, event: EpochDone) -> None:
-        """Without a terminal, slow trials still give a sign of life now and then."""
+        """Without a terminal, print a line now and then so that slow trials do not look stuck."""
         trial = self.running.get(event.worker)
         if self.live or time.monotonic() - self.line_at < PLAIN_EPOCH_EVERY or not trial:
             return
@@ -93,7 +93,7 @@ class StudyDisplay:
         self.console.print(f"{where}  {event.record.in_words}")
 
     def _left(self) -> str:
-        """How long the rest will take at the pace so far; empty when nothing is left or nothing is known."""
+        """Estimated time left at the pace so far; empty if nothing is left or the pace is unknown."""
         pace = (time.monotonic() - self.began) / self.ended if self.ended else self.per_trial
         rest = pace * (self.trials - self.finished)
         return f", about {format_duration(rest)} left" if rest > 0 else ""
@@ -104,7 +104,7 @@ class StudyDisplay:
         return f"{self.best:.1%}" if self.metric == "val_accuracy" else f"{self.best:.4f}"
 
     def _refresh(self) -> None:
-        note = f"best {LABELS[self.metric]} {self._value()}{self._left()}"
+        note = f"best {METRIC_LABELS[self.metric]} {self._value()}{self._left()}"
         self.bar.update(
             self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
         )

@@ -1,4 +1,4 @@
-"""What `regstudy report` does: write the report of a study anew, once or as the study moves on."""
+"""What `regstudy report` does: write the report of a study, once or repeatedly while the study runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from regstudy.errors import RegstudyError
 from regstudy.report.comparison.comparison_page import write_comparison
+from regstudy.report.index_page import write_index
 from regstudy.report.page import find, write_report
 from regstudy.report.sections import sections
 from regstudy.study.place import StudyPlace, kind_of, open_study
@@ -16,11 +17,15 @@ from regstudy.study.place import StudyPlace, kind_of, open_study
 
 def execute(path: Path, storage: str | None, watch: bool, every: float, plots: bool, console: Console) -> int:
     """Write a study's report, or the page of a comparison; returns the exit code."""
-    opened = open_study(StudyPlace(path, storage))
+    place = StudyPlace(path, storage)
+    opened = open_study(place)
     if kind_of(opened) == "comparison":
         if watch or plots:
-            raise RegstudyError(f"{path} holds a comparison: --watch and --plots are for the report of a search.")
+            raise RegstudyError(
+                f"{path} is a comparison, but --watch and --plots only work for studies that search a space."
+            )
         console.print(f"Report: {write_comparison(opened, path)}")
+        _show_index(place, console)
         return 0
     if watch:
         from regstudy.report import watch as watching
@@ -33,9 +38,17 @@ def execute(path: Path, storage: str | None, watch: bool, every: float, plots: b
     else:
         page = write_report(opened, path)
     console.print(f"Report: {page}")
+    _show_index(place, console)
     if plots:
         from regstudy.report.static_plots import write_pictures
 
         files = write_pictures(sections(find(opened)), path / "plots")
         console.print(f"Plots:  {len(files)} in {path / 'plots'}")
     return 0
+
+
+def _show_index(place: StudyPlace, console: Console) -> None:
+    """Update the list of studies in the results folder; `cli.shared` has the same, but loads torch."""
+    index = write_index(place)
+    if index is not None:
+        console.print(f"Index:  {index}")

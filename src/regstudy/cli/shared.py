@@ -1,4 +1,4 @@
-"""What `study` and `compare` share: one call of the library, how it ended, and where to look next."""
+"""What `study` and `compare` share: call the library, report how it ended, and show where the results are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from regstudy.study.storage import masked
 
 if TYPE_CHECKING:
     from regstudy.report.study_result import StudyResult
+    from regstudy.study.place import StudyPlace
 
 R = TypeVar("R", bound="StudyResult")
 
@@ -21,9 +22,9 @@ R = TypeVar("R", bound="StudyResult")
 def run(
     console: Console, dry_run: bool, call: Callable[[Listener], R], show: Callable[[Console, StudyResult], None]
 ) -> int:
-    """Run a study to its end or to Ctrl-C, then show its result; nothing is run or written in a dry run.
+    """Run a study until it ends or Ctrl-C, then show its result. A dry run neither trains nor writes anything.
 
-    Returns the exit code: 0, 130 if Ctrl-C ended it early, 2 if every single trial had to be given up.
+    Returns the exit code: 0, 130 if Ctrl-C ended it early, 2 if every trial was given up after repeated failures.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     interrupted = False
@@ -31,7 +32,7 @@ def run(
         try:
             result: StudyResult = call(listener)
         except DryRun:
-            console.print("Dry run: everything is in order, and nothing was written.")
+            console.print("Dry run: all checks passed. Nothing was written.")
             return 0
         except KeyboardInterrupt:
             if listener.started is None:
@@ -48,9 +49,19 @@ def run(
 
 
 def where_to_look(console: Console, result: StudyResult, page: str) -> None:
-    """The files of a study and the commands that go on from here; ``page`` is the heading of its page."""
+    """Print where the results are and what to run next; ``page`` is the label of the page."""
     written, place = result.report(), result.place
     storage = f" --storage {masked(place.storage)}" if place.storage else ""
     console.print(f"{page + ':':<10} {written}")
+    show_index(console, place)
     console.print(f"Dashboard: regstudy dashboard {place.folder}{storage}")
     console.print(f"Export:    regstudy export {place.folder}{storage} -o best.yaml")
+
+
+def show_index(console: Console, place: StudyPlace) -> None:
+    """Update the list of studies in the results folder, and say where it is."""
+    from regstudy.report.index_page import write_index
+
+    index = write_index(place)
+    if index is not None:
+        console.print(f"Index:     {index}")

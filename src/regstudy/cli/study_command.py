@@ -11,7 +11,7 @@ from regstudy.cli.shared import run, where_to_look
 
 
 def execute(console: Console, space: str, dry_run: bool, arguments: dict[str, Any]) -> int:
-    """Search a space and leave its report; ``arguments`` are those of `run_study`. Returns the exit code."""
+    """Run a study and write its report; ``arguments`` are those of `run_study`. Returns the exit code."""
     return run(
         console,
         dry_run,

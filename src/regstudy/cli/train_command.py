@@ -1,4 +1,4 @@
-"""What `regstudy train` does: call the library, show each epoch, and say what came out and where it is."""
+"""What `regstudy train` does: call the library, show each epoch, then the results and where they are."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
         try:
             metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
         except KeyboardInterrupt:
-            console.print(f"Interrupted; {output} holds a checkpoint, and the same command goes on from it.")
+            console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
             return 130
     console.print(f"{metrics['outcome']}: {metrics['reason']}.")
     if metrics["best_epoch"]:
         console.print(
-            f"Best epoch {metrics['best_epoch']}: clean training {metrics['clean_train_accuracy']:.1%},"
-            f" validation {metrics['val_accuracy']:.1%}, gap {100 * metrics['gap_accuracy']:+.1f} points.",
+            f"Best epoch {metrics['best_epoch']}: train accuracy (eval mode) {metrics['clean_train_accuracy']:.1%},"
+            f" validation accuracy {metrics['val_accuracy']:.1%}, gap {100 * metrics['gap_accuracy']:+.1f} points.",
         )
         test = metrics["test"]
         console.print(
-            f"Test: {test['accuracy']:.1%} of {test['images']:,} images (opening {test['opening']} of this test part)."
+            f"Test accuracy: {test['accuracy']:.1%} on {test['images']:,} images (evaluation no. {test['opening']} on"
+            " this"
+            " test set)."
             if test["images"]
-            else f"Test: not measured. {test['note']}",
+            else f"Test accuracy: not measured. {test['note']}",
         )
-    console.print(f"Weights, metrics and curves are in {output}.")
+    console.print(f"Weights, metrics and learning curves are in {output}.")
     return 0

@@ -1,4 +1,4 @@
-"""What `regstudy worker` does: help with a study that another machine has started."""
+"""What `regstudy worker` does: run trials of a study that was started on another machine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from regstudy.search.session import help_with
 from regstudy.study import attributes
 from regstudy.study.place import open_study, study_place
 from regstudy.study.storage import masked
+from regstudy.text import counted
 from regstudy.training.validation import CHECKS
 
 
@@ -31,7 +32,7 @@ def execute(
     device: str | None,
     threads: int | None,
 ) -> int:
-    """Run slots of the study until none is waiting; returns the exit code, 130 after Ctrl-C."""
+    """Run trials of the study until none are waiting; returns the exit code, 130 after Ctrl-C."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     used = use_device(device, threads)
     place = study_place(results, name, storage)
@@ -43,15 +44,16 @@ def execute(
         splits = data.prepare(section, data_dir, listener)
         if splits.hash != known["split_hash"]:
             raise StudyError(
-                f"The images here (split {splits.hash}) are not those of the study (split {known['split_hash']}). Copy"
-                f" the data set of the machine that started it to {data_dir}."
+                f"The images on this machine (split {splits.hash}) are not those of the study (split"
+                f" {known['split_hash']}). Copy"
+                f" the data set from the machine that started the study to {data_dir}."
             )
         options = SearchOptions(trials, used, torch.get_num_threads(), workers)
-        console.print(f"Helping with {masked(storage)}, study {name}, of {trials} trials.")
+        console.print(f"Joined study {name} on {masked(storage)}: {counted(trials, 'trial')} in total.")
         try:
             help_with(place, study, plan, splits, options, listener)
         except KeyboardInterrupt:
-            console.print("Stopped; the slots under way go back to the study.")
+            console.print("Stopped. The trials that were running here go back to the queue.")
             return 130
-    console.print("No trial of the study is waiting any more.")
+    console.print("No trials of the study are waiting.")
     return 0

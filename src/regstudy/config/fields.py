@@ -1,6 +1,6 @@
-"""What may stand at a dotted path beneath a pydantic model: its sections, the types of its values, its defaults.
+"""What a dotted path of a pydantic model can hold: its sections, value types and defaults.
 
-Fields of a section may be a union of sections told apart by their ``name``.
+Fields of a section may be a union of sections that differ by ``name``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 
 def sections_at(root: type[BaseModel], path: Sequence[str], tree: Any = None) -> list[type[BaseModel]]:
-    """Section classes that can stand at a path; where several could, a name in the tree narrows them down."""
+    """Section classes that can stand at a path; if there are several, a name in the tree narrows them down."""
     found: list[type[BaseModel]] = [root]
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None

@@ -1,8 +1,8 @@
-"""Fingerprints of what decides a run, which later versions of regstudy must not change for what existed before.
+"""Fingerprints of what decides a run. Later versions of regstudy must not change existing fingerprints.
 
-A study keeps the fingerprint of what it was made for, and is resumed only by the same. So a field that a later version
-adds is marked `Since`, and is left out of the fingerprint while it has its default: then nothing changes for those who
-do not use it. A value or a field that is renamed goes on being hashed under its old name.
+A study stores the fingerprint of what it was created for, and can only be resumed with the same one. Therefore a field
+added by a later version is marked `Since`, and is left out of the fingerprint while it has its default. A renamed value
+or field is still hashed under its old name.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def fingerprint(tree: Mapping[str, Any]) -> str:
 def hashed(tree: Mapping[str, Any], root: type[BaseModel]) -> dict[str, Any]:
     """A copy of a tree of plain values without the later fields that have their default.
 
-    ``root`` is the model of the tree; ranges and choices in place of values are never defaults, so they stay, and so
-    does what a phase says: there the default may undo what the run began with.
+    ``root`` is the model of the tree. Ranges and choices are never defaults, so they stay. So do the values of a phase,
+    where a default may undo what the run started with.
     """
     copy = json.loads(json.dumps(tree))
     for path in later_fields(root):

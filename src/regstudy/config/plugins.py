@@ -1,4 +1,4 @@
-"""One's own models and data sets, named ``package.module:function``, and the check of options against a signature."""
+"""User-defined models and data sets, named ``package.module:function``, and checks of options against a signature."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from regstudy.errors import ConfigError, unknown
 
 
 def is_plugin(name: str) -> bool:
-    """Whether a name means a function of the user's own."""
+    """Whether a name refers to a user-defined function."""
     return ":" in name
 
 
 @cache
 def load_plugin(name: str) -> Callable[..., Any]:
-    """The function that ``package.module:function`` names; modules in the working folder are found too."""
+    """The function that ``package.module:function`` names; modules in the current directory are found, too."""
     module_name, _, function_name = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -37,7 +37,7 @@ def load_plugin(name: str) -> Callable[..., Any]:
 
 
 def option_problems(function: Callable[..., Any], options: Mapping[str, Any], reserved: set[str]) -> list[str]:
-    """Sentences about options that a function does not take, and about required ones that are missing."""
+    """Sentences about unknown options and about required ones that are missing."""
     parameters = inspect.signature(function).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     named = {

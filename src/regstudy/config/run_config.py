@@ -1,4 +1,4 @@
-"""The run configuration: everything that decides a run, and what is wrong with one that is not valid."""
+"""The run configuration: everything that decides a run, and the problems of an invalid one."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from regstudy.config.schema import (
 )
 from regstudy.errors import ArgumentError, Problem, config_error, unknown
 
-FIXED_IN_PHASES = {"data", "preprocessing", "model", "phases"}  # one network on the same images
+SECTIONS_FIXED_IN_PHASES = {"data", "preprocessing", "model", "phases"}  # one network on the same images
 
 
 class RunConfig(Section):
-    """All that decides a run. The same configuration on the same machine and thread count gives the same curve.
+    """Everything that decides a run. The same configuration, machine and thread count give the same learning curve.
 
-    ``phases`` are changes of the configuration, each a mapping of sections, for runs that are continued in another way:
-    every phase starts from the best weights of those before it, with a fresh optimizer.
+    ``phases``: a run can have several phases, such as training the head and then fine-tuning. Each is a mapping of
+    sections that change the configuration, and starts from the best weights so far with a fresh optimizer.
     """
 
     data: Data
@@ -52,7 +52,7 @@ class RunConfig(Section):
         if self.schedule.warmup_epochs and self.schedule.warmup_epochs >= self.training.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs ({self.schedule.warmup_epochs}) must be smaller than training.epochs"
-                f" ({self.training.epochs}); change either"
+                f" ({self.training.epochs}); change one of them"
             )
         return self
 
@@ -61,7 +61,7 @@ class RunConfig(Section):
         mixed = self.regularization.mixup + self.regularization.cutmix
         if mixed > 1:
             raise ValueError(
-                f"regularization.mixup and regularization.cutmix must not exceed 1 together, but do: {mixed:g}"
+                f"the sum of regularization.mixup and regularization.cutmix must not exceed 1, but it is {mixed:g}"
             )
         return self
 
@@ -69,7 +69,7 @@ class RunConfig(Section):
     def _phases_are_configurations(self) -> RunConfig:
         for number, changes in enumerate(self.phases, start=1):
             problems = config_problems(self._changed(changes))
-            fixed = sorted(FIXED_IN_PHASES & changes.keys())
+            fixed = sorted(SECTIONS_FIXED_IN_PHASES & changes.keys())
             fixed += ["training.metric"] if "training.metric" in flatten(changes) else []
             problems += [Problem(key, "cannot change between phases.") for key in fixed]
             if problems:
@@ -77,7 +77,7 @@ class RunConfig(Section):
         return self
 
     def in_phases(self) -> list[RunConfig]:
-        """The configurations of the phases in order, without phases of their own; this one alone if it has none."""
+        """The configurations of the phases in order, or this one if it has no phases."""
         if not self.phases:
             return [self]
         return [RunConfig.model_validate(self._changed(changes)) for changes in self.phases]
@@ -88,7 +88,7 @@ class RunConfig(Section):
         return sum(phase.training.epochs for phase in self.in_phases())
 
     def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The plain values of this configuration with a phase's; a section that is named anew is exchanged whole."""
+        """The plain values of this configuration with a phase's; a section with a new name is replaced as a whole."""
         tree = self.model_dump(mode="json", exclude={"phases"})
         for key, section in changes.items():
             merged = isinstance(section, dict) and "name" not in section and isinstance(tree.get(key), dict)
@@ -96,7 +96,7 @@ class RunConfig(Section):
         return tree
 
     def replaced(self, values: Mapping[str, Any]) -> RunConfig:
-        """A validated copy with the values at the given dotted paths exchanged."""
+        """A validated copy with new values at the given dotted paths."""
         if not isinstance(values, Mapping) or not all(isinstance(path, str) for path in values):
             raise ArgumentError(f"values must be a mapping of dotted paths to values, but it is {values!r}.")
         tree = self.model_dump(mode="json")
@@ -105,24 +105,24 @@ class RunConfig(Section):
             try:
                 set_path(tree, path, value)
             except KeyError as key:
-                problems.append(Problem(path, f"{key} has no keys of its own."))
+                problems.append(Problem(path, f"{key} is a single value and has no keys."))
         if problems:
             raise config_error("the changed configuration", problems)
         return parse_config(tree, "the changed configuration")
 
     def without_regularizers(self) -> RunConfig:
-        """A copy with every regularizer at its null, in every phase."""
+        """A copy with every regularizer at its off value, in every phase."""
         tree = self.model_dump(mode="json")
-        for path, null in self.regularizers.items():
-            set_path(tree, path, null)
+        for path, off in self.regularizers.items():
+            set_path(tree, path, off)
             for changes in tree["phases"]:
                 if path in flatten(changes):
-                    set_path(changes, path, null)
+                    set_path(changes, path, off)
         return parse_config(tree, "the configuration without regularizers")
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Put a value at a dotted path of nested dictionaries; KeyError if the path leads through something else."""
+    """Set the value at a dotted path of nested dictionaries; KeyError if the path leads through a single value."""
     *parents, last = path.split(".")
     for key in parents:
         tree = tree.setdefault(key, {})
@@ -143,7 +143,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_config(tree: Any, source: str) -> RunConfig:
-    """A configuration from plain nested values; ConfigError with every problem if it is not one."""
+    """A configuration from plain nested values; ConfigError that lists every problem."""
     problems = config_problems(tree)
     if problems:
         raise config_error(source, problems)
@@ -151,7 +151,7 @@ def parse_config(tree: Any, source: str) -> RunConfig:
 
 
 def config_problems(tree: Any) -> list[Problem]:
-    """Everything that keeps a tree of plain values from being a RunConfig; an empty list if nothing does."""
+    """All problems of a tree of plain values as a RunConfig; an empty list if it is valid."""
     try:
         RunConfig.model_validate(tree)
     except ValidationError as error:
@@ -161,7 +161,7 @@ def config_problems(tree: Any) -> list[Problem]:
 
 
 def _problem(detail: dict[str, Any], tree: Any) -> Problem:
-    """One pydantic error in our words: its path without union tags, and the nearest valid name where names matter."""
+    """One pydantic error as a readable problem: the path without union tags, and the closest valid name."""
     path: list[str] = []
     here = tree
     given, kind = detail.get("input"), detail["type"]
@@ -189,7 +189,7 @@ def _problem(detail: dict[str, Any], tree: Any) -> Problem:
         return Problem(dotted, f"{detail['ctx']['error']}" + (f", but it is {given!r}." if path else "."))
     if isinstance(given, dict) and {"low", "high", "choices"} & given.keys():
         return Problem(
-            dotted, "is a range or a choice, but one value is needed here; `regstudy study` searches ranges."
+            dotted, "is a range or a choice, but this needs a single value. Only `regstudy study` searches ranges."
         )
     return Problem(dotted, f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {given!r}.")
 

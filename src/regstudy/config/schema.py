@@ -1,4 +1,4 @@
-"""The sections of a run configuration: pydantic models, frozen and strict, with unknown keys refused.
+"""The sections of a run configuration: pydantic models, frozen and strict, which reject unknown keys.
 
 A field marked with `OffValue` is a regularizer: the mark holds the value that turns it off.
 """
@@ -27,7 +27,7 @@ def _share_or_count(value: int | float) -> int | float:
 
 @dataclass(frozen=True)
 class OffValue:
-    """Marks a field as a regularizer and names the value at which it does nothing."""
+    """Marks a field as a regularizer; ``value`` is the off value, at which it does nothing."""
 
     value: float
 
@@ -39,15 +39,17 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Which images, and how they are divided. The test part is never configured here: searches do not see it."""
+    """Which images, and how they are split. The test set is not configured here: searches do not use it."""
 
     name: str
-    root: str | None = None  # folder of one's own images
+    root: str | None = None  # folder of your own images
     size: Annotated[int, Field(ge=4, le=2048)] | None = None  # pixels per side, for sources that resize
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an oblong image becomes a square of that size
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how a non-square image becomes a square of that size
     unreadable: Literal["error", "skip"] = "error"  # what to do about image files that cannot be decoded
-    group: str | None = None  # images of one group stay on one side: a regex on the path, or near_duplicates
-    validation: Annotated[int | float, AfterValidator(_share_or_count)] = 0.1  # of the images used
+    group: str | None = None  # images of one group stay in one split: a regex on the path, or near_duplicates
+    validation: Annotated[int | float, AfterValidator(_share_or_count)] = (
+        0.1  # validation split: share of the images used, or their number
+    )
     train_limit: Count | None = None  # train on at most this many images
     split_seed: Annotated[int, Field(ge=0)] = 0
     options: Options = {}
@@ -63,20 +65,20 @@ class ChannelStatistics(Section):
 class Preprocessing(Section):
     """What happens to every image, in training and evaluation alike."""
 
-    crop: Count | None = None  # side of the centre crop in pixels
+    crop: Count | None = None  # side of the center crop in pixels
     normalize: Literal["imagenet", "half", "train", "none"] | ChannelStatistics = "train"
 
 
 class Model(Section):
-    """Which network, what it starts from, and which part of it learns.
+    """Which network, its initial weights, and which part of it is trained.
 
-    The regularizers go to the builder's parameters of the same names, ``options`` to its others. ``weights`` is a
-    file, or a name that the network knows, such as imagenet; frozen stages stay in evaluation mode.
+    The regularizers are passed to the builder's parameters of the same names, ``options`` to its other ones.
+    ``weights`` is a file, or a name that the network knows, such as imagenet. Frozen stages stay in eval mode.
     """
 
     name: str
     dropout: Annotated[Rate, OffValue(0.0)] = 0.0
-    block_dropout: Annotated[Rate, OffValue(0.0)] = 0.0  # within residual blocks, or behind the pooling
+    block_dropout: Annotated[Rate, OffValue(0.0)] = 0.0  # within residual blocks, or after the pooling
     stochastic_depth: Annotated[Rate, OffValue(0.0)] = (
         0.0  # of the last residual block; earlier ones proportionally less
     )
@@ -111,7 +113,7 @@ class AdamW(Adam):
 
 
 class Schedule(Section):
-    """Learning rate over the run; ``warmup_epochs`` raise it linearly before the schedule proper begins.
+    """Learning rate over the run, after a linear warm-up of ``warmup_epochs``.
 
     With ``interval: step`` it changes with every batch instead of every epoch.
     """
@@ -156,7 +158,7 @@ class Cosine(Schedule):
 
 
 class Lambda(Schedule):
-    """Multiply the base rate by what a function of one's own says: epochs so far to a factor of at least 0."""
+    """Multiply the base rate by a user-defined function of the epochs so far, which returns at least 0."""
 
     name: Literal["lambda"]
     function: str  # package.module:function
@@ -177,11 +179,11 @@ AnySchedule = Annotated[
 
 
 class Regularization(Section):
-    """What is added to the loss, the weights, the labels or the images to keep a network from learning by heart.
+    """Penalties and changes of weights, labels or images that reduce over-fitting.
 
     ``l2_mode`` defaults to decoupled for adamw and coupled for every other optimizer. ``mixup`` and ``cutmix`` are the
-    shares of batches that are mixed, with mixing weights from Beta(alpha, alpha). ``ema`` is the decay of averaged
-    weights, which are then the ones that are measured and kept.
+    shares of batches that are mixed, with mixing weights from Beta(alpha, alpha). ``ema`` is the decay of a moving
+    average of the weights, which is then evaluated and saved.
     """
 
     l1: Annotated[NotNegative, OffValue(0.0)] = 0.0
@@ -201,22 +203,22 @@ Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "colour
 
 
 class Augmentation(Section):
-    """Random changes of training images; ``strength`` 0 leaves them as they are, 1 is each operation's maximum."""
+    """Random changes of training images; ``strength`` 0 disables them, 1 is each operation's maximum."""
 
     strength: Annotated[Fraction, OffValue(0.0)] = 0.0
     ops: Annotated[tuple[Operation, ...], Field(strict=False)] = ()
 
 
 class Training(Section):
-    """The loop: how long, in what steps, when to stop, and which epoch counts as the best."""
+    """The training loop: epochs, batch size, early stopping, and which epoch is the best one."""
 
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 128
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; what is measured is always fp32
-    balance: Literal["none", "weights", "oversample"] = "none"  # of the classes, in the training part only
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation is always fp32
+    balance: Literal["none", "weights", "oversample"] = "none"  # class balancing, in the training split only
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    patience: Count | None = 5  # epochs without an accepted improvement of `monitor`; null never stops early
+    patience: Count | None = 5  # epochs without an improvement of `monitor`; null disables early stopping
     tolerance: NotNegative = 1e-4
     reference: Literal["accepted", "minimum"] = "accepted"
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"  # its best epoch gives the weights that are kept
+    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"  # the weights of its best epoch are saved
     seed: Annotated[int, Field(ge=0)] = 0

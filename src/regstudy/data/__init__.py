@@ -1,7 +1,7 @@
-"""Data sets: a table of sources, and the one way from a configuration to the parts that a run sees.
+"""Data sets: the table of sources, and how a configuration becomes the splits that a run uses.
 
-A source is a function ``load(part, config, data_dir)`` that returns the part `train` or `test` as an `ImageSet`. It may
-also be asked for `validation` and returns None where it has no part of that name. One's own is named
+A source is a function ``load(part, config, data_dir)`` that returns the part `train` or `test` as an `ImageSet`. It is
+also called with `validation` and returns None if it has no such part. A user-defined source is named
 ``package.module:function``.
 """
 
@@ -25,24 +25,24 @@ from regstudy.data.split import Indices, check_sizes, split_groups, split_indice
 from regstudy.errors import ConfigError, DataError, Problem, unknown
 
 Source = Callable[..., ImageSet | None]
-EVERY_OPERATION: frozenset[str] = frozenset(get_args(Operation))
+ALL_OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
 
 
 class SourceEntry(NamedTuple):
     """A source's module, and what its images allow.
 
-    ``operations`` are the augmentations that leave the labels true, ``because`` says of the others why they do not;
-    ``files`` is False where images have no paths to group them by.
+    ``operations`` are the augmentations that keep the labels correct, ``because`` is the reason why the others do not;
+    ``files`` is False if the images have no paths to group them by.
     """
 
     module: str
-    operations: frozenset[str] = EVERY_OPERATION
+    operations: frozenset[str] = ALL_OPERATIONS
     because: str = ""
     files: bool = True
 
 
 def _of_digits(module: str) -> SourceEntry:
-    return SourceEntry(module, EVERY_OPERATION - {"flip"}, "a mirrored digit is another sign, or none", files=False)
+    return SourceEntry(module, ALL_OPERATIONS - {"flip"}, "a mirrored digit is no longer the same digit", files=False)
 
 
 SOURCES = {
@@ -52,7 +52,7 @@ SOURCES = {
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
 }
-RESERVED = {"part", "config", "data_dir"}
+SOURCE_ARGUMENTS = {"part", "config", "data_dir"}
 
 
 def source(name: str) -> Source:
@@ -66,12 +66,12 @@ def source(name: str) -> Source:
 
 
 def operations(name: str) -> frozenset[str]:
-    """The augmentation operations that a data set allows; one's own data sets allow every one."""
-    return SOURCES[name].operations if name in SOURCES else EVERY_OPERATION
+    """The augmentation operations that a data set allows; user-defined ones allow all."""
+    return SOURCES[name].operations if name in SOURCES else ALL_OPERATIONS
 
 
 def problems(config: RunConfig) -> Iterable[Problem]:
-    """What is wrong with the data section, as far as can be said without touching an image."""
+    """Problems of the data section that can be found without reading an image."""
     data = config.data
     if not is_plugin(data.name) and data.name not in SOURCES:
         yield Problem("data.name", unknown("data set", data.name, SOURCES))
@@ -81,10 +81,12 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     except ConfigError as error:
         yield Problem("data.name", str(error))
         return
-    for sentence in option_problems(load, data.options, RESERVED):
+    for sentence in option_problems(load, data.options, SOURCE_ARGUMENTS):
         yield Problem("data.options", sentence)
     if data.name == "image_folder" and data.root is None:
-        yield Problem("data.root", "is required for image_folder: the folder with one sub-folder of images per class.")
+        yield Problem(
+            "data.root", "is required for image_folder: the folder that has one subfolder of images per class."
+        )
     yield from _group_problems(data)
     yield from _operation_problems(config)
 
@@ -98,13 +100,13 @@ def _group_problems(data: Data) -> Iterable[Problem]:
     elif data.name in SOURCES and not SOURCES[data.name].files:
         yield Problem(
             "data.group",
-            f"'{data.group}' is searched in the paths of the images, but those of {data.name} have none. Write"
-            f" {NEAR_DUPLICATES}, which compares the pixels, or leave it out.",
+            f"'{data.group}' is matched against image paths, but the images of {data.name} have no paths. Use"
+            f" {NEAR_DUPLICATES}, which compares pixels, or remove data.group.",
         )
 
 
 def _operation_problems(config: RunConfig) -> Iterable[Problem]:
-    """Of the configuration and all its phases."""
+    """Operations, in the configuration or its phases, that the data set does not allow."""
     name = config.data.name
     asked = {operation for one in (config, *config.in_phases()) for operation in one.augmentation.ops}
     refused = sorted(asked - operations(name))
@@ -117,10 +119,9 @@ def _operation_problems(config: RunConfig) -> Iterable[Problem]:
 
 
 def prepare(config: Data, data_dir: Path, on_progress: OnProgress | None = None) -> Splits:
-    """Training, clean-training and validation parts; the test part is not touched.
+    """The training, clean-training and validation splits; the test set is not read.
 
-    ``on_progress`` is called with notices about the images and, while files are read, with how far that is. Raises
-    DataError.
+    ``on_progress`` is called with notices about the images and with progress while files are read. Raises DataError.
     """
     with listening(on_progress):
         return _prepare(config, data_dir)
@@ -134,7 +135,7 @@ def _prepare(config: Data, data_dir: Path) -> Splits:
         _sound(validation, config, "validation")
         if (validation.shape, validation.classes) != (pool.shape, pool.classes):
             raise DataError(
-                f"The validation part of '{config.name}' has other classes or sizes than its training part."
+                f"The validation set of '{config.name}' has different classes or image sizes than its training set."
             )
     groups = _groups(pool, validation, config, data_dir)
     grouping = None
@@ -155,13 +156,13 @@ def _prepare(config: Data, data_dir: Path) -> Splits:
 
 
 def _groups(pool: ImageSet, validation: ImageSet | None, config: Data, data_dir: Path) -> Indices | None:
-    """The group of each image of the pool, and after them of a validation part that the data set brings."""
+    """The group of each image of the pool, followed by those of the data set's own validation part, if any."""
     if config.group is None:
         return None
     if validation is None:
         return group_keys(pool, config.group, config.name, data_dir)
     paths = (*pool.paths, *validation.paths) if pool.paths and validation.paths else ()
-    if config.group != NEAR_DUPLICATES:  # else all pixels would be copied for their names
+    if config.group != NEAR_DUPLICATES:  # do not copy all pixels if only paths are needed
         return path_groups(paths, config.group, config.name)
     images, labels = (
         torch.cat(parts) for parts in ((pool.images, validation.images), (pool.labels, validation.labels))
@@ -170,18 +171,18 @@ def _groups(pool: ImageSet, validation: ImageSet | None, config: Data, data_dir:
 
 
 def open_test(config: Data, data_dir: Path) -> ImageSet:
-    """The test part, for the final evaluation only; whoever calls this records it. DataError if there is none."""
+    """The test set, for the final evaluation only; the caller must log it. DataError if there is none."""
     return _required(source(config.name)("test", config, data_dir, **config.options), config, "test")
 
 
 def _required(images: ImageSet | None, config: Data, part: str) -> ImageSet:
     if images is None:
-        raise DataError(f"The data set '{config.name}' has no {part} part.")
+        raise DataError(f"The data set '{config.name}' has no {part} set.")
     return _sound(images, config, part)
 
 
 def _sound(images: ImageSet, config: Data, part: str) -> ImageSet:
-    """The images as they are; DataError if they are not what an ImageSet promises, as one's own may not be."""
+    """The unchanged images; DataError if they are not a valid ImageSet, as may happen with a user-defined data set."""
     try:
         sound = (
             images.images.dtype == torch.uint8
@@ -196,7 +197,7 @@ def _sound(images: ImageSet, config: Data, part: str) -> ImageSet:
         sound = False
     if not sound:
         raise DataError(
-            f"The {part} part of '{config.name}' is not an ImageSet of images (torch uint8, N×C×H×W), labels (torch"
-            " int64, N, from 0) and classes (one name per label)."
+            f"The {part} set of '{config.name}' is not an ImageSet of images (torch uint8, N×C×H×W), labels (torch"
+            " int64, N, starting at 0) and classes (one name per label)."
         )
     return images

@@ -2,7 +2,7 @@
 
 Read from ``data_dir/cifar10`` or from `data.root`, in one of two forms: the authors' batches
 (``cifar-10-batches-py``, downloaded with a checksum if nothing is there), or pictures in class folders
-(``train/<class>/*``, ``test/<class>/*``), also within a zip file. Pictures are decoded once and kept.
+(``train/<class>/*``, ``test/<class>/*``), which may be in a zip file. Pictures are decoded once and cached.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from regstudy.text import counted
 Pixels = npt.NDArray[np.uint8]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-PER_CLASS = {"train": 5000, "test": 1000}
+IMAGES_PER_CLASS = {"train": 5000, "test": 1000}
 SHAPE = (3, 32, 32)
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, Image.DecompressionBombError),  # Pillow
     *(zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError),  # damaged, encrypted, unknown compression
 )
-LARGEST = 1_000_000  # bytes of one picture's file; more is no picture of 32×32
+MAX_FILE_BYTES = 1_000_000  # of one picture; a file of 32×32 pixels is never larger
 
 
 def load(part: str, config: Data, data_dir: Path, classes: str | None = None) -> ImageSet | None:
@@ -66,7 +66,7 @@ def _chosen(classes: str | None) -> tuple[str, ...]:
 
 
 def _of_classes(images: ImageSet, names: tuple[str, ...]) -> ImageSet:
-    """The images of some classes, which are then numbered in the order given."""
+    """The images of some classes, renumbered in the given order."""
     number = torch.full((len(CLASSES),), -1)
     number[[CLASSES.index(name) for name in names]] = torch.arange(len(names))
     chosen = images.subset((number[images.labels] >= 0).nonzero()[:, 0])
@@ -80,8 +80,9 @@ def _place(config: Data, home: Path) -> Path:
         place = _found(root)
         if place is None:
             raise DataError(
-                f"data.root '{config.root}' is not CIFAR-10 (looked in {root.absolute()}): it should be {FOLDER}, a"
-                " folder with train/<class> and test/<class>, or a zip file of these."
+                f"data.root '{config.root}' is not CIFAR-10 (looked in {root.absolute()}). It must be {FOLDER}, a"
+                " folder"
+                " with train/<class> and test/<class>, or a zip file of these."
             )
         return place
     return _found(home) or fetch_batches(home)
@@ -99,13 +100,13 @@ def _found(root: Path) -> Path | None:
     archives = sorted(root.glob("*.zip"))
     if len(archives) > 1:
         names = ", ".join(path.name for path in archives)
-        raise DataError(f"{root} holds several zip files ({names}); name the one of CIFAR-10 in data.root.")
+        raise DataError(f"{root} holds several zip files ({names}). Set data.root to the one with CIFAR-10.")
     return archives[0] if archives else None
 
 
 @dataclass(frozen=True)
 class _Pictures:
-    """Pictures of one part in the order of their classes: how they are called, what tells them apart, how to read."""
+    """Pictures of one part in the order of their classes: paths, stamps that identify the content, a reader."""
 
     paths: tuple[str, ...]
     stamps: tuple[str, ...]
@@ -119,7 +120,7 @@ def _from_pictures(place: Path, part: str, home: Path) -> ImageSet:
         with zipfile.ZipFile(place) as archive:
             return _decoded(_in_archive(archive, part), place, part, home)
     except zipfile.BadZipFile as error:
-        raise DataError(f"{place} is not a whole zip file ({error}). Copy it again.") from None
+        raise DataError(f"{place} is not a complete zip file ({error}). Copy it again.") from None
     except OSError as error:
         raise DataError(f"{place} cannot be read: {error}.") from None
 
@@ -143,7 +144,7 @@ def _in_archive(archive: zipfile.ZipFile, part: str) -> _Pictures:
             members["/".join(place.parts[-3:])] = member
     paths = sorted(members)  # the official order of the classes is alphabetical
     stamps = tuple(f"{members[path].file_size} {members[path].CRC}" for path in paths)
-    oversized = [path for path in paths if members[path].file_size > LARGEST]
+    oversized = [path for path in paths if members[path].file_size > MAX_FILE_BYTES]
     if oversized:
         raise DataError(f"'{oversized[0]}' in {archive.filename} is too large for a picture of 32×32 pixels.")
     return _Pictures(tuple(paths), stamps, lambda path: archive.read(members[path]))
@@ -151,12 +152,12 @@ def _in_archive(archive: zipfile.ZipFile, part: str) -> _Pictures:
 
 def _decoded(pictures: _Pictures, place: Path, part: str, home: Path) -> ImageSet:
     labels = np.array([CLASSES.index(path.split("/")[1]) for path in pictures.paths], dtype=np.int64)
-    counts, wanted = np.bincount(labels, minlength=len(CLASSES)), PER_CLASS[part]
+    counts, wanted = np.bincount(labels, minlength=len(CLASSES)), IMAGES_PER_CLASS[part]
     wrong = [f"{name} ({count})" for name, count in zip(CLASSES, counts, strict=True) if count != wanted]
     if wrong:
         raise DataError(
-            f"{place} is not the whole of CIFAR-10: {part} should hold {wanted} pictures of each class, but does not of"
-            f" {', '.join(wrong)}. Unpack it again; for a part of it use data.train_limit, or image_folder."
+            f"{place} is not the complete CIFAR-10: {part} must have {wanted} pictures per class, but these differ:"
+            f" {', '.join(wrong)}. Unpack it again. To use a part of it, set data.train_limit or use image_folder."
         )
     listing = "\n".join(f"{path} {stamp}" for path, stamp in zip(pictures.paths, pictures.stamps, strict=True))
     kept = home / f"decoded_{part}_{hashlib.sha256(listing.encode()).hexdigest()[:24]}.bin"
@@ -167,13 +168,15 @@ def _decoded(pictures: _Pictures, place: Path, part: str, home: Path) -> ImageSe
         try:
             write_atomically(kept, hashlib.sha256(body).digest() + body)
         except OSError as error:
-            message = f"The decoded pictures cannot be kept in {home}: {error}. Choose another --data-dir."
+            message = (
+                f"The decoded pictures cannot be saved in {home}: {error}. Choose another data folder (--data-dir)."
+            )
             raise DataError(message) from error
     return ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels), CLASSES, pictures.paths)
 
 
 def _read_kept(path: Path, count: int) -> Pixels | None:
-    """What was decoded before; None if it is not there or not whole."""
+    """The cached pictures; None if they are missing or incomplete."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""The batches of CIFAR-10 as its authors publish them: downloaded, unpacked, and read only if they are the originals.
+"""The batches of CIFAR-10 as published by its authors: downloaded, unpacked, and read only if they are the originals.
 
-They are pickles, which can run programs when they are read. So a file is interpreted only if its checksum is the known
-one, and even then nothing but arrays and plain values is taken from it.
+They are pickles, which can run code when they are read. So a file is unpickled only if its checksum is the known one,
+and even then only arrays and plain values are allowed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_batches(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], list[i
 def fetch_batches(home: Path) -> Path:
     """The folder of batches in ``home``, unpacked from the archive there, which is downloaded if it is not there yet.
 
-    Raises DataUnavailable if it cannot be downloaded, and DataError if what is there is not whole.
+    Raises DataUnavailable if it cannot be downloaded, and DataError if the files are incomplete.
     """
     if not (home / ARCHIVE).exists():
         _download(home)
@@ -66,19 +66,20 @@ class _ArraysOnly(pickle.Unpickler):
         """The constructor that a pickle names."""
         if module.split(".")[0] == "numpy" and name in ARRAYS:
             return ARRAYS[name]
-        raise DataError(f"A batch of CIFAR-10 asks for {module}.{name}, which arrays do not need; it is not read.")
+        raise DataError(f"A batch of CIFAR-10 contains {module}.{name}, which could be unsafe, so it is not read.")
 
 
 def _damaged(path: Path, what: str) -> DataError:
     remove = path if path.name == ARCHIVE else path.parent
     return DataError(
-        f"{path} is not a whole file of CIFAR-10: {what}. It may be a partial download; delete {remove} and run the"
-        " command again, or copy the original there."
+        f"{path} is not a complete CIFAR-10 file: {what}. It may be a partial download. Delete {remove} and try again,"
+        " or"
+        " copy the original there."
     )
 
 
 def _download(home: Path) -> None:
-    """Fetch into a folder beside the place and move the file there once its checksum is right."""
+    """Download into a temporary folder and move the file to its place once its checksum is right."""
     make_folder(home)
     try:
         with tempfile.TemporaryDirectory(dir=home, prefix=".download-") as folder:
@@ -87,14 +88,14 @@ def _download(home: Path) -> None:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataUnavailable(
-            f"CIFAR-10 is not in {home} and cannot be downloaded ({reason}). Put {ARCHIVE} there, from Alex"
-            " Krizhevsky's page at the University of Toronto, or a zip file of pictures in train/<class> and"
-            " test/<class>, or choose another data set."
+            f"CIFAR-10 is not in {home} and cannot be downloaded ({reason}). Put {ARCHIVE} there (from Alex"
+            " Krizhevsky's page at the University of Toronto) or a zip file with pictures in train/<class> and"
+            " test/<class>, or use another data set."
         ) from None
 
 
 def _unpack(archive: Path) -> None:
-    """The batches of the archive, as a whole or not at all."""
+    """Unpack all batches of the archive, or none."""
     try:
         digest = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
         if digest != CIFAR10.tgz_md5:

@@ -1,9 +1,10 @@
 """One image file to one square of RGB pixels.
 
-Only the formats of `FORMATS` are tried, whatever a file is called: Pillow would hand others to programs outside, such
-as PostScript to an interpreter. Colour profiles are ignored. Resizing is bilinear with antialiasing; where an image is
-more than twice as large as needed, JPEG is decoded at a half, quarter or eighth of its size and any other averaged over
-whole blocks first (Pillow's ``draft`` and ``reducing_gap``), which looks the same and takes a fraction of the time.
+Only the formats of `FORMATS` are tried, whatever a file is called: Pillow would pass other formats to external
+programs, such as PostScript to an interpreter. Color profiles are ignored. Resizing is bilinear with
+antialiasing. An image more than twice as large as needed is first reduced (Pillow's ``draft`` and ``reducing_gap``):
+JPEG is decoded at a half, quarter or eighth of its size, any other is averaged over whole blocks. That looks the same
+and takes a fraction of the time.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
-VERSION = 1  # raise when the same file and policy give other pixels
+DECODING_VERSION = 1  # increase if the same file and policy give different pixels
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-PIXEL_LIMIT = 200_000_000  # width × height; an image of this size takes 600 MB while it is decoded
-GAP = 2.0  # how much larger than the target an image stays until the last, antialiased step
+MAX_PIXELS = 200_000_000  # width × height; an image of this size takes 600 MB while it is decoded
+REDUCING_GAP = 2.0  # fast reduction leaves an image this much larger than the target, for the antialiased resize
 BLACK = (0, 0, 0)
-_SETTINGS = threading.Lock()
+_PILLOW_SETTINGS_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Policy:
     """How a picture becomes a square of ``size`` pixels per side.
 
-    ``fit`` is crop (the shorter side is resized, the centre cut out), pad (the longer side is resized, the rest black)
+    ``fit`` is crop (the shorter side is resized, the center cut out), pad (the longer side is resized, the rest black)
     or stretch (both sides are resized).
     """
 
@@ -42,21 +43,21 @@ class Policy:
     fit: str = "crop"
 
     def __str__(self) -> str:
-        """What tells the results of two policies apart."""
-        return f"decoding {VERSION}, {self.size} pixels, {self.fit}"
+        """Identifies the policy, for the key of the cache."""
+        return f"decoding {DECODING_VERSION}, {self.size} pixels, {self.fit}"
 
 
 class Unreadable(Exception):
-    """Why a file is not a picture that can be used."""
+    """The reason why a file is not a usable picture."""
 
 
 @contextmanager
 def large_images() -> Iterator[None]:
-    """Have Pillow open images up to `PIXEL_LIMIT` and pass over oddities in their metadata without a warning.
+    """Let Pillow open images up to `MAX_PIXELS` and ignore odd metadata without a warning.
 
     These are settings of the whole process, so only one thread may hold them; threads that it starts share them.
     """
-    with _SETTINGS, warnings.catch_warnings():
+    with _PILLOW_SETTINGS_LOCK, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -68,7 +69,7 @@ def large_images() -> Iterator[None]:
 def decode(content: bytes, policy: Policy) -> Pixels:
     """The first frame as uint8 3×size×size, upright; raises Unreadable. To be called within `large_images`.
 
-    What is transparent is laid on black, as is the margin of a padded image.
+    Transparent pixels and the margin of a padded image become black.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -78,7 +79,7 @@ def decode(content: bytes, policy: Policy) -> Pixels:
     except UnidentifiedImageError:
         raise Unreadable("not an image" if content else "empty") from None
     except MemoryError:
-        raise Unreadable("too large for the memory") from None
+        raise Unreadable("too large for the available memory") from None
     except Exception as error:  # damaged files make Pillow raise nearly every kind
         raise Unreadable(_reason(error)) from None
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
@@ -92,13 +93,13 @@ def _reason(error: Exception) -> str:
 def _opened(image: Image.Image, policy: Policy) -> Image.Image:
     """The decoded image, upright."""
     width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        raise Unreadable(f"{width}×{height} pixels, more than {PIXEL_LIMIT:,} in all")
-    image.draft(None, tuple(int(GAP * side) for side in _target(image.size, policy)))  # type: ignore[arg-type]
+    if width * height > MAX_PIXELS:
+        raise Unreadable(f"{width}×{height} pixels, more than the limit of {MAX_PIXELS:,}")
+    image.draft(None, tuple(int(REDUCING_GAP * side) for side in _target(image.size, policy)))  # type: ignore[arg-type]
     image.load()
     try:
         ImageOps.exif_transpose(image, in_place=True)
-    except Exception:  # metadata out of order: the picture itself is whole
+    except Exception:  # broken metadata: the picture itself is fine
         return image
     return image
 
@@ -114,13 +115,13 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Pixels:
-    """Grey values of 16 or 32 bits or floating point as uint8, by the range that they lie in."""
+    """Gray values of 16 or 32 bits or floating point as uint8, by the range that they lie in."""
     values: npt.NDArray[Any] = np.asarray(image)
     if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # white is known to be 65535
         return _rounded(values / np.float32(257))
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 65535):  # NaN too
-        raise Unreadable(f"grey values from {low:g} to {high:g}; they must lie within 0..1, 0..255 or 0..65535")
+        raise Unreadable(f"gray values from {low:g} to {high:g}; they must lie within 0..1, 0..255 or 0..65535")
     if image.mode == "F" and high <= 1:
         return _rounded(values * 255)
     return _rounded(values) if high <= 255 else _rounded(values / np.float32(257))
@@ -137,8 +138,8 @@ def _square(image: Image.Image, policy: Policy) -> Image.Image:
         side = min(image.size)
         left, top = ((length - side) / 2 for length in image.size)
         box = (left, top, left + side, top + side)
-        return image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=GAP)
-    resized = image.resize(target, Image.Resampling.BILINEAR, reducing_gap=GAP)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
+    resized = image.resize(target, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     if target == (size, size):
         return resized
     square = Image.new("RGB", (size, size), BLACK)

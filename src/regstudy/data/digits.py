@@ -1,7 +1,7 @@
-"""scikit-learn's bundled handwritten digits: 1,797 real grey images of 8×8 pixels, no download.
+"""scikit-learn's bundled handwritten digits: 1,797 real gray images of 8×8 pixels, no download.
 
 Values 0..16 become 0..255 and the images are enlarged with bicubic interpolation to `data.size` (default 32) pixels,
-so that networks made for larger images fit. A fixed fifth (stratified, the same for everyone) is the test part.
+so that networks for larger images can be used. A fixed, stratified fifth is the test set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""SHA-256 of many files, of which only the new and the changed ones are read.
+"""SHA-256 of many files; only new and changed ones are read.
 
-An index remembers each file's size and times with its digest, so that a start with unchanged files reads none of them.
-It is only a memory: without it, the same digests come from the files' bytes.
+An index stores each file's size, times and digest, so that unchanged files are not read again. It is only a cache:
+without it, the same digests are computed from the files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from regstudy.data.parallel import in_parallel
 from regstudy.errors import RegstudyError
 from regstudy.files import write_atomically
 
-SETTLED = 2.0  # seconds: a file that changed so shortly before it was read may change again without a new time
+MIN_AGE = 2.0  # seconds; a file that changed more recently may change again without a new modification time
 
 IndexEntry = tuple[int, int, int, str]  # a stamp and a digest
 Stamp = tuple[int, int, int]  # size in bytes; when the content and when the entry last changed, in nanoseconds
@@ -48,7 +48,7 @@ def stamp_of(status: os.stat_result) -> Stamp:
 def digested(root: Path, names: Sequence[str], index: Path) -> list[File]:
     """The files with their digests, in the order of the names, which are relative to ``root``.
 
-    The index is brought up to date where it can be written.
+    The index is updated if it can be written.
     """
     known = _read_index(index)
     files = [_looked_up(File(name, root / name), known) for name in names]
@@ -59,7 +59,7 @@ def digested(root: Path, names: Sequence[str], index: Path) -> list[File]:
         files[number] = file
     entries = {file.name: (*file.stamp, file.digest) for file in files if file.digest and _settled(file.stamp, now)}
     if entries != known:
-        with suppress(OSError, RegstudyError):  # without an index, the files are read again at the next start
+        with suppress(OSError, RegstudyError):  # without an index, the files are read again next time
             write_atomically(index, json.dumps(entries, separators=(",", ":")))
     return files
 
@@ -70,7 +70,7 @@ def _looked_up(file: File, known: dict[str, IndexEntry]) -> File:
         status = file.path.stat()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        return replace(file, reason="a link to nowhere" if missing else _why(error))
+        return replace(file, reason="a broken link" if missing else _why(error))
     if not stat.S_ISREG(status.st_mode):
         return replace(file, reason="not a file")
     stamp = stamp_of(status)
@@ -91,11 +91,11 @@ def _why(error: OSError) -> str:
 
 
 def _settled(stamp: Stamp, now: float) -> bool:
-    return not 0 <= now - max(stamp[1:]) / 1e9 < SETTLED
+    return not 0 <= now - max(stamp[1:]) / 1e9 < MIN_AGE
 
 
 def _read_index(path: Path) -> dict[str, IndexEntry]:
-    """Stamp and digest by name; empty if there is no whole index."""
+    """Stamp and digest by name; empty if there is no valid index."""
     try:
         entries = json.loads(path.read_bytes())
         known = {name: _entry(*entry) for name, entry in entries.items()}

@@ -1,8 +1,8 @@
-"""Which images lie where: ``<root>/<class>/*`` or ``<root>/{train,val,test}/<class>/*``. No image is opened.
+"""Finds the images in ``<root>/<class>/*`` or ``<root>/{train,val,test}/<class>/*`` without opening them.
 
-Classes are the names of the folders, sorted. Images may lie in folders below a class; hidden files and folders and
-files without an image suffix are passed over. Links are followed, but a folder that can be reached in several ways is
-entered once per class, and never one that holds the class itself.
+Classes are the sorted names of the folders. Images may be in subfolders of a class; hidden files and folders and files
+without an image extension are ignored. Links are followed, but a folder that can be reached in several ways is entered
+once per class, and parents of the class folder never are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from regstudy.errors import DataError
 from regstudy.text import counted
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-PARTS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+PART_FOLDERS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 Identity = tuple[int, int]  # of a folder, by whatever path: device and inode
 
@@ -54,8 +54,9 @@ def find_part(part: str, given: str) -> Found | None:
     empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:
         raise DataError(
-            f"{folder} has no images for {_quoted(empty)}. Images end in {', '.join(sorted(SUFFIXES))}. Add some, or"
-            " remove the folder."
+            f"{folder} has no images for {_quoted(empty)}. Add images ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove"
+            " the"
+            " folder."
         )
     return Found(root, folder, classes, [name for name, _ in files], [label for _, label in files])
 
@@ -64,29 +65,31 @@ def _root(given: str) -> Path:
     try:
         root = Path(given).expanduser()
         exists, is_folder = root.exists(), root.is_dir()
-    except (OSError, RuntimeError) as error:  # a name that is too long, a home that nobody has, a place not allowed
-        raise DataError(f"data.root '{given}' cannot be looked at: {error}.") from None
+    except (OSError, RuntimeError) as error:  # name too long, unknown home directory, permission denied
+        raise DataError(f"data.root '{given}' cannot be accessed: {str(error).rstrip('.')}.") from None
     if not is_folder:
-        what = "but a file; unpack it if it is an archive" if exists else f"(looked in {root.absolute()})"
-        raise DataError(f"data.root '{given}' is not a folder {what}. Give the folder with one sub-folder per class.")
+        what = "is a file; unpack it if it is an archive" if exists else f"does not exist (looked in {root.absolute()})"
+        raise DataError(f"data.root '{given}' {what}. It must be a folder with one subfolder per class.")
     return root
 
 
 def _parts(root: Path) -> dict[str, Path]:
-    """The folder of each part; a root without a division is the training part."""
+    """The folder of each part; a root without train, val and test folders is the training part."""
     found: dict[str, Path] = {}
     folders = _folders(root)
     for name in folders:
-        part = next((part for part, names in PARTS.items() if name.lower() in names), None)
+        part = next((part for part, names in PART_FOLDERS.items() if name.lower() in names), None)
         if part in found:
-            raise DataError(f"{root} has both '{found[part].name}' and '{name}' for one part. Remove or rename one.")
+            raise DataError(
+                f"{root} has both '{found[part].name}' and '{name}', which mean the same. Remove or rename one of them."
+            )
         if part:
             found[part] = root / name
     if "train" in found:
         return found
     if found and len(found) == len(folders):
         raise DataError(
-            f"{root} has {_quoted(folders)} but no 'train'. Add it, with one sub-folder of images per class."
+            f"{root} has {_quoted(folders)} but no 'train'. Add that folder, with one subfolder of images per class."
         )
     return {"train": root}
 
@@ -103,7 +106,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, without what is hidden."""
+    """The entries of a folder, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
@@ -112,7 +115,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _images(root: Path, name: str) -> list[str]:
-    """Names of the images in and below a folder, relative to ``root``, sorted; both are given likewise."""
+    """Names of the images in and below a folder, relative to ``root``, sorted."""
     folder = root / name
     above = {_identity(parent) for parent in [*folder.absolute().parents, *folder.resolve().parents]}
     return sorted(_images_below(root, name, above))
@@ -127,7 +130,7 @@ def _images_below(root: Path, name: str, entered: set[Identity]) -> Iterator[str
         below = f"{name}/{entry.name}"
         if _is_folder(entry):
             yield from _images_below(root, below, entered)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
+        elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
             yield below
 
 
@@ -141,20 +144,21 @@ def _check_same_classes(folder: Path, classes: tuple[str, ...], train: Path) -> 
     missing = [name for name in trained if name not in classes]
     extra = [name for name in classes if name not in trained]
     if missing or extra:
-        lacks = [f"it lacks {_quoted(missing)}"] if missing else []
-        lacks += [f"{train.name} lacks {_quoted(extra)}"] if extra else []
+        lacks = [f"{_quoted(missing)} only in {train.name}"] if missing else []
+        lacks += [f"{_quoted(extra)} only in {folder.name}"] if extra else []
         raise DataError(
-            f"{folder} has other classes than {train}: {' and '.join(lacks)}. Every part needs the same sub-folders,"
-            " with images in each."
+            f"{folder} and {train} have different classes: {', '.join(lacks)}. Both need the same subfolders, with"
+            " images"
+            " in each."
         )
 
 
 def _too_few_classes(folder: Path, classes: tuple[str, ...]) -> DataError:
     has = f"only {_quoted(classes)}" if classes else "none"
-    loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in _entries(folder))
-    images = f" and {counted(loose, 'image')} lying loose" if loose else ""
+    loose = sum(Path(entry.name).suffix.lower() in IMAGE_SUFFIXES for entry in _entries(folder))
+    images = f" and {counted(loose, 'image')} outside of subfolders" if loose else ""
     return DataError(
-        f"{folder} needs at least two sub-folders, one per class with its images in it, but has {has}{images}."
+        f"{folder} must have at least two subfolders, one per class with its images, but it has {has}{images}."
     )
 
 

@@ -1,6 +1,6 @@
-"""Which images belong together and must stay on one side of a split: by their file's name, or because they are copies.
+"""Groups of images that must stay in the same split: by file name, or because they are near duplicates.
 
-`data.group` is a regular expression that is searched in each image's path, or the word ``near_duplicates``.
+`data.group` is a regular expression that is searched in each image's path, or ``near_duplicates``.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NEAR_DUPLICATES = "near_duplicates"
 
 
 def rule_problem(rule: str) -> str | None:
-    """What keeps a rule from being one, if anything."""
+    """What is wrong with a rule; None if it is valid."""
     if rule == NEAR_DUPLICATES:
         return None
     try:
         re.compile(rule)
     except re.error as error:
         return (
-            f"'{rule}' is not a regular expression: {error}. It is searched in each image's path, and what its first"
-            f" (…) matches is the group, as in '([^/_]+)_\\d+\\.png'; or write {NEAR_DUPLICATES}."
+            f"'{rule}' is not a valid regular expression: {error}. It is searched in each image's path, and its first"
+            f" (…) gives the group, as in '([^/_]+)_\\d+\\.png'. Or use {NEAR_DUPLICATES}."
         )
     return None
 
@@ -39,7 +39,7 @@ def rule_problem(rule: str) -> str | None:
 def group_keys(images: ImageSet, rule: str, name: str, data_dir: Path) -> Indices:
     """The number of each image's group, N, counted from 0. Raises DataError if the rule does not fit the images.
 
-    Clusters of near duplicates are kept in ``data_dir``, for they take time.
+    Clusters of near duplicates are cached in ``data_dir`` because they take time.
     """
     if rule == NEAR_DUPLICATES:
         return _kept_clusters(images, data_dir)
@@ -47,24 +47,25 @@ def group_keys(images: ImageSet, rule: str, name: str, data_dir: Path) -> Indice
 
 
 def path_groups(paths: tuple[str, ...], rule: str, name: str) -> Indices:
-    """As `group_keys`, for a regular expression, from the paths alone."""
+    """As `group_keys`, for a regular expression on the paths."""
     if not paths:
         raise DataError(
-            f"data.group '{rule}' is searched in the paths of the images, but those of '{name}' have none. Write"
-            f" `group: {NEAR_DUPLICATES}`, which compares the pixels, or leave data.group out."
+            f"data.group '{rule}' is matched against image paths, but the images of '{name}' have no paths. Use"
+            f" `group: {NEAR_DUPLICATES}`, which compares pixels, or remove data.group."
         )
     keys = [_key(rule, path) for path in paths]
     missed = [path for path, key in zip(paths, keys, strict=True) if key is None]
     if len(missed) == len(keys):
         raise DataError(
-            f"data.group '{rule}' matches none of the {len(keys)} images of '{name}', as for example '{missed[0]}'. It"
-            " is a regular expression, searched in the path below the data set's folder; what its first (…) matches,"
-            f" or else all that it matches, is the group. Mend it, or write {NEAR_DUPLICATES}."
+            f"data.group '{rule}' matches none of the {len(keys):,} images of '{name}', for example '{missed[0]}'. It"
+            " is"
+            " a regular expression, searched in the path below the data set's folder. The group is its first (…), or"
+            f" the whole match. Fix it, or use {NEAR_DUPLICATES}."
         )
     if missed:
         examples = " and ".join(f"'{path}'" for path in missed[:2])
         raise DataError(
-            f"data.group '{rule}' does not match {len(missed)} of the {len(keys)} images of '{name}', as for example"
+            f"data.group '{rule}' does not match {len(missed):,} of the {len(keys):,} images of '{name}', for example"
             f" {examples}. Every image needs a group: extend the pattern, as in 'this|that', or move these files."
         )
     number: dict[str | None, int] = {}
@@ -79,8 +80,8 @@ def _key(rule: str, path: str) -> str | None:
 
 
 def _kept_clusters(images: ImageSet, data_dir: Path) -> Indices:
-    """The clusters of these very pixels, found once; a file that cannot be read is made anew."""
-    path = data_dir / "near_duplicates" / f"v{near_duplicates.VERSION}_{images.hash}.npy"
+    """The clusters of these pixels, cached; an unreadable file is recomputed."""
+    path = data_dir / "near_duplicates" / f"v{near_duplicates.CLUSTERS_VERSION}_{images.hash}.npy"
     kept = _read(path)
     if kept is not None and kept.shape == (len(images),) and kept.dtype == np.int64:
         return kept
@@ -90,7 +91,8 @@ def _kept_clusters(images: ImageSet, data_dir: Path) -> Indices:
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
-        message = f"The groups of near duplicates cannot be kept in {path.parent}: {error}. Choose another --data-dir."
+        message = f"The groups of near duplicates cannot be saved in {path.parent}: {error}."
+        message += " Choose another data folder (--data-dir)."
         raise DataError(message) from error
     return found
 

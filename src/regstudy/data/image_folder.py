@@ -1,14 +1,13 @@
-"""One's own images: ``<root>/<class>/*`` or ``<root>/{train,val,test}/<class>/*``, decoded once to RGB squares.
+"""Your own images: ``<root>/<class>/*`` or ``<root>/{train,val,test}/<class>/*``, decoded once to RGB squares.
 
-`regstudy.data.folder_layout` says which files belong where, `regstudy.data.decoding` what becomes of each, and
-`regstudy.data.pixel_cache` how the pixels are kept in ``data_dir/image_folder`` and found again.
+`regstudy.data.folder_layout` finds the files, `regstudy.data.decoding` decodes them, and `regstudy.data.pixel_cache`
+caches the pixels in ``data_dir/image_folder``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -20,20 +19,20 @@ from regstudy.data.file_digests import File, digested
 from regstudy.data.folder_layout import Found, find_part
 from regstudy.data.image_set import ImageSet
 from regstudy.data.loading_events import Notice, tell
-from regstudy.data.pixel_cache import Skipped, find_pixels, load_pixels, skipped_path
+from regstudy.data.pixel_cache import Skipped, load_pixels, skipped_path
 from regstudy.errors import DataError
 from regstudy.text import counted
 
 DEFAULT_SIZE = 64
-NAMED = 10  # unreadable files that an error names
-NAMED_IN_PASSING = 3  # and a line about skipped ones
+FILES_IN_ERROR = 10  # unreadable files that an error names
+FILES_IN_NOTICE = 3  # skipped files that a notice names
 
 
 def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
     """Part `train`, `validation` or `test`, 3 channels; None if the folder has no such part.
 
     Raises DataError if the folder, a file or the data directory cannot be used. Under ``data.unreadable: skip`` files
-    that cannot be decoded are left out, and listeners are told their names.
+    that cannot be decoded are skipped, and a notice lists their names.
     """
     found = _find(part, config)
     if found is None:
@@ -46,19 +45,10 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
         if config.unreadable == "error" or len({label for _, label in kept}) < len(found.classes):
             raise _unreadable(found, skipped, listed)
         count = counted(len(skipped), "unreadable file")
-        words = f"skipped {count} in {found.folder}: {_named(skipped, NAMED_IN_PASSING)}. All are listed in {listed}."
+        words = f"Skipped {count} in {found.folder}: {_named(skipped, FILES_IN_NOTICE)}. The full list is in {listed}."
         tell(Notice(words, warning=True))
     labels = torch.tensor([label for _, label in kept], dtype=torch.int64)
     return ImageSet(torch.from_numpy(pixels), labels, found.classes, tuple(name for name, _ in kept))
-
-
-def skipped_files(config: Data, data_dir: Path, parts: Sequence[str] = ("train", "validation")) -> list[str]:
-    """The files that `load` left out of these parts, as in ``cat/3.png (truncated)``; decodes nothing."""
-    lines: list[str] = []
-    for found in filter(None, (_find(part, config) for part in parts)):
-        kept = find_pixels(_digested(found, data_dir), _policy(config), _cache(data_dir))
-        lines += [f"{name} ({reason})" for name, reason in kept[1].items()] if kept else []
-    return lines
 
 
 def _policy(config: Data) -> Policy:
@@ -76,22 +66,22 @@ def _digested(found: Found, data_dir: Path) -> list[File]:
 
 def _find(part: str, config: Data) -> Found | None:
     if config.root is None:
-        raise DataError("data.root is missing: the folder with one sub-folder of images per class.")
+        raise DataError("data.root is missing: the folder that has one subfolder of images per class.")
     return find_part(part, config.root)
 
 
 def _unreadable(found: Found, skipped: Skipped, listed: Path) -> DataError:
-    """The error about files that cannot be decoded, and about classes that would be empty without them."""
+    """The error about files that cannot be decoded, and classes that would be empty without them."""
     readable = {label for name, label in zip(found.names, found.labels, strict=True) if name not in skipped}
     lost = [f"'{name}'" for label, name in enumerate(found.classes) if label not in readable]
     way_out = (
-        f"Without them there would be no image of {', '.join(lost)}, so they cannot be skipped: mend or replace them."
+        f"They cannot be skipped, because no image of {', '.join(lost)} would be left. Fix or replace them."
         if lost
-        else "Mend or remove them, or set data.unreadable: skip to go on without them."
+        else "Fix or remove them, or set data.unreadable: skip to ignore them."
     )
     return DataError(
         f"{len(skipped):,} of {counted(len(found.names), 'image')} in {found.folder} cannot be read:"
-        f" {_named(skipped, NAMED)}. All are listed in {listed}. {way_out}"
+        f" {_named(skipped, FILES_IN_ERROR)}. The full list is in {listed}. {way_out}"
     )
 
 

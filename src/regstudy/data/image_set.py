@@ -1,4 +1,4 @@
-"""Images as one resident uint8 tensor, and the parts of a data set that a run sees."""
+"""Images as one uint8 tensor in memory, and the splits that a run uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ImageSet:
     """``images`` uint8 N×C×H×W, ``labels`` int64 N with values below ``len(classes)``.
 
     ``paths`` names the file of each image, relative to the data set's folder and with forward slashes; it is empty
-    where images have no files of their own.
+    if the images have no files.
     """
 
     images: Tensor
@@ -45,12 +45,12 @@ class ImageSet:
         return ImageSet(self.images[indices], self.labels[indices], self.classes, paths)
 
     def to(self, device: torch.device) -> ImageSet:
-        """The same images on a device; no copy if they are there already."""
+        """The same images on a device; not copied if they are already there."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.classes, self.paths)
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits over pixels, labels and their order; the files' names do not matter."""
+        """Sixteen hexadecimal digits over pixels, labels and their order; file names do not matter."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.classes)).encode())
         for tensor in (self.images, self.labels):
             digest.update(tensor.cpu().contiguous().numpy().data)
@@ -59,9 +59,9 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which images were kept together: by what rule, how many groups there are, and how many are in both parts.
+    """How images were grouped: the rule, the number of groups, and how many are in both training and validation.
 
-    The last is 0 but for data sets that bring a validation part of their own.
+    The last is 0, except for data sets with their own validation part.
     """
 
     rule: str
@@ -71,7 +71,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a run may see: the training part, a fixed subset of it for clean measurements, and the validation part."""
+    """The images a run uses: training, a fixed subset of it for the clean training accuracy, and validation."""
 
     train: ImageSet
     clean_train: ImageSet
@@ -82,11 +82,11 @@ class Splits:
 
     @cached_property
     def hash(self) -> str:
-        """Identifies the division: two runs with equal hashes trained and validated on the same images."""
+        """Identifies the split: runs with equal hashes trained and validated on the same images."""
         return hashlib.sha256(f"{self.train.hash} {self.validation.hash}".encode()).hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """The facts about the data that a study keeps and a report shows."""
+        """Facts about the data that a study stores and a report shows."""
         return {
             "name": self.name,
             "classes": list(self.train.classes),
@@ -102,13 +102,14 @@ class Splits:
         }
 
     def share(self) -> Splits:
-        """The same parts in memory that other processes can use without a copy; DataError if there is too little."""
+        """The same splits in shared memory, for other processes; DataError if there is not enough of it."""
         parts = (self.train, self.clean_train, self.validation)
         needed = sum(part.images.nbytes + part.labels.nbytes for part in parts)
         if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free < needed:
             raise DataError(
-                f"The images need {needed / 1e9:.1f} GB of shared memory, more than {SHARED_MEMORY} has free. Use one"
-                " worker, or give it more room (for a container: --shm-size)."
+                f"The images need {needed / 1e9:.1f} GB of shared memory, but {SHARED_MEMORY} has less free space. Use"
+                " one"
+                " worker, or increase shared memory (for a container: --shm-size)."
             )
         for part in parts:
             part.images.share_memory_()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""What loading images tells whoever waits for it, without knowing who that is.
+"""Events while images are loaded.
 
-Sources of images, those of a user's own included, need no argument for it: the listener belongs to the call. Notices
-that nobody listens to become warnings of the logger `regstudy.data`, so that nothing is lost.
+Sources of images, including user-defined ones, need no argument for this: the listener is a context variable. Notices
+without a listener become warnings of the logger `regstudy.data`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of a long task is done; it is over when ``done`` equals ``total``."""
+    """Progress of a long task, which ends when ``done`` equals ``total``."""
 
     label: str
     done: int
@@ -27,7 +27,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the user should know, in a sentence or several lines; a warning must not be missed."""
+    """Something the user should know, in one or more lines."""
 
     text: str
     warning: bool = False
@@ -42,7 +42,7 @@ _listener: ContextVar[OnProgress | None] = ContextVar("regstudy_data_listener", 
 
 @contextmanager
 def listening(listener: OnProgress | None) -> Iterator[None]:
-    """Within this block `tell` calls the listener; with None it stays as it was."""
+    """Within this block `tell` calls the listener; None keeps the current listener."""
     if listener is None:
         yield
         return
@@ -54,7 +54,7 @@ def listening(listener: OnProgress | None) -> Iterator[None]:
 
 
 def tell(event: Progress | Notice) -> None:
-    """Hand an event to whoever listens; bytes of file names that are no text are written out as such."""
+    """Send an event to the listener; undecodable bytes of file names are escaped."""
     if isinstance(event, Notice):
         event = replace(event, text=event.text.encode(errors="backslashreplace").decode())
     listener = _listener.get()

@@ -1,6 +1,6 @@
 """Which images are copies of each other: mirrored, turned, cropped, recompressed, brighter or darker.
 
-Every image becomes a grey thumbnail, described by the low orders of its cosine transform (the idea of a perceptual
+Every image becomes a gray thumbnail, described by the low orders of its cosine transform (the idea of a perceptual
 hash) within a disc, so that corners which a rotation fills in do not count. The coefficients are kept as numbers, not
 as bits: the similarity of two images is the correlation of their coefficients, so comparing all pairs is a product of
 matrices, which is faster than comparing bits one pair at a time, and far more exact. The coefficients are divided by
@@ -30,14 +30,17 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate, normalize
 Indices = npt.NDArray[np.int64]
 Result = TypeVar("Result")
 
-VERSION = 1  # part of the name of kept results; raise when clusters change
-SIDE = 32  # of the thumbnails
+CLUSTERS_VERSION = 1  # part of the name of cached results; increase if clusters change
+THUMBNAIL_SIDE = 32  # pixels
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what JPEG stores most exactly
-COARSE, FINE = 8, 12  # highest order of the cosine transform, horizontal and vertical together
-LIKELY, SAME = 0.80, 0.95  # correlation from which a pair is looked at finely, and from which it is linked
-CROWD = 40  # pairs per image that are looked at finely, at most; in crowded data LIKELY rises to that
-FLAT = 1.0  # grey levels: images that vary less than this are compared for equality only
-PRIOR = 50  # images' worth of the usual spectrum, so that few images do not decide what is common
+COARSE_ORDER, FINE_ORDER = 8, 12  # highest order of the cosine transform, horizontal and vertical together
+LIKELY_CORRELATION, SAME_CORRELATION = (
+    0.80,
+    0.95,
+)  # correlation from which a pair is looked at finely, and from which it is linked
+MAX_LIKELY_PAIRS = 40  # per image, which are compared finely; in crowded data LIKELY_CORRELATION rises to limit them
+MIN_SPREAD = 1.0  # gray levels: images that vary less than this are compared for equality only
+PRIOR_IMAGES = 50  # weight of the usual spectrum, so that few images do not decide what is common
 ANGLES, SCALES, SHIFTS = (-10, -5, 0, 5, 10), (0.95, 1.0, 1 / 0.95), (-0.05, 0.0, 0.05)  # degrees, -, half sides
 BLOCK, ROWS, COLUMNS = 256, 64, 2048  # images at a time: for the rest, and when all are compared with all
 ROUNDING = 1e-4  # of single precision, generously
@@ -52,7 +55,7 @@ def clusters(images: Tensor) -> Indices:
 
 
 def duplicate_pairs(images: Tensor) -> tuple[Indices, npt.NDArray[np.float64]]:
-    """Linked pairs M×2 of N×C×H×W uint8, ascending, and their distances M from 0 (the same pixels) to 1 - `SAME`.
+    """Linked pairs M×2 of N×C×H×W uint8, ascending, and their distances M: 0 (same pixels) to 1 - `SAME_CORRELATION`.
 
     Of several images with the same pixels only the first is compared with others and linked to the rest. Time grows
     with N² (50,000 images: about a minute on two cores), memory with N (about 30 kB per image).
@@ -61,13 +64,13 @@ def duplicate_pairs(images: Tensor) -> tuple[Indices, npt.NDArray[np.float64]]:
     later = np.flatnonzero(first != np.arange(len(first)))
     kept = np.flatnonzero(first == np.arange(len(first)))
     thumbnails, spread = _thumbnails(images, kept)
-    kept, thumbnails = kept[(spread >= FLAT).numpy()], thumbnails[spread >= FLAT]
+    kept, thumbnails = kept[(spread >= MIN_SPREAD).numpy()], thumbnails[spread >= MIN_SPREAD]
     pairs = np.stack([first[later], later], axis=1)
     if len(kept) < 2:
         return pairs, np.zeros(len(pairs))
-    left, right, position = _likely_pairs(_described(thumbnails, COARSE, 0.5))
+    left, right, position = _likely_pairs(_described(thumbnails, COARSE_ORDER, 0.5))
     similarity = _aligned(thumbnails, left, right, position)
-    same = similarity >= SAME
+    same = similarity >= SAME_CORRELATION
     near = np.stack([kept[left[same].numpy()], kept[right[same].numpy()]], axis=1)
     found = np.concatenate([pairs, near])
     distances = np.concatenate([np.zeros(len(pairs)), 1 - similarity[same].clamp(max=1).numpy()])
@@ -88,26 +91,28 @@ def _first_copies(images: Tensor) -> Indices:
 
 
 def _thumbnails(images: Tensor, chosen: Indices) -> tuple[Tensor, Tensor]:
-    """Grey, N×1024 float64, of mean 0 and about unit spread within the disc; and the spreads N in grey levels."""
+    """Gray, N×1024 float64, of mean 0 and about unit spread within the disc; and the spreads N in gray levels."""
     channels = images.shape[1]
     weights = torch.tensor(LUMA if channels == 3 else (1 / channels,) * channels).view(-1, 1, 1)
-    grey = torch.empty(len(chosen), SIDE * SIDE)
+    gray = torch.empty(len(chosen), THUMBNAIL_SIDE * THUMBNAIL_SIDE)
     for at in range(0, len(chosen), BLOCK):
         block = images[torch.from_numpy(chosen[at : at + BLOCK])].cpu().float()
         block = (block * weights).sum(1, keepdim=True)
-        if block.shape[-2:] != (SIDE, SIDE):
-            block = interpolate(block, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-        grey[at : at + BLOCK] = block.flatten(1)
+        if block.shape[-2:] != (THUMBNAIL_SIDE, THUMBNAIL_SIDE):
+            block = interpolate(
+                block, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), mode="bilinear", antialias=True, align_corners=False
+            )
+        gray[at : at + BLOCK] = block.flatten(1)
     disc = _disc()
-    pixels = grey.double()
+    pixels = gray.double()
     pixels -= (pixels @ disc)[:, None]
     spread = (pixels**2 @ disc).sqrt()
-    return pixels / (spread + FLAT)[:, None], spread
+    return pixels / (spread + MIN_SPREAD)[:, None], spread
 
 
 def _disc() -> Tensor:
     """Weights 1024 that sum to 1: one in the middle, falling to zero at the border."""
-    place = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE * 2 - 1
+    place = (torch.arange(THUMBNAIL_SIDE, dtype=torch.float64) + 0.5) / THUMBNAIL_SIDE * 2 - 1
     weights = ((1 - (place[:, None] ** 2 + place**2).sqrt()) / 0.25).clamp(0, 1).flatten()
     return weights / weights.sum()
 
@@ -122,10 +127,10 @@ def _orders(highest: int) -> tuple[Indices, Indices]:
 def _transform(highest: int) -> Tensor:
     """1024×D: from the pixels of a thumbnail to its coefficients within the disc, blind to brightness."""
     down, across = _orders(highest)
-    waves = torch.from_numpy(dct(np.eye(SIDE), axis=0, norm="ortho"))
+    waves = torch.from_numpy(dct(np.eye(THUMBNAIL_SIDE), axis=0, norm="ortho"))
     disc = _disc()
     weighted = (waves[down][:, :, None] * waves[across][:, None, :]).flatten(1) * disc
-    return (weighted - weighted.sum(1, keepdim=True) * disc).T * SIDE
+    return (weighted - weighted.sum(1, keepdim=True) * disc).T * THUMBNAIL_SIDE
 
 
 def _positions(highest: int) -> list[tuple[Tensor, Tensor]]:
@@ -147,8 +152,8 @@ def _scaling(coefficients: Tensor, highest: int, power: float) -> tuple[Tensor, 
     down, across = _orders(highest)
     usual = 1 / torch.from_numpy(down**2.0 + across**2.0)  # natural images: power falls with the square
     usual *= square.sum() / usual.sum()
-    variance = (count * square + PRIOR * usual) / (count + PRIOR)
-    return mean * count / (count + PRIOR), variance ** (-power / 2)
+    variance = (count * square + PRIOR_IMAGES * usual) / (count + PRIOR_IMAGES)
+    return mean * count / (count + PRIOR_IMAGES), variance ** (-power / 2)
 
 
 def _described(thumbnails: Tensor, highest: int, power: float) -> Tensor:
@@ -160,7 +165,7 @@ def _described(thumbnails: Tensor, highest: int, power: float) -> Tensor:
 
 def _likely_pairs(described: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs that are alike coarsely: the left and right images, and in which position the left one is most so."""
-    positions, single = _positions(COARSE), described.float()
+    positions, single = _positions(COARSE_ORDER), described.float()
     laid = torch.stack([single[:, exchange] * sign.float() for exchange, sign in positions])
     limit, columns = _limit(laid, single), single.T.contiguous()
 
@@ -189,22 +194,22 @@ def _likely_pairs(described: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _limit(laid: Tensor, described: Tensor) -> float:
-    """`LIKELY`, or more where more than `CROWD` pairs per image would be that similar, seen from some of them."""
+    """`LIKELY_CORRELATION`, or more if that would give over `MAX_LIKELY_PAIRS` pairs per image, judged by a sample."""
     rows = torch.linspace(0, len(described) - 1, min(len(described), 256)).long()
     best = torch.full((len(rows), len(described)), -1.0)
     for position in laid:
         torch.maximum(best, position[rows] @ described.T, out=best)
-    wanted = min(2 * CROWD, len(described) - 1) * len(rows)  # each pair is seen from both sides
+    wanted = min(2 * MAX_LIKELY_PAIRS, len(described) - 1) * len(rows)  # each pair is seen from both sides
     threshold = best.flatten().kthvalue(best.numel() - wanted).values.item()
-    return max(LIKELY, round(threshold, 2))
+    return max(LIKELY_CORRELATION, round(threshold, 2))
 
 
 def _aligned(thumbnails: Tensor, left: Tensor, right: Tensor, position: Tensor) -> Tensor:
     """The fine correlation of each pair at the best of some small turns, shifts and scales of the left image."""
-    plain = thumbnails @ _transform(FINE)
-    scaling = _scaling(plain, FINE, 1.0)
+    plain = thumbnails @ _transform(FINE_ORDER)
+    scaling = _scaling(plain, FINE_ORDER, 1.0)
     similarity = _best_fits(thumbnails, plain, scaling, left, right, position, torch.float32)
-    open_ones = ((similarity - SAME).abs() < ROUNDING).nonzero()[:, 0]  # as above
+    open_ones = ((similarity - SAME_CORRELATION).abs() < ROUNDING).nonzero()[:, 0]  # as above
     some = (left[open_ones], right[open_ones], position[open_ones])
     similarity[open_ones] = _best_fits(thumbnails, plain, scaling, *some, torch.float64)
     return similarity
@@ -221,7 +226,7 @@ def _best_fits(
 ) -> Tensor:
     mean, scale = (values.to(precision) for values in scaling)
     target, warped = normalize((plain.to(precision) - mean) * scale), _warped_transforms().to(precision)
-    exchanges, signs = (torch.stack(parts) for parts in zip(*_positions(FINE), strict=True))
+    exchanges, signs = (torch.stack(parts) for parts in zip(*_positions(FINE_ORDER), strict=True))
     similarity = torch.empty(len(left), dtype=torch.float64)
     order = left.argsort(stable=True)
     edges = torch.searchsorted(left[order], torch.arange(0, len(thumbnails) + BLOCK, BLOCK)).tolist()
@@ -262,11 +267,17 @@ def _warped_transforms() -> Tensor:
     shifts = [(x, y) for x in SHIFTS for y in SHIFTS]
     places = [(angle, 1.0, 0.0, 0.0) for angle in ANGLES if angle]
     places += [(0, scale, x, y) for scale in SCALES for x, y in shifts]
-    pixels = torch.eye(SIDE * SIDE).view(1, SIDE * SIDE, SIDE, SIDE)
-    transform, found = _transform(FINE), []
+    pixels = torch.eye(THUMBNAIL_SIDE * THUMBNAIL_SIDE).view(
+        1, THUMBNAIL_SIDE * THUMBNAIL_SIDE, THUMBNAIL_SIDE, THUMBNAIL_SIDE
+    )
+    transform, found = _transform(FINE_ORDER), []
     for angle, scale, x, y in places:
         cosine, sine = np.cos(np.radians(angle)) * scale, np.sin(np.radians(angle)) * scale
-        grid = affine_grid(torch.tensor([[[cosine, -sine, x], [sine, cosine, y]]]).float(), [1, 1, SIDE, SIDE], False)
+        grid = affine_grid(
+            torch.tensor([[[cosine, -sine, x], [sine, cosine, y]]]).float(),
+            [1, 1, THUMBNAIL_SIDE, THUMBNAIL_SIDE],
+            False,
+        )
         change = grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        found.append(change.view(SIDE * SIDE, -1).double() @ transform)
+        found.append(change.view(THUMBNAIL_SIDE * THUMBNAIL_SIDE, -1).double() @ transform)
     return torch.cat(found, dim=1)

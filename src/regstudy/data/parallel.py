@@ -1,8 +1,7 @@
-"""The same work on many files, by several threads, with little held in memory.
+"""The same work on many files, in several threads, with little memory.
 
-Threads, not processes: Pillow and hashlib let go of the interpreter while they work, and processes would first take
-seconds to start. Files are handed out in batches, because a task of its own for a small picture takes longer than the
-picture.
+Threads, not processes: Pillow and hashlib release the GIL while they work, and processes take seconds to start. Files
+are handled in batches, because one task per small picture would cost more than decoding it.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from regstudy.data.loading_events import Progress, tell
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
 
-THREADS = os.cpu_count() or 1
-BATCH = 16
-AHEAD = 2  # batches that may wait beyond those being worked on
+THREAD_COUNT = os.cpu_count() or 1
+FILES_PER_BATCH = 16
+WAITING_BATCHES = 2  # finished or waiting beyond those being worked on, to limit memory
 
 
 def in_parallel(
-    work: Callable[[Thing], Result], things: Sequence[Thing], label: str, batch: int = BATCH
+    work: Callable[[Thing], Result], things: Sequence[Thing], label: str, batch: int = FILES_PER_BATCH
 ) -> Generator[Result, None, None]:
-    """Results in the order of the things; at most ``THREADS + AHEAD`` batches are worked on or waiting at a time.
+    """Results in the order of the things; at most ``THREAD_COUNT + WAITING_BATCHES`` batches exist at a time.
 
-    Closing it waits for what is being worked on and begins nothing more. Listeners are told after each batch.
+    Closing it waits for running batches and starts no new ones. Sends a progress event after each batch.
     """
 
     def work_on(start: int) -> list[Result]:
@@ -36,10 +35,10 @@ def in_parallel(
 
     done = 0
     waiting: deque[Future[list[Result]]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREAD_COUNT) as pool:
         for start in range(0, len(things), batch):
             waiting.append(pool.submit(work_on, start))
-            if len(waiting) == THREADS + AHEAD:
+            if len(waiting) == THREAD_COUNT + WAITING_BATCHES:
                 results = waiting.popleft().result()
                 yield from results
                 tell(Progress(label, done := done + len(results), len(things)))

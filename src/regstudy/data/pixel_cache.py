@@ -1,12 +1,12 @@
-"""Decoded pictures in one file per set of pictures and policy, which is mapped into memory instead of read.
+"""The cache of decoded pictures: one memory-mapped file per set of pictures and policy.
 
 ``<key>.npy`` holds uint8 N×3×size×size. The key is a digest of the pictures' names and bytes and of the policy, so a
-copied or touched folder finds its pixels again and a changed one does not find stale ones. ``<key>.skipped.txt`` lists
+copied or touched folder finds its pixels again, and a changed one never gets stale pixels. ``<key>.skipped.txt`` lists
 the files that could not be decoded and have no place in the array.
 
-A file counts when it has its name: it is written as ``<key>.partial``, flushed to the disk and renamed, by one process
-at a time; what a dead process left is removed by the next. Type, shape and length are checked at every start. A
-checksum is not: it would mean to read everything once more, against an accident that renaming rules out.
+A file is written as ``<key>.partial``, flushed to disk and renamed when complete, by one process at a time; the next
+process removes what a dead one left behind. Type, shape and length are checked at every start. There is no checksum: it
+would require reading everything again, to detect a failure that atomic renaming already prevents.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from filelock import FileLock, Timeout
 from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, large_images
 from regstudy.data.file_digests import File, stamp_of
 from regstudy.data.loading_events import Notice, tell
-from regstudy.data.parallel import BATCH, in_parallel
+from regstudy.data.parallel import FILES_PER_BATCH, in_parallel
 from regstudy.errors import DataError
 from regstudy.files import DISK_FULL, make_folder, write_atomically
 
-BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
-PATIENCE = 1.0  # seconds to wait for another process before saying so
+MAX_BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
+SILENT_WAIT = 1.0  # seconds to wait for another process before a notice
 
-Skipped = dict[str, str]  # why, by name
+Skipped = dict[str, str]  # reason by file name
 
 
 def load_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
-    """The decodable files' pixels in their order, and the other files; decoded only if no such array is in the folder.
+    """The decodable files' pixels in their order, and the other files; decoded only if they are not cached.
 
     The array is a private view of the file: writing to it changes memory, never the file. Raises DataError if the
-    array cannot be kept.
+    array cannot be saved.
     """
     key = key_of(files, policy)
     found = _kept(key, len(files), policy, folder)
@@ -52,16 +52,15 @@ def load_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pi
         with _alone(folder):
             return _kept(key, len(files), policy, folder) or _build(key, files, policy, folder)
     except NotImplementedError:
-        raise DataError(f"{folder} lies on a file system without locks. Choose another --data-dir.") from None
+        raise DataError(
+            f"{folder} is on a file system without file locks. Choose another data folder (--data-dir)."
+        ) from None
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise DataError(f"The disk that holds {folder} became full. {_room(files, policy)}") from None
-        raise DataError(f"The decoded images cannot be kept in {folder}: {error}. Choose another --data-dir.") from None
-
-
-def find_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped] | None:
-    """What `load_pixels` kept; None if there is nothing, or nothing whole."""
-    return _kept(key_of(files, policy), len(files), policy, folder)
+            raise DataError(f"The disk with {folder} is full. {_room(files, policy)}") from None
+        raise DataError(
+            f"The decoded images cannot be saved in {folder}: {error}. Choose another data folder (--data-dir)."
+        ) from None
 
 
 def _kept(key: str, count: int, policy: Policy, folder: Path) -> tuple[Pixels, Skipped] | None:
@@ -88,7 +87,7 @@ def key_of(files: Sequence[File], policy: Policy) -> str:
 
 
 def skipped_path(files: Sequence[File], policy: Policy, folder: Path) -> Path:
-    """Where the files that could not be decoded are listed, if there are any."""
+    """The list of files that could not be decoded, if there are any."""
     return _list_path(key_of(files, policy), folder)
 
 
@@ -98,12 +97,12 @@ def _list_path(key: str, folder: Path) -> Path:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Only one process, and one thread in it, decodes into a folder; what dead ones left there is removed."""
+    """Only one process, and one thread in it, decodes into a folder; leftovers of dead ones are removed."""
     lock = FileLock(folder / "decoding.lock")
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=SILENT_WAIT)
     except Timeout:
-        tell(Notice(f"waiting for another process that decodes images into {folder}", warning=True))
+        tell(Notice(f"Waiting for another process that is decoding images into {folder}.", warning=True))
         lock.acquire()
     try:
         for leftover in folder.glob("*.partial"):
@@ -116,7 +115,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
     needed = len(files) * 3 * policy.size**2
     if shutil.disk_usage(folder).free < needed:
-        raise DataError(f"The disk that holds {folder} has too little room. {_room(files, policy)}")
+        raise DataError(f"The disk with {folder} does not have enough free space. {_room(files, policy)}")
     partial = folder / f"{key}.partial"
     try:
         with partial.open("wb") as content:
@@ -136,7 +135,8 @@ def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tup
     built = _kept(key, len(files), policy, folder)
     if built is None:
         raise DataError(
-            f"The decoded images that were written to {folder} cannot be read back. Choose another --data-dir."
+            f"The decoded images were written to {folder} but cannot be read back. Choose another data folder"
+            " (--data-dir)."
         )
     return built
 
@@ -145,7 +145,7 @@ def _decode_into(content: BinaryIO, files: Sequence[File], policy: Policy) -> Sk
     """Write the array's header and picture after picture; the files that have none, and why."""
     skipped: Skipped = {}
     start = _write_header(content, len(files), policy.size)
-    batch = max(1, min(BATCH, BATCH_BYTES // (3 * policy.size**2)))
+    batch = max(1, min(FILES_PER_BATCH, MAX_BATCH_BYTES // (3 * policy.size**2)))
     decoded = in_parallel(lambda file: _decoded(file, policy), files, "decoding images", batch)
     with large_images(), closing(decoded) as results:
         for file, result in zip(files, results, strict=True):
@@ -177,7 +177,7 @@ def _decoded(file: File, policy: Policy) -> Pixels | str:
                 raise FileNotFoundError
             return decode(content.read(), policy)
     except FileNotFoundError:
-        raise DataError(f"{file.path} was changed while the images were read. Run the command again.") from None
+        raise DataError(f"{file.path} changed while the images were being read. Try again.") from None
     except (Unreadable, OSError) as error:
         return str(error)
 
@@ -185,8 +185,8 @@ def _decoded(file: File, policy: Policy) -> Pixels | str:
 def _room(files: Sequence[File], policy: Policy) -> str:
     needed = len(files) * 3 * policy.size**2
     return (
-        f"{len(files):,} images of {policy.size}×{policy.size} pixels take {needed / 1e9:.2g} GB. Free some space,"
-        " lower data.size, or choose another --data-dir."
+        f"{len(files):,} images of {policy.size}×{policy.size} pixels need {needed / 1e9:.2g} GB. Free some space,"
+        " lower data.size, or choose another data folder (--data-dir)."
     )
 
 
@@ -198,7 +198,7 @@ def _skipped_text(skipped: Skipped) -> bytes:
 
 
 def _read_skipped(path: Path) -> Skipped | None:
-    """The files listed by `_skipped_text`, none if there is no list; None if another Pillow might read them."""
+    """The files listed by `_skipped_text`; None if a different Pillow version might read them."""
     try:
         head, *lines = os.fsdecode(path.read_bytes()).split("\n")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What happens to every image in training and evaluation alike: the centre crop and the normalisation."""
+"""Center crop and normalization, applied to every image in training and evaluation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class PixelTransform:
-    """``side`` pixels remain of each image; a channel is normalised as pixel · ``scale`` + ``shift`` (each C×1×1)."""
+    """``side`` pixels remain of each image; a channel is normalized as pixel · ``scale`` + ``shift`` (each C×1×1)."""
 
     side: int
     scale: Tensor
     shift: Tensor
 
     def crop(self, images: Tensor) -> Tensor:
-        """The centre N×C×side×side of N×C×H×W; an odd margin leaves one pixel more below and to the right."""
+        """The center N×C×side×side of N×C×H×W; an odd margin leaves one pixel more below and to the right."""
         top, left = ((length - self.side) // 2 for length in images.shape[-2:])
         return images[..., top : top + self.side, left : left + self.side]
 
@@ -40,7 +40,7 @@ class PixelTransform:
         return PixelTransform(self.side, self.scale.to(device), self.shift.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 N×C×H×W to normalised float32 N×C×side×side."""
+        """uint8 N×C×H×W to normalized float32 N×C×side×side."""
         return self.normalize(self.crop(images))
 
 
@@ -51,19 +51,19 @@ def prepare(section: schema.Preprocessing, train: ImageSet) -> PixelTransform:
     """
     channels, height, width = train.shape
     if height != width:
-        raise ConfigError(f"Images must be square, but the data set's are {width}×{height} pixels.")
+        raise ConfigError(f"Images must be square, but those of the data set have {width}×{height} pixels.")
     side = section.crop or height
     if side > height:
         raise ConfigError(f"preprocessing.crop is {side}, but the images have only {height} pixels per side.")
     mean, std = _statistics(section, train)
     if len(mean) != channels or len(std) != channels:
         raise ConfigError(
-            f"preprocessing.normalize gives {len(mean)} means and {len(std)} standard deviations, but the images have"
-            f" {channels} channel{'s' if channels > 1 else ''}; 'train' measures them on the training part."
+            f"preprocessing.normalize has {len(mean)} means and {len(std)} standard deviations, but the images have"
+            f" {channels} channel{'s' if channels > 1 else ''}. Use 'train' to measure them on the training images."
         )
     device = train.images.device
-    centre, spread = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
-    return PixelTransform(side, 1 / (255 * spread), -centre / spread)
+    center, spread = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
+    return PixelTransform(side, 1 / (255 * spread), -center / spread)
 
 
 def _statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:

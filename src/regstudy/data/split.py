@@ -1,4 +1,4 @@
-"""Seeded, stratified division of a labelled set into training and validation; groups of images stay together."""
+"""Seeded, stratified splits of a labeled set into training and validation; groups of images stay together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-ATTEMPTS, FEW = 64, 8  # ways to deal out groups: until one gives both sides every class, and to find a near one
-NEAR = 0.05**2  # distance per wanted image that is near enough: classes are off by a twentieth
-LACKING = 1e12  # the distance of a class that is not on both sides
+MAX_SPLIT_ATTEMPTS = 64  # random splits of groups, until one has every class in both parts
+MAX_IMPROVEMENT_ATTEMPTS = 8  # of these, to come closer to the wanted class shares
+CLOSE_ENOUGH = 0.05**2  # distance per wanted image: class counts are off by a twentieth
+MISSING_CLASS_DISTANCE = 1e12  # for each class that is not in both parts
 
 
 def split_indices(
@@ -21,8 +22,8 @@ def split_indices(
 ) -> tuple[Indices, Indices]:
     """Positions of the training and the validation images, each ascending; classes keep their shares in both.
 
-    ``validation`` below 1 is a share of the images used, else their number. ``train_limit`` bounds the training
-    images; a validation share then shrinks with them. Raises DataError if a part cannot hold every class.
+    ``validation`` below 1 is a share of the images used, else a number of images. ``train_limit`` bounds the training
+    images; a validation share then shrinks with them. Raises DataError if a part would lack a class.
     """
     kept, held_out = _sizes(len(labels), validation, train_limit)
     check_sizes(labels, kept, held_out, classes)
@@ -44,11 +45,11 @@ def split_groups(
     seed: int,
     classes: tuple[str, ...],
 ) -> tuple[Indices, Indices]:
-    """As `split_indices`, with all images of a group on one side: sizes and shares come as close as groups allow.
+    """As `split_indices`, with all images of a group in one part; sizes and shares are as close as groups allow.
 
-    ``groups`` numbers each image's group, N. Groups are dealt out in a random order, so large ones are as likely to be
-    held out as small ones. Under ``train_limit`` whole groups are left out, but for one of each class that is cut to
-    keep the shares. Raises DataError if a class is in one group only, or if no division gives both sides every class.
+    ``groups`` is each image's group number, N. Groups are assigned in random order, so large ones are as likely
+    to be in validation as small ones. ``train_limit`` leaves out whole groups, except that one group per class may be
+    cut to keep the shares. Raises DataError if a class is in one group only, or if no split has all classes in both.
     """
     kept, held_out = _sizes(len(labels), validation, train_limit)
     check_sizes(labels, kept, held_out, classes)
@@ -65,7 +66,7 @@ def split_groups(
 
 
 def stratified_subset(labels: Indices, size: int, seed: int, least: int = 0) -> Indices:
-    """Ascending positions of ``size`` images with the class shares of the whole; all of them if it has no more.
+    """Ascending positions of ``size`` images with the class shares of the whole; all of them if there are no more.
 
     Every class keeps at least ``least`` images (0 or 1).
     """
@@ -79,7 +80,7 @@ def stratified_subset(labels: Indices, size: int, seed: int, least: int = 0) -> 
 
 
 def _sizes(total: int, validation: float, train_limit: int | None) -> tuple[int, int]:
-    """How many images to train on and to hold out."""
+    """The numbers of training and validation images."""
     if train_limit is None:
         held_out = round(total * validation) if validation < 1 else int(validation)
         return total - held_out, held_out
@@ -90,29 +91,30 @@ def _sizes(total: int, validation: float, train_limit: int | None) -> tuple[int,
 
 
 def _held_groups(counts: Indices, wanted: Floats, generator: np.random.Generator) -> Flags:
-    """Which of G groups with G×C images of each class go to validation; DataError if none of many ways will do.
+    """Which of G groups with G×C images of each class go to validation; DataError if no attempt succeeds.
 
-    Of the first few ways the nearest to the ``wanted`` images of each class is taken, or at once one that is near
-    enough: looking on for the best of all would hold out the same groups under every seed.
+    Takes the attempt closest to the ``wanted`` images of each class among the first few, or the first one that is close
+    enough: searching for the best of all would select the same groups for every seed.
     """
     best, nearest = None, np.inf
-    for attempt in range(ATTEMPTS):
-        if best is not None and (attempt >= FEW or nearest <= NEAR * wanted.sum()):
+    for attempt in range(MAX_SPLIT_ATTEMPTS):
+        if best is not None and (attempt >= MAX_IMPROVEMENT_ATTEMPTS or nearest <= CLOSE_ENOUGH * wanted.sum()):
             break
         held = _dealt(counts, wanted, generator)
         distance = float(_distance(counts[held].sum(0), counts.sum(0), wanted))
-        if distance < min(nearest, LACKING):
+        if distance < min(nearest, MISSING_CLASS_DISTANCE):
             best, nearest = held, distance
     if best is None:
         raise DataError(
-            f"data.group makes {len(counts)} groups so large or so mixed that no division was found which gives both"
-            " sides images of every class. Choose a pattern that makes smaller groups, or add images from elsewhere."
+            f"data.group makes {len(counts)} groups, which are too large or too mixed: no split was found with images"
+            " of"
+            " every class in both training and validation. Use a pattern that makes smaller groups, or add images."
         )
     return best
 
 
 def _dealt(counts: Indices, wanted: Floats, generator: np.random.Generator) -> Flags:
-    """One way: in a random order each group that brings validation nearer, then single groups to and fro."""
+    """One attempt: add groups in random order if they bring validation closer, then move single groups."""
     total, held = counts.sum(0), np.zeros(len(counts), bool)
     there = np.zeros_like(total)
     distance = _distance(there, total, wanted)
@@ -131,9 +133,9 @@ def _dealt(counts: Indices, wanted: Floats, generator: np.random.Generator) -> F
 
 
 def _distance(there: Indices, total: Indices, wanted: Floats) -> Floats:
-    """Pearson's chi-squared of …×C images per class against wanted ones; `LACKING` for each class not on both sides."""
+    """Pearson's chi-squared of …×C images per class against wanted ones, plus a penalty per class not in both parts."""
     lacking = (there == 0) | (there == total)
-    distance: Floats = ((there - wanted) ** 2 / wanted).sum(-1) + LACKING * lacking.sum(-1)
+    distance: Floats = ((there - wanted) ** 2 / wanted).sum(-1) + MISSING_CLASS_DISTANCE * lacking.sum(-1)
     return distance
 
 
@@ -153,9 +155,9 @@ def _check_groups(counts: Indices, classes: tuple[str, ...]) -> None:
     lonely = [f"'{classes[label]}'" for label in np.flatnonzero(spread < 2)]
     if lonely:
         raise DataError(
-            f"All images of {', '.join(lonely)} are in one group, so they cannot be both trained on and validated with:"
-            f" data.group makes {len(counts)} group{'s' if len(counts) > 1 else ''} of {counts.sum():,} images. Choose"
-            " a pattern that makes smaller groups, or add images from elsewhere."
+            f"All images of {', '.join(lonely)} are in one group, so they cannot be in both training and validation:"
+            f" data.group makes {len(counts)} group{'s' if len(counts) > 1 else ''} of {counts.sum():,} images. Use a"
+            " pattern that makes smaller groups, or add images."
         )
 
 
@@ -182,16 +184,17 @@ def check_sizes(labels: Indices, kept: int, held_out: int, classes: tuple[str, .
     """DataError unless ``kept`` training and ``held_out`` validation images can hold every class."""
     counts = np.bincount(labels, minlength=len(classes))
     if len(classes) < 2:
-        raise DataError(f"There is only one class ('{classes[0]}'); a classifier needs at least two.")
+        raise DataError(f"There is only one class ('{classes[0]}'), but a classifier needs at least two.")
     few = [f"'{classes[label]}' ({count})" for label, count in enumerate(counts) if count < 2]
     if few:
         raise DataError(
-            f"Each class needs at least 2 images, one to train on and one to validate with, but there are too few of"
+            f"Each class needs at least 2 images, one for training and one for validation, but there are too few of"
             f" {', '.join(few)}. Add images or remove the class."
         )
     if min(kept, held_out) < len(classes):
         raise DataError(
-            f"{len(labels)} images cannot be divided into {max(kept, 0)} for training and {held_out} for validation:"
-            f" each part needs at least one image of each of the {len(classes)} classes."
+            f"{len(labels):,} images cannot be split into {max(kept, 0):,} for training and {held_out:,} for"
+            " validation:"
+            f" both need at least one image of each of the {len(classes)} classes."
             " Change data.validation or data.train_limit."
         )

@@ -1,7 +1,7 @@
 """Street-view house numbers (Netzer et al. 2011, non-commercial): 32×32 RGB crops in MATLAB files.
 
 A file holds ``X`` 32×32×3×N uint8 and ``y`` N×1 where 10 stands for digit 0. Missing files are downloaded, with a
-checksum and a progress bar; a file that is there but cannot be read is an error, never a reason to fall back.
+checksum and a progress bar; an existing file that cannot be read is an error, not a reason to use the fallback data.
 """
 
 from __future__ import annotations
@@ -45,22 +45,23 @@ def read_mat(path: Path) -> ImageSet:
     except Exception as error:  # scipy raises many kinds for damaged files
         raise _damaged(path, f"it cannot be read ({type(error).__name__})") from None
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)) or len(labels) == 0:
-        raise _damaged(path, f"X should be 32×32×3×N uint8 with N labels in y, but is {images.shape} {images.dtype}")
+        raise _damaged(path, f"X must be 32×32×3×N uint8 with N labels in y, but it is {images.shape} {images.dtype}")
     if labels.min() < 1 or labels.max() > LABEL_OF_ZERO:
-        raise _damaged(path, "y should hold labels 1 to 10")
+        raise _damaged(path, "y must contain labels 1 to 10")
     pixels: npt.NDArray[np.uint8] = np.ascontiguousarray(images.transpose(3, 2, 0, 1))
     return ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels % LABEL_OF_ZERO), tuple("0123456789"))
 
 
 def _damaged(path: Path, what: str) -> DataError:
     return DataError(
-        f"{path} is not a whole SVHN file: {what}. It may be a partial download; delete it and run the command again,"
-        " or copy the original file there."
+        f"{path} is not a complete SVHN file: {what}. It may be a partial download. Delete it and try again, or copy"
+        " the"
+        " original file there."
     )
 
 
 def _download(url: str, path: Path, checksum: str) -> None:
-    """Fetch into a folder beside the place and move the file there once its checksum is right."""
+    """Download into a temporary folder and move the file to its place once its checksum is right."""
     make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
@@ -69,6 +70,6 @@ def _download(url: str, path: Path, checksum: str) -> None:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataUnavailable(
-            f"SVHN is not in {path.parent} and cannot be downloaded ({reason}). Put {path.name} there, from"
-            " the Street View House Numbers page of Stanford University, or choose another data set."
+            f"SVHN is not in {path.parent} and cannot be downloaded ({reason}). Put {path.name} there (from the Street"
+            " View House Numbers page of Stanford University), or use another data set."
         ) from None

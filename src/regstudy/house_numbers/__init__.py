@@ -1,1 +1,1 @@
-"""House-number crops drawn by the program; see `picture.draw`. No torch here: drawing processes start quickly."""
+"""Synthetic house-number crops; see `picture.draw`. Does not import torch, so that drawing processes start quickly."""

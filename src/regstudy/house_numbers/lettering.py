@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-TALL = 96  # height of a digit while lettering, in pixels
-ROW = (5 * TALL, 3 * TALL)  # width and height of the lettering canvas
+DIGIT_HEIGHT = 96  # pixels, while lettering
+CANVAS_SIZE = (5 * DIGIT_HEIGHT, 3 * DIGIT_HEIGHT)  # width and height of the lettering canvas
 
 Rng = np.random.Generator
 
@@ -96,9 +96,11 @@ def choose_hand(rng: Rng) -> Hand:
 @lru_cache(maxsize=256)
 def typeface_glyph(digit: int, pen: int) -> Image.Image:
     """Mask of a digit in the built-in font, strokes wider by `pen` pixels on each side, cropped to the ink."""
-    font = ImageFont.load_default(size=TALL * 1.35)
-    mask = Image.new("L", (2 * TALL, 2 * TALL))
-    ImageDraw.Draw(mask).text((TALL // 2, TALL // 4), str(digit), font=font, fill=255, stroke_width=max(pen, 0))
+    font = ImageFont.load_default(size=DIGIT_HEIGHT * 1.35)
+    mask = Image.new("L", (2 * DIGIT_HEIGHT, 2 * DIGIT_HEIGHT))
+    ImageDraw.Draw(mask).text(
+        (DIGIT_HEIGHT // 2, DIGIT_HEIGHT // 4), str(digit), font=font, fill=255, stroke_width=max(pen, 0)
+    )
     if pen < 0:
         mask = mask.filter(ImageFilter.MinFilter(1 - 2 * pen))
     return mask.crop(mask.getbbox())
@@ -125,7 +127,7 @@ def smooth(points: NDArray[np.float64], closed: bool, steps: int = 5) -> NDArray
 
 def pen_glyph(rng: Rng, digit: int, hand: Hand) -> Image.Image:
     """Mask of a digit drawn along its skeleton, cropped to the ink."""
-    mask = Image.new("L", (2 * TALL, 2 * TALL))
+    mask = Image.new("L", (2 * DIGIT_HEIGHT, 2 * DIGIT_HEIGHT))
     pen = ImageDraw.Draw(mask)
     parts = strokes(digit, hand.variant)
     ends = [tuple(end) for _, points in parts for end in (points[0], points[-1])]
@@ -133,9 +135,9 @@ def pen_glyph(rng: Rng, digit: int, hand: Hand) -> Image.Image:
         loose = [ends.count(tuple(end)) == 1 for end in (exact[0], exact[-1])]
         given = exact + rng.normal(0, hand.shake, exact.shape)
         path = smooth(given, kind == "C") if kind in "cC" else given
-        centred = (path - (0.3, 0.5)) / (0.3, 0.5)
-        boxy = np.sign(centred) * np.abs(centred) ** hand.square if kind in "cC" else centred
-        xy = boxy * (0.3 * hand.width, 0.5) * (1 - 0.7 * hand.weight) * TALL + TALL
+        centerd = (path - (0.3, 0.5)) / (0.3, 0.5)
+        boxy = np.sign(centerd) * np.abs(centerd) ** hand.square if kind in "cC" else centerd
+        xy = boxy * (0.3 * hand.width, 0.5) * (1 - 0.7 * hand.weight) * DIGIT_HEIGHT + DIGIT_HEIGHT
         draw_stroke(pen, xy, kind, hand, loose)
     return mask.crop(mask.getbbox())
 
@@ -144,7 +146,7 @@ def draw_stroke(pen: ImageDraw.ImageDraw, xy: NDArray[np.float64], kind: str, ha
     """One stroke through points n x 2 in pixels: thinner where it runs level, with serifs at its loose ends."""
     steps = np.diff(xy, axis=0)
     upright = np.abs(steps[:, 1]) / np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-9)
-    widths = TALL * hand.weight * (hand.thin + (1 - hand.thin) * upright)
+    widths = DIGIT_HEIGHT * hand.weight * (hand.thin + (1 - hand.thin) * upright)
     stamp = pen.ellipse if hand.round or kind != "l" else pen.rectangle
     for (x0, y0), (x1, y1), w in zip(xy[:-1].tolist(), xy[1:].tolist(), widths.tolist(), strict=True):
         pen.line((x0, y0, x1, y1), fill=255, width=max(round(w), 3))
@@ -153,7 +155,7 @@ def draw_stroke(pen: ImageDraw.ImageDraw, xy: NDArray[np.float64], kind: str, ha
         (x, y), w = xy[0].tolist(), float(widths[0])
         pen.ellipse((x - w / 2, y - w / 2, x + w / 2, y + w / 2), fill=255)
     reach, deep, shape = (0.6, 0.6, pen.ellipse) if kind == "c" else (1.1, 0.3, pen.rectangle)
-    reach, deep = reach * TALL * hand.weight, deep * TALL * hand.weight
+    reach, deep = reach * DIGIT_HEIGHT * hand.weight, deep * DIGIT_HEIGHT * hand.weight
     for end in (0, -1) if hand.serifs and kind != "C" else ():
         if loose[end] and (kind == "c" or upright[end] > 0.7):
             x, y = xy[end].tolist()
@@ -161,29 +163,29 @@ def draw_stroke(pen: ImageDraw.ImageDraw, xy: NDArray[np.float64], kind: str, ha
 
 
 def glyph(rng: Rng, digit: int, hand: Hand) -> Image.Image:
-    """Mask of one digit, TALL pixels high."""
+    """Mask of one digit, DIGIT_HEIGHT pixels high."""
     if hand.typeface:
-        mask, stretch = typeface_glyph(digit, round((hand.weight - 0.11) * 0.6 * TALL)), hand.width
+        mask, stretch = typeface_glyph(digit, round((hand.weight - 0.11) * 0.6 * DIGIT_HEIGHT)), hand.width
     else:
         mask, stretch = pen_glyph(rng, digit, hand), 1.0
-    width = max(round(mask.width * stretch * TALL / mask.height), 6)
-    return mask.resize((width, TALL), Image.Resampling.BILINEAR)
+    width = max(round(mask.width * stretch * DIGIT_HEIGHT / mask.height), 6)
+    return mask.resize((width, DIGIT_HEIGHT), Image.Resampling.BILINEAR)
 
 
 def letter_row(rng: Rng, label: int, hand: Hand) -> tuple[Image.Image, float]:
-    """The house number on a canvas of size ROW, its channels digits, plate, lines; and pixels from digit to digit."""
-    digits, plate, lines = (Image.new("L", ROW) for _ in range(3))
+    """The house number on a canvas with channels digits, plate, lines; and the pixels from digit to digit."""
+    digits, plate, lines = (Image.new("L", CANVAS_SIZE) for _ in range(3))
     middle = glyph(rng, label, hand)
-    gap = rng.uniform(0.02, 0.22) * TALL
-    ends = [(ROW[0] - middle.width) / 2, (ROW[0] + middle.width) / 2]
-    digits.paste(255, (round(ends[0]), TALL), middle)
+    gap = rng.uniform(0.02, 0.22) * DIGIT_HEIGHT
+    ends = [(CANVAS_SIZE[0] - middle.width) / 2, (CANVAS_SIZE[0] + middle.width) / 2]
+    digits.paste(255, (round(ends[0]), DIGIT_HEIGHT), middle)
     length = int(rng.choice(4, p=(0.08, 0.46, 0.33, 0.13))) + 1
     place = int(rng.integers(length))
     for side, count in ((0, place), (1, length - 1 - place)):
         for _ in range(min(count, 2)):
             mask = glyph(rng, int(rng.integers(10)), hand)
             left = ends[0] - gap - mask.width if side == 0 else ends[1] + gap
-            digits.paste(255, (round(left), TALL + round(rng.normal(0, 0.015 * TALL))), mask)
+            digits.paste(255, (round(left), DIGIT_HEIGHT + round(rng.normal(0, 0.015 * DIGIT_HEIGHT))), mask)
             ends[side] = left if side == 0 else left + mask.width
     draw_plate(rng, ImageDraw.Draw(plate), ImageDraw.Draw(lines), (ends[0], ends[1]))
     return Image.merge("RGB", (digits, plate, lines)), middle.width + gap
@@ -193,8 +195,8 @@ def draw_plate(rng: Rng, plate: ImageDraw.ImageDraw, lines: ImageDraw.ImageDraw,
     """What is behind the digits: a plate with rim and screws, or the joints of bricks or boards, or nothing."""
     kind = rng.random()
     if kind < 0.4:
-        pad_x, pad_y = rng.uniform(0.06, 0.5, 2) * TALL
-        box = (ends[0] - pad_x, TALL - pad_y, ends[1] + pad_x, 2 * TALL + pad_y)
+        pad_x, pad_y = rng.uniform(0.06, 0.5, 2) * DIGIT_HEIGHT
+        box = (ends[0] - pad_x, DIGIT_HEIGHT - pad_y, ends[1] + pad_x, 2 * DIGIT_HEIGHT + pad_y)
         radius = float(rng.choice([0, 0, 8, 24]))
         plate.rounded_rectangle(box, radius, fill=255)
         if rng.random() < 0.5:
@@ -202,12 +204,12 @@ def draw_plate(rng: Rng, plate: ImageDraw.ImageDraw, lines: ImageDraw.ImageDraw,
             rim = (box[0] + inset, box[1] + inset, box[2] - inset, box[3] - inset)
             lines.rounded_rectangle(rim, radius, outline=255, width=int(rng.integers(2, 6)))
         for x in (box[0] + pad_x / 2, box[2] - pad_x / 2) if rng.random() < 0.3 else ():
-            y = 1.5 * TALL
+            y = 1.5 * DIGIT_HEIGHT
             lines.ellipse((x - 4, y - 4, x + 4, y + 4), fill=255)
     elif kind < 0.65:
-        pitch = rng.uniform(0.3, 1.0) * TALL
+        pitch = rng.uniform(0.3, 1.0) * DIGIT_HEIGHT
         brick = rng.random() < 0.5
-        for k, y in enumerate(np.arange(rng.uniform(0, pitch), ROW[1], pitch).tolist()):
-            lines.line((0, y, ROW[0], y), fill=200, width=int(rng.integers(2, 6)))
-            for x in np.arange((k % 2) * pitch, ROW[0], 2 * pitch).tolist() if brick else ():
+        for k, y in enumerate(np.arange(rng.uniform(0, pitch), CANVAS_SIZE[1], pitch).tolist()):
+            lines.line((0, y, CANVAS_SIZE[0], y), fill=200, width=int(rng.integers(2, 6)))
+            for x in np.arange((k % 2) * pitch, CANVAS_SIZE[0], 2 * pitch).tolist() if brick else ():
                 lines.line((x, y, x, y + pitch), fill=200, width=4)

@@ -1,7 +1,8 @@
-"""Networks: a table of builders, and the one way from a configuration to a module.
+"""Networks: the table of builders, and how a configuration becomes a module.
 
 A builder is a function ``build(channels, size, classes, **options) -> nn.Module`` for square images of ``size`` pixels;
-it gets those of the configuration's regularizers that it takes. One's own is named ``package.module:function``.
+it is passed those of the configuration's regularizers that it takes. A user-defined one is named
+``package.module:function``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from regstudy.models.svhn_vgg import svhn_vgg
 from regstudy.models.torchvision_resnet import resnet18_dropout, resnet18_transfer, resnet50_transfer
 from regstudy.models.weights import fill, find_weights, weights_problem
 
-__all__ = ["BUILDERS", "REGULARIZERS", "Builder", "ParameterCounts", "build", "parameter_counts", "problems"]
+__all__ = ["BUILDERS", "BUILDER_REGULARIZERS", "Builder", "ParameterCounts", "build", "parameter_counts", "problems"]
 
 Builder = Callable[..., nn.Module]
 BUILDERS: dict[str, Builder] = {
@@ -38,18 +39,18 @@ BUILDERS: dict[str, Builder] = {
     "svhn_resnet_deep": svhn_resnet_deep,
     "svhn_vgg": svhn_vgg,
 }
-REGULARIZERS = ("dropout", "block_dropout", "stochastic_depth")  # fields of the section that go to builders
-RESERVED = {"channels", "size", "classes", *REGULARIZERS}
+BUILDER_REGULARIZERS = ("dropout", "block_dropout", "stochastic_depth")  # fields of the section that go to builders
+BUILDER_ARGUMENTS = {"channels", "size", "classes", *BUILDER_REGULARIZERS}
 
 
 def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
-    """The network a configuration names: initialised from torch's global generator, then with the weights it is to
-    start from, and with what is not to learn frozen.
+    """Build the configured network, initialized from torch's global generator; then load its initial weights, if any,
+    and freeze the stages that are not trained.
 
-    Raises ConfigError if the images are too small, the weights do not fit, or the stages to freeze are not known.
+    Raises ConfigError if the images are too small, the weights do not fit, or the stages to freeze are unknown.
     """
     builder = _builder(config.name)
-    rates = {name: getattr(config, name) for name in REGULARIZERS if _takes(builder, name)}
+    rates = {name: getattr(config, name) for name in BUILDER_REGULARIZERS if _takes(builder, name)}
     weights = find_weights(config.name, config.weights) if config.weights is not None else None
     network = builder(channels=channels, size=size, classes=classes, **rates, **config.options)
     if weights:
@@ -59,28 +60,31 @@ def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
 
 
 def problems(config: RunConfig) -> Iterable[Problem]:
-    """What is wrong with the model section, as far as can be said without building the network."""
+    """Problems of the model section that can be found without building the network."""
     model = config.model
     try:
         builder = _builder(model.name)
     except ConfigError as error:
         yield Problem("model.name", str(error))
         return
-    for sentence in option_problems(builder, model.options, RESERVED):
+    for sentence in option_problems(builder, model.options, BUILDER_ARGUMENTS):
         yield Problem("model.options", sentence)
-    for sentence in value_problems(builder, {k: v for k, v in model.options.items() if k not in RESERVED}):
+    for sentence in value_problems(builder, {k: v for k, v in model.options.items() if k not in BUILDER_ARGUMENTS}):
         yield Problem("model.options", sentence)
-    for name in REGULARIZERS:
+    for name in BUILDER_REGULARIZERS:
         if getattr(model, name) > 0 and not _takes(builder, name):
-            yield Problem(f"model.{name}", f"must be 0 because '{model.name}' takes no {name}; {_those_with(name)} do.")
+            yield Problem(
+                f"model.{name}",
+                f"must be 0 because '{model.name}' does not support {name}. Networks that do: {_those_with(name)}.",
+            )
     wrong = weights_problem(model.name, model.weights) if model.weights is not None else None
     if wrong:
         yield Problem("model.weights", wrong)
     if model.options.get("head_size") and any(c.training.balance == "weights" for c in config.in_phases()):
         yield Problem(
             "model.options",
-            "head_size cannot be set with training.balance: weights, which has one weight per class and none for"
-            " further outputs; leave it out, or balance by oversample.",
+            "head_size cannot be combined with training.balance: weights, which needs one output per class. Remove"
+            " head_size, or set training.balance: oversample.",
         )
 
 
@@ -98,5 +102,5 @@ def _takes(builder: Callable[..., Any], name: str) -> bool:
 
 
 def _those_with(name: str) -> str:
-    """The networks of the table that take a regularizer."""
+    """The networks of the table that support a regularizer."""
     return ", ".join(sorted(label for label, builder in BUILDERS.items() if _takes(builder, name)))

@@ -7,16 +7,16 @@ from torch import nn
 from regstudy.models.sizes import check_size
 from regstudy.models.stages import staged
 
-SMALLEST = 22  # pixels; below this nothing is left after three convolutions and poolings
+MIN_SIZE = 22  # pixels; below this nothing is left after three convolutions and poolings
 
 
 def dropout_cnn(channels: int, size: int, classes: int, *, dropout: float = 0.0) -> nn.Module:
     """Unpadded 3×3 convolutions to 32, 64 and 128 channels, each with ReLU and 2×2 max-pooling, then dense layers."""
-    check_size("dropout_cnn", size, SMALLEST)
+    check_size("dropout_cnn", size, MIN_SIZE)
     side = size
     for _ in range(3):
         side = (side - 2) // 2
-    network = nn.Sequential(  # ReLU behind the pooling gives the same numbers as before it, on a quarter of the places
+    network = nn.Sequential(  # ReLU after the pooling gives the same result as before it, with a quarter of the work
         nn.Conv2d(channels, 32, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),

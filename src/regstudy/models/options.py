@@ -1,4 +1,4 @@
-"""Values of a network's options against the annotations of its builder, before anything is built."""
+"""Checks the values of a network's options against the annotations of its builder, before it is built."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from regstudy.errors import unknown
 
-WORDS = {
+TYPE_DESCRIPTIONS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     NoneType: "null",
 }
 
@@ -20,21 +20,21 @@ WORDS = {
 def value_problems(builder: Callable[..., Any], options: Mapping[str, Any]) -> Iterator[str]:
     """Sentences about options whose values are not of the annotated kind.
 
-    Only plain kinds (bool, int, float, str, None, Literal and unions of them) are judged; whoever annotates anything
-    else checks for themselves.
+    Only plain kinds (bool, int, float, str, None, Literal and unions of them) are checked; a builder with other
+    annotations must check its options itself.
     """
     try:
         hints = get_type_hints(builder)
-    except Exception:  # annotations of a network of one's own may name what does not exist at run time
+    except Exception:  # annotations of a user-defined network may refer to names that do not exist at run time
         return
     for name, value in options.items():
         kinds = list(_members(hints[name])) if name in hints else []
-        if not kinds or any(kind not in WORDS and get_origin(kind) is not Literal for kind in kinds):
+        if not kinds or any(kind not in TYPE_DESCRIPTIONS and get_origin(kind) is not Literal for kind in kinds):
             continue
         if any(_is(value, kind) for kind in kinds):
             continue
         literals = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-        words = [WORDS[kind] for kind in kinds if kind in WORDS]
+        words = [TYPE_DESCRIPTIONS[kind] for kind in kinds if kind in TYPE_DESCRIPTIONS]
         if literals and not words:
             yield f"{name}: {unknown('value', str(value), literals)}"
         else:

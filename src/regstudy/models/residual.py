@@ -14,16 +14,16 @@ from torchvision.ops import StochasticDepth
 
 
 class ResidualBlock(BasicBlock):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's basic block; ``between``, ``branch`` and ``after`` do nothing until `regularize` exchanges them.
+    """torchvision's basic block; ``between``, ``branch`` and ``after`` do nothing until `regularize` replaces them.
 
-    None of the three has a state, so weights fit with and without them.
+    They have no state, so weights fit with and without them.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.between: nn.Module = nn.Identity()  # between the two convolutions
         self.branch: nn.Module = nn.Identity()  # on the residual branch, before it joins
-        self.after: nn.Module = nn.Identity()  # behind the whole block
+        self.after: nn.Module = nn.Identity()  # after the whole block
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×S×S → N×C′×S′×S′."""

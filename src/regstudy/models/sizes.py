@@ -1,4 +1,4 @@
-"""How small an image may be before a network has nothing left to look at."""
+"""Checks that images are large enough for a network."""
 
 from __future__ import annotations
 

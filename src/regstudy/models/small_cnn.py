@@ -1,4 +1,4 @@
-"""Two convolutions, one pooling, and one dense layer with nearly all parameters: the beginner's classic."""
+"""Two convolutions, one pooling, and one dense layer with nearly all parameters: a typical beginner's network."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import nn
 from regstudy.models.sizes import check_size
 from regstudy.models.stages import staged
 
-SMALLEST = 6  # pixels; two unpadded convolutions and the pooling leave one
+MIN_SIZE = 6  # pixels; two unpadded convolutions and the pooling leave one
 
 
 def small_cnn(channels: int, size: int, classes: int, *, dropout: float = 0.0, block_dropout: float = 0.0) -> nn.Module:
     """Unpadded 3×3 convolutions to 32 and 64 channels, 2×2 max-pooling, dense layers of 128 and of the classes.
 
-    ``block_dropout`` acts behind the pooling (0.25 in the reference), ``dropout`` before the last layer (0.5 there).
+    ``block_dropout`` acts after the pooling (0.25 in the reference), ``dropout`` before the last layer (0.5 there).
     78,695,746 parameters for 3 channels, 200 pixels and 2 classes. The outputs are logits.
     """
-    check_size("small_cnn", size, SMALLEST)
+    check_size("small_cnn", size, MIN_SIZE)
     side = (size - 4) // 2
     network = nn.Sequential(
         OrderedDict(

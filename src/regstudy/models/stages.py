@@ -1,7 +1,8 @@
-"""Stages: which children of a network are its parts from input to output, and which of them learn.
+"""Stages: the parts of a network from input to output, and which of them are trained.
 
-A network says so with an attribute ``stages``, a tuple from input to output. Each entry is the name of a submodule, or
-a tuple of names that belong together; the last entry is the head. What no entry names never learns unless all does.
+A network declares them in an attribute ``stages``, a tuple from input to output. Each entry is the name of a submodule,
+or a tuple of names that belong together; the last entry is the head. Parameters outside all stages are trained only if
+the whole network is.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from regstudy.errors import ConfigError, unknown
+from regstudy.text import counted
 
 Stage = str | tuple[str, ...]
-LEARNING = {"head": 1, "last_stage": 2}  # how many stages, counted from the output
+TRAINED_STAGES = {"head": 1, "last_stage": 2}  # number of stages, counted from the output
+GUARD_NAME = "frozen_modules"  # of the child that keeps frozen modules in eval mode
 
 
 class ParameterCounts(NamedTuple):
-    """Numbers of a network has, and how many of them learn."""
+    """The number of parameters of a network, and how many of them are trainable."""
 
     total: int
     trainable: int
 
 
 def parameter_counts(network: nn.Module) -> ParameterCounts:
-    """How many parameters a network has; shared ones count once, running statistics are none."""
+    """The parameters of a network; shared ones count once, running statistics do not count."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     return ParameterCounts(sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns))
 
 
 def staged(network: nn.Module, *stages: Stage) -> nn.Module:
-    """The same network with its stages declared, from input to output."""
+    """Declare the stages of a network, from input to output, and return it."""
     network.stages = stages  # type: ignore[assignment]
     return network
 
@@ -39,8 +42,8 @@ def staged(network: nn.Module, *stages: Stage) -> nn.Module:
 def stages_of(network: nn.Module) -> tuple[tuple[str, ...], ...]:
     """The declared stages, each as a tuple of names; empty if there are none.
 
-    Raises ConfigError if the attribute is not of that form or names what does not exist. A child module that happens
-    to be called ``stages`` is no declaration.
+    Raises ConfigError if the attribute has another form or names an unknown submodule. A child module that happens to
+    be called ``stages`` is not a declaration.
     """
     declared = getattr(network, "stages", None)
     if declared is None or isinstance(declared, nn.Module):
@@ -58,21 +61,21 @@ def stages_of(network: nn.Module) -> tuple[tuple[str, ...], ...]:
 
 
 def freeze(network: nn.Module, trainable: Literal["head", "last_stage", "all"], name: str) -> None:
-    """Let only the head, or the head and the stage before it, learn; ``all`` changes nothing.
+    """Freeze everything but the head, or but the head and the stage before it; ``all`` changes nothing.
 
-    The rest gets no gradient and stays in evaluation mode even under ``train()``: its batch normalisation keeps its
-    running statistics and its dropout is silent. Names and values of the state do not change. ``name`` is what the
-    network is called in messages. Raises ConfigError if the stages are not known or nothing would learn.
+    Frozen modules get no gradient and stay in eval mode even after ``train()``: batch normalization keeps its running
+    statistics, and dropout is off. Names and values in the state dict do not change. ``name`` is the name of the
+    network in messages. Raises ConfigError if the stages are unknown or nothing would be trained.
     """
     if trainable == "all":
         return
-    stages, wanted = stages_of(network), LEARNING[trainable]
+    stages, wanted = stages_of(network), TRAINED_STAGES[trainable]
     if len(stages) < wanted:
-        has = f"declares only {len(stages)}" if stages else "declares none"
+        has = f"declares only {counted(len(stages), 'stage')}" if stages else "declares no stages"
         raise ConfigError(
-            f"model.trainable is '{trainable}', but '{name}' {has} of the stages that would say what to freeze. Give"
-            " the module an attribute `stages` with the names of its submodules from input to output, such as"
-            " ('stem', 'body', 'head'), or set model.trainable to all."
+            f"model.trainable is '{trainable}', but '{name}' {has}, so it is unknown what to freeze. Give the module an"
+            " attribute `stages` with the names of its submodules from input to output, such as ('stem', 'body',"
+            " 'head'), or set model.trainable to all."
         )
     names = tuple(name for stage in stages[-wanted:] for name in stage)
     learning = {id(p) for name in names for p in network.get_submodule(name).parameters()}
@@ -81,35 +84,38 @@ def freeze(network: nn.Module, trainable: Literal["head", "last_stage", "all"], 
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError(
-            f"model.trainable is '{trainable}', but {', '.join(names)} of '{name}' has no parameter that can learn."
-            " Set model.trainable to all, or let `stages` end with the layers that give the answer."
+            f"model.trainable is '{trainable}', but {', '.join(names)} of '{name}' has no trainable parameters."
+            " Set model.trainable to all, or let `stages` end with the output layers."
         )
-    kind = type(network)
-    network._learning = names  # type: ignore[assignment]
-    network.__class__ = type(f"Frozen{kind.__name__}", (_KeepsEvaluating, kind), {})
+    trained = {id(module) for module in _with_surroundings(network, names)}
+    frozen = [module for module in network.modules() if id(module) not in trained]
+    network.add_module(GUARD_NAME, FrozenModules(frozen))
     network.train(network.training)
 
 
-class _KeepsEvaluating(nn.Module):
-    """Put before a network's own class: ``train()`` reaches the learning submodules and those around them only.
+class FrozenModules(nn.Identity):
+    """The last child of a partly frozen network; it keeps the frozen modules in eval mode.
 
-    A class and not a hook or a function on the instance, so that copies freeze their own parts and flags are right
-    from the call of ``train()`` on.
+    ``train()`` of a network calls ``train()`` of its children in order, so this one comes after the frozen ones. It has
+    no parameters and passes its input on, so names and values of weights and the output of a `Sequential` are
+    unchanged. The modules are in a plain list, so that they are not registered twice; a copy of the network has its
+    own.
     """
 
-    _learning: tuple[str, ...]
+    def __init__(self, frozen: list[nn.Module]) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.training = False
 
-    def train(self, mode: bool = True) -> _KeepsEvaluating:
-        super().train(mode)
-        spared = {id(module) for module in _with_surroundings(self, self._learning)}
-        for module in self.modules():
-            if id(module) not in spared:
-                module.training = False
+    def train(self, mode: bool = True) -> FrozenModules:  # noqa: ARG002
+        """Put the frozen modules, and this one, into eval mode, whatever the mode of the network."""
+        for module in (*self.frozen, self):
+            module.training = False
         return self
 
 
 def _with_surroundings(network: nn.Module, names: Iterable[str]) -> Iterable[nn.Module]:
-    """All modules within the named ones, and those that contain them."""
+    """The network, all modules within the named ones, and those that contain them."""
     yield network
     for name in names:
         parts = name.split(".")

@@ -45,7 +45,7 @@ def svhn_resnet_deep(
 
 
 def _chain(channels: int, classes: int, layers: list[str], width: int, dropout: float) -> nn.Sequential:
-    resnet = resnet18_of_blocks()  # built first and whole: the weights of a seed depend on it
+    resnet = resnet18_of_blocks()  # built completely and first: the initial weights of a seed depend on it
     return nn.Sequential(
         nn.Conv2d(channels, 64, 3, padding=1, bias=False),  # N×64×S×S
         nn.BatchNorm2d(64),

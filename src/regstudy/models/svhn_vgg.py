@@ -1,4 +1,4 @@
-"""A VGG cut short for house numbers: five convolutions and three large dense layers.
+"""A shortened VGG for house numbers: five convolutions and three large dense layers.
 
 Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014.
 """
@@ -12,17 +12,17 @@ from torch import nn
 from regstudy.models.sizes import check_size
 from regstudy.models.stages import staged
 
-SMALLEST = 4  # pixels; two poolings leave one
-MAP = 7  # pixels per side of the map that the dense layers see
+MIN_SIZE = 4  # pixels; two poolings leave one
+FEATURE_MAP_SIDE = 7  # pixels, of the input of the dense layers
 
 
 def svhn_vgg(channels: int, size: int, classes: int, *, dropout: float = 0.0) -> nn.Module:
-    """42,924,234 parameters for 3 channels and 10 classes; ``dropout`` acts behind both dense layers of 4096.
+    """42,924,234 parameters for 3 channels and 10 classes; ``dropout`` acts after both dense layers of 4096.
 
     Its authors had dropout 0.5 there. Convolutions start as torchvision's VGG does (normal, by their fan-out), dense
     layers as torch does.
     """
-    check_size("svhn_vgg", size, SMALLEST)
+    check_size("svhn_vgg", size, MIN_SIZE)
     network = nn.Sequential(
         OrderedDict(
             block1=nn.Sequential(
@@ -34,10 +34,10 @@ def svhn_vgg(channels: int, size: int, classes: int, *, dropout: float = 0.0) ->
             ),
             block3=nn.Sequential(_convolution(128, 128), nn.ReLU(inplace=True)),
             pool2=nn.MaxPool2d(2),  # N×128×S/4×S/4
-            pool3=nn.AdaptiveAvgPool2d(MAP),
+            pool3=nn.AdaptiveAvgPool2d(FEATURE_MAP_SIDE),
             flatten=nn.Flatten(),  # N×6272
             dense=nn.Sequential(
-                nn.Linear(128 * MAP * MAP, 4096),
+                nn.Linear(128 * FEATURE_MAP_SIDE * FEATURE_MAP_SIDE, 4096),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
                 nn.Linear(4096, 4096),

@@ -1,4 +1,4 @@
-"""torchvision's ResNets, under torchvision's names of tensors, with the head and the dropout of one's choice.
+"""torchvision's ResNets, with torchvision's tensor names and configurable head and dropout.
 
 He et al., Deep Residual Learning for Image Recognition, 2015.
 """
@@ -29,7 +29,7 @@ def resnet18_transfer(
 ) -> nn.Module:
     """ResNet-18, 11,177,538 parameters for 3 channels and 2 classes.
 
-    ``dropout`` acts before the last layer; with ``head_batch_norm`` its input is batch-normalised before that.
+    ``dropout`` acts before the last layer; with ``head_batch_norm`` its input is batch-normalized before that.
     """
     return _chain(resnet18(num_classes=classes), channels, dropout, head_batch_norm)
 
@@ -52,17 +52,18 @@ def resnet18_dropout(
     position: Literal["blocks", "head", "none"] = "blocks",
     head_size: int | None = None,
 ) -> nn.Module:
-    """ResNet-18 with ``dropout`` behind each of its eight blocks, or before the last layer, or nowhere.
+    """ResNet-18 with ``dropout`` after each of its eight blocks, or before the last layer, or nowhere.
 
-    ``block_dropout`` acts between the two convolutions of a block. ``head_size`` outputs instead of one per class:
-    those beyond the classes are answers that are never right. Raises ConfigError if they are fewer than the classes.
+    ``block_dropout`` acts between the two convolutions of a block. ``head_size`` is the number of outputs if it is not
+    the number of classes: further outputs are never correct. Raises ConfigError if it is less than the classes.
     """
     if position not in ("blocks", "head", "none"):
         raise ConfigError(f"resnet18_dropout: position must be blocks, head or none, but it is {position!r}.")
     if head_size is not None and head_size < classes:
         raise ConfigError(
-            f"resnet18_dropout: head_size is {head_size}, but the images have {classes} classes. Leave it out for one"
-            " output per class, or set it to at least that number."
+            f"resnet18_dropout: head_size is {head_size}, but the images have {classes} classes. Remove head_size to"
+            " get"
+            " one output per class, or increase it."
         )
     network = resnet18_of_blocks(head_size or classes)
     regularize(network, block_dropout, stochastic_depth, dropout if position == "blocks" else 0.0)
@@ -70,7 +71,7 @@ def resnet18_dropout(
 
 
 def _chain(resnet: ResNet, channels: int, dropout: float, head_batch_norm: bool) -> nn.Module:
-    """The parts of a ResNet in a row, for images of S×S pixels, with room for regularizers before the last layer."""
+    """The layers of a ResNet in sequence, for images of S×S pixels, with regularizers before the last layer."""
     features = resnet.fc.in_features
     if channels != 3:
         resnet.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)

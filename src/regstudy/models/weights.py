@@ -1,7 +1,7 @@
-"""Weights to start from: a file of tensors, or published ones by name. Nothing executable is ever loaded.
+"""Initial weights: a file of tensors, or published ones by name. Code in weight files is never executed.
 
-Every tensor of the file must fit. Only the head, the last of the declared `stages`, may differ or be absent: it then
-stays as it was initialised, because other classes need another head.
+Every tensor of the file must fit. Only the head, the last of the declared `stages`, may differ or be missing: it then
+keeps its random initialization, because different classes need a different head.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from regstudy.errors import ConfigError, unknown
 from regstudy.models.stages import stages_of
 from regstudy.models.torchvision_resnet import PRETRAINED
 
-SUFFIXES = (".safetensors", ".pt", ".pth")
-SHOWN = 3  # tensors of each kind in a message
-COUNTER = "num_batches_tracked"  # of batch normalisation; old files lack it and nothing depends on it
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
+TENSORS_IN_ERROR = 3  # of each kind
+BATCH_COUNTER = "num_batches_tracked"  # of batch normalization; old files lack it, and it has no effect
 
 
 class StoredWeights(NamedTuple):
@@ -35,23 +35,23 @@ class StoredWeights(NamedTuple):
 
 
 def weights_problem(model: str, weights: str) -> str | None:
-    """What is wrong with ``model.weights``, as far as can be said without reading or downloading; None if nothing."""
+    """A problem of ``model.weights`` that can be found without reading or downloading; None if there is none."""
     if weights in _names(model):
         return None
     path = _path(weights)
-    if path.suffix in SUFFIXES:
+    if path.suffix in WEIGHT_SUFFIXES:
         return None if path.is_file() else f"there is no file {path}{_from_here(path)}."
     if path.is_file():
-        return f"the file {path} must end in {_either(SUFFIXES)}, which says how to read it."
-    files = f"Or give a file that ends in {_either(SUFFIXES)}."
+        return f"the name of the file {path} must end in {_either(WEIGHT_SUFFIXES)}."
+    files = f"You can also give a file that ends in {_either(WEIGHT_SUFFIXES)}."
     if not _names(model):
         others = ", ".join(sorted(PRETRAINED))
-        return f"'{weights}' is no file, and '{model}' knows no weights by name; {others} do. {files}"
+        return f"'{weights}' is not a file, and '{model}' has no pretrained weights by name ({others} have). {files}"
     return f"{unknown('set of weights', weights, _names(model))} {files}"
 
 
 def find_weights(model: str, weights: str) -> StoredWeights:
-    """The weights that ``model.weights`` names for a network of that name, downloaded where they have to be.
+    """The weights named by ``model.weights`` for a network, downloaded if necessary.
 
     Raises ConfigError if there are none of that name, or they cannot be downloaded or read.
     """
@@ -64,7 +64,7 @@ def find_weights(model: str, weights: str) -> StoredWeights:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU. Raises ConfigError if it holds anything else or cannot be read."""
+    """The tensors of a file by name, on the CPU. Raises ConfigError if it contains anything else or cannot be read."""
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -72,28 +72,30 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both libraries raise many kinds for damaged files
         raise ConfigError(
-            f"model.weights: {path} cannot be read as weights ({type(error).__name__}). It is damaged, of another"
-            f" format than its ending says, or holds Python objects, which are never loaded because they can run code."
+            f"model.weights: {path} cannot be read as weights ({type(error).__name__}). It is damaged, has a different"
+            " format than its extension, or contains Python objects, which are never loaded because they can run code."
             f" {_SAVE}"
         ) from None
     tensors = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
     if not content or not tensors:
         keys = [str(key) for key in content] if isinstance(content, Mapping) else []
         holds = f"the keys {_some(keys)}" if keys else f"a {type(content).__name__}"
-        raise ConfigError(f"model.weights: {path} is no plain mapping of names to tensors: it holds {holds}. {_SAVE}")
+        raise ConfigError(
+            f"model.weights: {path} is not a plain mapping of names to tensors: it contains {holds}. {_SAVE}"
+        )
     return {str(name): tensor.detach() for name, tensor in content.items()}
 
 
 _SAVE = (
-    "Save the weights alone, by safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') or"
+    "Save only the weights, with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') or"
     " torch.save(model.state_dict(), 'weights.pt')."
 )
 
 
 def fill(network: nn.Module, model: str, weights: StoredWeights) -> None:
-    """Copy weights into a network of that name, the head only if it fits as a whole.
+    """Copy weights into a network; the head only if all of it fits.
 
-    Raises ConfigError, before anything is copied, if any other tensor is missing, unknown or of another shape.
+    Raises ConfigError, before anything is copied, if any other tensor is missing, unknown or has a different shape.
     """
     own: dict[str, Tensor] = network.state_dict()
     stages = stages_of(network)
@@ -115,20 +117,20 @@ def _check_body(wanted: Mapping[str, str], given: Mapping[str, str], model: str,
         for key in wanted
         if key in given and given[key] != wanted[key]
     ]
-    kinds = [("Missing in the file", missing), ("Unknown to the network", strange), ("Of another shape", reshaped)]
+    kinds = [("Missing in the file", missing), ("Unknown to the network", strange), ("Different shape", reshaped)]
     found = [f"{words} ({len(names)}): {_some(names)}." for words, names in kinds if names]
     if found:
         raise ConfigError(
             f"model.weights: {path} does not fit '{model}'. {' '.join(found)} Only the head may differ, which is the"
-            f" last of the network's stages{'' if has_head else ', but this one declares none'}. Use weights of this"
-            " very network with the same options and as many colour channels, choose the network they belong to"
-            " (model.name), or leave model.weights out."
+            f" last of the network's stages{'' if has_head else ', but this network declares none'}. Use weights of the"
+            " same network with the same options and number of color channels, choose the network they belong to"
+            " (model.name), or remove model.weights."
         )
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Shapes as words, without those of counters."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items() if not key.endswith(COUNTER)}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items() if not key.endswith(BATCH_COUNTER)}
     return {key: "×".join(map(str, shape)) or "a single number" for key, shape in shapes.items()}
 
 
@@ -160,9 +162,9 @@ def _download(published: WeightsEnum, name: str) -> Path:
     except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
-            f"model.weights: '{name}' is not in {path.parent} and cannot be downloaded ({reason}). Fetch"
-            f" {published.url} on another machine and copy it there as {file}, name a file of your own, or leave"
-            " model.weights out to begin with random weights."
+            f"model.weights: '{name}' is not in {path.parent} and cannot be downloaded ({reason}). Download"
+            f" {published.url} on another machine and copy it there as {file}, use your own file, or remove"
+            " model.weights to start with random weights."
         ) from None
     return path
 
@@ -179,7 +181,7 @@ def _from_here(path: Path) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return ", ".join(names[:TENSORS_IN_ERROR]) + (", …" if len(names) > TENSORS_IN_ERROR else "")
 
 
 def _either(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""From a study to a file: the configuration of a trial, as every command reads it."""
+"""Export the configuration of a trial to a file that every command can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regstudy.study.ranking import usable_trials
 
 
 def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
-    """The trial of a number, or the best complete one that did not diverge; StudyError if there is none."""
+    """The trial with a number, or the best completed one that did not diverge; StudyError if there is none."""
     trials = [t for t in study.get_trials(deepcopy=False) if attributes.CONFIG in t.user_attrs]
     if number is not None:
         found = next((t for t in trials if t.number == number), None)
@@ -23,7 +23,7 @@ def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
         return found
     usable = usable_trials(study)
     if not usable:
-        raise StudyError(f"The study '{study.study_name}' has no complete trial yet, so there is nothing to export.")
+        raise StudyError(f"The study '{study.study_name}' has no completed trial yet, so there is nothing to export.")
     return usable[0]
 
 
@@ -35,7 +35,8 @@ def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
     heading = [
         f"Trial {trial.number} of study {study.study_name}: {facts.get(attributes.METRIC)} {value:.4f}"
         f" at epoch {trial.user_attrs.get(attributes.BEST_EPOCH)}.",
-        "One seed, chosen as the best of many on the same validation images: expect somewhat less from a fresh seed.",
-        f"The same curve to the bit needs the same machine and --threads {threads}.",
+        "Selected as the best of many trials on the same validation images: expect a slightly lower result with a new"
+        " seed.",
+        f"To reproduce the curve bit for bit, use the same machine and --threads {threads}.",
     ]
     return "".join(f"# {line}\n" for line in heading) + config_text(trial.user_attrs[attributes.CONFIG])

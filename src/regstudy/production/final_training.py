@@ -1,4 +1,4 @@
-"""The final training on one configuration: weights, metrics and curves in a folder, the test part opened once."""
+"""The final training of one configuration: weights, metrics and curves in a folder, one test set evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import OnStep, evaluate
 from regstudy.training.run import OnEpoch, Trained, run
 
-OPENINGS = "test_openings.jsonl"  # in the data directory: every opening of a test part
+TEST_LOG_FILE = "test_openings.jsonl"  # in the data directory: every evaluation on a test set
 
 
 def train_finally(
@@ -38,9 +38,9 @@ def train_finally(
 ) -> dict[str, Any]:
     """Train once and write weights.safetensors, config.yaml, epochs.csv and metrics.json; returns the metrics.
 
-    An interrupted training goes on from the checkpoint in ``out``.
-    The test part is opened once, after training, with the weights of the best validation epoch; the opening is noted
-    in the data directory. A data set without a test part is reported as such.
+    An interrupted training resumes from the checkpoint in ``out``. The test set is evaluated once, after training, with
+    the weights of the best validation epoch, which is logged in the data directory. If there is no test set, the
+    metrics say so.
     """
     splits = prepare(config.data, data_dir, listen)
     checkpoint = Checkpoint(out / "checkpoint.pt")
@@ -51,7 +51,7 @@ def train_finally(
         write_atomically(out / "weights.safetensors", save(weights))
     write_atomically(out / "config.yaml", config_text(config.model_dump(mode="json")))
     write_atomically(out / "epochs.csv", epochs_csv(trained.result.records))
-    if trained.result.best_epoch:  # what was trained is safe by now, whatever the test part holds
+    if trained.result.best_epoch:  # the training results are saved by now, whatever is wrong with the test set
         trained.state.model.load_state_dict(trained.weights)
         with listening(listen):
             metrics["test"] = _test(config, trained, data_dir)
@@ -87,7 +87,7 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
-    """Loss and accuracy on the test part, noted in the openings of openings; says so if there is no such part."""
+    """Loss and accuracy on the test set, which is logged; a note if there is no test set."""
     try:
         test = open_test(config.data, data_dir).to(trained.state.device)
     except DataError as error:
@@ -100,10 +100,10 @@ def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]
         "hash": test.hash,
         "opened": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    openings = data_dir / OPENINGS
+    openings = data_dir / TEST_LOG_FILE
     make_folder(data_dir)
     earlier = openings.read_text(encoding="utf-8") if openings.exists() else ""
     facts["opening"] = 1 + earlier.count(f'"hash": "{test.hash}"')
-    with openings.open("a", encoding="utf-8") as file:  # one line in one write: others may be adding theirs
+    with openings.open("a", encoding="utf-8") as file:  # one line in one write: other processes may append, too
         file.write(json.dumps({"data": config.data.name, **facts}) + "\n")
     return facts

@@ -18,6 +18,7 @@ from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
+from regstudy.report.headline import keep_headline
 from regstudy.report.phrasing import NONE, Verdict, percent, verdict
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
@@ -45,6 +46,7 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     write_atomically(folder / "summary.md", summary(found, text, parts))
     page = folder / "report.html"
     write_atomically(page, render(found, text, parts, refresh))
+    keep_headline(study, text.headline, found.comparison)
     return page
 
 

@@ -1,1 +1,1 @@
-"""The search: Optuna holds the study, slots say what is to be run, workers run it."""
+"""Running a study: Optuna stores it, the queue of slots says what to run, workers run it."""

@@ -1,4 +1,4 @@
-"""Arguments of the public functions: checked before anything is read, written or trained."""
+"""Validation of the public functions' arguments, before anything is read, written or trained."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from regstudy.text import parse_duration
 from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
 from regstudy.training.validation import CHECKS
 
+MAX_REPEATS = 1000
+
 
 def use_device(name: str | None, threads: int | None = None) -> str:
-    """The device to train on, the fastest one if no name is given, once torch runs with so many threads."""
+    """Set torch's number of threads and return the device to train on; the fastest one if no name is given."""
     keep_freed_memory()
     limit_threads(threads)
     return choose_device(name)
@@ -32,8 +34,8 @@ def use_device(name: str | None, threads: int | None = None) -> str:
 
 @contextmanager
 def machine(device: str | None, threads: int | None) -> Iterator[str]:
-    """The device to use. Within the block torch has so many threads and Optuna is quiet; afterwards both are as before,
-    and so are torch's random numbers.
+    """The device to use. Within the block torch uses this many threads and Optuna is quiet; afterwards both settings
+    and the state of torch's random numbers are restored.
     """
     require("device", device, (str, NoneType), "cpu, cuda or mps")
     before, verbosity, drawn = torch.get_num_threads(), optuna.logging.get_verbosity(), torch.get_rng_state()
@@ -47,19 +49,19 @@ def machine(device: str | None, threads: int | None) -> Iterator[str]:
 
 
 def listener_of(progress: Listener | None) -> Listener:
-    """What is told of everything; ArgumentError if it cannot be called."""
+    """The function that gets every event; ArgumentError if it cannot be called."""
     if progress is not None and not callable(progress):
-        raise ArgumentError(f"progress must be a function of an event, but it is {progress!r}.")
+        raise ArgumentError(f"progress must be a function that takes an event, but it is {progress!r}.")
     return log if progress is None else progress
 
 
 def where_of(results: str | Path, name: str | None, storage: str | None, data_dir: str | Path) -> Where:
-    """Where a study is kept; a wrong name is told before images are loaded."""
+    """Where a study is stored; a wrong name is reported before images are loaded."""
     for argument, value in (("results", results), ("data_dir", data_dir)):
         require(argument, value, (str, Path), "a folder")
     require("storage", storage, (str, NoneType), "the URL of a database server")
     if name is not None:
-        require("name", name, str, "a text")
+        require("name", name, str, "a string")
         check_name(name)
     return Where(Path(results), name, storage, Path(data_dir))
 
@@ -79,29 +81,29 @@ def options_of(
 
 
 def seconds_of(name: str, span: str | float) -> float:
-    """A span of time in seconds; ArgumentError if it is none."""
+    """A duration in seconds; ArgumentError if it is not one."""
     if isinstance(span, bool):
         span = str(span)
-    require(name, span, (str, int, float), "seconds, or a text such as '30m'")
+    require(name, span, (str, int, float), "seconds, or a string such as '30m'")
     return parse_duration(span) if isinstance(span, str) else float(span)
 
 
 def check_texts(name: str, given: Sequence[str]) -> None:
-    """ArgumentError for a list of texts that is none, such as a single text."""
+    """ArgumentError unless this is a list of strings; a single string is not."""
     if isinstance(given, str) or not (isinstance(given, Sequence) and all(isinstance(text, str) for text in given)):
-        raise ArgumentError(f"{name} must be a list of texts, but it is {given!r}.")
+        raise ArgumentError(f"{name} must be a list of strings, but it is {given!r}.")
 
 
 def check_comparison(repeats: int, margin: float) -> None:
-    """ArgumentError for a number of repeats or a margin that is not allowed."""
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 1000:
-        raise ArgumentError(f"repeats must be a whole number from 1 to 1000, but it is {repeats!r}.")
+    """ArgumentError for an invalid number of repeats or margin."""
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= MAX_REPEATS:
+        raise ArgumentError(f"repeats must be a whole number from 1 to {MAX_REPEATS}, but it is {repeats!r}.")
     if not isinstance(margin, int | float) or not margin >= 0:
-        raise ArgumentError(f"margin must be at least 0 points of accuracy, but it is {margin!r}.")
+        raise ArgumentError(f"margin must be a number of accuracy points of at least 0, but it is {margin!r}.")
 
 
 def check_config(config: RunConfig) -> None:
-    """ConfigError for names, options and values of a configuration that do not exist."""
+    """ConfigError for unknown names and invalid options or values of a configuration."""
     problems = [problem for check in CHECKS for problem in check(config)]
     if problems:
         raise config_error("The configuration", problems)

@@ -1,4 +1,4 @@
-"""How a call would be typed again: what a study keeps as the way to repeat it, and what shows a whole examination."""
+"""How to type a call again: the command that a study stores, and the command for the full doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from regstudy.space.search_space import Space
 from regstudy.study.storage import masked
 
-DATA_DIR = Path("data")  # where data sets are looked for unless it is said
+DATA_DIR = Path("data")  # the default folder for data sets
 
 
 def call_text(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def call_text(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
 
 
 def doctor_command(space: Space, data_dir: Path) -> str:
-    """What shows the doctor's whole examination on the command line; FILE stands for a space that has none yet."""
+    """The command that runs the full doctor; FILE stands for a space that has no file."""
     words = ["regstudy", "doctor", space.source or "FILE"]
     for override in space.overrides:
         words += ["--set", override]
@@ -30,7 +30,7 @@ def doctor_command(space: Space, data_dir: Path) -> str:
 
 
 def _shown(value: object) -> str:
-    """An argument as it would be typed; what was made in Python and has no short form stands in angle brackets."""
+    """An argument as typed; objects made in Python that have no short form are described in angle brackets."""
     match value:
         case Space(source=""):
             return f"<the space '{value.name}', made in Python>"

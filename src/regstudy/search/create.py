@@ -1,4 +1,4 @@
-"""Creating a study in its place, or finding there the one to resume."""
+"""Create a study, or find the existing one to resume."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, kind_of
 from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage
 
-PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
-STORED: dict[PlanKind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
-STORED_NAMES = frozenset(STORED.values())
+VERSIONED_PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
+PLAN_ATTRIBUTE: dict[PlanKind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
+PLAN_ATTRIBUTES = frozenset(PLAN_ATTRIBUTE.values())
+
+ANOTHER_NAME = "Use another study name (--study NAME)."
 
 
 def _check_direction(study: optuna.Study, place: StudyPlace, plan: Plan) -> None:
-    """StudyError if a study, an empty one of somebody else's perhaps, has not the direction of the plan's metric."""
+    """StudyError if the study's direction (minimize or maximize) is not that of the plan's metric."""
     wanted = str(plan.study.direction)
     found = ", ".join(direction.name.lower() for direction in study.directions)
     if found != wanted:
         raise StudyError(
-            f"{place} holds a study that was made to {found}, but this one is to {wanted} {plan.study.metric}. Start"
-            " another study with --study NEWNAME."
+            f"{place} holds a study that was created to {found}, but this one must {wanted} {plan.study.metric}."
+            f" {ANOTHER_NAME}"
         )
 
 
 def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
-    """The study to go on with, None if one is to be created; changes nothing.
+    """The study to resume, None if one must be created; changes nothing.
 
-    StudyError with the differences if the place holds a study of something else; StorageError if SQLite cannot be used
-    there.
+    StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there.
     """
     check_folder(place.folder)
     if place.storage is None:
@@ -53,27 +54,25 @@ def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
         return study
     ours = attributes.FINGERPRINT in study.user_attrs
     if ours and kind_of(study) != plan.kind:
-        raise StudyError(
-            f"{place} holds a {kind_of(study)}, not a {plan.kind}. Start another study with --study NEWNAME."
-        )
-    changed = "; ".join(_changes(_stored(study, place, plan), plan.plain())) if ours else "regstudy did not make it"
+        raise StudyError(f"{place} holds a {kind_of(study)}, not a {plan.kind}. {ANOTHER_NAME}")
+    changed = "; ".join(_changes(_stored(study, place, plan), plan.plain())) if ours else "regstudy did not create it"
     if not changed:
         return study  # the same numbers, written otherwise: 1 and 1.0
     if plan.kind == "comparison":
         raise StudyError(
-            f"{place} holds another comparison ({changed}). Give the arms back their values to go on, or start another"
-            " study with --study NEWNAME."
+            f"{place} holds a different comparison ({changed}). Restore the original arms to resume it, or use another"
+            " study name (--study NAME)."
         )
     raise StudyError(
-        f"{place} holds a study of another space ({changed}). Trials of different spaces cannot be compared:"
-        " give the space back its values to go on, or start another study with --study NEWNAME."
+        f"{place} holds a study of a different space ({changed}). Trials of different spaces are not comparable."
+        " Restore the original values to resume it, or use another study name (--study NAME)."
     )
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two plans; an arm that only one of them has is one line, not one for each of its values."""
+    """What differs between two plans; an arm that only one of them has is reported as one line."""
     before, after = old.get("arms") or {}, new.get("arms") or {}
-    lines = [f"there was no arm '{name}'" for name in after if name not in before and before]
+    lines = [f"the arm '{name}' is new" for name in after if name not in before and before]
     lines += [f"the arm '{name}' is missing" for name in before if name not in after and after]
     if not lines:
         return differences(old, new)
@@ -85,8 +84,8 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _stored(study: optuna.Study, place: StudyPlace, plan: Plan) -> dict[str, Any]:
-    """The plain values of the plan that a study was made for, fields that later versions have added included."""
-    raw = read_yaml_text(study.user_attrs.get(STORED[plan.kind], "{}"), str(place))
+    """The plain values of the plan that a study was created for, including fields added by later versions."""
+    raw = read_yaml_text(study.user_attrs.get(PLAN_ATTRIBUTE[plan.kind], "{}"), str(place))
     try:
         return stored_plan(plan.kind, raw, plan.name, str(place)).plain()
     except ConfigError:
@@ -94,26 +93,26 @@ def _stored(study: optuna.Study, place: StudyPlace, plan: Plan) -> dict[str, Any
 
 
 def plan_of_study(study: optuna.Study, source: str, checks: Iterable[ConfigCheck] = ()) -> Plan:
-    """The plan that a study keeps; StudyError if it was not made by regstudy, ConfigError if the plan is no more valid.
+    """The plan stored in a study; StudyError if regstudy did not create it, ConfigError if the plan is no longer valid.
 
-    ``source`` says in errors where the study is.
+    ``source`` names the study in errors.
     """
     facts, kind = study.user_attrs, kind_of(study)
     if attributes.FINGERPRINT not in facts or attributes.TRIALS not in facts:
         raise StudyError(
-            f"{source} was not started by `regstudy study` or `regstudy compare`, so it has no slots to work on."
+            f"{source} was not started by `regstudy study` or `regstudy compare`, so it has no trials to run."
         )
     name = study.study_name if kind == "comparison" else str(facts[attributes.SPACE_NAME])
-    return stored_plan(kind, read_yaml_text(facts[STORED[kind]], source), name, source, checks)
+    return stored_plan(kind, read_yaml_text(facts[PLAN_ATTRIBUTE[kind]], source), name, source, checks)
 
 
 def create_study(
     place: StudyPlace, plan: Plan, splits: Splits, *, command: str = "", facts: Mapping[str, Any] | None = None
 ) -> optuna.Study:
-    """The study in its place, created with all that describes it unless it is there already.
+    """The study in its place; if it does not exist, it is created with everything that describes it.
 
-    ``command`` reproduces the study, ``facts`` are further study attributes. A study that is there keeps what it was
-    created with, but StudyError is raised if its images were others.
+    ``command`` reproduces the study, ``facts`` are further study attributes. An existing study keeps the attributes it
+    was created with; StudyError is raised if its images were different.
     """
     make_folder(place.folder)
     with exclusive(place.url):
@@ -128,30 +127,30 @@ def create_study(
                 direction=plan.study.direction,
                 load_if_exists=True,
             )
-            # a creation that was cut short may have been of the other kind
-            stale = {name: "" for name in STORED.values() if name in before}
+            # an interrupted creation may have been of the other kind
+            stale = {name: "" for name in PLAN_ATTRIBUTE.values() if name in before}
             described = stale | _describe(plan) | {attributes.DATA: splits.describe()} | dict(facts or {})
             for name, value in {**described, attributes.FINGERPRINT: plan.fingerprint}.items():
                 study.set_user_attr(name, value)  # the fingerprint comes last: with it the creation is complete
     known = study.user_attrs[attributes.DATA]["split_hash"]
     if known != splits.hash:
         raise StudyError(
-            f"The images of {place} have changed since the study began: split {known} is now {splits.hash}."
-            " Restore them, or start another study with --study NEWNAME."
+            f"The images have changed since the study {place} was created: split {known} is now {splits.hash}."
+            f" Restore them, or use another study name (--study NAME)."
         )
-    study.set_user_attr(attributes.COMMAND, masked(command))  # the latest: it says how many trials
+    study.set_user_attr(attributes.COMMAND, masked(command))  # the latest one, because it contains the number of trials
     return study
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers, with the machine's kind."""
-    facts = {package: version(package) for package in PACKAGES}
+    """Versions of the packages that affect the results, and the machine type."""
+    facts = {package: version(package) for package in VERSIONED_PACKAGES}
     return facts | {"python": platform.python_version(), "machine": platform.machine()}
 
 
 def _describe(plan: Plan) -> dict[str, Any]:
     facts = {
-        STORED[plan.kind]: yaml_text(plan.plain()),
+        PLAN_ATTRIBUTE[plan.kind]: yaml_text(plan.plain()),
         attributes.SPACE_NAME: plan.name,
         attributes.METRIC: plan.study.metric,
         attributes.REGULARIZERS: RunConfig.regularizers,
@@ -163,6 +162,6 @@ def _describe(plan: Plan) -> dict[str, Any]:
 
 
 def _unfinished(study: optuna.Study) -> bool:
-    """Whether the process that was creating the study ended before it was done."""
-    ours = not study.user_attrs or not STORED_NAMES.isdisjoint(study.user_attrs)
+    """Whether the process that was creating the study ended before it was finished."""
+    ours = not study.user_attrs or not PLAN_ATTRIBUTES.isdisjoint(study.user_attrs)
     return attributes.FINGERPRINT not in study.user_attrs and ours and not study.get_trials(deepcopy=False)

@@ -1,4 +1,4 @@
-"""What happens to events that nobody asked for: they go to the logger `regstudy`."""
+"""The default listener: events go to the logger `regstudy`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from regstudy.training.run import OnEpoch
 
 
 def log(event: Event) -> None:
-    """Write an event to the logger at the level that it deserves.
+    """Log an event at the appropriate level.
 
-    Substitute data, skipped files and the doctor's findings are warnings, progress within a task is for debugging, and
-    all else is information.
+    Substitute data, skipped files and the doctor's findings are warnings, progress within a task is debug output, and
+    everything else is info.
     """
     level = logging.INFO
     if isinstance(event, SubstituteData) or (isinstance(event, Notice) and event.warning):
@@ -26,7 +26,7 @@ def log(event: Event) -> None:
 
 
 def log_epoch(planned: int) -> OnEpoch:
-    """What `train` calls after each epoch where nobody listens."""
+    """What `train` calls after each epoch if no callback is given."""
 
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> None:
         log(Notice(f"epoch {records[-1].epoch}/{planned}  {records[-1].in_words}"))

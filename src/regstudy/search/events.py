@@ -1,7 +1,7 @@
-"""What a running study tells whoever watches it; as text, each event is what a person would want to read.
+"""The events of a running study; ``str(event)`` is a text for people.
 
-A listener is any function that takes an event. What it raises ends the study at once; until `Ready` or `NothingLeft`
-has been handled nothing is written, so raising there is the way to look at a study's cost without starting it.
+A listener is any function that takes an event. An exception in it ends the study at once. Nothing is written until
+`Ready` or `NothingLeft` has been handled, so raise there to see a study's cost without starting it.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from regstudy.space.plan import PlanKind
 from regstudy.study.place import StudyPlace
 from regstudy.text import counted, format_duration
 
-HOUR = 3600.0
+SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class SubstituteData:
-    """The images asked for cannot be had, so the study uses others."""
+    """The requested images are unavailable, so the study uses other ones."""
 
     used: str
     why: str
 
     def __str__(self) -> str:
         return (
-            f"{self.why}\n\nThis study therefore uses {self.used} instead, and everything it writes says so. Its"
-            " figures say nothing about the data set you asked for."
+            f"{self.why}\n\nThis study uses {self.used} instead, and all its output says so. Its results say nothing"
+            " about"
+            " the data set you asked for."
         )
 
 
 @dataclass(frozen=True)
 class Examining:
-    """The doctor began a check."""
+    """The doctor started a check."""
 
     subject: str
     check: str
 
     def __str__(self) -> str:
-        return f"Examining {self.subject}: {self.check} …"
+        return f"Checking {self.subject}: {self.check} …"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one arm costs: seconds of an epoch, epochs of a run, parameters of the network, those that are trained."""
+    """Cost of one arm: seconds per epoch, epochs per run, parameters of the network, trainable parameters."""
 
     seconds: float
     epochs: int
@@ -62,7 +63,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ready:
-    """Everything is checked and nothing written yet. ``left``: trials still to be run, by arm."""
+    """All checks passed; nothing is written yet. ``left``: trials still to run, by arm."""
 
     kind: PlanKind
     costs: Mapping[str, Cost]
@@ -70,7 +71,7 @@ class Ready:
 
     @property
     def seconds(self) -> float:
-        """Estimated seconds of all trials one after the other."""
+        """Estimated seconds for all trials, run one after another."""
         return sum(cost.per_trial * self.left[name] for name, cost in self.costs.items())
 
     def __str__(self) -> str:
@@ -80,36 +81,39 @@ class Ready:
         (cost,) = self.costs.values()
         trials, length = counted(sum(self.left.values()), "trial"), counted(cost.epochs, "epoch")
         return (
-            f"Cost: {format_duration(cost.seconds)} per epoch at the defaults, so about"
-            f" {format_duration(self.seconds)} for {trials} of {length}; early stopping and pruning usually save part"
+            f"Estimated cost: {format_duration(cost.seconds)} per epoch at the default settings, about"
+            f" {format_duration(self.seconds)} for {trials} of {length}. Early stopping and pruning usually save part"
             f" of it. {_in_an_hour(cost.per_trial)}"
         )
 
     def _of_a_comparison(self) -> list[str]:
         lines = []
         for name, cost in self.costs.items():
-            frozen = "" if cost.trained == cost.parameters else f", {cost.trained:,} of them trained"
+            frozen = "" if cost.trained == cost.parameters else f", {cost.trained:,} of them trainable"
             lines.append(
                 f"  {name}: {cost.parameters:,} parameters{frozen}, {format_duration(cost.seconds)} per epoch,"
                 f" {counted(self.left[name], 'run')} of {counted(cost.epochs, 'epoch')}"
             )
         runs = counted(sum(self.left.values()), "run")
-        return [*lines, f"Cost: about {format_duration(self.seconds)} for {runs}; early stopping may save part."]
+        return [
+            *lines,
+            f"Estimated cost: about {format_duration(self.seconds)} for {runs}. Early stopping may save part of it.",
+        ]
 
 
 def _in_an_hour(per_trial: float) -> str:
-    fitting = int(HOUR / per_trial)
+    fitting = int(SECONDS_PER_HOUR / per_trial)
     if fitting >= 1:
-        return f"An hour allows for {counted(fitting, 'such trial')}."
+        return f"One hour is enough for {counted(fitting, 'trial')}."
     return (
-        "One trial takes more than an hour: fewer epochs or images would help (--set training.epochs=…,"
-        " data.train_limit=…)."
+        "One trial takes more than an hour. Fewer epochs or images would help: set training.epochs or data.train_limit"
+        " (--set training.epochs=…)."
     )
 
 
 @dataclass(frozen=True)
 class NothingLeft:
-    """The study has all its trials already; nothing is written yet."""
+    """The study already has all its trials; nothing is written yet."""
 
     text: str
 
@@ -119,7 +123,7 @@ class NothingLeft:
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """Trials are about to run. ``per_trial`` is the estimate in seconds from one trial's end to the next."""
+    """Trials are about to run. ``per_trial``: estimated seconds from the end of one trial to the end of the next."""
 
     place: StudyPlace
     total: int
@@ -130,12 +134,12 @@ class StudyStarted:
     per_trial: float
 
     def __str__(self) -> str:
-        return f"Running {self.place}: {self.finished} of {counted(self.total, 'trial')} are finished."
+        return f"Running {self.place}: {self.finished} of {counted(self.total, 'trial')} finished."
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A worker took a slot."""
+    """A worker started a trial."""
 
     worker: int
     number: int
@@ -144,12 +148,12 @@ class TrialStarted:
     epochs: int
 
     def __str__(self) -> str:
-        return f"trial {self.number:<3} {self.arm:<8} began, {counted(self.epochs, 'epoch')} at most"
+        return f"trial {self.number:<3} {self.arm:<8} started, up to {counted(self.epochs, 'epoch')}"
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """Images trained on in the current epoch, of how many."""
+    """Progress within an epoch: images trained on so far, and in total."""
 
     worker: int
     done: int
@@ -161,7 +165,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch's record."""
+    """An epoch ended."""
 
     worker: int
     number: int
@@ -195,7 +199,7 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class StudyEnded:
-    """No trial runs any more, for the reason given; ``left`` of the total may still be run."""
+    """The study stopped running trials, for the reason given; ``left`` of the total are not finished."""
 
     why: Literal["complete", "interrupted", "budget", "others"]
     total: int
@@ -205,18 +209,19 @@ class StudyEnded:
     repeated: int  # failed attempts
 
     def __str__(self) -> str:
-        lines = []
+        lines, verb = [], "was" if self.repeated == 1 else "were"
         if self.repeated:
-            lines.append(f"{self.repeated} attempts failed and were repeated; the report lists why.")
+            lines.append(
+                f"{counted(self.repeated, 'attempt')} failed and {verb} retried. The report lists the reasons."
+            )
         if self.given_up:
-            lines.append(f"{self.given_up} of {self.total} trials were given up after repeated failures.")
+            lines.append(f"{self.given_up} of {self.total} trials failed repeatedly and were given up.")
         if not self.left:
             if self.given_up:
-                return "\n".join([*lines, f"{self.finished} of {self.total} trials are finished."])
-            return "\n".join(
-                [*lines, f"All {self.finished} trials are finished." if self.finished > 1 else "Finished."]
-            )
-        why = {"interrupted": "Interrupted", "budget": "The budget is spent"}.get(self.why, "Others still run")
+                return "\n".join([*lines, f"{self.finished} of {self.total} trials finished."])
+            return "\n".join([*lines, f"All {self.finished} trials finished." if self.finished > 1 else "Finished."])
+        reasons = {"interrupted": "Interrupted", "budget": "The time budget is used up"}
+        why = reasons.get(self.why, "Other workers are still running")
         words = f"{why}: {self.left} of {self.total} trials are left. Run the same command again to resume."
         return "\n".join([*lines, words])
 
@@ -227,14 +232,14 @@ Listener = Callable[[Event], None]
 
 
 class Heard:
-    """A listener whose own errors can be told from those of what it listens to."""
+    """A listener that records its own exceptions, to distinguish them from those of the study."""
 
     def __init__(self, listen: Listener) -> None:
         self.listen = listen
         self.error: Exception | None = None
 
     def __call__(self, event: Event) -> None:
-        """Hand the event on, and remember what that raised."""
+        """Pass the event on, and remember an exception that this raises."""
         try:
             self.listen(event)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The pruners of a search, asked after each epoch, and one of our own that works in any Optuna study."""
+"""The pruners of a search, called after each epoch, and `SignalPruner`, which works in any Optuna study."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import ArgumentError, require
 from regstudy.records import PruningDecision
-from regstudy.search.pruning_rule import CHANCE, FULL_FIRST, PEERS, WARM_UP, Peer, decide
+from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 
-AUDIT = 0.1  # share of the trials that are never cut, so that a study can say how often it cut wrongly
-RUNGS = 3  # reduction factor of Hyperband
-SEEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+AUDIT_SHARE = 0.1  # of the trials are never pruned, to measure how often pruning is wrong
+HYPERBAND_REDUCTION = 3
+PEER_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 class SignalPruner(BasePruner):
-    """Prunes a trial that is behind its peers and, by its own recent gains, will stay there (`pruning_rule.decide`).
+    """Prunes a trial that is behind its peers and is forecast to stay there; see `regstudy.search.pruning_rule.decide`.
 
-    ``epochs`` is how many values a trial reports if it runs to its end. ``chance``: a trial is pruned when its chance
-    of ending among the best quarter is below this while all its epochs are left; larger values prune more. A share
-    ``audit`` of the trials, drawn by ``seed``, is never pruned: ``shadows`` holds, by trial number, the epoch at which
-    each would have been, ``reasons`` why the others were. Works in either direction.
+    ``epochs``: how many values a full trial reports. ``chance``: a trial is pruned if its estimated probability of
+    ending in the best quarter is lower than this, scaled by the share of epochs left; a larger value prunes more. A
+    share ``audit`` of the trials, chosen by ``seed``, is never pruned: ``shadows`` holds, by trial number, the epoch at
+    which each would have been, ``reasons`` why the others were. Works for maximizing and minimizing studies.
     """
 
-    def __init__(self, epochs: int, chance: float = CHANCE, audit: float = AUDIT, seed: int = 0) -> None:
+    def __init__(self, epochs: int, chance: float = MIN_CHANCE, audit: float = AUDIT_SHARE, seed: int = 0) -> None:
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"epochs must be a whole number of at least 1, but it is {epochs!r}.")
         for name, share in (("chance", chance), ("audit", audit)):
@@ -39,62 +39,64 @@ class SignalPruner(BasePruner):
                 raise ArgumentError(f"{name} must be a share between 0 and 1, but it is {share!r}.")
         require("seed", seed, int, "a whole number")
         self._epochs, self._chance, self._audit, self._seed = epochs, chance, audit, seed
-        self._over: dict[tuple[str, int], Peer | None] = {}  # of trials that have ended, by study and number
+        self._ended: dict[tuple[str, int], Peer | None] = {}  # of trials that have ended, by study and number
         self.shadows: dict[int, dict[str, Any]] = {}
         self.reasons: dict[int, str] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether to cut the trial after what it has reported so far."""
+        """Whether to prune the trial, given what it has reported so far."""
         return self.verdict(study, trial).prune
 
     def verdict(self, study: Study, trial: FrozenTrial) -> PruningDecision:
-        """The same with the reason in words, which is kept with the trial if it is cut."""
+        """The same with the reason, which is stored in the trial if it is pruned."""
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
         own = _series(trial, sign)
         if not own or len(own) >= self._epochs:
-            return PruningDecision(False, "nothing is left to save")
+            return PruningDecision(False, "no epochs are left to save")
         found = decide(own, self._peers(study, trial, sign), self._epochs, self._chance)
         if not found.prune:
             return found
         if self.exempt(trial):
             self.shadows.setdefault(trial.number, {"epoch": len(own), "reason": found.reason})
-            return PruningDecision(False, f"exempt for the audit; it would have been cut: {found.reason}")
+            return PruningDecision(False, f"exempt from pruning for the audit; otherwise pruned: {found.reason}")
         self.reasons[trial.number] = found.reason
         return found
 
     def exempt(self, trial: FrozenTrial) -> bool:
-        """Whether a trial belongs to the audit; every attempt at the same slot does or none."""
+        """Whether a trial is exempt for the audit; the same for all attempts at a slot."""
         number = trial.user_attrs.get(attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
     def _peers(self, study: Study, trial: FrozenTrial, sign: float) -> list[Peer]:
-        """All other trials that say something; those that are over are read once."""
+        """All other informative trials; ended ones are read once."""
         peers = []
-        for other in study.get_trials(deepcopy=False, states=SEEN):
+        for other in study.get_trials(deepcopy=False, states=PEER_STATES):
             if other.number == trial.number:
                 continue
             known = (study.study_name, other.number)
-            if known not in self._over:
+            if known not in self._ended:
                 peer = _peer(other, sign)
                 if other.state != TrialState.RUNNING:
-                    self._over[known] = peer
+                    self._ended[known] = peer
             else:
-                peer = self._over[known]
+                peer = self._ended[known]
             if peer is not None:
                 peers.append(peer)
         return peers
 
 
 def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BasePruner:
-    """The pruner of a search by its name; a fixed plan is never pruned."""
+    """The pruner with this name; a fixed plan is never pruned."""
     if not plan.adaptive or name == "none":
         return NopPruner()
     epochs = plan.planned_epochs
     if name == "median":
-        return MedianPruner(FULL_FIRST, math.ceil(WARM_UP * epochs), n_min_trials=PEERS)
+        return MedianPruner(MIN_FULL_RUNS, math.ceil(WARM_UP_SHARE * epochs), n_min_trials=MIN_PEERS)
     if name == "hyperband":
         return HyperbandPruner(
-            min_resource=max(1, round(WARM_UP * epochs)), max_resource=epochs, reduction_factor=RUNGS
+            min_resource=max(1, round(WARM_UP_SHARE * epochs)),
+            max_resource=epochs,
+            reduction_factor=HYPERBAND_REDUCTION,
         )
     return SignalPruner(epochs, seed=seed)
 
@@ -115,12 +117,12 @@ def judge(trial: Trial, epoch: int) -> PruningDecision:
 
 
 def _series(trial: FrozenTrial, sign: float) -> list[float]:
-    """What a trial has reported, in order of steps, larger being better; values that are not finite are left out."""
+    """A trial's finite reported values in order of steps; larger is better."""
     return [sign * value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
 
 
 def _peer(trial: FrozenTrial, sign: float) -> Peer | None:
-    """A trial as a peer; one that diverged or reported nothing is none."""
+    """A trial as a peer; None if it diverged or reported nothing."""
     values = _series(trial, sign)
     if not values or trial.user_attrs.get(attributes.OUTCOME) == "diverged":
         return None

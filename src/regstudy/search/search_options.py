@@ -11,15 +11,15 @@ from regstudy.errors import Problem, argument_error, unknown
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What the user asked for; workers get the same object with a device and threads of their own.
+    """What the user asked for; workers get the same object with their own device and threads.
 
-    ``trials`` counts finished trials in all, those of earlier runs included. ``budget`` is in seconds: after it no
-    trial is started. ``trial_timeout`` is in seconds, too. Raises ArgumentError with every value that is not allowed.
+    ``trials`` is the total number of finished trials, including earlier runs. ``budget`` is in seconds: after it no new
+    trial is started. ``trial_timeout`` is in seconds, too. Raises ArgumentError that lists every invalid value.
     """
 
     trials: int
@@ -40,8 +40,8 @@ class SearchOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 yield Problem(name, f"must be a whole number of at least 1, but it is {value!r}.")
-            elif name == "workers" and value > MOST_WORKERS:
-                yield Problem(name, f"must be at most {MOST_WORKERS}, but it is {value}.")
+            elif name == "workers" and value > MAX_WORKERS:
+                yield Problem(name, f"must be at most {MAX_WORKERS}, but it is {value}.")
         if not self.budget >= 0:
             yield Problem("budget", f"must be a time of at least 0 seconds, but it is {self.budget!r}.")
         if self.trial_timeout is not None and not self.trial_timeout > 0:

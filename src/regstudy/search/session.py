@@ -1,4 +1,4 @@
-"""From a plan to a finished study, one way for searches and comparisons: check all, say the cost, create, run."""
+"""From a plan to a finished study, for searches and comparisons alike: check, estimate the cost, create, run."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
 P = TypeVar("P", bound=Plan)
-# looks at a plan and its images before anything is spent, given what the study keeps of an earlier look;
-# returns what the study is to keep, and raises StudyError where the study would be meaningless
+# checks a plan and its images before training, given the stored results of an earlier check; returns the results that
+# the study stores, and raises StudyError if the study would be meaningless
 PreflightCheck = Callable[[Any, Splits, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images of a study, which data set was asked for, and why it is another one, if it is."""
+    """The images of a study, the requested data set, and why another one is used, if so."""
 
     splits: Splits
     requested: str
     why_fallback: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What a study keeps about its images."""
+        """What a study stores about its images."""
         return {**self.splits.describe(), "requested": self.requested, "fallback_reason": self.why_fallback}
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where a study is kept and where its images are; ``name`` is the plan's if it is None."""
+    """Where a study is stored and where its images are; without ``name`` it has the plan's."""
 
     results: Path = Path("results")
     name: str | None = None
@@ -65,7 +65,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Session:
-    """A study that is about to run: every check is made, nothing is written."""
+    """A study that is about to run."""
 
     plan: Plan
     images: Images
@@ -74,13 +74,13 @@ class Session:
     listen: Listener
     command: str = ""  # reproduces the study
     preflight: PreflightCheck | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, brought up to date at every run
+    facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, updated at every run
 
     def run(self) -> None:
-        """Bring the study to its number of trials, or as far as its budget allows.
+        """Run the study until it has its number of trials, or until the time budget is used up.
 
-        Raises StudyError if the place holds a study of something else, or if the default configuration cannot be
-        trained, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+        Raises StudyError if the place holds a different study or if the default configuration cannot be trained, and
+        KeyboardInterrupt after Ctrl-C, once all workers have stopped.
         """
         with in_words(self.place.url):
             study = check_place(self.place, self.plan)
@@ -126,7 +126,7 @@ class Session:
         self.listen(how_it_ended(study, self.options, interrupted=interrupted))
 
     def _keep_facts(self, study: optuna.Study) -> None:
-        """Bring up to date what a study says of itself when it ends."""
+        """Update the attributes that a study stores when it ends."""
         if self.plan.adaptive:
             from regstudy.analysis.audit import (
                 audit,  # scipy and pandas take half a second, not to be spent at the start
@@ -141,21 +141,23 @@ class Session:
         splits, options = self.images.splits, self.options
         return (
             f"{self.plan.describe(options.trials)}\n"
-            f"Images: {splits.name}, {len(splits.train):,} to train on, {len(splits.validation):,} to validate with"
-            f" (split {splits.hash}, the same for all runs); the test part stays closed."
-            f" {options.device}, {counted(options.threads, 'thread')}."
+            f"Images: {splits.name}, {len(splits.train):,} for training, {len(splits.validation):,} for validation"
+            " (split"
+            f" {splits.hash}, the same for all runs). The test set is not used."
+            f" Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
     def _nothing_left(self, study: optuna.Study) -> str:
-        runs = "runs; more with --repeats" if self.plan.kind == "comparison" else "finished trials; more with --trials"
-        return f"Nothing left to do: {self.place} has {count_finished(study)} {runs}."
+        done, comparison = count_finished(study), self.plan.kind == "comparison"
+        runs, more = (counted(done, "run"), "repeats") if comparison else (counted(done, "finished trial"), "trials")
+        return f"Nothing left to do: {self.place} already has {runs}. To add more, increase {more} (--{more})."
 
     def _costs(self) -> dict[str, Cost]:
-        """Build the network of every arm and measure a few batches; StudyError if that fails."""
+        """Build the network of every arm and time a few batches; StudyError if that fails."""
         return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
 
     def _left(self, study: optuna.Study | None) -> dict[str, int]:
-        """Trials of each arm that are still to be run."""
+        """How many trials of each arm are still to run."""
         total = self.options.trials
         waiting = range(total) if study is None else queue_state(study.get_trials(deepcopy=False)).unfinished(total)
         names = list(self.plan.representatives())
@@ -166,9 +168,9 @@ class Session:
 
 
 def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tuple[P, Images]:
-    """A plan with its images, or its fallback with other ones where they cannot be had, which listeners are told.
+    """A plan with its images; if they are unavailable, its fallback with other images, which is announced as an event.
 
-    Raises DataError, and DataUnavailable where there is no fallback.
+    Raises DataError, or DataUnavailable if there is no fallback.
     """
     requested = plan.data.name
     try:
@@ -182,9 +184,9 @@ def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tup
 
 
 def check_fit(plan: Plan, splits: Splits) -> None:
-    """Build the preprocessing and the network at every end of every range once, as far as they differ.
+    """Build each distinct preprocessing and network at the ends of all ranges once.
 
-    Raises ConfigError if images and network do not fit, StudyError for what a network of the user's own raises.
+    Raises ConfigError if images and network do not fit, StudyError if a user-defined network fails.
     """
     seen = set()
     for config in plan.extremes():
@@ -197,7 +199,7 @@ def check_fit(plan: Plan, splits: Splits) -> None:
 
 
 def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
-    """What is left of a study, and why it does not go on."""
+    """How many trials are left, and why the study stopped."""
     state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
     left = len(state.unfinished(total))
     why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
@@ -214,9 +216,9 @@ def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bo
 def help_with(
     place: StudyPlace, study: optuna.Study, plan: Plan, splits: Splits, options: SearchOptions, listen: Listener
 ) -> None:
-    """Run slots of a study that was started elsewhere until none is waiting.
+    """Run trials of a study that was started elsewhere, until none are waiting.
 
-    Raises KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+    Raises KeyboardInterrupt after Ctrl-C, once all workers have stopped.
     """
     done, best = count_finished(study), best_value(study)
     listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0))
@@ -235,7 +237,7 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
 
 @contextmanager
 def _explained(plan: Plan, arm: str) -> Iterator[None]:
-    """StudyError for whatever goes wrong in this block, as a network of the user's own may raise anything."""
+    """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
     search = plan.kind == "search"
     try:
         yield
@@ -245,4 +247,4 @@ def _explained(plan: Plan, arm: str) -> Iterator[None]:
         raise StudyError(f"The arm '{arm}' cannot be run: {error}") from None
     except Exception as error:
         what = "the default configuration" if search else f"the arm '{arm}'"
-        raise StudyError(f"The first batches of {what} failed: {describe(error)}.") from error
+        raise StudyError(f"Training the first batches of {what} failed: {describe(error)}.") from error

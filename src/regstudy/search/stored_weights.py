@@ -1,4 +1,4 @@
-"""Weights on disk: those of the best few trials and of the best baseline, nothing else."""
+"""Weights on disk: those of the best few trials and of the best baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regstudy.files import write_atomically
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 
-KEPT = 3
+BEST_TRIALS_KEPT = 3
 
 
 def weights_path(folder: Path, number: int) -> Path:
@@ -23,9 +23,9 @@ def weights_path(folder: Path, number: int) -> Path:
 
 
 def worth_keeping(ranked: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of the trials whose weights are kept, of usable ones with the best first: some, and the best baseline."""
+    """Numbers of the trials whose weights are kept, given usable ones with the best first."""
     baseline = [trial for trial in ranked if trial.user_attrs.get(attributes.ARM) == "baseline"]
-    return {trial.number for trial in [*ranked[:KEPT], *baseline[:1]]}
+    return {trial.number for trial in [*ranked[:BEST_TRIALS_KEPT], *baseline[:1]]}
 
 
 def keep_weights(folder: Path, number: int, weights: dict[str, Tensor]) -> None:
@@ -34,7 +34,7 @@ def keep_weights(folder: Path, number: int, weights: dict[str, Tensor]) -> None:
 
 
 def drop_weights(folder: Path, study: optuna.Study) -> None:
-    """Remove weights that are not worth keeping, half-written ones too; those of running trials are left alone."""
+    """Remove weights that are not kept, including half-written ones; those of running trials stay."""
     files = list((folder / "weights").glob("*trial_*.safetensors*"))  # before asking which trials run
     running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
     wanted = running | worth_keeping(usable_trials(study))
@@ -44,12 +44,12 @@ def drop_weights(folder: Path, study: optuna.Study) -> None:
 
 
 def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:
-    """Remove what runs of finished slots have left behind when their process was killed."""
+    """Remove checkpoints that killed processes left behind for slots that are finished by now."""
     for path in (folder / "checkpoints").glob("*ticket_*.pt*"):
         if number_in(path.name) in finished:
             path.unlink(missing_ok=True)
 
 
 def number_in(name: str) -> int:
-    """The number of the trial or slot in the name of its file, which a half-written one shares."""
+    """The number of the trial or slot in the name of its file, which half-written files share."""
     return int(name.partition("_")[2].partition(".")[0])

@@ -1,4 +1,4 @@
-"""Arms of a comparison: what files and the options of a command line say, as fixed configurations.
+"""Arms of a comparison: fixed configurations from files and `--arm` options.
 
 A file gives the configuration at its defaults; a variant replaces some of its values.
 """
@@ -17,21 +17,22 @@ from regstudy.space.parsing import ConfigCheck
 from regstudy.space.search_space import Space
 from regstudy.space.seeds import split_seed
 
-LONGEST = 60  # characters of an arm's name
-EXAMPLE = "'strong: model.dropout=0.5, regularization.l2=1e-3'"
-BRACKETS = {"{": "}", "[": "]", "(": ")"}
+MAX_ARM_NAME_LENGTH = 60
+ARM_EXAMPLE = "'strong: model.dropout=0.5, regularization.l2=1e-3'"
+CLOSING_BRACKETS = {"{": "}", "[": "]", "(": ")"}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Values that an arm has instead of its file's: `a.b=value` pairs."""
+    """Values of an arm that replace those of its file: `a.b=value` pairs."""
 
     label: str
     changes: tuple[str, ...] = ()
 
 
 def parse_variant(text: str) -> Variant:
-    """A variant from ``label: path=value, path=value``; a label alone changes nothing, pairs alone are their label.
+    """A variant from ``label: path=value, path=value``; a label alone changes nothing, and pairs without a label are
+    their own label.
 
     Commas within brackets or quotes belong to a value. Raises ConfigError.
     """
@@ -40,30 +41,34 @@ def parse_variant(text: str) -> Variant:
         label, rest = text, text
     label = " ".join(label.split())
     if not is_label(label):
-        raise ConfigError(f"--arm '{text}' needs a name of 1 to {LONGEST} characters, as in --arm {EXAMPLE}.")
+        raise ConfigError(
+            f"The arm '{text}' needs a name of 1 to {MAX_ARM_NAME_LENGTH} characters. Example: --arm {ARM_EXAMPLE}"
+        )
     changes = tuple(pair.strip() for pair in _split(rest) if pair.strip())
     wrong = [pair for pair in changes if "=" not in pair or not all(pair.partition("=")[0].split("."))]
     if wrong or (colon and not changes):
         what = f"'{wrong[0]}' is not of the form path=value" if wrong else "nothing follows the colon"
-        raise ConfigError(f"--arm '{text}': {what}. Write --arm {EXAMPLE}; a name alone changes nothing.")
+        raise ConfigError(
+            f"The arm '{text}' is invalid: {what}. Example: --arm {ARM_EXAMPLE}; a name alone changes nothing."
+        )
     return Variant(label, changes)
 
 
 def is_label(label: object) -> bool:
-    """Whether an arm can be called so: 1 to `LONGEST` printable characters."""
-    return isinstance(label, str) and 0 < len(label) <= LONGEST and label.isprintable()
+    """Whether this can be the name of an arm: 1 to `MAX_ARM_NAME_LENGTH` printable characters."""
+    return isinstance(label, str) and 0 < len(label) <= MAX_ARM_NAME_LENGTH and label.isprintable()
 
 
 def _split(text: str) -> list[str]:
-    """A text at its commas, those within brackets and quotes excepted."""
+    """Split a text at its commas, except those within brackets and quotes."""
     parts, closing, quote = [""], [], ""
     for character in text:
         if quote:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
-        elif character in BRACKETS:
-            closing.append(BRACKETS[character])
+        elif character in CLOSING_BRACKETS:
+            closing.append(CLOSING_BRACKETS[character])
         elif closing and character == closing[-1]:
             closing.pop()
         elif character == "," and not closing:
@@ -80,22 +85,21 @@ def load_arms(
     *,
     checks: Iterable[ConfigCheck] = (),
 ) -> dict[str, Space]:
-    """Every file with every variant, by name: the file's, the variant's, or both where there are several of each.
+    """Every file with every variant, by name: that of the file, of the variant, or both if there are several of each.
 
-    ``overrides`` hold for all. Raises ConfigError for what a file or a variant says wrongly and for names that come
-    twice.
+    ``overrides`` apply to all. Raises ConfigError for invalid files or variants and for duplicate names.
     """
     looks = list(checks)
     arms: dict[str, Space] = {}
     for path in paths:
-        space = load_space(path, overrides, checks=looks)  # what the file says wrongly comes first
+        space = load_space(path, overrides, checks=looks)  # problems of the file are reported first
         spaces = [(path.stem, space)]
         if variants:
             front = "" if len(paths) == 1 else f"{path.stem} / "
             spaces = [(front + v.label, _varied(space, path, v, overrides, looks)) for v in variants]
         for name, space in spaces:
             if name in arms:
-                raise ConfigError(f"Two arms are called '{name}'. Give each file or --arm a name of its own.")
+                raise ConfigError(f"Two arms are called '{name}'. Give every file or --arm a different name.")
             arms[name] = space
     return arms
 
@@ -103,7 +107,7 @@ def load_arms(
 def plan_of(name: str, arms: Mapping[str, Space]) -> FixedPlan:
     """The plan of these spaces at their defaults.
 
-    A split seed that some of the files give holds for all; where none does, it follows from that of the study. Raises
+    A split seed given by some of the files applies to all; otherwise it is derived from the study's seed. Raises
     ConfigError if arms differ in their data, their metric or the seed of their study.
     """
     first, *others = arms
@@ -112,8 +116,9 @@ def plan_of(name: str, arms: Mapping[str, Space]) -> FixedPlan:
             mine, theirs = getattr(arms[first].study, key), getattr(arms[other].study, key)
             if mine != theirs:
                 raise ConfigError(
-                    f"All arms need the same study.{key}, but it is {mine} in '{first}' and {theirs} in '{other}'. Give"
-                    f" one for all: --set study.{key}={mine}."
+                    f"All arms need the same study.{key}, but it is {mine} in '{first}' and {theirs} in '{other}'. Set"
+                    " it"
+                    f" for all arms: --set study.{key}={mine}"
                 )
     configs = {label: space.defaults() for label, space in arms.items()}
     given = [configs[label].data.split_seed for label, space in arms.items() if space.has("data.split_seed")]
@@ -126,9 +131,9 @@ def plan_of(name: str, arms: Mapping[str, Space]) -> FixedPlan:
 
 
 def collapsed(arms: Mapping[str, Space]) -> list[str]:
-    """Lines ``path value`` for what is a range or a choice in a file, of which a plan takes the default.
+    """Lines ``path value`` for the ranges and choices in the files, which a comparison sets to their defaults.
 
-    The value is left out where files have different ones.
+    The value is left out if the files have different ones.
     """
     values: dict[str, set[str]] = {}
     for space in arms.values():
@@ -141,17 +146,18 @@ def collapsed(arms: Mapping[str, Space]) -> list[str]:
 
 
 def _varied(whole: Space, path: Path, variant: Variant, overrides: Sequence[str], checks: list[ConfigCheck]) -> Space:
-    """The space of a file, which is read already, with a variant's values."""
+    """The space of a file that is already loaded, with a variant's values."""
     try:
         changes = [*overrides, *variant.changes]
         space = space_from_text(whole.text, path.stem, str(path), changes, checks=checks)
     except ConfigError as error:
-        raise ConfigError(f"The arm '{variant.label}' cannot be made: {error}") from None
+        raise ConfigError(f"The arm '{variant.label}' is invalid: {error}") from None
     for change in variant.changes:
         place = change.partition("=")[0]
         if any(p.path == place or p.path.startswith(f"{place}.") for p in space.parameters()):
             raise ConfigError(
-                f"The arm '{variant.label}' cannot be made: {change} is a range or a choice, but an arm is one"
-                " configuration. Give one value, or an arm for each."
+                f"The arm '{variant.label}' is invalid: {change} is a range or a choice, but an arm needs a single"
+                " value."
+                " Give one value, or one arm per value."
             )
     return space

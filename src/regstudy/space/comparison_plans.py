@@ -7,7 +7,7 @@ from pathlib import Path
 
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, Problem, config_error, require
-from regstudy.space.arms import LONGEST, collapsed, is_label, load_arms, parse_variant, plan_of
+from regstudy.space.arms import MAX_ARM_NAME_LENGTH, collapsed, is_label, load_arms, parse_variant, plan_of
 from regstudy.space.fixed_plan import FixedPlan, make_plan
 from regstudy.space.loader import find_space
 from regstudy.space.parsing import ConfigCheck
@@ -22,12 +22,12 @@ def comparison_of_files(
     name: str | None,
     checks: Iterable[ConfigCheck],
 ) -> tuple[FixedPlan, FixedPlan | None, str]:
-    """The plan of these files and arms, that on the substitute data if every file names one, and a word about ranges.
+    """The plan of these files and arms, the same on the fallback data if every file has one, and a note about ranges.
 
-    Raises ArgumentError without a file, ConfigError for what a file or an arm says wrongly.
+    Raises ArgumentError without a file, ConfigError for an invalid file or arm.
     """
     if not spaces:
-        raise ArgumentError("spaces must name at least one space or file.")
+        raise ArgumentError("spaces must contain at least one space or file.")
     paths = [path if isinstance(path, Path) else find_space(path) for path in spaces]
     found = load_arms(paths, [parse_variant(text) for text in arms], overrides, checks=checks)
     asked, substitute = plan_of(name or default_name(paths), found), None
@@ -37,7 +37,7 @@ def comparison_of_files(
         if name is None:
             substitute = plan_of(substitute_name(asked.name, substitute.data.name), others)
     ranges = collapsed(found)
-    note = f"Ranges and choices in the files stand at their defaults: {', '.join(ranges)}." if ranges else ""
+    note = f"Ranges and choices in the files are set to their defaults: {', '.join(ranges)}." if ranges else ""
     return asked, substitute, note
 
 
@@ -46,11 +46,11 @@ def comparison_of_configs(
 ) -> FixedPlan:
     """The plan of given configurations. Raises ConfigError if they differ in data or metric, or fail a check."""
     if not configs:
-        raise ArgumentError("spaces must name at least one configuration.")
+        raise ArgumentError("spaces must contain at least one configuration.")
     for label, config in configs.items():
         if not is_label(label):
             raise ArgumentError(
-                f"The name of an arm must be a text of 1 to {LONGEST} printable characters, not {label!r}."
+                f"The name of an arm must have 1 to {MAX_ARM_NAME_LENGTH} printable characters, but it is {label!r}."
             )
         require(f"The configuration of the arm '{label}'", config, RunConfig, "a RunConfig")
     looks = list(checks)
@@ -62,7 +62,9 @@ def comparison_of_configs(
     ]
     metrics = {config.training.metric for config in configs.values()}
     if len(metrics) > 1:
-        found.append(Problem("training.metric", f"must be the same in all arms, but there are {sorted(metrics)}."))
+        found.append(
+            Problem("training.metric", f"must be the same in all arms, but it is {' or '.join(sorted(metrics))}.")
+        )
     if found:
         raise config_error("The comparison", found)
     section = StudySection(metric=metrics.pop())

@@ -1,8 +1,8 @@
-"""Plans: fixed configurations, the arms, each run with several seeds. Comparison, repeats and ablation are plans.
+"""Fixed plans: fixed configurations (arms), each run with several seeds, for comparisons and ablations.
 
-The workers of a search run a plan too, as a study of its own with nothing pruned. Its slots go through the arms
-repeat by repeat, so a plan that is interrupted is balanced to within one run per arm. Repeat k has the same training
-seed in every arm: differences between arms are taken within repeats.
+A plan is run by the same workers as a search, without pruning. Its slots go through the arms repeat by repeat, so an
+interrupted plan is balanced to within one run per arm. Repeat k has the same training seed in every arm: differences
+between arms are paired by repeat.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from regstudy.text import counted
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-MOST_REPEATS = 1000
-SEED = "training.seed"
+SEED_PATH = "training.seed"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a slot of a plan asks for. Repeats count from 1."""
+    """What to run in a slot. Repeats count from 1."""
 
     arm: str
     repeat: int
@@ -40,9 +39,9 @@ class Task:
 
 @dataclass(frozen=True)
 class FixedPlan:
-    """Arms by name, the first of which the others are compared with. All see the same images in the same split.
+    """Arms by name; the others are compared with the first one. All use the same images and split.
 
-    ``study`` holds the metric with its direction and the seed that the training seeds follow from.
+    ``study`` holds the metric with its direction, and the seed from which the training seeds are derived.
     """
 
     name: str
@@ -51,11 +50,11 @@ class FixedPlan:
 
     @property
     def data(self) -> Data:
-        """The data section that all arms share, with the seed of their split."""
+        """The data section shared by all arms, with the seed of their split."""
         return next(iter(self.arms.values())).data
 
     def slots(self, repeats: int) -> int:
-        """How many slots so many repeats of every arm are."""
+        """The number of slots for this many repeats of every arm."""
         return len(self.arms) * repeats
 
     def task(self, slot: int) -> Task:
@@ -70,7 +69,7 @@ class FixedPlan:
 
     @property
     def adaptive(self) -> bool:
-        """Nothing is left to draw, and nothing is pruned."""
+        """Nothing is sampled, and nothing is pruned."""
         return False
 
     @property
@@ -79,11 +78,11 @@ class FixedPlan:
         return max(config.planned_epochs for config in self.arms.values())
 
     def prunable(self, arm: str) -> bool:  # noqa: ARG002
-        """No run is pruned: a comparison needs all of them to their end."""
+        """No run is pruned: a comparison needs full runs."""
         return False
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
-        """The arm of a slot, and its arm and repeat as Optuna parameters, for whoever opens the study."""
+        """The arm of a slot, and its arm and repeat as Optuna parameters."""
         task = self.task(slot)
         return task.arm, {"arm": task.arm, "repeat": task.repeat}
 
@@ -92,23 +91,23 @@ class FixedPlan:
         task = self.task(slot.number)
         trial.suggest_categorical("arm", list(self.arms))
         trial.suggest_int("repeat", 1, max(task.repeat, self.task(max(slot.total, 1) - 1).repeat))
-        return self.arms[task.arm].replaced({SEED: task.seed})
+        return self.arms[task.arm].replaced({SEED_PATH: task.seed})
 
     def representatives(self) -> Mapping[str, RunConfig]:
         """Every arm."""
         return self.arms
 
     def extremes(self) -> Iterable[RunConfig]:
-        """None beside the arms, each of which is built when its cost is measured."""
+        """None besides the arms, which are all built when their cost is measured."""
         return ()
 
     def describe(self, total: int) -> str:
-        """The arms, the repeats and the runs that they make."""
+        """The numbers of arms, repeats and runs."""
         arms = counted(len(self.arms), "arm")
         repeats, runs = counted(-(-total // len(self.arms)), "repeat"), counted(total, "run")
         return (
-            f"Comparison {self.name}: {arms} × {repeats} = {runs}, nothing pruned."
-            " Repeat k has the same training seed in every arm."
+            f"Comparison {self.name}: {arms} × {repeats} = {runs}, without pruning."
+            " Repeat k uses the same training seed in every arm."
         )
 
     def nuisances(self) -> list[str]:
@@ -132,31 +131,31 @@ class FixedPlan:
 
 
 def make_plan(name: str, arms: Mapping[str, RunConfig], study: StudySection, source: str) -> FixedPlan:
-    """A plan of these arms; ``source`` says in errors where they come from.
+    """A plan of these arms; ``source`` names their origin in errors.
 
-    The training seed of a configuration is left out, since each repeat has its own. Raises ConfigError if there is no
+    The training seed of a configuration is ignored, since each repeat has its own. Raises ConfigError if there is no
     arm, if arms do not share their data section, or if a phase sets a seed.
     """
     if not arms:
-        raise config_error(source, [Problem("arms", "must name at least one configuration.")])
+        raise config_error(source, [Problem("arms", "must contain at least one configuration.")])
     first, *others = arms
     shared = arms[first].data.model_dump(mode="json")
     for other in others:
         changed = differences({"data": shared}, {"data": arms[other].data.model_dump(mode="json")})
         if changed:
             raise ConfigError(
-                f"All arms must see the same images, but the data section of '{other}' differs from that of '{first}'"
-                f" ({'; '.join(changed)}). Give all of them the same, as in --set {_example(changed[0])}."
+                f"All arms must use the same images, but the data section of '{other}' differs from that of '{first}'"
+                f" ({'; '.join(changed)}). Set the same value for all arms, such as --set {_example(changed[0])}"
             )
     problems = [
-        Problem(f"{label}: phase {number}: {SEED}", "must be left out: the repeats bring seeds of their own.")
+        Problem(f"{label}: phase {number}: {SEED_PATH}", "must not be set: every repeat has its own seed.")
         for label, config in arms.items()
         for number, changes in enumerate(config.phases, start=1)
-        if SEED in flatten(changes)
+        if SEED_PATH in flatten(changes)
     ]
     if problems:
         raise config_error(source, problems)
-    fixed = {SEED: 0, "training.metric": study.metric}
+    fixed = {SEED_PATH: 0, "training.metric": study.metric}
     kept = StudySection(metric=study.metric, direction=DIRECTIONS[study.metric], seed=study.seed)
     return FixedPlan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
 
@@ -186,7 +185,7 @@ def _example(difference: str) -> str:
 
 
 def stored_plan(kind: PlanKind, raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] = ()) -> Plan:
-    """The plan that a study keeps as plain values; ConfigError with every problem if it is none."""
+    """The plan that a study stores as plain values; ConfigError that lists every problem if it is invalid."""
     if kind == "comparison":
         return parse_plan(raw, name, source, checks)
     return parse_space(raw, name, source, checks)

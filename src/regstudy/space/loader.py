@@ -1,6 +1,6 @@
-"""Space files: where they are looked up, how they are read, overridden on the command line, and written.
+"""Space files: finding, reading, overriding and writing them.
 
-YAML 1.2 in safe mode: `1e-4` is a number, `off` and `yes` are words, and a key that stands twice is an error.
+YAML 1.2 in safe mode: `1e-4` is a number, `off` and `yes` are strings, and a duplicate key is an error.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ def shipped_spaces() -> dict[str, Path]:
 
 
 def known_spaces() -> dict[str, Path]:
-    """Spaces that can be asked for by name: the shipped ones and, before them, those in ./search_spaces."""
+    """Spaces available by name: the shipped ones and those in ./search_spaces, which take precedence."""
     return shipped_spaces() | {path.stem: path for path in sorted(Path("search_spaces").glob("*.yaml"))}
 
 
 def question(path: Path) -> str:
-    """The first comment line of a space file, which says what a search of it asks."""
+    """The first comment line of a space file: the question that its study answers."""
     first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def size_in_words(path: Path) -> str:
-    """How much there is to search in a space: its images, network, open values and epochs, or what is wrong with it."""
+    """The size of a space: its hyperparameters, network, images and epochs, or what is wrong with it."""
     try:
         space = load_space(path)
     except ConfigError as error:
-        return f"cannot be searched: {error}"
+        return f"cannot be used: {error}"
     config = space.defaults()
     images = " or ".join([config.data.name, *([space.fallback.data.name] if space.fallback else [])])
     opened = len({parameter.path for parameter in space.parameters()})
-    values, epochs = counted(opened, "open value"), counted(config.planned_epochs, "epoch")
+    values, epochs = counted(opened, "hyperparameter"), counted(config.planned_epochs, "epoch")
     return f"{values} of {config.model.name} on {images}, {epochs} per trial"
 
 
@@ -67,14 +67,14 @@ def find_space(name: str) -> Path:
     known = known_spaces()
     if name not in known:
         sentence = unknown("space", name, known)
-        raise ConfigError(f"{sentence[0].upper()}{sentence[1:]} A path to a YAML file of your own works as well.")
+        raise ConfigError(f"{sentence[0].upper()}{sentence[1:]} You can also give the path of your own YAML file.")
     return known[name]
 
 
 def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()) -> Space:
-    """The space in a file, or the one of a name, with `a.b=c` overrides applied; see `parse_space` for what is checked.
+    """The space in a file or with a name, with `a.b=c` overrides applied; see `parse_space` for what is checked.
 
-    A file without ranges, as `regstudy export` writes it, is a space with nothing to search. Raises ConfigError.
+    A file without ranges, as written by `regstudy export`, is a space with no hyperparameters. Raises ConfigError.
     """
     path = source if isinstance(source, Path) else find_space(source)
     space = space_from_text(read_text(path), path.stem, str(path), overrides, checks=checks)
@@ -84,7 +84,7 @@ def load_space(source: str | Path, overrides: Sequence[str] = (), *, checks: Ite
 def space_from_text(
     text: str, name: str, source: str, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()
 ) -> Space:
-    """The space in a YAML text; ``source`` says in errors where the text is from. Raises ConfigError."""
+    """The space in a YAML text; ``source`` names its origin in errors. Raises ConfigError."""
     space = space_from_tree(read_yaml_text(text, source), name, source, overrides, checks=checks)
     return replace(space, text=text)
 
@@ -94,8 +94,8 @@ def space_from_tree(
 ) -> Space:
     """The space of plain nested values. Raises ConfigError with every problem.
 
-    ``data.fallback`` replaces keys of the data section in the space's own fallback, which is called
-    ``<name>@<data set>``; overrides win over it.
+    ``data.fallback`` gives keys of the data section for the space's fallback, which is called ``<name>@<data set>``;
+    overrides take precedence.
     """
     looks = list(checks)
     raw, substitute = _without_fallback(tree, source)
@@ -113,9 +113,9 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
     if isinstance(raw, dict) and "study" in raw:
         problems: list[Problem] = []
         study = parse_study_section(raw.pop("study"), problems)
-        sentence = "has no meaning without ranges: training.seed and data.split_seed decide a single training."
+        sentence = "is only for studies; for a single training, set training.seed and data.split_seed instead."
         problems += [Problem("study.seed", sentence)] if "seed" in study.model_fields_set and study.seed else []
-        problems += [Problem("study.nuisance", "has no meaning without ranges.")] if study.nuisance else []
+        problems += [Problem("study.nuisance", "is only for studies; remove it.")] if study.nuisance else []
         if problems:
             raise config_error(str(path), problems)
         training = raw.get("training") or {}
@@ -129,13 +129,13 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A run configuration, given as nested plain values, as YAML; the metric stands in `study`, as in any file."""
+    """A run configuration, given as nested plain values, as YAML; the metric goes into `study`, as in any file."""
     training = {key: value for key, value in config["training"].items() if key != "metric"}
     return yaml_text({**config, "training": training, "study": {"metric": config["training"]["metric"]}})
 
 
 def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | None]:
-    """A copy of a tree without its `data.fallback`, and that."""
+    """A copy of a tree without its `data.fallback`, and the fallback."""
     raw = copy.deepcopy(tree)
     data = raw.get("data") if isinstance(raw, dict) else None
     if not isinstance(data, dict) or "fallback" not in data:
@@ -147,7 +147,7 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 
 
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
-    """A copy of a tree with the overrides, and with the metric in `study`: `training.metric` is its old place."""
+    """A copy of a tree with the overrides; the metric is moved from `training.metric`, its old place, to `study`."""
     raw, given = copy.deepcopy(tree), list(overrides)
     _move_metric(raw, source)
     apply_overrides(raw, given)
@@ -156,24 +156,24 @@ def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
 
 
 def _move_metric(raw: Any, source: str, *, replace: bool = False) -> None:
-    """Bring `training.metric` to `study.metric`; ConfigError if another one is there that it may not replace."""
+    """Move `training.metric` to `study.metric`; ConfigError if that conflicts with an existing one."""
     training = raw.get("training") if isinstance(raw, dict) else None
     if not isinstance(training, dict) or "metric" not in training:
         return
     study = raw.get("study") or {}
     if not isinstance(study, dict):
-        return  # which is refused when the section is parsed
+        return  # rejected when the section is parsed
     metric = training.pop("metric")
     if not replace and study.get("metric", metric) != metric:
-        sentence = f"is {metric}, but study.metric is {study['metric']}. Give the metric in study.metric alone."
+        sentence = f"is {metric}, but study.metric is {study['metric']}. Set only study.metric."
         raise config_error(source, [Problem("training.metric", sentence)])
     raw["study"] = {**study, "metric": metric}
 
 
 def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
-    """Set `path=value` pairs in a tree; values are YAML, so numbers, words, lists and even ranges can be given."""
+    """Set `path=value` pairs in a tree; values are YAML: numbers, strings, lists and even ranges."""
     problems = []
-    for override in overrides if isinstance(raw, dict) else ():  # what is no mapping is refused when it is parsed
+    for override in overrides if isinstance(raw, dict) else ():  # anything but a mapping is rejected when it is parsed
         path, equals, text = override.partition("=")
         if not equals or not all(path.split(".")):
             problems.append(Problem(override, "must be of the form a.b=value, as in training.epochs=10."))
@@ -183,7 +183,7 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
         except YAMLError:
             problems.append(Problem(path, f"the value {text!r} is not valid YAML."))
         except KeyError as key:
-            problems.append(Problem(path, f"{key} has no keys of its own in this space."))
+            problems.append(Problem(path, f"{key} is a single value in this space and has no keys."))
     if problems:
         raise config_error("--set", problems)
 
@@ -195,11 +195,11 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} cannot be read: it is not text in UTF-8.") from None
+        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text.") from None
 
 
 def read_yaml_text(text: str, source: str) -> Any:
-    """Plain values from YAML; ConfigError with `source` and the line if it is not valid."""
+    """Plain values from YAML; ConfigError with `source` and the line if it is invalid."""
     try:
         return _unshared(YAML(typ="safe", pure=True).load(text))
     except RecursionError:
@@ -212,7 +212,7 @@ def read_yaml_text(text: str, source: str) -> Any:
 
 
 def _unshared(value: Any) -> Any:
-    """Nested plain values of which no two places share one, as YAML's aliases do: an override changes one place."""
+    """A copy without shared values, which YAML aliases create: an override must change only one place."""
     if isinstance(value, dict):
         return {key: _unshared(inner) for key, inner in value.items()}
     return [_unshared(inner) for inner in value] if isinstance(value, list) else value

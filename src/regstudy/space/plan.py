@@ -1,7 +1,7 @@
-"""What a study runs, slot by slot: the shape that a search of a space and a fixed list of configurations share.
+"""What a study runs, slot by slot: the interface shared by a search of a space and a list of fixed configurations.
 
-A study of N trials has N slots, numbered from 0, each to be finished once. A slot decides the arm and the seeds of its
-trial, so that a trial which is tried again stays the same trial.
+A study of N trials has N slots, numbered from 0, each to be finished once. The slot determines the arm and the seeds of
+its trial, so a retried trial stays the same.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Plan(Protocol):
 
     @property
     def kind(self) -> PlanKind:
-        """What the study is called in messages, and how its plan is stored."""
+        """What the study is called in messages; also decides how its plan is stored."""
 
     @property
     def study(self) -> StudySection:
-        """The metric with its direction, and the seed that all other seeds follow from."""
+        """The metric with its direction, and the seed from which all other seeds are derived."""
 
     @property
     def data(self) -> Data:
-        """The images that all runs see, with the seed of their split."""
+        """The images that all runs use, with the seed of their split."""
 
     @property
     def adaptive(self) -> bool:
-        """Whether finished trials guide later ones: a sampler draws values and a pruner may end trials early."""
+        """Whether finished trials guide later ones: a sampler draws values, and a pruner may prune trials."""
 
     @property
     def planned_epochs(self) -> int:
@@ -68,16 +68,16 @@ class Plan(Protocol):
         """The arm of a slot, and the Optuna parameters that its trial is queued with."""
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
-        """The configuration of a trial, its training seed included; draws what the order left open."""
+        """The configuration of a trial, its training seed included; samples what `order` does not set."""
 
     def representatives(self) -> Mapping[str, RunConfig]:
-        """A configuration of each arm whose cost is worth measuring, by the arm's name."""
+        """One configuration per arm, by name, for measuring its cost."""
 
     def extremes(self) -> Iterable[RunConfig]:
-        """Further configurations that show whether every network that may come up can be built."""
+        """Further configurations, to check that every possible network can be built."""
 
     def describe(self, total: int) -> str:
-        """What a study of so many trials is about, in a sentence."""
+        """A sentence that describes a study of this many trials."""
 
     def nuisances(self) -> list[str]:
         """Paths of hyperparameters that are tuned but are not under study."""

@@ -1,4 +1,4 @@
-"""What a space file may put in place of a value: a range of numbers, or a choice; parsed with every error collected.
+"""Ranges of numbers and choices, which a space file may give instead of a value. Parsing collects all errors.
 
 A tree is a space with its ranges parsed: nested dictionaries whose leaves are plain values, `Range`s and `Choice`s.
 """
@@ -17,19 +17,19 @@ from regstudy.errors import Problem, unknown
 Scalar = bool | int | float | str | None
 RANGE_KEYS = {"low", "high", "log", "step", "powers_of", "default", "or"}
 CHOICE_KEYS = {"choices", "default"}
-KINDS = {str: "text", bool: "true or false", tuple: "a list", dict: "a mapping"}
+TYPE_NAMES = {str: "text", bool: "true or false", tuple: "a list", dict: "a mapping"}
 
 
 @dataclass(frozen=True)
 class Off:
-    """The single value that a range may take instead of a number within it."""
+    """The off value that a range may take instead of a number within it."""
 
     value: int | float
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; ``powers_of`` leaves only the powers of that number."""
+    """Numbers from ``low`` to ``high``, inclusive; ``powers_of`` allows only the powers of that number."""
 
     low: float
     high: float
@@ -50,11 +50,11 @@ class Range:
         return [self.powers_of**exponent for exponent in range(first, last + 1)]
 
     def contains(self, value: float) -> bool:
-        """Whether a value can be drawn from the range itself, `off` apart."""
+        """Whether a value can be drawn from the range, not counting its off value."""
         return value in self.powers if self.powers_of else self.low <= value <= self.high
 
     def plain(self) -> dict[str, Any]:
-        """The range as it would stand in a file."""
+        """The range as written in a file."""
         tree: dict[str, Any] = {"or": self.off.value} if self.off else {}
         tree |= {"low": self.low, "high": self.high}
         tree |= {"log": True} if self.log else {}
@@ -71,7 +71,7 @@ class Choice:
     default: Scalar
 
     def plain(self) -> dict[str, Any]:
-        """The choice as it would stand in a file."""
+        """The choice as written in a file."""
         values = []
         for label, option in self.options.items():
             value = plain(option)
@@ -90,7 +90,7 @@ def plain(tree: Any) -> Any:
 
 
 def parse(value: Any, path: str, whole: Any, problems: list[Problem]) -> Any:
-    """The tree of a plain value at a configuration path; `whole` is the file it comes from. Errors join `problems`."""
+    """The tree of a plain value at a configuration path; `whole` is its file. Appends errors to `problems`."""
     if not isinstance(value, dict):
         return value
     if "choices" in value:
@@ -102,7 +102,7 @@ def parse(value: Any, path: str, whole: Any, problems: list[Problem]) -> Any:
 
 def _parse_range(value: dict[str, Any], path: str, whole: Any, problems: list[Problem]) -> Any:
     found = [Problem(path, unknown("key of a range", str(key), RANGE_KEYS)) for key in value.keys() - RANGE_KEYS]
-    found += [Problem(path, f"a range needs '{end}' too.") for end in ("low", "high") if end not in value]
+    found += [Problem(path, f"a range also needs '{end}'.") for end in ("low", "high") if end not in value]
     found += [
         Problem(f"{path}.{key}", f"must be a finite number, but it is {value[key]!r}.")
         for key in ("low", "high", "step", "powers_of", "or", "default")
@@ -112,8 +112,8 @@ def _parse_range(value: dict[str, Any], path: str, whole: Any, problems: list[Pr
         found.append(Problem(f"{path}.log", f"must be true or false, but it is {value['log']!r}."))
     types = value_types(RunConfig, path)
     if types is not None and not types & {int, float}:
-        kinds = " or ".join(sorted(KINDS.get(kind, "a mapping") for kind in types))
-        found.append(Problem(path, f"takes {kinds}, so it cannot be a range; list its values under 'choices'."))
+        kinds = " or ".join(sorted(TYPE_NAMES.get(kind, "a mapping") for kind in types))
+        found.append(Problem(path, f"takes {kinds}, so it cannot be a range. List its values under 'choices'."))
     if not found:
         found = _range_problems(value, path, integer=types == {int})
     if found:
@@ -151,17 +151,15 @@ def _range_problems(value: dict[str, Any], path: str, integer: bool) -> list[Pro
     if integer and not all(float(n).is_integer() for n in (low, high, step or 1)):
         found.append(Problem(path, "takes whole numbers, so low, high and step must be whole numbers."))
     if value.get("log") and low <= 0:
-        found.append(Problem(path, f"a log range needs low above 0, but it is {low}; write 'or: 0' to include zero."))
+        found.append(Problem(path, f"a log range needs low above 0, but it is {low}. Add 'or: 0' to include zero."))
     if value.get("log") and step is not None:
-        found.append(Problem(path, "a range is either log or has a step, not both."))
+        found.append(Problem(path, "a range cannot have both log and step."))
     if step is not None and step <= 0:
         found.append(Problem(f"{path}.step", f"must be above 0, but it is {step}."))
     elif step is not None and not math.isclose((high - low) / step, round((high - low) / step), abs_tol=1e-9):
-        found.append(
-            Problem(f"{path}.step", f"must divide high - low ({high - low}) without a rest, but it is {step}.")
-        )
+        found.append(Problem(f"{path}.step", f"must divide high - low ({high - low}) evenly, but it is {step}."))
     if base is not None and (value.get("log") or step is not None):
-        found.append(Problem(path, "powers_of excludes log and step: the powers are the steps."))
+        found.append(Problem(path, "powers_of cannot be combined with log or step."))
     elif base is not None and not (isinstance(base, int) and base >= 2):
         found.append(Problem(f"{path}.powers_of", f"must be a whole number of at least 2, but it is {base}."))
     elif base is not None and not all(_is_power(end, base) for end in (low, high)):
@@ -173,7 +171,7 @@ def _range_problems(value: dict[str, Any], path: str, integer: bool) -> list[Pro
 
 
 def _default(value: dict[str, Any], wanted: Any, integer: bool) -> float:
-    """Where a search starts: the wanted value if the range has it, else the middle of the range on its scale."""
+    """Where a search starts: the wanted value if it is in the range, else the middle of the range on its scale."""
     low, high, base = value["low"], value["high"], value.get("powers_of")
     middle = math.sqrt(low * high) if value.get("log") or base else (low + high) / 2
     start = wanted if _is_number(wanted) and low <= wanted <= high else middle
@@ -194,7 +192,7 @@ def _parse_choice(value: dict[str, Any], path: str, whole: Any, problems: list[P
     for option in listed:
         label = _label(option)
         if label in options:
-            found.append(Problem(path, f"two choices are called '{label}'; give them different labels (label: …)."))
+            found.append(Problem(path, f"two choices are called '{label}'. Give them different labels (label: …)."))
         if isinstance(option, dict) and "name" not in option and "label" not in option:
             found.append(Problem(path, f"a choice that is a mapping needs a name or a label: {option!r}."))
         if isinstance(option, dict):

@@ -1,7 +1,7 @@
-"""A space: a run configuration some of whose values are ranges, and the study it is meant for.
+"""A space: a run configuration some of whose values are ranges, and its study settings.
 
-Parameters are named by their configuration path (`optimizer.lr`), with the choice in it where a range is conditional
-(`schedule.step.gamma`); the switch of a range that can be off is called `<name>.on`.
+Parameters are named by their configuration path (`optimizer.lr`), which includes the choice for conditional ranges
+(`schedule.step.gamma`); the switch of a range with an off value is called `<name>.on`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from regstudy.text import counted
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-FIRST_BASELINES = (0, 3, 7)
-BASELINE_EVERY = 10
+FIRST_BASELINE_SLOTS = (0, 3, 7)
+BASELINE_INTERVAL = 10  # slots
 
 
 @dataclass(frozen=True)
 class Switch:
-    """The choice between a range and its `off` value."""
+    """The choice between a range and its off value."""
 
     default: bool
     off: float  # the value that stands for the range when the switch is False
@@ -36,7 +36,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Parameter:
-    """Something a search decides: its Optuna name, its configuration path, and under which other values it exists."""
+    """A hyperparameter: its Optuna name, its configuration path, and the values of others on which it depends."""
 
     name: str
     path: str
@@ -45,7 +45,7 @@ class Parameter:
 
     @property
     def ends(self) -> list[Scalar]:
-        """Values that between them show whether every value of the parameter is allowed."""
+        """Extreme values: if they are valid, every value of the parameter is."""
         if isinstance(self.spec, Range):
             return [self.spec.low, self.spec.high]
         return list(self.spec.options) if isinstance(self.spec, Choice) else [False, True]
@@ -56,11 +56,10 @@ Choose = Callable[[Parameter], Scalar]
 
 @dataclass(frozen=True)
 class Space:
-    """A parsed and checked space: a search runs it, a `Plan`. ``tree`` holds ranges and choices as leaves.
+    """A parsed and validated space, the `Plan` of a search. ``tree`` has ranges and choices as leaves.
 
-    ``fallback`` is the same space on the data set that its file names as a substitute; ``text`` is the file as it was
-    read, ``source`` its name or path, if the space comes from one, and ``overrides`` what was changed. None of these
-    decides a trial.
+    ``fallback`` is the same space on its fallback data set; ``text`` is the content of the file, ``source`` its name or
+    path, and ``overrides`` the changed values. None of these affects a trial.
     """
 
     name: str
@@ -72,52 +71,52 @@ class Space:
     overrides: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def parameters(self) -> list[Parameter]:
-        """Everything a search decides, in the order of the file."""
+        """All hyperparameters, in the order of the file."""
         return list(_walk(self.tree, "", "", {}))
 
     def resolve(self, choose: Choose) -> RunConfig:
-        """The configuration in which every open value is what `choose` says; the study's metric picks its epochs."""
+        """The configuration in which ``choose`` gives the value of every hyperparameter."""
         tree = _resolve(self.tree, "", "", choose)
         tree["training"] = {**tree.get("training", {}), "metric": self.study.metric}
         return RunConfig.model_validate(tree)
 
     def defaults(self) -> RunConfig:
-        """The configuration at every parameter's default, with the split that a study of the space has."""
+        """The configuration with all hyperparameters at their defaults, and the split that a study would use."""
         config = self.resolve(default)
         if self.has("data.split_seed"):
             return config
         return config.replaced({"data.split_seed": split_seed(self.study.seed)})
 
     def suggest(self, trial: BaseTrial, baseline: bool = False) -> RunConfig:
-        """The configuration an Optuna trial asks for; in the baseline arm every regularizer is at its null."""
+        """The configuration of an Optuna trial; in the baseline arm every regularizer is off."""
         drawn = self.off_values()
 
         def choose(parameter: Parameter) -> Scalar:
             if baseline and parameter.path in RunConfig.regularizers and parameter.name not in drawn:
-                return default(parameter)  # not asked for: the sampler must not learn from a value that is not used
+                return default(parameter)  # not sampled: the sampler must not learn from an unused value
             return _suggest(trial, parameter)
 
         config = self.resolve(choose)
         return config.without_regularizers() if baseline else config
 
     def off_values(self) -> dict[str, Scalar]:
-        """Parameter values that turn the regularizers off, for those whose null the search can draw."""
+        """Parameter values that turn the regularizers off, for those whose off value the search can draw."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters():
-            null = RunConfig.regularizers.get(parameter.path)
-            if null is None:
+            off_value = RunConfig.regularizers.get(parameter.path)
+            if off_value is None:
                 continue
             match parameter.spec:
-                case Switch(off=off) if off == null:
+                case Switch(off=off) if off == off_value:
                     values[parameter.name] = False
-                case Range() as drawn if drawn.contains(null):
-                    values[parameter.name] = null
-                case Choice(options=options) if null in options:
-                    values[parameter.name] = null
+                case Range() as drawn if drawn.contains(off_value):
+                    values[parameter.name] = off_value
+                case Choice(options=options) if off_value in options:
+                    values[parameter.name] = off_value
         return values
 
     def start(self) -> dict[str, Scalar]:
-        """Parameter values of the very first trial: regularizers at their nulls, all else at its default."""
+        """Parameter values of the first trial: regularizers off, everything else at its default."""
         values: dict[str, Scalar] = {}
         off_values = self.off_values()
 
@@ -128,7 +127,7 @@ class Space:
         return values
 
     def has(self, path: str) -> bool:
-        """Whether the file itself gives a value or a range for a dotted path."""
+        """Whether the file itself sets a value or a range for a dotted path."""
         return path in flatten(self.plain()) or any(parameter.path == path for parameter in self.parameters())
 
     @property
@@ -138,12 +137,12 @@ class Space:
 
     @property
     def adaptive(self) -> bool:
-        """A sampler draws, and a pruner may end trials early."""
+        """A sampler draws values, and a pruner may prune trials."""
         return True
 
     @property
     def data(self) -> Data:
-        """The data section, with a split seed that follows from the study's where the file gives none."""
+        """The data section; unless the file sets a split seed, it is derived from the study's seed."""
         return self.defaults().data
 
     @property
@@ -152,17 +151,17 @@ class Space:
         return self.defaults().planned_epochs
 
     def prunable(self, arm: str) -> bool:
-        """Baseline trials always run to their end: everything is compared with them."""
+        """Baseline trials are never pruned: everything is compared with them."""
         return arm != "baseline"
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
-        """The arm of a slot and the parameters its trial is queued with; the sampler draws the others."""
+        """The arm of a slot and the parameters its trial is queued with; the sampler draws the other ones."""
         if not is_baseline(slot):
             return "search", {}
         return "baseline", self.start() if slot == 0 else self.off_values()
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
-        """The configuration of a trial, with the training seed of its slot unless the file gives one."""
+        """The configuration of a trial, with the training seed of its slot unless the file sets one."""
         config = self.suggest(trial, slot.arm == "baseline")
         if self.has("training.seed"):
             return config
@@ -177,19 +176,19 @@ class Space:
         return (RunConfig.model_validate(tree) for tree in probes(self))
 
     def describe(self, total: int) -> str:  # noqa: ARG002
-        """The name and the open values."""
+        """The name and the hyperparameters."""
         opened = list(dict.fromkeys(parameter.path for parameter in self.parameters()))
         if not opened and self.has("training.seed"):
             return (
-                f"Study {self.name}: no open values and a fixed training.seed, so every trial repeats the same run."
-                " Several seeds: regstudy compare."
+                f"Study {self.name}: no hyperparameters and a fixed training.seed, so every trial repeats the same run."
+                " To run several seeds, use regstudy compare."
             )
         if not opened:
-            return f"Study {self.name}: no open values, so every trial is this one configuration with another seed."
-        return f"Study {self.name}: {counted(len(opened), 'open value')} ({', '.join(opened)})."
+            return f"Study {self.name}: no hyperparameters, so all trials run this configuration with different seeds."
+        return f"Study {self.name}: {counted(len(opened), 'hyperparameter')} ({', '.join(opened)})."
 
     def nuisances(self) -> list[str]:
-        """Paths of the open values that `study.nuisance` names, itself or by what they are part of."""
+        """Paths of the hyperparameters that `study.nuisance` lists, directly or by a section."""
         named = set(self.study.nuisance)
         return list(dict.fromkeys(p.path for p in self.parameters() if named.intersection(prefixes(p.path))))
 
@@ -206,7 +205,7 @@ class Space:
 
 def is_baseline(slot: int) -> bool:
     """Whether a slot belongs to the baseline arm: three of the first eight, then every tenth from the thirtieth."""
-    return slot in FIRST_BASELINES or (slot >= 30 and slot % BASELINE_EVERY == 0)
+    return slot in FIRST_BASELINE_SLOTS or (slot >= 30 and slot % BASELINE_INTERVAL == 0)
 
 
 def default(parameter: Parameter) -> Scalar:
@@ -215,7 +214,7 @@ def default(parameter: Parameter) -> Scalar:
 
 
 def probes(space: Space) -> Iterator[Any]:
-    """Trees of the default configuration, of each with one parameter at one of its ends, and with all at their last."""
+    """Trees of the default configuration, with each parameter at each of its ends, and with all at their last end."""
     forced: list[dict[str, Scalar]] = [{}, {parameter.name: parameter.ends[-1] for parameter in space.parameters()}]
     for parameter in space.parameters():
         forced += [{**parameter.conditions, parameter.name: end} for end in parameter.ends]
@@ -241,7 +240,7 @@ def _walk(node: Any, name: str, path: str, conditions: dict[str, Scalar]) -> Ite
 
 
 def _resolve(node: Any, name: str, path: str, choose: Choose) -> Any:
-    """A node with every open value chosen; only the parameters that exist under the choices made are asked for."""
+    """A node with every value chosen; ``choose`` is only called for parameters that exist under the choices made."""
     if isinstance(node, Range):
         if node.off and not choose(Parameter(f"{name}.on", path, Switch(not node.starts_off, node.off.value))):
             return node.off.value

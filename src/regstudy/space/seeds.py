@@ -1,4 +1,4 @@
-"""Every seed of a study follows from the study's own seed and from what the run is for."""
+"""Every seed of a study is derived from the study's seed and the purpose of the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def split_seed(study_seed: int) -> int:
-    """The seed of the split that all trials of a study share: on one split their values can be compared."""
+    """The seed of the split that all trials of a study share: only on one split are their values comparable."""
     return int(np.random.SeedSequence(study_seed).generate_state(1)[0])
 
 
@@ -16,5 +16,5 @@ def training_seed(study_seed: int, slot: int) -> int:
 
 
 def repeat_seed(study_seed: int, repeat: int) -> int:
-    """The training seed of a repeat, in every arm; none that a trial of a search with the same study seed had."""
+    """The training seed of a repeat, the same in every arm; differs from those of a search with this study seed."""
     return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])

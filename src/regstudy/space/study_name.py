@@ -1,4 +1,4 @@
-"""What a study may be called: its name is also the name of its folder."""
+"""Valid names of studies; the name is also that of the study's folder."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from regstudy.errors import ArgumentError
 
-LONGEST_NAME = 100  # characters
-STUDY_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{LONGEST_NAME - 1}}}")
+MAX_STUDY_NAME_LENGTH = 100
+STUDY_NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{MAX_STUDY_NAME_LENGTH - 1}}}")
 
 
 def check_name(name: str) -> None:
     """ArgumentError if a text cannot be the name of a study."""
-    if not STUDY_NAME.fullmatch(name):
+    if not STUDY_NAME_PATTERN.fullmatch(name):
         raise ArgumentError(
-            f"'{name}' cannot be the name of a study: use letters, digits and any of '@._-', beginning with a letter or"
-            f" digit, at most {LONGEST_NAME} in all."
+            f"'{name}' is not a valid study name. Use at most {MAX_STUDY_NAME_LENGTH} letters, digits and characters of"
+            " '@._-', starting with a letter or digit."
         )
 
 
 def default_name(paths: Sequence[Path]) -> str:
-    """The name of a comparison of these files: ``compare-`` with their stems, cut to what a study's name may have."""
+    """The name of a comparison of these files: ``compare-`` with their stems, truncated to the maximum length."""
     stems = dict.fromkeys(path.stem for path in paths)
-    return re.sub(r"[^A-Za-z0-9@._-]+", "-", "compare-" + "-".join(stems))[:LONGEST_NAME]
+    return re.sub(r"[^A-Za-z0-9@._-]+", "-", "compare-" + "-".join(stems))[:MAX_STUDY_NAME_LENGTH]
 
 
 def substitute_name(name: str, data: str) -> str:
     """The name of a study on a substitute data set."""
     suffix = f"@{data}"
-    return name[: LONGEST_NAME - len(suffix)] + suffix
+    return name[: MAX_STUDY_NAME_LENGTH - len(suffix)] + suffix

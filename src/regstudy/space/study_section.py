@@ -1,4 +1,4 @@
-"""The section `study` of a file: the metric that decides, and the seed that all others follow from."""
+"""The section `study` of a file: the metric to optimize, and the seed from which all others are derived."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maxim
 
 
 class StudySection(Section):
-    """What a search over the space is for. ``nuisance``: paths that are tuned but are not under study."""
+    """Settings of a study. ``nuisance``: paths of hyperparameters that are tuned but not under study."""
 
     metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
@@ -26,7 +26,7 @@ class StudySection(Section):
 
 
 def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
-    """The section from plain values, an empty one from None; what is wrong joins the problems."""
+    """The section from plain values, or the defaults from None; problems are appended."""
     try:
         study = StudySection.model_validate({} if raw is None else raw)
     except ValidationError as error:
@@ -42,5 +42,7 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
         return StudySection()
     direction = DIRECTIONS[study.metric]
     if study.direction not in (None, direction):
-        problems.append(Problem("study.direction", f"a study of {study.metric} can only {direction}."))
+        problems.append(
+            Problem("study.direction", f"must be {direction} for the metric {study.metric}; you can leave it out.")
+        )
     return study.model_copy(update={"direction": direction})

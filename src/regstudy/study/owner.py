@@ -1,4 +1,4 @@
-"""Which process runs a trial, and whether it still lives."""
+"""Which process runs a trial, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def _of(pid: int) -> dict[str, Any]:
 
 
 def this_process() -> dict[str, Any]:
-    """Host, process number and start time (seconds since 1970) of this process; together they name it uniquely."""
+    """Host, process number and start time (seconds since 1970) of this process; together they identify it."""
     return _of(os.getpid())
 
 
 def is_dead(owner: Mapping[str, Any] | None) -> bool:
-    """Whether a trial's owner is known to live no more: a process of this host that is gone, or was never named.
+    """Whether a trial's owner is known to be dead: a process of this host that is gone, or no recorded owner.
 
-    Of a process on another host nothing can be said here; its heartbeat decides.
+    A process on another host cannot be checked from here; its heartbeat decides.
     """
     if owner is None:
         return True

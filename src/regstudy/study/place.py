@@ -1,4 +1,4 @@
-"""Where a study is, and opening it."""
+"""Where a study is stored, and how to open it."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from regstudy.space.study_name import check_name
 from regstudy.study import attributes
 from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_path, sqlite_url
 
-DATABASE = "study.db"
+DATABASE_FILE = "study.db"
 
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """Where a study is: a folder for its files, called like the study, and a database, by default within the folder."""
+    """Where a study is stored: a folder named after it, and a database, by default a file in that folder."""
 
     folder: Path
     storage: str | None = field(default=None, repr=False)  # URL of a database server; it may hold a password
 
     @property
     def name(self) -> str:
-        """The study's name, which is the folder's."""
+        """The study's name: that of the folder."""
         return self.folder.absolute().name
 
     @property
     def url(self) -> str:
         """The storage URL of the database."""
-        return self.storage or sqlite_url(self.folder / DATABASE)
+        return self.storage or sqlite_url(self.folder / DATABASE_FILE)
 
     def __str__(self) -> str:
         return f"{masked(self.storage)}, study {self.name}" if self.storage else str(self.folder)
 
 
 def study_place(results: Path, name: str, storage: str | None = None) -> StudyPlace:
-    """The place of a study by name; ArgumentError if the name would not be a plain folder name."""
+    """The place of the study with this name; ArgumentError if it is not a plain folder name."""
     check_name(name)
     return StudyPlace(results / name, storage)
 
 
 def find_study(place: StudyPlace) -> optuna.Study | None:
-    """The study in a place, None if there is none. A database with a single study of another name gives that one."""
+    """The study in a place, None if there is none. If a file holds a single study, its name does not matter."""
     path = sqlite_path(place.url)
     if path is not None and not _is_database(path):
         return None
@@ -60,7 +60,7 @@ def find_study(place: StudyPlace) -> optuna.Study | None:
 
 
 def _is_database(path: Path) -> bool:
-    """Whether there is a SQLite file; an empty one, of a creation that was cut short, counts as none.
+    """Whether there is a SQLite file; an empty one, from an interrupted creation, does not count.
 
     Only SQLite may open it: closing any other handle drops the locks of this process's connections, whereupon the
     next process to leave deletes the log that they go on reading (sqlite.org/howtocorrupt.html, 2.2).
@@ -72,7 +72,9 @@ def _is_database(path: Path) -> bool:
             file.execute("PRAGMA schema_version")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise StudyError(f"{path} is not a SQLite database. Move it away, or choose another --study.") from None
+            raise StudyError(
+                f"{path} is not a SQLite database. Move it away, or use another study name (--study NAME)."
+            ) from None
     return True
 
 
@@ -80,9 +82,7 @@ def open_study(place: StudyPlace) -> optuna.Study:
     """The study in a place; StudyError if there is none."""
     study = find_study(place)
     if study is None:
-        raise StudyError(
-            f"There is no study in {place}. A study's folder is results/NAME, as `regstudy study` printed."
-        )
+        raise StudyError(f"There is no study in {place}. Give the folder of a study, such as results/NAME.")
     return study
 
 

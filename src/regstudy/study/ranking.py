@@ -1,4 +1,4 @@
-"""Which of a study's trials count, and which is best."""
+"""Which trials of a study are usable, and which one is best."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regstudy.study import attributes
 
 
 def usable_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Complete trials that did not diverge, the best first."""
+    """Completed trials that did not diverge, best first."""
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     usable = [trial for trial in trials if trial.user_attrs.get(attributes.OUTCOME) != "diverged"]
@@ -18,6 +18,6 @@ def usable_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_value(study: optuna.Study) -> float | None:
-    """The best objective so far, None before there is any."""
+    """The best objective value so far, None if there is none."""
     best = usable_trials(study)[:1]
     return best[0].value if best else None

@@ -1,15 +1,15 @@
-"""Random changes of whole batches of training images, on their device, along one axis of strength.
+"""Random augmentation of whole batches of training images, on their device, with one strength parameter.
 
-At strength 0 the result is the centre crop to the bit. At strength 1
+At strength 0 the result is exactly the center crop. At strength 1
 
 - `crop` moves the window over the whole margin (without a margin: an eighth of the side, the border reflected),
 - `shift` moves the picture by up to an eighth of the side, in whole pixels, the border reflected,
 - `rotate` turns by up to 30°, `scale` enlarges or shrinks by up to 20 %, `shear` slants by up to 15°,
 - `flip` mirrors half of the images,
 - `colour` changes brightness, contrast and saturation by up to 40 % each,
-- `erase` sets a rectangle of 2 to 20 % of the area to the mean colour of its image, in half of the images.
+- `erase` sets a rectangle of 2 to 20 % of the area to the mean color of its image, in half of the images.
 
-In between the maxima, and the shares of mirrored and erased images, are proportional.
+In between, the maxima and the shares of mirrored and erased images are proportional to the strength.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from regstudy.data.preprocessing import PixelTransform
-from regstudy.training.color import COLOUR_NUMBERS, change_colours
+from regstudy.training.color import COLOR_NUMBERS, change_colors
 from regstudy.training.erasing import RECTANGLE_NUMBERS, erase_to_mean
 
 MAX_ANGLE = math.radians(30)
 MAX_SHIFT = 1 / 8  # of the side; also for crop, where it leaves no margin
 MAX_SCALE = 0.2
 MAX_SHEAR = math.radians(15)
-MAX_COLOUR = 0.4
+MAX_COLOR = 0.4
 ERASED_AREA = (0.02, 0.2)
-WHOLE_PIXELS = frozenset({"crop", "shift", "flip"})  # these need no resampling
-MOVING = WHOLE_PIXELS | {"rotate", "scale", "shear"}
+WHOLE_PIXEL_OPS = frozenset({"crop", "shift", "flip"})  # these need no resampling
+MOVING_OPS = WHOLE_PIXEL_OPS | {"rotate", "scale", "shear"}
 
 
 def augment(
@@ -40,16 +40,16 @@ def augment(
 ) -> Tensor:
     """uint8 N×C×H×W to changed images N×C×side×side with values 0..255; draws only from the (CPU) generator.
 
-    Every operation has random numbers of its own: what one of them does to an image, in this batch and in all that
-    follow, does not depend on which others are on.
+    Every operation has its own random numbers: what it does to an image, in this batch and all later ones, does not
+    depend on which other operations are enabled.
     """
     if strength == 0 or not ops:
         return preprocessing.crop(images)
     first = torch.rand(len(images), 4, generator=generator)  # angle, mirror, place of the window
-    moves, colours, rectangles = _further_numbers(len(images), generator)
-    if MOVING.isdisjoint(ops):
+    moves, colors, rectangles = _further_numbers(len(images), generator)
+    if MOVING_OPS.isdisjoint(ops):
         changed = preprocessing.crop(images)
-    elif MOVING.intersection(ops) <= WHOLE_PIXELS:
+    elif MOVING_OPS.intersection(ops) <= WHOLE_PIXEL_OPS:
         changed = _moved(images, *_places(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side))
     else:
         transforms = _transforms(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side)
@@ -57,20 +57,20 @@ def augment(
         grid = affine_grid(transforms.to(images.device), size, align_corners=False)
         changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     if "colour" in ops:
-        changed = change_colours(changed.float(), (colours * 2 - 1) * (MAX_COLOUR * strength))
+        changed = change_colors(changed.float(), (colors * 2 - 1) * (MAX_COLOR * strength))
     return erase_to_mean(changed.float(), strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
 
 
 def _further_numbers(count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers 0..1 for scale, shear and shift (N×4), for the colours, and for the rectangle.
+    """Numbers 0..1 for scale, shear and shift (N×4), for the colors, and for the rectangle.
 
-    They come from a second generator, seeded with what the first would draw next, so that the first goes on from batch
-    to batch as if there were only its own four columns.
+    They come from a second generator, seeded with the next draw of the first, which thus advances by its own four
+    columns per batch only.
     """
     seed = int(torch.randint(2**62, (), generator=generator.clone_state()))
-    numbers = torch.rand(count, 4 + COLOUR_NUMBERS + RECTANGLE_NUMBERS, generator=Generator().manual_seed(seed))
-    moves, colours, rectangles = torch.split(numbers, [4, COLOUR_NUMBERS, RECTANGLE_NUMBERS], dim=1)
-    return moves, colours, rectangles
+    numbers = torch.rand(count, 4 + COLOR_NUMBERS + RECTANGLE_NUMBERS, generator=Generator().manual_seed(seed))
+    moves, colors, rectangles = torch.split(numbers, [4, COLOR_NUMBERS, RECTANGLE_NUMBERS], dim=1)
+    return moves, colors, rectangles
 
 
 def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
@@ -84,7 +84,7 @@ def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], s
     mirror = torch.where(_mirrored(first, ops, strength), -1.0, 1.0)
     slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
     zoom = 1 + (moves[:, 0] * 2 - 1) * (MAX_SCALE * strength) if "scale" in ops else none + 1
-    shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the centre crop rounds down
+    shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the center crop rounds down
     scale = side / full / zoom
     cosine, sine = angle.cos() * scale, angle.sin() * scale
     across, down = (shift * 2 / full).unbind(1)
@@ -124,7 +124,7 @@ def _mirrored(first: Tensor, ops: Collection[str], strength: float) -> Tensor:
 
 
 def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
-    """Whole pixels to the right and down (N×2) by which the window leaves the centre."""
+    """Whole pixels to the right and down (N×2) by which the window leaves the center."""
     margin, shift = full - side, torch.zeros(len(first), 2)
     if "crop" in ops:
         rooms = (margin // 2, margin - margin // 2) if margin else (side * MAX_SHIFT, side * MAX_SHIFT)

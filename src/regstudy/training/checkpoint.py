@@ -1,4 +1,4 @@
-"""A run's checkpoint on disk: written between epochs, at a cost of one per cent, and read only by the same run."""
+"""A run's checkpoint on disk: written between epochs, using at most 1% of the time, and read only by the same run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.files import write_atomically
 from regstudy.training.loop import TrainState
 
-SHARE = 0.01  # of the time may go into writing checkpoints
+CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Checkpoint:
     @property
     def due(self) -> bool:
         """Whether another save, as long as the last one, would stay within its share of the time."""
-        return time.monotonic() - self.saved_at >= self.took / SHARE
+        return time.monotonic() - self.saved_at >= self.took / CHECKPOINT_TIME_SHARE
 
     def save(self, state: TrainState, weights: dict[str, Tensor]) -> None:
         """Write the state and the best weights so far; OSError if the disk does not take them."""
@@ -45,10 +45,10 @@ class Checkpoint:
         self.took = self.saved_at - began
 
     def load(self, state: TrainState) -> dict[str, Tensor] | None:
-        """Bring a fresh state to where the checkpoint was written and return the best weights until then.
+        """Restore a fresh state from the checkpoint and return the best weights so far.
 
-        None, and the state untouched, if there is no checkpoint, if it is damaged, or if it is of another
-        configuration, device, number of threads or version of torch: then the curve would not be the same.
+        Returns None and leaves the state unchanged if there is no checkpoint, if it is damaged, or if it belongs to a
+        different configuration, device, number of threads or torch version: the curve would not be the same.
         """
         try:
             content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -66,7 +66,7 @@ class Checkpoint:
 
 
 def _identity(state: TrainState) -> str:
-    """Digest of all that must be equal for a continued run to give the undisturbed curve."""
+    """Digest of everything that must be equal for a resumed run to give the same curve."""
     facts = [
         _plain(state.whole or state.config),
         _digest(state.config.model.weights),
@@ -80,7 +80,7 @@ def _identity(state: TrainState) -> str:
 
 
 def _digest(weights: str | None) -> str | None:
-    """Of the file of weights that a run started from, which a path alone does not identify."""
+    """Digest of the file of initial weights, which its path alone does not identify."""
     if weights is None or not Path(weights).is_file():
         return weights
     with Path(weights).open("rb") as file:

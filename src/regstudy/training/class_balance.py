@@ -1,4 +1,4 @@
-"""Balance between classes of unequal size, in training only: by weight in the loss or by how often they come."""
+"""Class balancing, in training only: by class weights in the loss, or by oversampling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Weights N / (C · nᶜ) for the loss (float32, one per class): every class then counts alike, the mean image 1."""
+    """Weights N / (C · nᶜ) for the loss (float32, one per class): equal total weight per class, mean 1."""
     counts = torch.bincount(labels, minlength=classes)
     return len(labels) / (classes * counts.clamp(min=1)).to(torch.float32)
 
@@ -15,7 +15,7 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 def balanced_order(labels: Tensor, classes: int, generator: Generator) -> Tensor:
     """As many positions as there are labels, in random order, with every class equally often (to within one).
 
-    Within a class all images come before any comes again. Draws from the (CPU) generator only.
+    Within a class, all images are used before any is repeated. Draws from the (CPU) generator only.
     """
     per_class, rest = divmod(len(labels), classes)
     chosen = []

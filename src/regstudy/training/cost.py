@@ -1,4 +1,4 @@
-"""What a run will cost on this machine, measured on its first batches before anything long starts."""
+"""Estimates what a run will cost on this machine, from its first batches."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from regstudy.training.loop import evaluate, shuffled_batches, start, train_step
 from regstudy.training.schedules import learning_rate
 
 MEASURE_SECONDS = 1.0
-SAMPLE = 128  # images whose evaluation is timed
+TIMED_EVALUATION_IMAGES = 128
 
 
 def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -> float:
-    """Estimated wall-clock seconds of one epoch with its measurements, from a few batches and images of each kind.
+    """Estimated wall-clock seconds of one epoch including evaluation, from a few batches of the first phase.
 
-    Of a run in phases the first one is measured.
-
-    Building the network and its first batches also show early whether configuration and images fit each other.
+    This also shows early whether configuration and images are compatible.
     """
     config = config.in_phases()[0]
     state = start(config, splits, device)
     batches = shuffled_batches(state)
     lr = learning_rate(config, [])
     train_step(state, batches[0], lr)  # the first one also allocates
-    sample = splits.validation.subset(torch.arange(min(SAMPLE, len(splits.validation)))).to(device)
+    sample = splits.validation.subset(torch.arange(min(TIMED_EVALUATION_IMAGES, len(splits.validation)))).to(device)
     per_image = _median_seconds(lambda: train_step(state, batches[0], lr)[0].tolist()) / len(batches[0])
     evaluate(state.model, sample, state.preprocessing)  # from here on in evaluation mode; the first one also allocates
     per_evaluated = _median_seconds(lambda: evaluate(state.model, sample, state.preprocessing)) / len(sample)
@@ -37,7 +35,7 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
 
 
 def _median_seconds(action: Callable[[], object]) -> float:
-    """Median time of an action that waits for its result, over repetitions for a bounded time."""
+    """Median time of an action that waits for its result, repeated for a limited time."""
     times: list[float] = []
     while sum(times) < MEASURE_SECONDS / 2 and len(times) < 25:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What weight penalties do to a network, and to which of its parameters: never to biases or normalisation layers."""
+"""Weight penalties, and the parameters they apply to: never biases or normalization layers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import AdamW
 
-PENALIZED = (nn.modules.conv._ConvNd, nn.Linear)
+PENALIZED_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 def penalized_weights(model: nn.Module) -> list[nn.Parameter]:
     """Trainable weights of convolutions and dense layers, each once, in the order of the modules."""
-    found = dict.fromkeys(module.weight for module in model.modules() if isinstance(module, PENALIZED))
+    found = dict.fromkeys(module.weight for module in model.modules() if isinstance(module, PENALIZED_LAYERS))
     return [weight for weight in found if isinstance(weight, nn.Parameter) and weight.requires_grad]
 
 

@@ -1,4 +1,4 @@
-"""Where a network runs: cpu, cuda or mps, one line each."""
+"""Devices (cpu, cuda, mps), threads, and memory settings."""
 
 from __future__ import annotations
 
@@ -21,40 +21,42 @@ def available_devices() -> list[str]:
 
 
 def choose_device(name: str | None) -> str:
-    """The device asked for, or the fastest there is; RegstudyError if this machine does not have it."""
+    """The requested device, or the fastest available one; ArgumentError if this machine does not have it."""
     usable = available_devices()
     if name is None:
         return usable[0]
     if name.partition(":")[0] not in DEVICES:
-        raise ArgumentError(f"--device: {unknown('device', name, DEVICES)}")
+        raise ArgumentError(f"device (--device): {unknown('device', name, DEVICES)}")
     if name.partition(":")[0] not in usable:
-        raise ArgumentError(f"--device: this machine has no usable {name}; it has {', '.join(usable)}.")
+        raise ArgumentError(
+            f"device (--device): {name} is not available on this machine. Available: {', '.join(usable)}."
+        )
     return name
 
 
 def limit_threads(threads: int | None) -> None:
-    """Let torch use this many CPU threads; None leaves its choice, usually one per core."""
+    """Let torch use this many CPU threads; None keeps its default, usually one per core."""
     if threads is not None:
         most = 4 * (os.cpu_count() or 1)
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ArgumentError(f"threads must be a whole number of at least 1, but it is {threads!r}.")
         if threads > most:
-            raise ArgumentError(f"--threads {threads} is more than this machine can use; give at most {most}.")
+            raise ArgumentError(f"threads (--threads) must be at most {most} on this machine, but it is {threads}.")
         torch.set_num_threads(threads)
 
 
 def give_back_memory() -> None:
-    """Give blocks that are free now back to the system, as between two trials, whose blocks have other sizes. glibc."""
+    """Return free memory to the system, for example between two trials. glibc only."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep large freed blocks instead of giving them back to the system after every step.
+    """Let the C library keep large freed blocks instead of returning them to the system after every step.
 
-    A training step frees and asks for the same blocks again and again; each time the system would hand over fresh pages
-    one fault at a time (small CNN, batch 32, one thread: 2,500 faults per step, a fifth of the time). glibc only.
+    A training step frees and allocates the same blocks again and again; each time the system would map fresh pages one
+    page fault at a time (small CNN, batch 32, one thread: 2,500 faults per step, a fifth of the time). glibc only.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

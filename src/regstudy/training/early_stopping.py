@@ -1,9 +1,9 @@
 """Early stopping as a pure rule: a series of values in, one signal per epoch out.
 
-A value that beats the reference by more than the tolerance is accepted and resets the counter; any other epoch raises
-it, and at `patience` the run should stop. With `reference="accepted"` the reference is the last accepted value, so that
-many gains below the tolerance never move it; with `"minimum"` it is the best value so far. Values that are not finite
-are never accepted. In the first `grace` epochs the counter stays at 0.
+A value that beats the reference by more than the tolerance is an accepted improvement and resets the counter; any other
+epoch increments it, and at `patience` the run should stop. With `reference="accepted"` the reference is the last
+accepted value, so many gains below the tolerance never change it; with `"minimum"` it is the best value so far. NaN and
+infinity are never accepted. In the first `grace` epochs the counter stays at 0.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from regstudy.errors import ArgumentError, require
 
 @dataclass(frozen=True)
 class Signal:
-    """What the series says after one epoch; epochs count from 1 and ``best_epoch`` is 0 before any finite value."""
+    """The state of early stopping after one epoch. Epochs count from 1; ``best_epoch`` is 0 before any finite value."""
 
     epoch: int
     best: float
     best_epoch: int
     epochs_since_best: int
-    patience_left: int | None  # None: never stops
-    improving: bool  # this epoch was accepted
-    gap: float  # training minus validation as the caller defines it; NaN if not given
+    patience_left: int | None  # epochs; None if early stopping is disabled
+    improving: bool  # this epoch was an accepted improvement
+    gap: float  # train/validation gap as passed by the caller; NaN if not given
     finite: bool
-    budget_fraction: float  # share of the planned epochs that are over; NaN where none are planned
+    budget_fraction: float  # share of the planned epochs that are done; NaN if their number is unknown
 
     @property
     def stop(self) -> bool:
-        """Whether patience has run out."""
+        """Whether training should stop: patience has run out."""
         return self.patience_left == 0
 
 
@@ -81,10 +81,11 @@ class StoppingRule:
 
 
 class EarlyStopping:
-    """The same rule for a loop of one's own: give it each epoch's value, stop when its signal says so.
+    """Early stopping for your own training loop: pass each epoch's value, stop when ``signal.stop`` is true.
 
-    ``patience``: epochs without an accepted improvement; ``tolerance`` in units of the value; in the first ``grace``
-    epochs patience does not run; ``epochs`` planned, if known, for `Signal.budget_fraction`. Raises ArgumentError.
+    ``patience``: epochs without an accepted improvement before stopping; ``tolerance``: minimum improvement, in units
+    of the value; ``grace``: number of first epochs that do not count against patience; ``epochs``: planned epochs, if
+    known, for `Signal.budget_fraction`. Raises ArgumentError.
 
     >>> stopping = EarlyStopping(patience=2)
     >>> [stopping.update(loss).stop for loss in (0.9, 0.5, 0.6, 0.7)]
@@ -116,7 +117,7 @@ class EarlyStopping:
         self._rule = StoppingRule(maximize, epochs or 1, patience, tolerance, reference, grace)
 
     def update(self, value: float, gap: float = math.nan) -> Signal:
-        """The signal after one more epoch; ``gap``, training minus validation, is handed through."""
+        """The signal after one more epoch; ``gap`` (training minus validation) is copied to the signal."""
         if isinstance(value, bool | str):
             raise ArgumentError(f"value must be a number, but it is {value!r}.")
         self.values.append(float(value))

@@ -1,4 +1,4 @@
-"""Weight averaging: an exponential moving average of a network's weights, which is then what is measured and kept."""
+"""Exponential moving average of a network's weights, which is then evaluated and saved instead of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class WeightAverage:
     """The average of a network's parameters and running statistics; whole-number buffers are copied.
 
     ``decay`` is the share that the average keeps at every step. The first steps keep less, (1 + t) / (10 + t) after t
-    steps, so that the random initial weights are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+    steps, so that the random initial weights are forgotten quickly (as in TensorFlow's ExponentialMovingAverage).
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -24,7 +24,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move towards the network's present weights by one step."""
+        """Move the average towards the network's current weights by one step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         now = model.state_dict()
@@ -35,7 +35,7 @@ class WeightAverage:
 
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[None]:
-        """Within it the network has the averaged weights; afterwards its own again."""
+        """Within this block the network has the averaged weights; afterwards its own ones again."""
         own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         model.load_state_dict(self.values)
         try:
@@ -44,11 +44,11 @@ class WeightAverage:
             model.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """What a checkpoint stores."""
         return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the average that was kept."""
+        """Restore a stored average."""
         self.steps = state["steps"]
         for name, tensor in state["values"].items():
             self.values[name].copy_(tensor)

@@ -1,11 +1,11 @@
-"""Blanking parts of training images: one square (cut-out), or a random rectangle in some of the images.
+"""Erasing parts of training images: one square (cutout), or a random rectangle in some of the images.
 
-None of the functions changes the images it is given: they return new tensors in the same memory order. Random numbers
-are drawn on the CPU; images stay on their device.
+The functions return new tensors in the same memory order and do not change their inputs. Random numbers are drawn on
+the CPU; images stay on their device.
 
 - DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
-- Zhong et al., "Random erasing data augmentation", 2017. Its aspect is drawn evenly; here its logarithm is, so that
-  upright and lying rectangles are equally frequent.
+- Zhong et al., "Random erasing data augmentation", 2017. They draw the aspect ratio
+  uniformly; here its logarithm is uniform, so that tall and wide rectangles are equally frequent.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import math
 import torch
 from torch import Generator, Tensor
 
-ASPECTS = (0.3, 1 / 0.3)  # height / width
+ASPECT_RATIOS = (0.3, 1 / 0.3)  # height / width
 RECTANGLE_NUMBERS = 5  # random numbers that decide a rectangle: whether, area, aspect, row, column
 
 
 def cut_out(images: Tensor, side: int, generator: Generator) -> Tensor:
-    """Normalised images N×C×H×W with a square of ``side`` pixels set to 0, the mean of all pixels, in every image.
+    """Normalized images N×C×H×W with a square of ``side`` pixels set to 0, the mean of all pixels, in every image.
 
-    Its centre may be any pixel, so parts of it may lie outside. ``side`` 0 draws nothing and returns ``images`` itself.
+    Its center may be any pixel, so parts of it may lie outside. ``side`` 0 draws nothing and returns ``images`` itself.
     """
     if side == 0:
         return images
-    centres = [torch.randint(length, (len(images),), generator=generator) for length in images.shape[-2:]]
-    first = torch.stack(centres, dim=1) - side // 2
+    centers = [torch.randint(length, (len(images),), generator=generator) for length in images.shape[-2:]]
+    first = torch.stack(centers, dim=1) - side // 2
     return images * ~_inside(images, first, first + side)
 
 
 def erase_rectangles(
     images: Tensor, probability: float, generator: Generator, area: tuple[float, float] = (0.02, 0.33)
 ) -> Tensor:
-    """Normalised images N×C×H×W with a rectangle set to 0 in a share ``probability`` of them.
+    """Normalized images N×C×H×W with a rectangle set to 0 in a share ``probability`` of them.
 
     ``area`` bounds its share of the image, up to whole pixels. Probability 0 draws nothing and returns ``images``.
     """
@@ -45,7 +45,7 @@ def erase_rectangles(
 
 
 def erase_to_mean(images: Tensor, probability: float, numbers: Tensor, area: tuple[float, float]) -> Tensor:
-    """As `erase_rectangles` for float images of any range: a rectangle takes the mean colour of its image.
+    """As `erase_rectangles`, for float images of any range: a rectangle is filled with the mean color of its image.
 
     ``numbers`` are random, N×5 in 0..1.
     """
@@ -55,12 +55,12 @@ def erase_to_mean(images: Tensor, probability: float, numbers: Tensor, area: tup
 def rectangles(images: Tensor, probability: float, numbers: Tensor, area: tuple[float, float]) -> Tensor:
     """Masks N×1×H×W of whole rectangles, empty for all but a share ``probability`` of the images.
 
-    Where a rectangle is too long for the image, its aspect is the nearest one that fits.
+    If a rectangle is too long for the image, its aspect ratio is the nearest one that fits.
     """
     whether, size, shape, *places = numbers.unbind(1)
     height, width = images.shape[-2:]
     pixels = (area[0] + (area[1] - area[0]) * size) * (height * width)
-    low, high = (math.log(aspect) for aspect in ASPECTS)
+    low, high = (math.log(aspect) for aspect in ASPECT_RATIOS)
     aspect = torch.exp(low + (high - low) * shape).clamp(pixels / width**2, height**2 / pixels)
     rows = (pixels * aspect).sqrt().round().clamp(1, height)
     columns = (pixels / rows).round().clamp(1, width)

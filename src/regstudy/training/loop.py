@@ -1,8 +1,8 @@
-"""Training: a state that can be saved and loaded, and one epoch of it.
+"""The training loop: a state that can be saved and loaded, and one epoch of training.
 
 Nothing in the loop over batches waits for the device: sums stay there and are read once per epoch. Order and
-augmentation draw from generators of their own, dropout from torch's global one; all are seeded by `training.seed` and
-are part of the state, so that a loaded state goes on exactly as the saved one would have.
+augmentation have their own generators, dropout uses torch's global one; all are seeded by `training.seed` and are part
+of the state, so that a loaded state continues exactly as the saved one would have.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from regstudy.training.optimizers import make_optimizer
 from regstudy.training.precision import Precision, computing_in, resolve
 from regstudy.training.schedules import learning_rates
 
-EVALUATION_BATCH = 512
-OnStep = Callable[[int, int], None]  # images done in this epoch, images in all
+EVALUATION_BATCH_SIZE = 512
+OnStep = Callable[[int, int], None]  # images done in this epoch, images in total
 
 
 @dataclass
 class TrainState:
     """A phase of a run between two epochs.
 
-    Splits, preprocessing and the weights of classes follow from the configuration; the rest is what changes.
+    Splits, preprocessing and class weights follow from the configuration; the rest changes during training.
     ``earlier`` holds the records of the phases before, ``records`` those of this one; ``whole`` is the configuration of
     the run that this phase belongs to.
     """
@@ -62,7 +62,7 @@ class TrainState:
     whole: RunConfig | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes while training, as tensors and plain values."""
+        """Everything that changes during training, as tensors and plain values."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -73,7 +73,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the state that was saved, torch's global generators included."""
+        """Restore a saved state, including torch's global generators."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
@@ -93,7 +93,7 @@ class TrainState:
         return [*self.earlier, *self.records]
 
     def measured_weights(self) -> dict[str, Tensor]:
-        """A copy on the CPU of the weights that clean training and validation were measured with."""
+        """A copy on the CPU of the weights that were used for clean training and validation accuracy."""
         weights = self.average.values if self.average else self.model.state_dict()
         return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
@@ -106,7 +106,7 @@ class TrainState:
 def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 0) -> TrainState:
     """The state before the first epoch of a phase; seeds torch's global generators.
 
-    Raises ConfigError if network, images and weights do not fit each other.
+    Raises ConfigError if network, images and weights are incompatible.
     """
     entropy = [config.training.seed, phase] if phase else config.training.seed
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
@@ -137,7 +137,7 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
     """Train for one epoch, measure clean training and validation, and append the record to the state."""
     began = time.perf_counter()
     state.model.train()
-    sums = torch.zeros(2, dtype=_exact(state.device), device=state.device)  # loss, correct answers
+    sums = torch.zeros(2, dtype=_exact(state.device), device=state.device)  # loss, correct predictions
     norms = torch.zeros((), dtype=_exact(state.device), device=state.device)
     seen = 0
     batches = shuffled_batches(state)
@@ -170,10 +170,10 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
 
 
 def shuffled_batches(state: TrainState) -> Sequence[Tensor]:
-    """Positions of all training images in random order, in batches; a rest of one image joins no batch.
+    """Positions of all training images in random order, in batches; a last batch of one image is dropped.
 
-    Batch normalisation cannot work on a single image; the next epoch's order leaves out another one. With
-    `training.balance: oversample` small classes come several times and large ones not whole.
+    Batch normalization cannot handle a single image; the next epoch drops a different one. With
+    `training.balance: oversample`, images of small classes are repeated and some of large classes are left out.
     """
     train, training = state.splits.train, state.config.training
     if training.balance == "oversample":
@@ -187,8 +187,8 @@ def shuffled_batches(state: TrainState) -> Sequence[Tensor]:
 def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, Tensor]:
     """One step on the images at the given positions, at the given learning rate.
 
-    Returns ([summed loss, correct answers], gradient norm before the step), both still on the device. An answer to a
-    mixed image is correct if it is the class of the image that has the larger share.
+    Returns ([summed loss, correct predictions], gradient norm before the step), both on the device. A prediction for a
+    mixed image is correct if it is the class with the larger share.
     """
     extras = state.config.regularization
     images, labels = _batch(state, indices)
@@ -208,7 +208,7 @@ def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, T
 
 
 def _batch(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised and erased training images with their labels."""
+    """Augmented, normalized and erased training images with their labels."""
     chosen, extras = state.config.augmentation, state.config.regularization
     pixels = state.splits.train.images.index_select(0, indices)
     pixels = augment(pixels, chosen.ops, chosen.strength, state.preprocessing, state.augmentation)
@@ -219,7 +219,7 @@ def _batch(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _descend(state: TrainState, lr: float) -> None:
-    """A step of the optimizer on the gradients that are there, with the decays that go with it."""
+    """One optimizer step on the current gradients, with weight decay and averaging."""
     penalties = state.config.regularization
     weights = penalized_weights(state.model)
     for group in state.optimizer.param_groups:
@@ -235,12 +235,12 @@ def _descend(state: TrainState, lr: float) -> None:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
-    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in evaluation mode, in their order."""
+    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in eval mode, in their order."""
     model.eval()
     sums = torch.zeros(2, dtype=_exact(images.images.device), device=images.images.device)
-    for first in range(0, len(images), EVALUATION_BATCH):
-        labels = images.labels[first : first + EVALUATION_BATCH]
-        logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH]))
+    for first in range(0, len(images), EVALUATION_BATCH_SIZE):
+        labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
+        logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
         sums[0] += cross_entropy(logits, labels, reduction="sum")
         sums[1] += (logits.argmax(1) == labels).sum()
     loss, accuracy = (sums / len(images)).tolist()
@@ -248,7 +248,7 @@ def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) 
 
 
 def _exact(device: torch.device) -> torch.dtype:
-    """The type for sums over an epoch: double precision, which Apple's devices lack."""
+    """The type for sums over an epoch: double precision, which Apple's GPUs lack."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 

@@ -1,4 +1,4 @@
-"""Mixing pairs of training images and their losses: mix-up blends them, cut-mix pastes a rectangle of one into another.
+"""Mixing pairs of training images and their losses: mixup blends them, CutMix pastes a rectangle of one into another.
 
 - Zhang et al., "mixup: beyond empirical risk minimization", 2018.
 - Yun et al., "CutMix: regularization strategy to train strong classifiers with localizable features", 2019.
@@ -26,11 +26,11 @@ class Mixed(NamedTuple):
 
 
 def mix(images: Tensor, regularization: Regularization, generator: Generator) -> Mixed:
-    """Normalised images N×C×H×W as a mixed batch, or untouched with share 1.
+    """Normalized images N×C×H×W as a mixed batch, or untouched with share 1.
 
     A batch is blended with probability ``mixup``, has rectangles pasted into it with probability ``cutmix``, and one
-    share from Beta(alpha, alpha) holds for all its images. One integer is drawn from the generator per batch, whatever
-    becomes of it; none at all, and ``images`` itself is returned, where both are 0. The given images never change.
+    share from Beta(alpha, alpha) holds for all its images. One integer is drawn from the generator per batch in any
+    case, but none if both are 0: then ``images`` itself is returned. The given images never change.
     """
     blended, pasted = regularization.mixup, regularization.cutmix
     if blended == 0 and pasted == 0:

@@ -1,7 +1,7 @@
-"""The parts of a run for a loop of one's own: network, optimizer, schedule and changes of images, as configured.
+"""The configured network, optimizer, schedule and augmentation, for your own training loop.
 
-With these four a plain loop gives the very curve of `regstudy train`, as a test shows, if the configuration asks for
-nothing that only a loop can do: see `left_to_the_loop`.
+With these four a plain loop gives exactly the curve of `regstudy train`, as a test shows, unless the configuration uses
+something that only the loop can do: see `left_to_the_loop`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from regstudy.training.schedules import learning_rate
 
 
 def build_model(config: RunConfig, channels: int, size: int, classes: int) -> nn.Module:
-    """The configured network for images channels×size×size; its logits are N×classes.
+    """Build the configured network for images channels×size×size; it returns logits N×classes.
 
-    Initial weights come from torch's global generator, so call ``torch.manual_seed`` first. Raises ConfigError if the
-    images are too small for the network, or if the weights to start from do not fit.
+    Initial weights are drawn from torch's global generator, so call ``torch.manual_seed`` first. Raises ConfigError if
+    the images are too small for the network, or if the weights to start from do not fit.
     """
     _require_config(config)
     for name, value in (("channels", channels), ("size", size), ("classes", classes)):
@@ -41,10 +41,10 @@ def build_model(config: RunConfig, channels: int, size: int, classes: int) -> nn
 
 
 def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The configured optimizer over the trainable parameters, with the weight decay that belongs to it.
+    """Build the configured optimizer for the trainable parameters, including weight decay.
 
-    Each ``step()`` also applies decoupled L2 before it and L1 after it, to the weights of convolutions and dense
-    layers, at the learning rate of the moment.
+    Each ``step()`` also applies decoupled L2 (before) and L1 (after) to the weights of convolutions and dense layers,
+    scaled by the current learning rate.
     """
     _require_config(config)
     require("model", model, nn.Module, "a module, not its parameters")
@@ -65,7 +65,7 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
 
 
 class ConfiguredSchedule(LRScheduler):
-    """The configured learning rate; ``step()`` after each batch, or after each epoch with one step per epoch."""
+    """The configured learning-rate schedule; call ``step()`` after each batch, or after each epoch."""
 
     def __init__(self, config: RunConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int) -> None:
         self._config, self._per_epoch = config, steps_per_epoch
@@ -73,14 +73,14 @@ class ConfiguredSchedule(LRScheduler):
         super().__init__(optimizer)
 
     def step(self, value: float | None = None) -> None:
-        """Move on by one step; a plateau schedule needs the monitored value at each one, all others ignore it."""
+        """Advance by one step. A plateau schedule needs the monitored value; all others ignore it."""
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ArgumentError(f"value must be a number, but it is {value!r}.")
         if isinstance(self._config.schedule, Plateau) and value is not None:
             self._values.append(float(value))
         elif isinstance(self._config.schedule, Plateau) and self.last_epoch >= 0:
             raise ArgumentError(
-                "value: a plateau schedule needs the monitored value of the epoch: schedule.step(loss)."
+                "value: a plateau schedule needs the monitored value of each epoch, as in schedule.step(loss)."
             )
         super().step()
 
@@ -92,11 +92,11 @@ class ConfiguredSchedule(LRScheduler):
         return [rate] * len(self.optimizer.param_groups)
 
     def state_dict(self) -> dict[str, object]:
-        """What a checkpoint keeps: how many steps are over, and the values of a plateau."""
+        """What a checkpoint stores: the number of steps done, and the values of a plateau schedule."""
         return {"last_epoch": self.last_epoch, "values": list(self._values)}
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """Become the schedule that was saved, and set the optimizer's rate."""
+        """Restore a saved schedule, and set the optimizer's learning rate."""
         self.last_epoch = int(str(state_dict["last_epoch"]))
         self._values = [float(value) for value in state_dict["values"]]  # type: ignore[attr-defined]
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
@@ -107,27 +107,27 @@ class ConfiguredSchedule(LRScheduler):
 def build_schedule(
     config: RunConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int | None = None
 ) -> ConfiguredSchedule:
-    """The configured learning rate as a torch scheduler, which sets the optimizer's rate now and at each ``step()``.
+    """Build the configured learning-rate schedule as a torch scheduler, which sets the rate now and at ``step()``.
 
-    Without ``steps_per_epoch`` step after each epoch; with it, the number of batches, after each batch, which a
-    schedule with `interval: step` needs. A plateau steps once an epoch: ``schedule.step(value)``. Raises ArgumentError.
+    Without ``steps_per_epoch``, call ``step()`` after each epoch; with it (the number of batches), after each batch, as
+    `interval: step` requires. A plateau schedule steps once per epoch: ``schedule.step(value)``. Raises ArgumentError.
     """
     _require_config(config)
     require("optimizer", optimizer, torch.optim.Optimizer, "an optimizer")
     if steps_per_epoch is None:
         if config.schedule.interval == "step" and not isinstance(config.schedule, Plateau):
-            raise ArgumentError("steps_per_epoch is needed, since schedule.interval is step: the batches of an epoch.")
+            raise ArgumentError("steps_per_epoch (batches per epoch) is required because schedule.interval is step.")
         return ConfiguredSchedule(config, optimizer, 1)
     if isinstance(steps_per_epoch, bool) or not isinstance(steps_per_epoch, int) or steps_per_epoch < 1:
         raise ArgumentError(f"steps_per_epoch must be a whole number of at least 1, but it is {steps_per_epoch!r}.")
     if isinstance(config.schedule, Plateau):
-        raise ArgumentError("steps_per_epoch must be left out for a plateau schedule, which steps once an epoch.")
+        raise ArgumentError("steps_per_epoch cannot be used with a plateau schedule, which steps once per epoch.")
     return ConfiguredSchedule(config, optimizer, steps_per_epoch)
 
 
 class ConfiguredAugmentation(nn.Module):
-    """Images uint8 N×C×H×W to network inputs float32 N×C×side×side: changed at random while training, else only
-    cropped and normalised.
+    """Images uint8 N×C×H×W to network inputs float32 N×C×side×side: augmented in train mode, only cropped and
+    normalized in eval mode.
     """
 
     def __init__(self, config: RunConfig, preprocessing: PixelTransform, channels: int, generator: Generator) -> None:
@@ -138,7 +138,7 @@ class ConfiguredAugmentation(nn.Module):
 
     @property
     def side(self) -> int:
-        """Pixels per side of what comes out."""
+        """Pixels per side of the output."""
         return self.preprocessing.side
 
     def forward(self, images: Tensor) -> Tensor:
@@ -158,10 +158,10 @@ class ConfiguredAugmentation(nn.Module):
 
 
 def build_augmentation(config: RunConfig, train: ImageSet) -> ConfiguredAugmentation:
-    """What happens to images before the network sees them; ``train`` gives size and statistics.
+    """Build the configured preprocessing and augmentation; ``train`` gives image size and statistics.
 
-    The result is a module: ``.train()`` changes images at random, with numbers that follow from `training.seed`;
-    ``.eval()`` only crops and normalises. Warns of what is configured and only the loop can do.
+    The result is a module: in train mode it augments at random, seeded by `training.seed`; in eval mode it only crops
+    and normalizes. Warns about configured features that your loop must implement.
     """
     _require_config(config)
     require("train", train, ImageSet, "an ImageSet, such as load_splits(config).train")
@@ -173,23 +173,23 @@ def build_augmentation(config: RunConfig, train: ImageSet) -> ConfiguredAugmenta
 
 
 def _require_config(config: object) -> None:
-    require("config", config, RunConfig, "a RunConfig; of a Space, give its defaults()")
+    require("config", config, RunConfig, "a RunConfig; for a Space, pass space.defaults()")
 
 
 def left_to_the_loop(config: RunConfig) -> Iterator[str]:
-    """What a configuration asks for that these parts do not do, a sentence each."""
+    """One sentence for each configured feature that these parts do not implement."""
     extras, training = config.regularization, config.training
     for name in ("mixup", "cutmix"):
         if getattr(extras, name):
-            yield f"regularization.{name} changes labels too, which is left to your loop: see regstudy.training.mixing."
+            yield f"regularization.{name} also changes labels: your loop must apply it, see regstudy.training.mixing."
     if extras.ema:
-        yield "regularization.ema averages weights and is left to your loop: see regstudy.training.ema."
+        yield "regularization.ema averages weights: your loop must apply it, see regstudy.training.ema."
     if extras.label_smoothing:
         value = f"{extras.label_smoothing:g}"
-        yield f"regularization.label_smoothing is part of your loss: cross_entropy(…, label_smoothing={value})."
+        yield f"regularization.label_smoothing belongs to your loss: cross_entropy(…, label_smoothing={value})."
     if training.precision == "bf16":
-        yield "training.precision: bf16 is left to your loop: torch.autocast around the network, in training only."
+        yield "training.precision: bf16 must be applied by your loop: use torch.autocast, in training only."
     if training.balance != "none":
-        yield f"training.balance: {training.balance} is left to your loss or sampler."
+        yield f"training.balance: {training.balance} must be applied by your loss or sampler."
     if config.phases:
-        yield "phases: each is a configuration of its own: config.in_phases()."
+        yield "phases must be run one after another by your loop: config.in_phases() gives their configurations."

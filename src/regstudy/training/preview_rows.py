@@ -1,4 +1,4 @@
-"""What a space does to its training images, as rows of pictures."""
+"""Rows of pictures that show what a space does to its training images."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from regstudy.training.erasing import cut_out, erase_rectangles
 from regstudy.training.mixing import Mixed, mix
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-DRAWN_BATCHES = 6  # of which the most telling one is shown
-SEED = 0  # the same command draws the same picture
+BATCHES_DRAWN = 6  # of which the clearest one is shown
+PREVIEW_SEED = 0  # the same command draws the same picture
 
 
 def operations(chosen: Sequence[str], allowed: Sequence[str]) -> tuple[Sequence[str], str]:
-    """The operations to show, and in words: those that the space names, else all that its images allow."""
+    """The operations to show, and their description: those of the space, else all that its images allow."""
     if chosen:
         return chosen, ", ".join(chosen)
-    return allowed, f"{', '.join(allowed)} (the space names none; these are all that its images allow)"
+    return allowed, f"{', '.join(allowed)} (the space lists no operations; these are all that its images allow)"
 
 
 def positions_in_turn(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
@@ -41,36 +41,36 @@ def positions_in_turn(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[
 
 
 def strength_rows(images: Tensor, ops: Sequence[str], preprocessing: PixelTransform) -> Iterator[Row]:
-    """The images uint8 N×C×H×W at each strength; all rows draw the same numbers, so that each change grows."""
+    """The images uint8 N×C×H×W at each strength; all rows use the same random numbers."""
     for strength in STRENGTHS:
-        changed = augment(images, ops, strength, preprocessing, Generator().manual_seed(SEED))
-        yield Row(f"strength {strength:g}" if strength else "strength 0\nas validated", _pictures(changed))
+        changed = augment(images, ops, strength, preprocessing, Generator().manual_seed(PREVIEW_SEED))
+        yield Row(f"strength {strength:g}" if strength else "strength 0\nas in validation", _pictures(changed))
 
 
 def regularizer_rows(images: ImageSet, space: Space, preprocessing: PixelTransform) -> Iterator[Row]:
-    """The images as each of the other changes that the space may choose leaves them, at its highest value.
+    """The images under each of the space's other image regularizers, at its highest value.
 
-    Changes that happen to a share of images or batches are shown for all of them; the label says the share.
+    Those that affect a share of images or batches are shown for all of them; the label gives the share.
     """
     original, first = preprocessing(images.images), True
     for field, label in (
-        ("cutout", "cut-out\n{:g} px"),
+        ("cutout", "cutout\n{:g} px"),
         ("random_erasing", "random erasing\n{:.0%} of images"),
-        ("mixup", "mix-up\n{:.0%} of batches"),
-        ("cutmix", "cut-mix\n{:.0%} of batches"),
+        ("mixup", "mixup\n{:.0%} of batches"),
+        ("cutmix", "cutmix\n{:.0%} of batches"),
     ):
         section = highest(space, field)
         value = getattr(section, field)
         if not value:
             continue
-        generator, captions = Generator().manual_seed(SEED), list[str]()
+        generator, captions = Generator().manual_seed(PREVIEW_SEED), list[str]()
         if field == "cutout":
             changed = cut_out(original, value, generator)
         elif field == "random_erasing":
             changed = erase_rectangles(original, 1.0, generator)
         else:
             always = section.model_copy(update={"mixup": 0.0, "cutmix": 0.0, field: 1.0})
-            batches = [_telling_batch(original, always, place, generator) for place in range(len(original))]
+            batches = [_clearest_batch(original, always, place, generator) for place in range(len(original))]
             changed = torch.stack([batch.images[place] for place, batch in enumerate(batches)])
             captions = [_parts(images, place, batch) for place, batch in enumerate(batches)]
         pixels = (changed - preprocessing.shift) / preprocessing.scale
@@ -78,13 +78,13 @@ def regularizer_rows(images: ImageSet, space: Space, preprocessing: PixelTransfo
         first = False
 
 
-def _telling_batch(images: Tensor, section: Regularization, place: int, generator: Generator) -> Mixed:
-    """The mixed batch of several in which the image at a place shows most of both: many shares are almost 0 or 1."""
+def _clearest_batch(images: Tensor, section: Regularization, place: int, generator: Generator) -> Mixed:
+    """Of several mixed batches, the one in which this image is mixed most evenly: many shares are almost 0 or 1."""
 
-    def dullness(mixed: Mixed) -> tuple[bool, float]:
+    def imbalance(mixed: Mixed) -> tuple[bool, float]:
         return mixed.partner is None or int(mixed.partner[place]) == place, abs(mixed.share - 0.5)
 
-    return min((mix(images, section, generator) for _ in range(DRAWN_BATCHES)), key=dullness)
+    return min((mix(images, section, generator) for _ in range(BATCHES_DRAWN)), key=imbalance)
 
 
 def _parts(images: ImageSet, place: int, mixed: Mixed) -> str:

@@ -1,4 +1,4 @@
-"""One run from a configuration to its result: the single driver behind search, training and comparison."""
+"""One run from a configuration to its result, used by search, training and comparison."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def run(
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """Train until the epochs are over, early stopping fires, `on_epoch` cuts the run, or it diverges.
+    """Train until all epochs are done, early stopping triggers, `on_epoch` prunes the run, or it diverges.
 
-    The kept weights are those of the best epoch by `training.metric`, whatever early stopping thinks of it. A phase
-    starts from the best weights of those before it; early stopping ends a phase, everything else the run. With a
-    checkpoint an interrupted run goes on from it, with the same curve as if undisturbed; the epochs before are not
-    given to `on_epoch` one by one again.
+    The returned weights are those of the best epoch by `training.metric`, independently of early stopping. A phase
+    starts from the best weights of the earlier ones; early stopping ends only a phase, everything else ends the run.
+    With a checkpoint, an interrupted run resumes with the same curve as an uninterrupted one; `on_epoch` is not called
+    again for the earlier epochs.
     """
     phases = config.in_phases()
     state, weights = _begin(config, splits, device, checkpoint)
@@ -67,7 +67,7 @@ def run(
 def _begin(
     config: RunConfig, splits: Splits, device: torch.device, checkpoint: Checkpoint | None
 ) -> tuple[TrainState, dict[str, Tensor]]:
-    """The state to go on from, with the best weights so far: the checkpoint's, else the first phase's beginning."""
+    """The state to start from and the best weights so far: those of the checkpoint, else of the first phase."""
     phases = config.in_phases()
     for phase in range(len(phases) if checkpoint else 1)[::-1]:
         state = start(phases[phase], splits, device, phase)
@@ -79,7 +79,7 @@ def _begin(
 
 
 def _continue_from(state: TrainState, weights: dict[str, Tensor]) -> None:
-    """Exchange the weights of a fresh state, its average included, for others."""
+    """Replace the weights of a fresh state, including their moving average."""
     state.model.load_state_dict(weights)
     if state.average:
         state.average = WeightAverage(state.model, state.average.decay)
@@ -108,9 +108,11 @@ def _run_phase(
         last = state.phase + 1 >= len(config.phases) and len(state.records) == phase.training.epochs
         if (
             isinstance(verdict, PruningDecision) and verdict.prune and not last
-        ):  # after the last one nothing is censored
+        ):  # after the last epoch there is nothing left to prune
             return "pruned", verdict.reason, weights
-        if checkpoint and checkpoint.due and not last:  # what is told of an epoch is not told again after a resume
+        if (
+            checkpoint and checkpoint.due and not last
+        ):  # after on_epoch, which is not called again for this epoch when resumed
             checkpoint.save(state, weights)
     return "finished", _why_finished(config, len(state.all_records)), weights
 
@@ -130,13 +132,13 @@ def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
 
 
 def _patience(config: RunConfig) -> int | None:
-    """Early stopping's patience; under a plateau schedule it begins when that one's is over and the rate has fallen."""
+    """Early stopping's patience; with a plateau schedule it starts after the schedule's patience has run out."""
     patience, schedule = config.training.patience, config.schedule
     return patience + schedule.patience + 1 if patience and isinstance(schedule, Plateau) else patience
 
 
 def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
-    """The same rule's signal on the objective metric, where any gain counts and nothing stops."""
+    """The same rule applied to the objective metric: any gain counts, and it never stops the run."""
     metric = config.training.metric
     rule = StoppingRule(maximize=metric == "val_accuracy", epochs=config.planned_epochs, patience=None)
     return _last(rule, metric, records)
@@ -150,13 +152,14 @@ def _last(rule: StoppingRule, series: str, records: Sequence[EpochRecord]) -> Si
 
 def _why_finished(config: RunConfig, epochs: int) -> str:
     if epochs == config.planned_epochs:
-        return f"ran for {counted(epochs, 'epoch')}, all that were planned"
-    return f"ran for {counted(epochs, 'epoch')} of {config.planned_epochs}, as a phase before the last stopped early"
+        return f"ran for all {counted(epochs, 'planned epoch')}"
+    return f"ran for {epochs} of {config.planned_epochs} epochs because an earlier phase stopped early"
 
 
 def _why_stopped(config: RunConfig, epoch: int) -> str:
     training = config.training
     return (
-        f"{training.monitor} had not improved by more than {training.tolerance:g} for {_patience(config)} epochs"
-        f" at epoch {epoch}"
+        f"early stopping at epoch {epoch}: no improvement of {training.monitor} by more than {training.tolerance:g} in"
+        " the"
+        f" last {counted(_patience(config) or 0, 'epoch')}"
     )

@@ -21,10 +21,10 @@ from regstudy.records import EpochRecord
 def learning_rate(run: RunConfig, values: Sequence[float], step: int = 0, steps: int = 1) -> float:
     """The rate of step `step` (from 0) of `steps` in the epoch that follows the monitored values, one per epoch.
 
-    With `interval: epoch` it is the same for every step. In the warm-up it rises in equal parts to the base rate, which
-    is reached with its end. Only a plateau reads the values; for all others their number counts.
+    With `interval: epoch` it is the same for every step. During the warm-up it rises linearly and reaches the base rate
+    at the end. Only a plateau schedule uses the values; all others only use their number.
 
-    Raises ConfigError if a function of the user's own gives anything but a finite number of at least 0.
+    Raises ConfigError if a user-defined function returns anything but a finite number of at least 0.
     """
     schedule, base = run.schedule, run.optimizer.lr
     if schedule.interval == "epoch":
@@ -47,10 +47,10 @@ def learning_rates(run: RunConfig, records: Sequence[EpochRecord], steps: int) -
 
 
 def first_decay(run: RunConfig) -> int:
-    """Epochs in which patience must not run: the warm-up, and what comes before the rate has noticeably fallen.
+    """Number of first epochs that do not count against patience: until the learning rate has clearly decayed once.
 
-    A stepped schedule has its chance with its first step, one that anneals to the end (linear, cosine) after half of
-    its way; the others fall from the start, when the run stalls, or never.
+    For step schedules that is the first step, for linear and cosine ones half of the epochs; the others decay from the
+    start, when the run stalls, or never.
     """
     schedule = run.schedule
     rest = run.training.epochs - schedule.warmup_epochs
@@ -67,7 +67,7 @@ def first_decay(run: RunConfig) -> int:
 
 
 def problems(run: RunConfig) -> Iterable[Problem]:
-    """What is wrong with milestones or a function of the user's own, in the schedule of the run or of its phases."""
+    """Problems of milestones or user-defined functions, in the schedule of the run or of its phases."""
     if not run.phases:
         yield from _schedule_problems(run)
         return
@@ -111,7 +111,7 @@ def _plateaus(run: RunConfig, schedule: schema.Plateau, values: Sequence[float])
 
 
 def _own_factor(name: str, elapsed: float) -> float:
-    """What a function of the user's own says, if it is a finite number of at least 0."""
+    """The result of a user-defined function, if it is a finite number of at least 0."""
     call = f"'{name}' (schedule.function), called with {elapsed:g} epochs after the warm-up,"
     remedy = "It must take one float and return a finite number of at least 0: the share of the base rate."
     function = load_plugin(name)
@@ -133,7 +133,7 @@ def _schedule_problems(run: RunConfig) -> Iterable[Problem]:
 
 
 def _function_problems(schedule: schema.Lambda, epochs: int) -> Iterable[Problem]:
-    """The function is tried at the first and the last whole epoch: most mistakes show there before a run pays."""
+    """Try the function at the first and the last epoch, where most mistakes show before the run starts."""
     if not is_plugin(schedule.function):
         yield Problem("schedule.function", f"must be package.module:function, but it is '{schedule.function}'.")
         return
@@ -148,12 +148,15 @@ def _milestone_problems(schedule: schema.MultiStep, epochs: int) -> Iterable[Pro
     """Milestones out of order, and those that the planned epochs do not reach."""
     milestones, last = schedule.milestones, epochs - schedule.warmup_epochs - 1
     if any(first >= second for first, second in pairwise(milestones)):
-        yield Problem("schedule.milestones", f"must ascend, but they are {', '.join(map(str, milestones))}.")
+        yield Problem(
+            "schedule.milestones", f"must be in ascending order, but they are {', '.join(map(str, milestones))}."
+        )
     late = [str(milestone) for milestone in milestones if milestone > last]
     if late:
         warmup = f", {schedule.warmup_epochs} of them warm-up" if schedule.warmup_epochs else ""
         yield Problem(
             "schedule.milestones",
-            f"{', '.join(late)} would never be reached: training.epochs is {epochs}{warmup}, so the last milestone with"
-            f" an effect is {last}. Leave out later ones or raise training.epochs.",
+            f"{', '.join(late)} would never be reached: training.epochs is {epochs}{warmup}, so a milestone can be at"
+            " most"
+            f" {last}. Remove later milestones or increase training.epochs.",
         )

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration beyond its types: names, options, values. Loads and builds nothing."""
+"""Checks of a configuration beyond its types: names, options, values. Loads and builds nothing."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from regstudy.report.comparison.comparison_phrasing import (
     verdict_words,
 )
 from regstudy.report.grids import Grid, fact_grid, state_words
+from regstudy.report.headline import keep_headline
 from regstudy.report.page import banners, markdown, page_html
 from regstudy.report.phrasing import NONE, Verdict, minus, setting
 from regstudy.report.sections import ReportSection
@@ -58,6 +59,7 @@ def write_comparison(study: Study, folder: Path) -> Path:
     page = folder / "comparison.html"
     warnings = banners(found.tables)
     write_atomically(page, page_html(found.tables.name, QUESTION, warnings, text, comparison_sections(found)))
+    keep_headline(study, text.headline)
     return page
 
 
