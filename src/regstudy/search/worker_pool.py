@@ -38,7 +38,7 @@ FAREWELL = 20.0  # seconds that workers have to stop when asked
 
 @dataclass(frozen=True)
 class WorkerError:
-    """A worker's last word: an error that is the user's to mend."""
+    """An error that ended a worker and that the user must fix, such as a full disk."""
 
     message: str
 
@@ -99,8 +99,8 @@ def run_pool(
 ) -> None:
     """Work in one process per job; a worker that dies is replaced and its slot is free again.
 
-    A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with what a
-    worker could not mend, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+    A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with the
+    error that ended a worker, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
     """
     context = torch.multiprocessing.get_context("spawn")
     shared = splits.share()
