@@ -65,8 +65,8 @@ class Watch:
 def work(job: Job, splits: Splits, watch: Watch) -> None:
     """Run slots one after the other; a trial that raises is recorded as failed and its slot queued again.
 
-    Raises RegstudyError for an error that the user must fix, such as a full disk, and KeyboardInterrupt when asked to stop in
-    the middle of a trial, which is then closed without a fault.
+    Raises RegstudyError for an error that the user must fix, such as a full disk, and KeyboardInterrupt when asked to
+    stop in the middle of a trial, which is then closed without a fault.
     """
     torch.set_num_threads(job.options.threads)
     with in_words(job.storage):

@@ -99,8 +99,8 @@ def run_pool(
 ) -> None:
     """Work in one process per job; a worker that dies is replaced and its slot is free again.
 
-    A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with the
-    error that ended a worker, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
+    A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with the error
+    that ended a worker, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
     """
     context = torch.multiprocessing.get_context("spawn")
     shared = splits.share()
