@@ -13,7 +13,6 @@ import pytest
 from optuna.trial import TrialState
 from synthetic import SPACE, draw, final, make_study
 
-from regstudy.analysis import forest, importance
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import COLUMNS, SHUFFLE_BLOCK, counts, importances, shuffled
 from regstudy.study.tables import load_tables
@@ -99,11 +98,6 @@ CONDITIONAL = ("gamma", "regularization.l2", "regularization.l1")
 CUT = ("augmentation.strength", 0.6)
 
 
-@pytest.fixture
-def no_forest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importance, "above_forest", lambda _tables, _badness, groups, *_: [None] * len(groups))
-
-
 def times_named(studies: int, **made: Any) -> Counter[tuple[str, str]]:
     """In how many studies of 50 trials each parameter is named, by target; as ``any placebo`` those of `PLACEBOS`."""
     found: Counter[tuple[str, str]] = Counter()
@@ -116,7 +110,6 @@ def times_named(studies: int, **made: Any) -> Counter[tuple[str, str]]:
     return found
 
 
-@pytest.mark.usefixtures("no_forest")
 @pytest.mark.parametrize(
     ("studies", "most"),
     [
@@ -132,7 +125,6 @@ def test_placebos_are_named_in_about_five_percent_of_studies(studies: int, most:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_forest")
 def test_a_search_that_learns_names_few_placebos() -> None:
     """Seen: 11 of 160 studies, 5 of the first 40."""
     wrong = 0
@@ -155,7 +147,6 @@ def test_a_search_that_learns_names_few_placebos() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_forest")
 def test_what_decides_pruning_only_is_named_for_the_metric_and_not_for_the_gap() -> None:
     """Seen with these seeds: 29 of 40 studies of 80 trials, and 12 of 40 of 50 trials, where the test is weak."""
     found = times_named(40, trials=80, effects=STRONG, cut_above=CUT)
@@ -163,7 +154,6 @@ def test_what_decides_pruning_only_is_named_for_the_metric_and_not_for_the_gap()
     assert found["gap", CUT[0]] <= 6
 
 
-@pytest.mark.usefixtures("no_forest")
 def test_what_decides_pruning_only_is_first_in_a_large_study() -> None:
     study = make_study(200, seed=1, effects={}, cut_above=CUT)
     frame = importances(study, load_tables(study), permutations=100)
@@ -172,7 +162,6 @@ def test_what_decides_pruning_only_is_first_in_a_large_study() -> None:
     assert not frame.loc[(frame["target"] == "gap") & (frame["parameter"] == CUT[0]), "above_chance"].any()
 
 
-@pytest.mark.usefixtures("no_forest")
 def test_trials_cut_early_do_not_touch_the_gap() -> None:
     """Their gap is small because they are young: here 11 points instead of 20."""
     study = make_study(60, seed=3, effects=STRONG, cut_above=CUT)
@@ -194,7 +183,6 @@ def test_trials_cut_early_do_not_touch_the_gap() -> None:
     assert [r.rho for r in relations(tables[0])] == pytest.approx([r.rho for r in relations(tables[1])], abs=0.02)
 
 
-@pytest.mark.usefixtures("no_forest")
 def test_bands_hold_most_importances_and_narrow_with_more_trials() -> None:
     widths = []
     for n in (40, 400):
@@ -205,24 +193,3 @@ def test_bands_hold_most_importances_and_narrow_with_more_trials() -> None:
         first = frame.iloc[0]
         widths.append((first["stable_high"] - first["stable_low"]) / first["importance"])
     assert widths[1] < widths[0] / 1.5
-
-
-def test_the_forest_names_what_is_real_and_leaves_large_studies_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = make_study(80, seed=2, effects=STRONG)
-    tables = load_tables(study)
-    frame = importances(study, tables, permutations=20)
-    also = frame.loc[frame["also_forest"].fillna(False), ["target", "parameter"]]
-    assert ("val_accuracy", "model.dropout") in set(zip(also["target"], also["parameter"], strict=True))
-    assert not set(also["parameter"]) & PLACEBOS
-    monkeypatch.setattr(forest, "MAX_FOREST_TRIALS", 30)
-    assert importances(study, tables, permutations=20)["also_forest"].isna().all()
-
-
-def test_a_forest_sees_what_was_not_drawn_as_a_constant_below_the_range() -> None:
-    tables = load_tables(make_study(60, seed=1, epochs=2))
-    numbers = pd.Index(tables.trials["number"])
-    names, values = forest.features_of(tables, numbers)
-    column = values[:, names.index("regularization.l2")]
-    off = tables.trials["param:regularization.l2"].isna().to_numpy()
-    assert off.any() and np.unique(column[off]).size == 1 and column[off].max() < column[~off].min()
-    assert np.isfinite(values).all()

@@ -36,7 +36,6 @@ def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "regstudy.report.page.importances", lambda study, tables: original(study, tables, permutations=20)
     )
-    monkeypatch.setattr(importance, "above_forest", lambda _tables, _badness, groups, *_: [None] * len(groups))
 
 
 def plain() -> optuna.Study:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from regstudy.study.tables import Tables
 
@@ -28,9 +28,10 @@ class Audit:
     @property
     def at_most(self) -> float:
         """Upper bound of the share of wrong pruning decisions (one-sided 95 %, Clopper–Pearson); 1 without data."""
-        if self.wrong == self.judged:
+        if not self.judged:
             return 1.0
-        return float(beta.ppf(CONFIDENCE, self.wrong + 1, self.judged - self.wrong))
+        test = binomtest(self.wrong, self.judged, alternative="less")
+        return float(test.proportion_ci(CONFIDENCE, method="exact").high)
 
     def plain(self) -> dict[str, float]:
         """The facts as they are stored with the study."""

@@ -26,7 +26,7 @@ of the same TPE studies).
 
 With each importance: its *stability*, the range that 80 % of `SUBSAMPLES` random subsamples of four fifths of the
 trials stay in (no confidence interval: draws of a search depend on each other, and fewer trials give somewhat larger
-importances), and whether a random forest names the parameter too (see `forest`), for the reader, not for the verdict.
+importances).
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from regstudy.analysis.forest import above_forest
 from regstudy.analysis.gap import qualify
 from regstudy.analysis.ped_anova import Regime, evaluate, regimes
 from regstudy.study.tables import PARAM, Tables
@@ -64,7 +63,6 @@ COLUMN_TYPES = {
     "note": "str",
     "stable_low": "float64",
     "stable_high": "float64",
-    "also_forest": "boolean",
 }
 COLUMNS = list(COLUMN_TYPES)
 
@@ -100,8 +98,8 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
     """Table of importances for the targets ``val_accuracy`` and ``gap``, largest first within each.
 
     ``val_accuracy`` means the study's objective, whatever its metric. ``null_95`` is the threshold of the module's
-    docstring, ``stable_low`` and ``stable_high`` are the band of stability, ``also_forest`` is missing where no forest
-    was grown. Too few trials (`MIN_RANKED_TRIALS`): all of these are missing and ``note`` says so.
+    docstring, ``stable_low`` and ``stable_high`` are the band of stability. Too few trials
+    (`MIN_RANKED_TRIALS`): all of these are missing and ``note`` says so.
     """
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     groups = _groups(tables)
@@ -112,11 +110,10 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
         found = _rank(target, chosen, badness.to_numpy(dtype=np.float64))
         if isinstance(found, str):
             rows = [[name, target, math.nan, math.nan, False, len(chosen), found] for name in groups]
-            parts.append(_typed([[*row, math.nan, math.nan, None] for row in rows]))
+            parts.append(_typed([[*row, math.nan, math.nan] for row in rows]))
             continue
         aside = np.random.default_rng([seed, 1 + position])  # so that the null does not depend on these
-        forest = above_forest(tables, badness, found.groups, group_of, shuffled, aside)
-        parts.append(_table(found, rng, permutations, stability(found, aside), forest))
+        parts.append(_table(found, rng, permutations, stability(found, aside)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -168,11 +165,7 @@ def _rank(target: str, trials: list[FrozenTrial], badness: NDArray[np.float64]) 
 
 
 def _table(
-    ranking: _Ranking,
-    rng: np.random.Generator,
-    permutations: int | None,
-    band: NDArray[np.float64],
-    forest: list[bool | None],
+    ranking: _Ranking, rng: np.random.Generator, permutations: int | None, band: NDArray[np.float64]
 ) -> pd.DataFrame:
     n, width = len(ranking.order), len(ranking.groups)
     ranks = np.argsort(ranking.order, kind="stable").astype(float)
@@ -185,7 +178,7 @@ def _table(
         above = bool(seen[i] > threshold[i] > 0)
         note = "above chance" if above else f"not above chance ({n} trials)"
         numbers = [float(seen[i]), float(threshold[i]), above, n, note, float(band[0, i]), float(band[1, i])]
-        rows.append([ranking.groups[i], ranking.target, *numbers, forest[i]])
+        rows.append([ranking.groups[i], ranking.target, *numbers])
     return _typed(rows)
 
 

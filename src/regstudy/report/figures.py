@@ -144,10 +144,7 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
 
 
 def _importance_hover(row: Any) -> str:
-    text = f"{row.note}<br>stability range {row.stable_low:.4f} to {row.stable_high:.4f}"
-    if pd.isna(row.also_forest):  # not computed: too many trials
-        return text
-    return f"{text}<br>random forest: {'above' if row.also_forest else 'not above'} chance"
+    return f"{row.note}<br>stability range {row.stable_low:.4f} to {row.stable_high:.4f}"
 
 
 def history(tables: Tables) -> Drawing:

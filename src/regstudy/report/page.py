@@ -157,13 +157,12 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
 
 def importance_table(importances: pd.DataFrame) -> str:
     """The importances as a Markdown table, grouped by target."""
-    lines = ["| target | parameter | importance | chance threshold | stability range | random forest | finding |"]
-    lines.append("|---|---|--:|--:|--:|---|---|")
+    lines = ["| target | parameter | importance | chance threshold | stability range | finding |"]
+    lines.append("|---|---|--:|--:|--:|---|")
     for row in importances.itertuples():
         numbers = [f"{value:.4f}" if math.isfinite(value) else NONE for value in (row.importance, row.null_95)]
         stable = f"{row.stable_low:.4f} – {row.stable_high:.4f}" if math.isfinite(row.stable_low) else NONE
-        forest = NONE if pd.isna(row.also_forest) else "above chance" if row.also_forest else "not above chance"
-        numbers += [stable, forest]
+        numbers.append(stable)
         target = "gap" if row.target == "gap" else "metric"
         lines.append(f"| {target} | {markdown(row.parameter)} | {' | '.join(numbers)} | {markdown(row.note)} |")
     return "\n".join(lines) + "\n"

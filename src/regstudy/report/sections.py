@@ -268,8 +268,7 @@ def _importances(found: Findings) -> ReportSection:
             "chance threshold comes from a permutation test with values shuffled among neighboring trials: if no "
             "parameter mattered, any bar would pass its threshold in about 5 % of studies. The test is weak below "
             "about 100 trials. The thin lines show stability, not confidence: 80 % of random subsamples with four "
-            "fifths of the trials stay within them. Hover to see whether a random forest (also with a permutation "
-            "test) agrees."
+            "fifths of the trials stay within them."
         )
     finding = " ".join(sentences) or "No hyperparameter was searched."
     return ReportSection(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import beta, binomtest, norm
+from scipy.stats import binomtest, norm
 from torch import Tensor
 
 from regstudy.doctor.checks.leakage import picture
@@ -137,7 +137,7 @@ def _suspect(at: int, answers: Tensor, labels: Tensor, names: Sequence[str], pat
 
 def upper_limit(successes: int, trials: int) -> float:
     """The upper 97.5% confidence limit of a share (Clopper and Pearson, 1934)."""
-    return 1.0 if successes == trials else float(beta.ppf(0.975, successes + 1, trials - successes))
+    return float(binomtest(successes, trials).proportion_ci(0.95, method="exact").high)
 
 
 def suspected(scores: Tensor, labels: Tensor) -> list[int]:
