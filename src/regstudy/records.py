@@ -8,9 +8,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Outcome = Literal["finished", "stopped", "pruned", "diverged"]
+Values = TypeVar("Values", float, "NDArray[np.float64]")
+
+
+def accuracy_gap(clean_train_accuracy: Values, val_accuracy: Values) -> Values:
+    """Clean training accuracy minus validation accuracy: positive if the model overfits."""
+    return clean_train_accuracy - val_accuracy
+
+
+def loss_gap(clean_train_loss: Values, val_loss: Values) -> Values:
+    """Validation loss minus clean training loss: positive if the model overfits."""
+    return val_loss - clean_train_loss
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,13 @@ class EpochRecord:
 
     @property
     def gap_accuracy(self) -> float:
-        """Clean training accuracy minus validation accuracy."""
-        return self.clean_train_accuracy - self.val_accuracy
+        """See `accuracy_gap`."""
+        return accuracy_gap(self.clean_train_accuracy, self.val_accuracy)
 
     @property
     def gap_loss(self) -> float:
-        """Validation loss minus clean training loss."""
-        return self.val_loss - self.clean_train_loss
+        """See `loss_gap`."""
+        return loss_gap(self.clean_train_loss, self.val_loss)
 
     @property
     def in_words(self) -> str:

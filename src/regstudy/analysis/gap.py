@@ -26,6 +26,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, expected_best, holm, partial_spearman, rank
+from regstudy.records import accuracy_gap
 from regstudy.study.tables import Tables, best
 
 CLEAN_TRAIN_TOLERANCE = 0.05
@@ -50,7 +51,7 @@ class Scores:
     @property
     def gap(self) -> float:
         """Clean-train minus validation accuracy."""
-        return round(self.clean_train - self.val, PLACES)
+        return round(accuracy_gap(self.clean_train, self.val), PLACES)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
 from regstudy.errors import StudyError
-from regstudy.records import COLUMNS
+from regstudy.records import COLUMNS, accuracy_gap, loss_gap
 from regstudy.study import attributes
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
@@ -237,8 +237,8 @@ def _with_gaps(row: list[float]) -> dict[str, float]:
 def _gaps(of: Mapping[str, Any]) -> dict[str, Any]:
     """Both gaps of one epoch (numbers) or of many (arrays), by name."""
     return {
-        "gap_accuracy": of["clean_train_accuracy"] - of["val_accuracy"],
-        "gap_loss": of["val_loss"] - of["clean_train_loss"],
+        "gap_accuracy": accuracy_gap(of["clean_train_accuracy"], of["val_accuracy"]),
+        "gap_loss": loss_gap(of["clean_train_loss"], of["val_loss"]),
     }
 
 
