@@ -58,7 +58,7 @@ def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp
 
     first = regstudy(*STUDY, "--trials", "3")
     assert first.returncode == 0, first.stderr
-    assert "Cost:" in first.stdout
+    assert "Estimated cost:" in first.stdout
     assert len(load(folder).trials) == 3
     for name in ("report.html", "summary.md", "trials.csv", "epochs.csv", "importance.csv"):
         assert (folder / name).stat().st_size > 0, name

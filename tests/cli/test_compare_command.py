@@ -54,9 +54,9 @@ def test_two_arms_from_start_to_page_and_on_to_more_repeats(regstudy: Command, t
     done = regstudy(*COMPARE, "--repeats", "2")
     assert done.returncode == 0, done.stderr
     assert "2 arms × 2 repeats = 4 runs" in done.stdout
-    assert "stand at their defaults: model.dropout 0.1, optimizer.lr 0.01" in done.stdout
-    assert "more against defaults, after the last epoch" in done.stdout
-    assert "spread is over training seeds only" in done.stdout
+    assert "are set to their defaults: model.dropout 0.1, optimizer.lr 0.01" in done.stdout
+    assert "more vs. defaults at the last epoch" in done.stdout
+    assert "The spread is over training seeds only" in done.stdout
     place = tmp_path / "results" / "compare-tiny"
     trials = assert_sound(place, 4)
     assert [t.params for t in trials] == [{"arm": a, "repeat": r} for r in (1, 2) for a in ("defaults", "more")]
@@ -91,7 +91,7 @@ def test_two_arms_from_start_to_page_and_on_to_more_repeats(regstudy: Command, t
 
     changed = regstudy(*COMPARE, "--repeats", "3", "--set", "training.epochs=4")
     assert changed.returncode == 2
-    assert "another comparison (arms.defaults.training.epochs: 3 → 4" in changed.stderr
+    assert "a different comparison (arms.defaults.training.epochs: 3 → 4" in changed.stderr
     search = regstudy("study", "--space", "tiny.yaml", "--study", "compare-tiny", "--data-dir", ".")
     assert search.returncode == 2
     assert "holds a comparison, not a search" in search.stderr
