@@ -21,9 +21,9 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
     study, stop = open_study(place), Event()
     check_port(port)
     if kind_of(study) == "search":
-        look = refresher(study, console.print)
-        look()
-        Thread(target=repeat, args=(look, refresh, stop), daemon=True).start()
+        update = refresher(study, console.print)
+        update()
+        Thread(target=repeat, args=(update, refresh, stop), daemon=True).start()
     console.print(f"Optuna dashboard for {place}: http://127.0.0.1:{port}")
     console.print(
         "It has no login, and anyone who can reach the port can delete studies, so it listens on this machine only."

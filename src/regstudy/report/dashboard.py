@@ -75,7 +75,7 @@ def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], N
     """
     seen, reported = -1, ""
 
-    def look() -> None:
+    def update() -> None:
         nonlocal seen, reported
         try:
             if (now := ended(study)) != seen:
@@ -89,13 +89,13 @@ def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], N
                 say(text)
             reported = text
 
-    return look
+    return update
 
 
-def repeat(look: Callable[[], None], every: float, stop: Event) -> None:
+def repeat(update: Callable[[], None], every: float, stop: Event) -> None:
     """Call a function every ``every`` seconds until ``stop`` is set."""
     while not stop.wait(every):
-        look()
+        update()
 
 
 def ended(study: optuna.Study) -> int:

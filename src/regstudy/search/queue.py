@@ -88,7 +88,7 @@ def count_claimable(study: optuna.Study) -> int:
 def close_orphans(opened: OpenStudy) -> None:
     """Fail trials whose process on this machine is gone, or whose machine is silent, so that their slots come back."""
 
-    def look() -> None:
+    def attempt() -> None:
         with exclusive(opened.url):  # a trial that is being claimed has no owner yet
             for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if is_dead(trial.user_attrs.get(attributes.OWNER)):
@@ -96,7 +96,7 @@ def close_orphans(opened: OpenStudy) -> None:
                 elif is_silent(trial):
                     close(opened, trial, "killed", "its machine gave no sign of life any more")
 
-    opened.patiently(look)
+    opened.patiently(attempt)
 
 
 def is_silent(trial: FrozenTrial) -> bool:

@@ -166,12 +166,12 @@ def parse_plan(raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] =
     if not isinstance(arms, dict) or sorted(arms) != sorted(raw.get("order", ())):
         raise config_error(source, [Problem("arms", "must be a mapping of names to configurations, with their order.")])
     found, problems = {}, []
-    looks = list(checks)
+    checks = list(checks)
     for label in raw["order"]:
         wrong = config_problems(arms[label])
         if not wrong:
             found[label] = RunConfig.model_validate(arms[label])
-            wrong = [problem for check in looks for problem in check(found[label])]
+            wrong = [problem for check in checks for problem in check(found[label])]
         problems += [Problem(f"{label}: {problem.path}", problem.message) for problem in wrong]
     if problems:
         raise config_error(source, problems)

@@ -97,13 +97,13 @@ def space_from_tree(
     ``data.fallback`` gives keys of the data section for the space's fallback, which is called ``<name>@<data set>``;
     overrides take precedence.
     """
-    looks = list(checks)
+    checks = list(checks)
     raw, substitute = _without_fallback(tree, source)
-    space = parse_space(_prepared(raw, overrides, source), name, source, looks)
+    space = parse_space(_prepared(raw, overrides, source), name, source, checks)
     if substitute is None:
         return space
     raw["data"] = {**raw["data"], **substitute}
-    other = parse_space(_prepared(raw, overrides, source), f"{name}@{substitute['name']}", source, looks)
+    other = parse_space(_prepared(raw, overrides, source), f"{name}@{substitute['name']}", source, checks)
     return replace(space, fallback=other)
 
 

@@ -1,4 +1,4 @@
-"""A quick, read-only look at a study's database file: name, attributes and number of trials, without their curves.
+"""A quick, read-only summary of a study's database file: name, attributes and number of trials, without their curves.
 
 Optuna itself would create its tables in a foreign database and read every trial. Here a study costs three small
 queries, so that a page can list a whole folder of studies.

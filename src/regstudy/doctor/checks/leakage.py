@@ -116,7 +116,7 @@ def _pairs(
         return ()
     picked = np.argsort(-distances, kind="stable")[
         : MAX_PAIRS_DRAWN // 2
-    ].tolist()  # the least similar pairs need the closest look
+    ].tolist()  # the least similar pairs need the most care
     picked += [at for at in np.argsort(distances, kind="stable").tolist() if at not in picked][
         : MAX_PAIRS_DRAWN - len(picked)
     ]
