@@ -78,8 +78,8 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Why something failed, in one line; every kind of out-of-memory error is reported alike."""
-    text = " ".join(str(error).split())[:500]
+    """Why something failed, in one line without a final period; all kinds of out-of-memory errors read alike."""
+    text = " ".join(str(error).split())[:500].rstrip(".")
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     memory = memory or "can't allocate memory" in text
     return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"

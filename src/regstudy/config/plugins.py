@@ -27,7 +27,7 @@ def load_plugin(name: str) -> Callable[..., Any]:
     try:
         module = import_module(module_name)
     except (ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"'{name}' cannot be imported: {error}.") from None
+        raise ConfigError(f"'{name}' cannot be imported: {str(error).rstrip('.')}.") from None
     function = getattr(module, function_name, None)
     if function is None:
         raise ConfigError(f"'{name}': module {module_name} has no '{function_name}'.")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from regstudy.data.image_set import ImageSet
-from regstudy.errors import DataError
+from regstudy.errors import DataError, describe
 
 MAX_ITEMS_READ = 10_000  # of a user's data set
 MAX_GRID_IMAGES = 256  # images from which the grid of levels is derived
@@ -114,7 +114,9 @@ def _paired(source: Sequence[Any]) -> _Given:
         inputs, labels = (torch.as_tensor(part) for part in source)
     except (TypeError, ValueError, RuntimeError) as error:
         kinds = " and ".join(type(part).__name__ for part in source)
-        raise DataError(f"A pair (images, labels) must hold tensors or arrays, but got {kinds}: {error}.") from None
+        raise DataError(
+            f"A pair (images, labels) must hold tensors or arrays, but got {kinds}: {describe(error)}."
+        ) from None
     return _Given(inputs, labels, len(labels) if labels.ndim else 0, range(len(labels) if labels.ndim else 0))
 
 
@@ -177,7 +179,7 @@ def _item(data: Any, index: int) -> tuple[Tensor, int]:
         tensor = image if isinstance(image, Tensor) else _from_array(np.asarray(image))
         return tensor, int(label)
     except Exception as error:  # a user's data set may raise anything
-        raise DataError(f"Item {index} of the data set cannot be read as (image, label): {error}.") from error
+        raise DataError(f"Item {index} of the data set cannot be read as (image, label): {describe(error)}.") from error
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Tensor:

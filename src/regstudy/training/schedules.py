@@ -14,7 +14,7 @@ from numbers import Real
 from regstudy.config import schema
 from regstudy.config.plugins import is_plugin, load_plugin
 from regstudy.config.run_config import RunConfig
-from regstudy.errors import ConfigError, Problem
+from regstudy.errors import ConfigError, Problem, describe
 from regstudy.records import EpochRecord
 
 
@@ -119,7 +119,7 @@ def _own_factor(name: str, elapsed: float) -> float:
         value = function(elapsed)
         factor = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except Exception as error:
-        raise ConfigError(f"{call} raised {type(error).__name__}: {error}. {remedy}") from error
+        raise ConfigError(f"{call} raised {describe(error)}. {remedy}") from error
     if not math.isfinite(factor) or factor < 0:
         raise ConfigError(f"{call} returned {value!r}. {remedy}")
     return factor
