@@ -82,10 +82,11 @@ def data_size(
     half, whole = reached[-2].validation, reached[-1].validation
     error = 100 * math.sqrt(2 * max(whole * (1 - whole), 0.01) / len(validation[1]))
     gain, gap = 100 * (whole - half), 100 * (reached[-1].train - whole)
+    change = f"{gain:+.1f} points".replace("-", "−")  # a minus sign as in the report
     counts = tuple(round(share * len(labels)) for share in DATA_SHARES)
     chart = Chart(
         "data-size",
-        f"Doubling the training images changed validation accuracy by {gain:+.1f} points",
+        f"Doubling the training images changed validation accuracy by {change}",
         "training images",
         "accuracy (%)",
         {
@@ -95,7 +96,7 @@ def data_size(
     )
     looked = (
         f"Validation accuracy after {steps} steps: {', '.join(f'{one.validation:.1%}' for one in reached)} with"
-        f" {', '.join(map(str, counts))} training images. The last doubling changed it by {gain:+.1f} points"
+        f" {', '.join(map(str, counts))} training images. The last doubling changed it by {change}"
         f" (± {2 * error:.1f}); the train/validation gap was then {gap:.1f} points."
     )
     if gain < max(2 * error, 1.0):
