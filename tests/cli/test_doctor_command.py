@@ -212,7 +212,7 @@ def test_a_study_that_would_be_meaningless_does_not_begin(regstudy: Command, fou
         said = in_words(done.stderr)
         for part in (COPIES.sentence, "Nothing was written", "--fix > fixed.yaml", "--force"):
             assert part in said, part
-        assert "Cost:" not in done.stdout
+        assert "Estimated cost" not in done.stdout
         assert not list(tmp_path.iterdir())
 
     forced = regstudy(*STUDY, "--force")

@@ -214,7 +214,7 @@ def test_eight_workers_and_a_dashboard_do_not_lock_each_other_out(folder: Path, 
         step=0.01,
     )
     place = folder / "results" / "faulty"
-    until(lambda: (place / "study.db").exists() and "Cost" in command.stdout, "the study is there")
+    until(lambda: (place / "study.db").exists() and "Estimated cost" in command.stdout, "the study is there")
     until(lambda: len(command.workers()) == 8, "eight workers are there")
     poller = Poller(sqlite_url(place / "study.db"))
     poller.start()
