@@ -220,7 +220,7 @@ def test_the_words_say_what_the_numbers_are() -> None:
     assert text.headline.startswith("b vs. a at the last epoch: validation equal within 50 points")
     assert "changes by −44.00 points in train mode, and by −14.00 in eval mode. The 30.00 points" in text.sentences[1]
     assert interval_words(found.difference("b", "val_accuracy_last")) == "−21.41 to +29.41"
-    assert "seed 5, abc" in text.cautions[1]
+    assert "split seed 5, split hash abc" in text.cautions[1]
 
 
 def test_a_gap_that_shrank_without_better_validation_is_no_gain() -> None:

@@ -44,7 +44,7 @@ def test_wrong_cuts_are_those_that_end_among_the_best_quarter(direction: str) ->
     assert (found.pruned, found.saved, found.spent) == (2, 12, 118)
     assert (found.judged, found.wrong) == (3, 1)
     assert "stopped 2 trials and saved at most 12 of 130 epochs" in audit_sentence(found)
-    assert "ran 3 trials to the end" in audit_sentence(found) and "86%" in audit_sentence(found)
+    assert "3 trials due for pruning ran to the end" in audit_sentence(found) and "86%" in audit_sentence(found)
 
 
 def test_what_is_kept_with_a_study_has_the_limit_in_it() -> None:

@@ -139,7 +139,7 @@ def test_a_run_that_diverges_is_counted_and_shown(regstudy: Command, tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "  runs: 0 (1 of 1 diverged)" in done.stdout
-    assert "Runs of wild diverged or failed and are in no mean" in done.stdout
+    assert "Runs of wild diverged or failed and are excluded" in done.stdout
     summary = (tmp_path / "results" / "compare-tiny" / "comparison.md").read_text()
     assert "0 (1 of 1 diverged)" in summary
 

@@ -58,7 +58,7 @@ def study(
     ] = None,
     pruner: Annotated[
         Literal["signal", "median", "hyperband", "none"],
-        typer.Option(help="Pruning strategy; 'none' disables pruning."),
+        typer.Option(help="Pruning strategy; 'signal' is regstudy's own, 'none' disables pruning."),
     ] = "signal",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
@@ -101,7 +101,7 @@ def compare(
         typer.Option(
             "--arm",
             metavar="NAME: A.B=C, …",
-            help="An arm: a name, and values that replace those of the file. Repeatable.",
+            help="An arm (one configuration to compare): its name and the values it overrides. Repeatable.",
         ),
     ] = [],  # noqa: B006
     repeats: Annotated[
@@ -196,7 +196,7 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
-    """Open a study in the Optuna dashboard. It shows regstudy's figures and findings; without login, so local only."""
+    """Open a study in the Optuna dashboard, with regstudy's figures and findings. No login, so local access only."""
     from regstudy.cli import dashboard_command
 
     raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
@@ -209,7 +209,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
     trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
 ) -> None:
-    """Export the best trial's configuration to a YAML file. Train on it with `regstudy train`."""
+    """Export the best trial's configuration to a YAML file, for `regstudy train`."""
     from regstudy.files import write_atomically
     from regstudy.production.export import chosen_trial, config_file
     from regstudy.study.place import StudyPlace, open_study

@@ -128,7 +128,7 @@ def _against_test(config: RunConfig, splits: Splits, data_dir: Path) -> Result:
     try:
         test = data.open_test(config.data, data_dir)
     except RegstudyError as error:
-        return Result(f"Skipped: there is no test part to compare with: {error}")
+        return Result(f"Skipped: there is no test set to compare with. {error}")
     if test.shape != splits.validation.shape:
         return Result("Skipped: test images have a different size.")
     return split_checks.validation_is_test(splits.validation.images, test.images)

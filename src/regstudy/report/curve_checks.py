@@ -19,7 +19,9 @@ EARLY_SHARE, LATE_SHARE = 0.1, 0.75  # shares of the planned epochs
 _CURVE_ADVICE: dict[CurveFault, str] = {
     "training loss rising": "Lower `optimizer.lr` or raise `schedule.warmup_epochs`. If neither helps, look for a bug.",
     "overfitting": "Search stronger regularizers, and set `training.patience` to stop such runs earlier.",
-    "unsteady": "Lower `optimizer.lr`, use a decaying `schedule`, or raise `data.validation` if it is small.",
+    "unsteady": (
+        "Lower `optimizer.lr`, use a decaying learning rate (`schedule`), or raise `data.validation` if it is small."
+    ),
     "still improving at the end": "Raise `training.epochs`.",
     "saturated long before the end": "Lower `training.epochs` or set `training.patience`, and run more trials instead.",
 }

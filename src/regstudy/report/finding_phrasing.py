@@ -56,9 +56,9 @@ def audit_sentence(audit: Audit) -> str:
     saved = f"{audit.saved:,} of {audit.saved + audit.spent:,} epochs" if audit.pruned else "nothing"
     head = f"Pruning stopped {counted(audit.pruned, 'trial')} and saved at most {saved}."
     if not audit.judged:
-        return f"{head} Its error rate is unknown: the audit ran no trial to the end that would have been pruned."
+        return f"{head} Its error rate is unknown: no trial that would have been pruned was run to its end."
     return (
-        f"{head} The audit ran {counted(audit.judged, 'trial')} to the end that would have been pruned; {audit.wrong} "
+        f"{head} As a check, {counted(audit.judged, 'trial')} due for pruning ran to the end; {audit.wrong} "
         f"of them finished in the best quarter. Up to {audit.at_most:.0%} of pruning decisions may be wrong (one-sided "
         "95 % bound)."
     )
@@ -69,5 +69,5 @@ def winners_curse_sentence(curse: WinnersCurse) -> str:
     return (
         f"The accuracy of the best of {curse.trials} trials is probably overstated by about "
         f"{100 * curse.overstatement:.1f} points (winner's curse), because a single measurement has a standard error "
-        f"of {100 * curse.standard_error:.1f} points. The effect of the training seed comes on top."
+        f"of {100 * curse.standard_error:.1f} points. Variation between training seeds adds to this."
     )

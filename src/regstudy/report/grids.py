@@ -46,7 +46,7 @@ def trial_grid(tables: Tables) -> Grid:
     paths = tables.searched()
     if not paths and not tables.regularizers:
         paths = [column for column in trials.columns if column.startswith(PARAM)]
-    head = ["trial", "arm", "status", metric_name(tables.metric), "gap", "train (eval mode)", "best epoch / run"]
+    head = ["trial", "arm", "status", metric_name(tables.metric), "gap", "train (eval mode)", "best epoch / epochs run"]
     short = [path.removeprefix(PARAM).removeprefix("regularization.") for path in paths]
     rows = []
     for _, row in trials.iterrows():

@@ -146,7 +146,7 @@ def _comparison(found: Findings) -> ReportSection:
         grids.append(Grid(head, changed, frozenset({1, 2}), stressed))
         notes.append(
             "The second table lists only the settings that differ. Regularizers are in bold; the others are nuisance "
-            "hyperparameters, tuned in both arms."
+            "hyperparameters, tuned in baseline and search trials alike."
         )
     else:
         notes.append("Both trials have the same settings.")
@@ -184,23 +184,23 @@ def _gaps(found: Findings) -> ReportSection:
         return ReportSection("gap", title, missing)
     reference = "baseline trial" if qualification.from_baseline else "trial (there is no baseline)"
     notes = [
-        "Two plots per regularizer: the gap, and the metric with all other settings varying freely. Green bars show "
+        "Two plots per regularizer: the gap, and the metric. Other settings vary between trials. Green bars show "
         "the mean of the best quarter of trials in a part of the range. Correlations are adjusted for the other "
         "settings; “unadjusted” ones are hints, not findings."
     ]
     method = [
         f"Included: finished search trials with a train accuracy (eval mode) at most {100 * CLEAN_TRAIN_TOLERANCE:.0f} "
         f"points below that of the best {reference} ({percent(qualification.reference)}). {qualification.excluded} "
-        "trials (both arms) are excluded, shown as hollow gray circles: an underfit network has no meaningful gap. "
+        "trials (including baseline) are excluded (hollow gray circles): an underfit network has no meaningful gap. "
         "Baseline trials (diamonds) are shown but not counted because all their regularizers are off at once.",
         "Spearman rank correlation, first unadjusted, then as a partial correlation adjusted for the other "
         "regularizers, the numeric nuisance hyperparameters and the order of the trials. The partial correlation "
-        f"needs {MIN_TRIALS} more trials than it has adjustment variables. The unadjusted correlation is biased "
-        "wherever the search learns, because the search improves several settings together: in simulated searches of "
+        f"needs {MIN_TRIALS} more trials than it has covariates. The unadjusted correlation is biased "
+        "with an adaptive sampler, because it improves several settings together: in simulated searches of "
         "50 trials, a regularizer without any effect had a significant unadjusted correlation (1 % level) in about "
         "one of five studies. p-values are corrected for the number of regularizers (Holm). All correlations are "
         "among trials with a single seed each; only an ablation (one regularizer off at a time) would prove an effect.",
-        "The best value of a part grows with its number of "
+        "The best value in a part of the range improves with its number of "
         "trials, and a search runs more trials where it has found good ones, so compare the counts as well. Pruned "
         "trials (crosses) that are worse than every finished trial are drawn at the height of the worst one; hover to "
         "see their value.",
@@ -219,7 +219,7 @@ def _gaps(found: Findings) -> ReportSection:
             drawn.append(metric_against(tables, r.path, found_parts))
             parts += [part_row(tables, r.path, part) for part in found_parts]
     if parts:
-        folded = "Table: each part of each regularizer's range"
+        folded = "Table: results by part of each regularizer's range"
         grids.append(Grid(["regularizer", *PART_HEAD], parts, frozenset(range(2, 7)), folded=folded))
     if not drawn:
         notes, method = [], []
@@ -237,7 +237,7 @@ def _settings(found: Findings) -> ReportSection:
         f"Tuned but not under study: {listing(list(parts))}. If one is badly tuned, the results above are unreliable."
     )
     rows = [part_row(tables, path, part) for path, found_parts in parts.items() for part in found_parts]
-    folded = "Table: each part of each range"
+    folded = "Table: results by part of each range"
     grid = Grid(["hyperparameter", *PART_HEAD], rows, frozenset(range(2, 7)), folded=folded)
     return ReportSection("settings", "Other hyperparameters", finding, grids=[grid], figures=drawn)
 
@@ -256,7 +256,7 @@ def _importances(found: Findings) -> ReportSection:
         elif len(rows):
             sentences.append(f"{label}: {rows['note'].iloc[0]}.")
     notes = [
-        f"Search arm: {counts.complete} finished, {counts.pruned} pruned, {counts.diverged} diverged, "
+        f"Search trials: {counts.complete} finished, {counts.pruned} pruned, {counts.diverged} diverged, "
         f"{counts.failed} failed; {counts.excluded} finished but excluded for the gap (train accuracy too low)."
     ]
     if counts.baseline:
@@ -264,7 +264,7 @@ def _importances(found: Findings) -> ReportSection:
     if drawn:
         notes.append("A bar that stays below its red mark (chance threshold) may be chance, which is not “no effect”.")
         method.append(
-            "PED-ANOVA of the best fifth of the trials; the switch and the strength of a regularizer are added up. The "
+            "PED-ANOVA of the best fifth of the trials; a regularizer's switch and strength are summed. The "
             "chance threshold comes from a permutation test with values shuffled among neighboring trials: if no "
             "parameter mattered, any bar would pass its threshold in about 5 % of studies. The test is weak below "
             "about 100 trials. The thin lines show stability, not confidence: 80 % of random subsamples with four "

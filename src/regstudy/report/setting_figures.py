@@ -105,7 +105,7 @@ def _title(tables: Tables, parts: list[RangePart]) -> str:
         return "too few trials in every part of its range"
     where = best.label if best.label == "off" else f"at {best.label}"
     mean = objective(best.top_quarter, tables.metric)
-    return f"works best {where} (best quarter {mean}, {counted(best.observed, 'trial')})"
+    return f"works best {where} (mean of the best quarter {mean}, {counted(best.observed, 'trial')})"
 
 
 def _hover(tables: Tables, row: pd.Series, path: str, null: Any) -> str:

@@ -136,7 +136,7 @@ def _density(tables: Tables) -> Iterator[StudyCheck]:
     spread = float(np.subtract(*np.quantile(values, [0.75, 0.25])))
     unit = f"{loss / spread:.2f} interquartile ranges" if spread > 0 else f"{loss:.3g}"
     side = "below" if tables.maximize else "above"
-    finding = f"with half of the {len(values)} search trials, the best would be {unit} {side} it on average."
+    finding = f"the best of a random half of {len(values)} search trials is on average {unit} {side} the best of all."
     if loss > ISOLATED_BEST_IQR * spread:
         advice = "Run more trials (raise `--trials`): they may well find a better one."
         yield StudyCheck("density", "note", f"The best trial is an outlier: {finding}", advice)
@@ -233,7 +233,10 @@ def _pruning(tables: Tables) -> Iterator[StudyCheck]:
         yield StudyCheck("pruned", "fine", finding)
     if not all_pruned.judged:
         pruned_trials = counted(all_pruned.pruned, "pruned trial")
-        finding = f"The error rate of pruning ({pruned_trials}) is unknown: the audit has no data."
+        finding = (
+            f"The error rate of pruning ({pruned_trials}) is unknown: no trial that would have been pruned "
+            "was run to its end."
+        )
         yield StudyCheck("audit", "note", finding, "Run some trials with `--pruner none` to measure it.")
 
 

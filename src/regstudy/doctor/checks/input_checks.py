@@ -149,7 +149,7 @@ def stretched(images: Tensor, inputs: Tensor) -> Result:
     judged = sum(len(np.unique(pixels)) >= MIN_DISTINCT_VALUES for pixels in chosen)
     spacings = [spacing for image in inputs[:MAX_STRETCH_IMAGES] if (spacing := _spacing(image)) is not None]
     looked = (
-        f"Checked the pixel values of {judged} images: {len(ends)} seem to be stretched to the full range individually."
+        f"Checked the pixel values of {judged} images: {len(ends)} seem to be rescaled individually to the full range."
     )
     uneven = len(spacings) >= 10 and np.std(spacings) / np.mean(spacings) > 0.02
     share = max(len(ends) / judged if judged else 0.0, float(uneven))

@@ -177,7 +177,7 @@ def misaligned(scores: Tensor, labels: Tensor, neighbors: Mapping[int, Tensor]) 
             continue
         if tried:
             found.append((float(binomtest(hits, tried, expected, alternative="greater").pvalue), shift, hits, tried))
-    looked = "Labels match their own images, not their neighbors in file order."
+    looked = "Labels are not shifted relative to their images (in file order)."
     if not found or min(found)[0] > MAX_SHIFT_P_VALUE:
         return Result(looked)
     _, shift, hits, tried = min(found)
@@ -258,7 +258,7 @@ def exchanged(scores: Tensor, labels: Tensor, own_accuracy: float, names: Sequen
     """
     classes = scores.shape[1]
     if len(labels) < MIN_LABELED_IMAGES // 3:
-        return Result("Skipped: too few validation images of the training classes to compare class numbering.")
+        return Result("Skipped: too few validation images of the training classes to compare class indices.")
     answers = scores.argmax(1)
     accuracy = float((answers == labels).float().mean())
     table = np.zeros((classes, classes))

@@ -173,7 +173,7 @@ def _differences(found: Comparison) -> ReportSection | None:
         "Differences are computed within repeats, which use the same seed in every arm. Confidence intervals (CI) and "
         f"p-values come from a paired t-test; p-values are adjusted for all {tests} (Holm). “No difference” means that "
         f"the whole interval lies within ±{margin} points, “higher” or “lower” that the adjusted p is below 0.05. The "
-        "number of further repeats is an estimate for 80 % power at the current mean and spread."
+        "rest is undecided. The number of further repeats is an estimate for 80 % power at the current mean and spread."
     ]
     finding = f"{decided} of {tests} from {first} {'is' if decided == 1 else 'are'} decided."
     grids = [Grid(head, rows, frozenset({2, 3, 5}), strong)]

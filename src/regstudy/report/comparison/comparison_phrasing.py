@@ -216,7 +216,7 @@ def cautions(found: Comparison) -> list[str]:
     lost = [arm.name for arm in found.arms if arm.diverged or arm.failed]
     if lost:
         lines.append(
-            f"Runs of {listing(lost)} diverged or failed and are in no mean. The remaining runs may make the arm look "
+            f"Runs of {listing(lost)} diverged or failed and are excluded. The remaining runs may make the arm look "
             "better than it is."
         )
     return lines
@@ -225,10 +225,10 @@ def cautions(found: Comparison) -> list[str]:
 def spread_note(found: Comparison) -> str:
     """What varies between repeats, and what does not."""
     data = found.tables.data
-    split = f" (seed {data['split_seed']}, {data['split_hash']})" if "split_hash" in data else ""
+    split = f" (split seed {data['split_seed']}, split hash {data['split_hash']})" if "split_hash" in data else ""
     return (
         f"The spread is over training seeds only. All runs share one split{split}, so other splits may give other "
-        "results. The best epoch was chosen on the validation set itself."
+        "results. The best epoch was chosen by validation, so validation there is optimistic."
     )
 
 
