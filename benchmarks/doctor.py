@@ -218,7 +218,7 @@ def imbalance(pool: Pool, level: int, random: Random) -> Sample:
     return split(pool.at(np.flatnonzero(kept)), random)
 
 
-def colour_shift(pool: Pool, level: int, random: Random) -> Sample:
+def color_shift(pool: Pool, level: int, random: Random) -> Sample:
     sample = split(pool, random)
     tint = torch.from_numpy(random.choice([-1, 1], pool.images.shape[1]) * (6, 20, 45)[level]).view(-1, 1, 1)
     moved = (sample.validation.int() + tint).clamp(0, 255).to(torch.uint8)
@@ -256,7 +256,7 @@ DATA_FAULTS: dict[str, tuple[Callable[[Pool, int, Random], Sample], str, tuple[s
     "images unrelated to labels": (noise_images, "data", ("labels-unrelated", "labels-wrong")),
     "unshuffled": (unshuffled, "split", ("class-missing",)),
     "imbalance": (imbalance, "split", ("imbalance",)),
-    "colour shift": (colour_shift, "split", ("parts-differ",)),
+    "color shift": (color_shift, "split", ("parts-differ",)),
     "validation is test": (validation_is_test, "split", ("validation-is-test",)),
     "too few images": (too_few, "split", ("few-per-class",)),
 }
@@ -301,12 +301,12 @@ def layers(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
 
-def other_normalisation(case: Case, level: int) -> None:
+def other_normalization(case: Case, level: int) -> None:
     pixels = (case.validation + 1) / 2
     case.validation = ((pixels - 0.45) / 0.225, pixels, pixels * 255)[level]
 
 
-def not_normalised(case: Case, level: int) -> None:
+def not_normalized(case: Case, level: int) -> None:
     factor = (25.5, 255.0, 65535.0)[level]
     case.train, case.validation = ((part + 1) / 2 * factor for part in (case.train, case.validation))
 
@@ -421,8 +421,8 @@ def idle_decay(case: Case, level: int) -> None:
 
 
 TRAINING_FAULTS: dict[str, tuple[Callable[[Case, int], None], str, str, str, tuple[str, ...]]] = {
-    "parts normalised differently": (other_normalisation, "digits", "small_cnn", "inputs", ("normalisation-differs",)),
-    "inputs not normalised": (not_normalised, "digits", "small_cnn", "inputs", ("inputs-unscaled",)),
+    "parts normalized differently": (other_normalization, "digits", "small_cnn", "inputs", ("normalization-differs",)),
+    "inputs not normalized": (not_normalized, "digits", "small_cnn", "inputs", ("inputs-unscaled",)),
     "divided by own maximum": (own_maximum, "cifar10", "dropout_cnn", "inputs", ("stretched-each",)),
     "head too large": (wide_head, "digits", "dropout_cnn", "training", ("head-size",)),
     "softmax inside": (softmax_inside, "digits", "small_cnn", "training", ("softmax-inside",)),

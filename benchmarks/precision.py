@@ -40,7 +40,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "schedule": COSINE,
         "training": {"batch_size": 32, "epochs": 12, "patience": None},
     },
-    "digits": {  # a residual network with batch normalisation
+    "digits": {  # a residual network with batch normalization
         "data": {"name": "digits", "size": 16, "train_limit": 300, "validation": 600},
         "preprocessing": {"normalize": "half"},
         "model": {"name": "svhn_resnet"},

@@ -176,14 +176,14 @@ def draw(curves: dict[tuple[str, int], Curve], path: Path) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    colours = {"signal": "#2f7fd0"}
+    colors = {"signal": "#2f7fd0"}
     for (name, seed), curve in curves.items():
         best, heights = 0.0, []
         for _, accuracy in curve:
             best = max(best, accuracy)
             heights.append(100 * best)
         moments = [moment for moment, _ in curve]
-        style = {"color": colours.get(name, "#8a8a94"), "shape": "hv"}
+        style = {"color": colors.get(name, "#8a8a94"), "shape": "hv"}
         figure.add_scatter(x=moments, y=heights, mode="lines", line=style, name=f"{name}, seed {seed}")
     figure.update_layout(template="plotly_white", xaxis_title="time since the start (s)")
     figure.update_layout(yaxis_title="best validation accuracy so far (%)", title="Time to answer")

@@ -81,7 +81,7 @@ def mlp(pixels: int, classes: int = 3, width: int = 32, dropout: float = 0.0, se
 
 
 def convolutional(channels: int = 1, classes: int = 10, width: int = 8, seed: int = 0) -> nn.Sequential:
-    """Two convolutions with batch normalisation, for any size of images."""
+    """Two convolutions with batch normalization, for any size of images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(

@@ -34,7 +34,7 @@ def make_splits(train: int = 24, validation: int = 12, learnable: bool = False) 
 
 
 def cnn(channels: int, size: int, classes: int, dropout: float = 0.0, width: int = 4) -> nn.Module:  # noqa: ARG001
-    """One convolution with batch normalisation, pooling, dropout and a dense layer: ``model.name: tiny:cnn``."""
+    """One convolution with batch normalization, pooling, dropout and a dense layer: ``model.name: tiny:cnn``."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         nn.BatchNorm2d(width),

@@ -36,7 +36,7 @@ SPACE = f"""# What happens to noise?
 data: {{name: "test_preview_command:images"}}
 preprocessing: {{crop: {CROP}, normalize: half}}
 model: {{name: "tiny:cnn"}}
-augmentation: {{strength: {{low: 0.0, high: 1.0}}, ops: [crop, flip, colour]}}
+augmentation: {{strength: {{low: 0.0, high: 1.0}}, ops: [crop, flip, color]}}
 regularization:
   cutout: {{or: 0, low: 2, high: 6}}
   mixup: {{low: 0.0, high: 0.8}}
@@ -94,17 +94,17 @@ def test_the_sheet_shows_each_strength_and_each_other_change_that_the_space_open
     original, *stronger, cut, blended, pasted = (row.pictures.astype(int) for row in rows)
     distances = [np.abs(one - original).mean() for one in stronger]
     assert distances[-1] > distances[0] > 0
-    grey = cut[cut != original]  # the mean of `normalize: half`
-    assert len(grey) and np.isin(grey, [127, 128]).all()
+    gray = cut[cut != original]  # the mean of `normalize: half`
+    assert len(gray) and np.isin(gray, [127, 128]).all()
     assert (blended != original).any() and (pasted != original).any()
     shares = [float(caption.partition("%")[0]) / 100 for caption in rows[-1].captions]
     same = (pasted == original).all(-1).mean((1, 2))
     assert np.allclose(shares, same, atol=0.02)
-    assert "crop, flip, colour" in lines[1] and "lists no operations" not in lines[1]
+    assert "crop, flip, color" in lines[1] and "lists no operations" not in lines[1]
     assert said.count("\n") == 1 and str(tmp_path / "out.png") in said and "cutout, mixup, cutmix" in said
 
 
-def test_the_first_row_is_the_centre_crop_enlarged_by_a_whole_factor(space: str, tmp_path: Path) -> None:
+def test_the_first_row_is_the_center_crop_enlarged_by_a_whole_factor(space: str, tmp_path: Path) -> None:
     sheet, _ = previewed(space, tmp_path / "out.png")
     trained = images("train", Data(name=""), tmp_path)
     assert trained is not None
@@ -145,7 +145,7 @@ def test_without_operations_of_its_own_all_that_are_allowed_are_shown_and_a_line
     assert "then" not in said
 
 
-def test_grey_images_are_shown_too(tmp_path: Path) -> None:
+def test_gray_images_are_shown_too(tmp_path: Path) -> None:
     sheet, said = previewed("digits_cnn", tmp_path / "out.png", "regularization.random_erasing=0.5", count=3)
     assert "3 training images of digits" in said and "random erasing" in said
     assert sheet.ndim == 3 and len(np.unique(sheet)) > 50

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from regstudy.config.fields import field_paths
 from regstudy.config.fingerprint import Since, fingerprint, hashed, later_fields
 from regstudy.config.run_config import RunConfig
+from regstudy.space.parsing import parse_space
 from regstudy.space.study_section import StudySection
 
 FIRST_FIELDS = Path(__file__).parents[1] / "fixtures" / "fields-0.1.0.txt"
@@ -66,3 +67,22 @@ def test_every_field_that_version_0_1_0_lacked_is_marked() -> None:
     unmarked = {path for path in today - first if not any(f"{path}.".startswith(f"{mark}.") for mark in later)}
     assert not unmarked, f"mark these fields with Since(…), or studies made before cannot be resumed: {unmarked}"
     assert first <= today, f"these fields are gone, so old studies cannot be read: {first - today}"
+
+
+def test_the_old_name_of_an_operation_is_read_and_still_hashed() -> None:
+    trees = [
+        {
+            "data": {"name": "cifar10"},
+            "model": {"name": "small_cnn"},
+            "augmentation": {"strength": 0.5, "ops": ["crop", name]},
+            "phases": [{"augmentation": {"ops": [name]}}],
+        }
+        for name in ("color", "colour")
+    ]
+    configs = [RunConfig.model_validate(tree) for tree in trees]
+    assert [config.augmentation.ops for config in configs] == [("crop", "color")] * 2
+    assert [config.in_phases()[0].augmentation.ops for config in configs] == [("color",)] * 2
+    assert hashed(trees[0], RunConfig) == hashed(trees[1], RunConfig)
+    assert hashed(trees[0], RunConfig)["augmentation"]["ops"] == ["crop", "colour"]
+    spaces = [parse_space(tree, "words", "a file") for tree in trees]
+    assert spaces[0].fingerprint == spaces[1].fingerprint

@@ -29,8 +29,8 @@ WRONG = {
     "infinite": ({"optimizer": {"name": "sgd", "lr": float("inf")}}, "optimizer.lr", "finite"),
     "share and more": ({"data": {"validation": 1.5}}, "data.validation", "a share between 0 and 1"),
     "operation": ({"augmentation": {"ops": ["crop", "rotat"]}}, "augmentation.ops", "Did you mean 'rotate'?"),
-    "normalisation word": ({"preprocessing": {"normalize": "imagnet"}}, "preprocessing.normalize", "'imagenet'"),
-    "normalisation numbers": (
+    "normalization word": ({"preprocessing": {"normalize": "imagnet"}}, "preprocessing.normalize", "'imagenet'"),
+    "normalization numbers": (
         {"preprocessing": {"normalize": {"mean": [0.5], "std": [0.0]}}},
         "preprocessing.normalize.std",
         "greater than 0",

@@ -36,7 +36,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pixels(part: str) -> np.ndarray:
-    """N×3×32×32: a plain colour per picture, so that JPEG keeps it, in the order of the classes."""
+    """N×3×32×32: a plain color per picture, so that JPEG keeps it, in the order of the classes."""
     count = 10 * COUNT[part]
     levels = np.random.default_rng(len(part)).integers(0, 256, (count, 3, 1, 1), dtype=np.uint8)
     return np.broadcast_to(levels, (count, 3, 32, 32)).copy()

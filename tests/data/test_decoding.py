@@ -15,7 +15,7 @@ from PIL import Image
 from regstudy.data import decoding
 from regstudy.data.decoding import Policy, Unreadable, decode, large_images
 
-RED, COLOUR = (255, 0, 0), (200, 40, 100)
+RED, COLOR = (255, 0, 0), (200, 40, 100)
 LIGHT, DARK, HALF = (255,) * 3, (0,) * 3, (128,) * 3
 
 
@@ -32,11 +32,11 @@ def decoded(content: bytes, size: int = 8, fit: str = "crop") -> npt.NDArray[np.
     return pixels
 
 
-def colours(pixels: npt.NDArray[np.uint8]) -> set[tuple[int, ...]]:
-    return {tuple(colour) for colour in pixels.reshape(3, -1).T.tolist()}
+def colors(pixels: npt.NDArray[np.uint8]) -> set[tuple[int, ...]]:
+    return {tuple(color) for color in pixels.reshape(3, -1).T.tolist()}
 
 
-def grey(value: float, dtype: Any) -> Image.Image:
+def gray(value: float, dtype: Any) -> Image.Image:
     """All of one value, which Pillow keeps as I;16, I or F."""
     return Image.fromarray(np.full((8, 8), value, dtype))
 
@@ -49,12 +49,12 @@ def range_of(low: float, high: float, dtype: Any) -> bytes:
 
 
 def palette(transparency: bytes | int | None = None) -> bytes:
-    picture = Image.new("RGB", (8, 8), COLOUR).quantize(4)
+    picture = Image.new("RGB", (8, 8), COLOR).quantize(4)
     return stored(picture) if transparency is None else stored(picture, transparency=transparency)
 
 
 def animation(kind: str) -> bytes:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("white", "black", "white")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("white", "black", "white")]
     return stored(frames[0], kind, save_all=True, append_images=frames[1:])
 
 
@@ -63,36 +63,36 @@ def pgm(value: int) -> bytes:
 
 
 PICTURES: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
-    "rgb": (lambda: stored(Image.new("RGB", (8, 8), COLOUR)), COLOUR),
-    "grey": (lambda: stored(Image.new("L", (8, 8), 128)), HALF),
-    "grey JPEG": (lambda: stored(Image.new("L", (800, 800), 128), "JPEG"), HALF),
-    "grey, opaque": (lambda: stored(Image.new("LA", (8, 8), (128, 255))), HALF),
-    "grey, transparent": (lambda: stored(Image.new("LA", (8, 8), (128, 0))), DARK),
-    "grey, half transparent": (lambda: stored(Image.new("LA", (8, 8), (255, 128))), HALF),
-    "grey, one value transparent": (lambda: stored(Image.new("L", (8, 8), 90), transparency=90), DARK),
+    "rgb": (lambda: stored(Image.new("RGB", (8, 8), COLOR)), COLOR),
+    "gray": (lambda: stored(Image.new("L", (8, 8), 128)), HALF),
+    "gray JPEG": (lambda: stored(Image.new("L", (800, 800), 128), "JPEG"), HALF),
+    "gray, opaque": (lambda: stored(Image.new("LA", (8, 8), (128, 255))), HALF),
+    "gray, transparent": (lambda: stored(Image.new("LA", (8, 8), (128, 0))), DARK),
+    "gray, half transparent": (lambda: stored(Image.new("LA", (8, 8), (255, 128))), HALF),
+    "gray, one value transparent": (lambda: stored(Image.new("L", (8, 8), 90), transparency=90), DARK),
     "white": (lambda: stored(Image.new("1", (8, 8), 1)), LIGHT),
     "black": (lambda: stored(Image.new("1", (8, 8), 0)), DARK),
-    "palette": (palette, COLOUR),
-    "palette, opaque": (lambda: palette(bytes([255, 128, 7, 9])), COLOUR),
+    "palette": (palette, COLOR),
+    "palette, opaque": (lambda: palette(bytes([255, 128, 7, 9])), COLOR),
     "palette, transparent": (lambda: palette(bytes([0, 128, 7, 9])), DARK),
-    "palette, one colour transparent": (lambda: palette(0), DARK),
-    "rgb, one colour transparent": (lambda: stored(Image.new("RGB", (8, 8), COLOUR), transparency=COLOUR), DARK),
-    "rgba, opaque": (lambda: stored(Image.new("RGBA", (8, 8), (*COLOUR, 255))), COLOUR),
-    "rgba, transparent": (lambda: stored(Image.new("RGBA", (8, 8), (*COLOUR, 0))), DARK),
+    "palette, one color transparent": (lambda: palette(0), DARK),
+    "rgb, one color transparent": (lambda: stored(Image.new("RGB", (8, 8), COLOR), transparency=COLOR), DARK),
+    "rgba, opaque": (lambda: stored(Image.new("RGBA", (8, 8), (*COLOR, 255))), COLOR),
+    "rgba, transparent": (lambda: stored(Image.new("RGBA", (8, 8), (*COLOR, 0))), DARK),
     "rgba, half transparent": (lambda: stored(Image.new("RGBA", (8, 8), (255, 255, 255, 128))), HALF),
-    "16 bits, black": (lambda: stored(grey(0, np.uint16)), DARK),
-    "16 bits, one step": (lambda: stored(grey(257, np.uint16)), (1,) * 3),
-    "16 bits, rounded up": (lambda: stored(grey(127 * 257 + 129, np.uint16)), HALF),
-    "16 bits, rounded down": (lambda: stored(grey(128 * 257 + 128, np.uint16)), HALF),
-    "16 bits, white": (lambda: stored(grey(65535, np.uint16)), LIGHT),
-    "16 bits, TIFF": (lambda: stored(grey(65535, np.uint16), "TIFF"), LIGHT),
+    "16 bits, black": (lambda: stored(gray(0, np.uint16)), DARK),
+    "16 bits, one step": (lambda: stored(gray(257, np.uint16)), (1,) * 3),
+    "16 bits, rounded up": (lambda: stored(gray(127 * 257 + 129, np.uint16)), HALF),
+    "16 bits, rounded down": (lambda: stored(gray(128 * 257 + 128, np.uint16)), HALF),
+    "16 bits, white": (lambda: stored(gray(65535, np.uint16)), LIGHT),
+    "16 bits, TIFF": (lambda: stored(gray(65535, np.uint16), "TIFF"), LIGHT),
     "16 bits, PGM, white": (lambda: pgm(65535), LIGHT),
     "16 bits, PGM, nearly black": (lambda: pgm(200), (1,) * 3),
-    "32 bits, of 8": (lambda: stored(grey(128, np.int32), "TIFF"), HALF),
-    "32 bits, of 16": (lambda: stored(grey(128 * 257, np.int32), "TIFF"), HALF),
-    "float, of 1": (lambda: stored(grey(128 / 255, np.float32), "TIFF"), HALF),
-    "float, of 8 bits": (lambda: stored(grey(127.8, np.float32), "TIFF"), HALF),
-    "float, of 16 bits": (lambda: stored(grey(128 * 257, np.float32), "TIFF"), HALF),
+    "32 bits, of 8": (lambda: stored(gray(128, np.int32), "TIFF"), HALF),
+    "32 bits, of 16": (lambda: stored(gray(128 * 257, np.int32), "TIFF"), HALF),
+    "float, of 1": (lambda: stored(gray(128 / 255, np.float32), "TIFF"), HALF),
+    "float, of 8 bits": (lambda: stored(gray(127.8, np.float32), "TIFF"), HALF),
+    "float, of 16 bits": (lambda: stored(gray(128 * 257, np.float32), "TIFF"), HALF),
     "CMYK JPEG of Adobe's inverted kind": (lambda: stored(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"), LIGHT),
     "CMYK TIFF": (lambda: stored(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF"), RED),
     "YCbCr TIFF": (lambda: stored(Image.new("RGB", (8, 8), "white").convert("YCbCr"), "TIFF"), LIGHT),
@@ -107,13 +107,13 @@ PICTURES: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_every_kind_of_picture_becomes_rgb(name: str, fit: str) -> None:
     make, expected = PICTURES[name]
-    assert colours(decoded(make(), fit=fit)) == {expected}
+    assert colors(decoded(make(), fit=fit)) == {expected}
 
 
 def test_adobe_marks_inverted_inks_and_they_come_out_right() -> None:
     content = stored(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
     assert b"Adobe" in content
-    assert colours(decoded(content)) == {RED}
+    assert colors(decoded(content)) == {RED}
 
 
 RANGES: dict[str, tuple[float, float, Any, int, int]] = {
@@ -164,10 +164,10 @@ def test_what_is_no_picture_has_a_reason(name: str) -> None:
 def test_a_huge_picture_is_read_up_to_a_limit_and_named_with_its_size_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow would warn from here on and refuse twice as much
     monkeypatch.setattr(decoding, "MAX_PIXELS", 400)
-    content = stored(Image.new("RGB", (20, 20), COLOUR))
-    assert colours(decoded(content)) == {COLOUR}
+    content = stored(Image.new("RGB", (20, 20), COLOR))
+    assert colors(decoded(content)) == {COLOR}
     with pytest.raises(Unreadable, match="20×21 pixels, more than the limit of 400"):
-        decoded(stored(Image.new("RGB", (20, 21), COLOUR)))
+        decoded(stored(Image.new("RGB", (20, 21), COLOR)))
     assert Image.MAX_IMAGE_PIXELS == 100
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(content))
@@ -178,7 +178,7 @@ def test_damaged_metadata_neither_warns_nor_costs_the_picture() -> None:
     content = stored(Image.new("RGB", (8, 8), "white"), "JPEG", exif=exif)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert colours(decoded(content)) == {LIGHT}
+        assert colors(decoded(content)) == {LIGHT}
     assert not caught
 
 
@@ -245,12 +245,12 @@ def test_how_an_oblong_picture_becomes_a_square(fit: str, lying: bool, scale: in
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("sides", [(1, 1), (1, 500), (500, 1), (3, 7)])
 def test_odd_shapes_become_squares_too(sides: tuple[int, int], fit: str) -> None:
-    assert COLOUR in colours(decoded(stored(Image.new("RGB", sides, COLOUR)), 5, fit))
+    assert COLOR in colors(decoded(stored(Image.new("RGB", sides, COLOR)), 5, fit))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_much_larger_picture_is_averaged_and_not_sampled(kind: str) -> None:
-    checks = (np.indices((512, 512)).sum(0) % 2 * 255).astype(np.uint8)  # single pixels: their mean is grey
+    checks = (np.indices((512, 512)).sum(0) % 2 * 255).astype(np.uint8)  # single pixels: their mean is gray
     pixels = decoded(stored(Image.fromarray(checks), kind), 16)
     assert np.abs(pixels.astype(int) - 127).max() <= 3
 
@@ -270,7 +270,7 @@ def test_a_much_larger_photograph_is_decoded_at_a_fraction_but_twice_the_size_it
     sizes: list[tuple[int, int]] = []
     genuine = decoding._rgb
     monkeypatch.setattr(decoding, "_rgb", lambda image: (sizes.append(image.size), genuine(image))[1])
-    decoded(stored(Image.new("RGB", sides, COLOUR), "JPEG"), 50, fit)
+    decoded(stored(Image.new("RGB", sides, COLOR), "JPEG"), 50, fit)
     assert sizes == [left]
 
 

@@ -114,7 +114,7 @@ def test_what_a_data_set_allows_passes(changes: dict[str, Any]) -> None:
 
 def test_the_operations_that_are_allowed_are_named() -> None:
     (sentence,) = said({"augmentation.ops": ["flip"]})
-    assert sentence.endswith("Allowed: colour, crop, erase, rotate, scale, shear, shift.")
+    assert sentence.endswith("Allowed: color, crop, erase, rotate, scale, shear, shift.")
 
 
 # Splits of a data set whose images have groups

@@ -18,7 +18,7 @@ from regstudy.data import image_folder, open_test, parallel, pixel_cache, prepar
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, DataUnavailable, RegstudyError
 
-COLOUR = (200, 40, 100)
+COLOR = (200, 40, 100)
 
 
 def picture(seed: int) -> Image.Image:
@@ -77,7 +77,7 @@ def test_the_set_is_the_same_for_any_number_of_threads(
 def test_the_size_is_64_unless_it_is_given_and_fit_is_obeyed(root: Path) -> None:
     assert load(root, size=None).shape == (3, 64, 64)
     for path in root.rglob("*.png"):
-        Image.new("RGB", (20, 10), COLOUR).save(path)
+        Image.new("RGB", (20, 10), COLOR).save(path)
     assert int(load(root, fit="crop").images[0, 0].min()) == 200
     assert int(load(root, fit="stretch").images[0, 0].min()) == 200
     padded = load(root, fit="pad").images[0, 0]
@@ -93,10 +93,10 @@ def test_writing_to_the_images_does_not_warn_and_changes_nothing_kept(root: Path
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif", "PNG", "JPEG"])
 def test_every_usual_suffix_is_read(root: Path, suffix: str) -> None:
-    Image.new("RGB", (8, 8), COLOUR).save(root / "cat" / f"a.{suffix}")
+    Image.new("RGB", (8, 8), COLOR).save(root / "cat" / f"a.{suffix}")
     found = load(root)
     image = found.images[found.paths.index(f"cat/a.{suffix}")]
-    assert (image.float().mean((1, 2)) - torch.tensor(COLOUR)).abs().max() < 6
+    assert (image.float().mean((1, 2)) - torch.tensor(COLOR)).abs().max() < 6
 
 
 def test_images_in_folders_below_a_class_belong_to_it_and_other_files_to_nothing(root: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_folder_that_cannot_be_used_is_an_error(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("given", ["x" * 300, "~nobody_of_that_name/images"])
-def test_a_root_that_cannot_be_looked_at_is_an_error(tmp_path: Path, given: str) -> None:
+def test_a_root_that_cannot_be_examined_is_an_error(tmp_path: Path, given: str) -> None:
     with pytest.raises(DataError, match=r"data\.root .* cannot be accessed|does not exist"):
         image_folder.load("train", Data(name="image_folder", root=given), tmp_path)
 

@@ -19,14 +19,14 @@ COUNT = 40
 
 
 def field(seed: int, side: int) -> Image.Image:
-    """A smooth random picture in colour, with details of several sizes, as photographs have."""
+    """A smooth random picture in color, with details of several sizes, as photographs have."""
     generator = np.random.default_rng(seed)
     scales = [(side / 16, 1.0), (side / 8, 2.0), (side / 4, 3.0)]
     total = np.zeros((side, side, 3))
     for width, weight in scales:
         noise = gaussian_filter(generator.normal(size=(side, side, 3)), (width, width, 0), mode="nearest")
-        grey = gaussian_filter(generator.normal(size=(side, side, 1)), (width, width, 0), mode="nearest")
-        total += weight * (noise / noise.std() / 3 + grey / grey.std())
+        gray = gaussian_filter(generator.normal(size=(side, side, 1)), (width, width, 0), mode="nearest")
+        total += weight * (noise / noise.std() / 3 + gray / gray.std())
     pixels = 115 + 35 * (total - total.mean()) / total.std()
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
@@ -97,9 +97,9 @@ def test_other_images_are_not_linked() -> None:
     assert pairs.shape == (0, 2) and distances.shape == (0,)
 
 
-def test_grey_images_are_compared_like_coloured_ones() -> None:
-    grey = tensor(fields(32, 10)).float().mean(1, keepdim=True).to(torch.uint8)
-    assert clusters(torch.cat([grey, grey.flip(3)])).tolist() == [*range(10), *range(10)]
+def test_gray_images_are_compared_like_colored_ones() -> None:
+    gray = tensor(fields(32, 10)).float().mean(1, keepdim=True).to(torch.uint8)
+    assert clusters(torch.cat([gray, gray.flip(3)])).tolist() == [*range(10), *range(10)]
 
 
 def test_pairs_are_ascending_and_distances_grow_with_the_change() -> None:

@@ -245,8 +245,8 @@ def test_the_order_is_the_same_for_any_number_of_threads(
     monkeypatch.setattr(pixel_cache, "decode", slow_at_first)
     pixels, _ = start(images)
     for number in (0, 1, 17, COUNT - 1):
-        centre = picture(number).resize((6, 6), Image.Resampling.BILINEAR, (0, 1, 7, 8))
-        assert np.array_equal(pixels[number], np.asarray(centre).transpose(2, 0, 1))
+        center = picture(number).resize((6, 6), Image.Resampling.BILINEAR, (0, 1, 7, 8))
+        assert np.array_equal(pixels[number], np.asarray(center).transpose(2, 0, 1))
 
 
 def test_few_pictures_are_in_memory_at_a_time(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,8 +457,8 @@ def test_files_that_cannot_be_decoded_are_left_out_and_remembered(images: Path, 
     first, skipped = start(images)
     assert skipped == expected and len(first) == COUNT - 1
     assert np.array_equal(first[5], np.asarray(start(images)[0][5]))
-    centre = picture(6).resize((6, 6), Image.Resampling.BILINEAR, (0, 1, 7, 8))
-    assert np.array_equal(first[5], np.asarray(centre).transpose(2, 0, 1))  # the next one took its place
+    center = picture(6).resize((6, 6), Image.Resampling.BILINEAR, (0, 1, 7, 8))
+    assert np.array_equal(first[5], np.asarray(center).transpose(2, 0, 1))  # the next one took its place
     done = len(work.decoded)
     again, skipped = start(images)
     assert skipped == expected and np.array_equal(again, first) and len(work.decoded) == done

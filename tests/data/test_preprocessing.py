@@ -1,4 +1,4 @@
-"""The centre crop and the normalisation, against arithmetic done another way."""
+"""The center crop and the normalization, against arithmetic done another way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def images_of(channels: int = 3, height: int = 6, width: int = 6) -> ImageSet:
 @pytest.mark.parametrize(
     ("side", "crop", "first"), [(6, None, 0), (6, 6, 0), (6, 4, 1), (6, 2, 2), (6, 5, 0), (7, 4, 1), (6, 1, 2)]
 )
-def test_the_centre_remains_and_an_odd_margin_leaves_more_below_and_right(
+def test_the_center_remains_and_an_odd_margin_leaves_more_below_and_right(
     side: int, crop: int | None, first: int
 ) -> None:
     images = images_of(height=side, width=side)
@@ -79,7 +79,7 @@ def test_a_channel_of_one_value_does_not_divide_by_zero() -> None:
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
-def test_normalising_leaves_its_input_as_it_was_and_gives_channels_last(
+def test_normalizing_leaves_its_input_as_it_was_and_gives_channels_last(
     kind: torch.dtype, memory_format: torch.memory_format
 ) -> None:
     images = images_of()
@@ -90,7 +90,7 @@ def test_normalising_leaves_its_input_as_it_was_and_gives_channels_last(
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_bytes_and_the_same_values_as_floats_normalise_to_the_same_bits() -> None:
+def test_bytes_and_the_same_values_as_floats_normalize_to_the_same_bits() -> None:
     images = images_of()
     preprocessing = prepare(Preprocessing(normalize="imagenet"), images)
     assert torch.equal(preprocessing.normalize(images.images), preprocessing.normalize(images.images.float()))

@@ -186,7 +186,7 @@ def test_another_split_seed_divides_otherwise(tmp_path: Path) -> None:
     assert len(hashes) == 3
 
 
-def test_digits_are_grey_upright_and_a_fifth_is_kept_for_the_test(tmp_path: Path) -> None:
+def test_digits_are_gray_upright_and_a_fifth_is_kept_for_the_test(tmp_path: Path) -> None:
     made = Prepared(Data(name="digits"), tmp_path)
     train, test = made.part("train"), made.part("test")
     assert (len(train), len(test)) == (1437, 360) and train.shape == (1, 32, 32)
@@ -201,7 +201,7 @@ def test_digits_are_grey_upright_and_a_fifth_is_kept_for_the_test(tmp_path: Path
 # SVHN
 
 
-def test_svhn_pixels_keep_their_place_and_colour_and_label_ten_is_zero(tmp_path: Path) -> None:
+def test_svhn_pixels_keep_their_place_and_color_and_label_ten_is_zero(tmp_path: Path) -> None:
     images = np.zeros((3, 32, 32, 3), dtype=np.uint8)
     images[0, 2, 30] = (255, 0, 0)  # red, above on the right
     images[1, 29, 1] = (0, 254, 0)  # green, below on the left

@@ -131,18 +131,18 @@ def test_as_many_are_drawn_as_are_needed(tmp_path: Path, settings: dict[str, obj
 
 
 @pytest.mark.skipif("REGSTUDY_TEST_DATA" not in os.environ, reason="REGSTUDY_TEST_DATA names the folder of real crops")
-def test_contrast_sharpness_and_colour_are_those_of_real_crops() -> None:
+def test_contrast_sharpness_and_color_are_those_of_real_crops() -> None:
     with np.load(Path(os.environ["REGSTUDY_TEST_DATA"]) / "svhn_real_crops.npz", allow_pickle=False) as file:
         real = np.concatenate([file["test_x"], file["format1_x"]])
     drawn = draw_many(0, 0, 200)[0].transpose(0, 2, 3, 1)
-    for name, low, high in (("contrast", 0.75, 1.35), ("sharpness", 0.6, 1.6), ("colour", 0.6, 1.6)):
+    for name, low, high in (("contrast", 0.75, 1.35), ("sharpness", 0.6, 1.6), ("color", 0.6, 1.6)):
         ratio = np.median(properties(drawn)[name]) / np.median(properties(real)[name])
         assert low < ratio < high, f"{name}: drawn over real {ratio:.2f}"
 
 
 def properties(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Per picture of uint8 N x 32 x 32 x 3: spread of grey, mean step between neighbours, mean channel range."""
+    """Per picture of uint8 N x 32 x 32 x 3: spread of gray, mean step between neighbours, mean channel range."""
     pixels = images.astype(np.float64)
-    grey = pixels.mean(3)
-    steps = (np.abs(np.diff(grey, axis=1)).mean((1, 2)) + np.abs(np.diff(grey, axis=2)).mean((1, 2))) / 2
-    return {"contrast": grey.std((1, 2)), "sharpness": steps, "colour": np.ptp(pixels, axis=3).mean((1, 2))}
+    gray = pixels.mean(3)
+    steps = (np.abs(np.diff(gray, axis=1)).mean((1, 2)) + np.abs(np.diff(gray, axis=2)).mean((1, 2))) / 2
+    return {"contrast": gray.std((1, 2)), "sharpness": steps, "color": np.ptp(pixels, axis=3).mean((1, 2))}

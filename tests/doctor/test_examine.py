@@ -30,12 +30,12 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity_checks, "MAX_RANDOM_LABEL_STEPS", 40)
 
 
-def normalised(pixels: Tensor) -> Tensor:
+def normalized(pixels: Tensor) -> Tensor:
     return (pixels.float() / 255 - 0.3) / 0.35
 
 
 def parts() -> tuple[Pair, Pair]:
-    inputs = normalised(PIXELS)
+    inputs = normalized(PIXELS)
     return (inputs[:COUNT].clone(), LABELS[:COUNT].clone()), (inputs[COUNT:].clone(), LABELS[COUNT:].clone())
 
 
@@ -79,7 +79,7 @@ def test_checks_are_made_and_findings_told_in_the_doctors_order() -> None:
     diagnosis = run_checks(mixed[::-1], "default", "mixed", told.append)
     expected = [f"{stage} {n}" for stage in STAGES for n in (2, 1)]
     assert told == [made.check for made in diagnosis.checked] == ids(diagnosis.findings) == expected
-    assert all(made.findings == 1 and made.looked_at == "Seen." for made in diagnosis.checked)
+    assert all(made.findings == 1 and made.examined == "Seen." for made in diagnosis.checked)
     assert diagnosis.subject == "mixed" and diagnosis.seconds >= 0
 
 
@@ -236,16 +236,16 @@ FAULTS: dict[str, tuple[Callable[[Pair, Pair], dict[str, Any]], str, str]] = {
     "cut in two without shuffling": (sorted_and_cut, "split", "class-missing"),
     "validation is test": (lambda a, b: {"train": a, "validation": b, "test": b}, "split", "validation-is-test"),
     "darker validation": (
-        lambda a, b: {"train": a, "validation": (normalised(PIXELS[COUNT:] // 2), b[1])},
+        lambda a, b: {"train": a, "validation": (normalized(PIXELS[COUNT:] // 2), b[1])},
         "split",
         "parts-differ",
     ),
-    "normalised otherwise": (
+    "normalized otherwise": (
         lambda a, b: {"train": a, "validation": (b[0] * 0.35 + 0.3, b[1])},
         "inputs",
-        "normalisation-differs",
+        "normalization-differs",
     ),
-    "not normalised": (
+    "not normalized": (
         lambda a, b: {"train": (PIXELS[:COUNT], a[1]), "validation": (PIXELS[COUNT:], b[1])},
         "inputs",
         "inputs-unscaled",
@@ -263,15 +263,15 @@ def test_planted_faults_are_named_first_in_their_stage(fault: str) -> None:
     assert not [finding for finding in diagnosis.findings if finding.stage in earlier and finding.severity != "note"]
 
 
-def test_another_normalisation_of_a_part_is_not_another_source() -> None:
-    diagnosis = examine(**FAULTS["normalised otherwise"][0](*parts()), depth="preflight")
-    assert alarms(diagnosis) == {"normalisation-differs": "blocks"}
+def test_another_normalization_of_a_part_is_not_another_source() -> None:
+    diagnosis = examine(**FAULTS["normalized otherwise"][0](*parts()), depth="preflight")
+    assert alarms(diagnosis) == {"normalization-differs": "blocks"}
 
 
 @pytest.mark.parametrize(("sources", "alarmed"), [((0.0, 0.0), True), ((0.02, 0.0), False), ((0.0, 0.02), False)])
 def test_parts_that_are_changed_at_random_are_not_compared(sources: tuple[float, float], alarmed: bool) -> None:
     train, validation = parts()
-    dark = (normalised(PIXELS[COUNT:] // 2), validation[1])
+    dark = (normalized(PIXELS[COUNT:] // 2), validation[1])
     diagnosis = examine(Own(train, sources[0]), Own(dark, sources[1]), depth="preflight")
     assert ("parts-differ" in severities(diagnosis)) is alarmed
 
@@ -321,7 +321,7 @@ def waiting(diagnosis: Diagnosis) -> dict[str, str]:
 
 
 def test_training_is_not_judged_on_inputs_of_the_wrong_size() -> None:
-    faulty = FAULTS["not normalised"][0](*parts())
+    faulty = FAULTS["not normalized"][0](*parts())
     diagnosis = examine(**faulty, **sound())
     why = "fix inputs-unscaled first"
     assert waiting(diagnosis) == dict.fromkeys(["first batch", "learning rate", "weight decay", "amount of data"], why)
@@ -415,8 +415,8 @@ def test_what_holds_no_images_is_refused() -> None:
         examine("train/", "validation/")
 
 
-def test_off_the_grid_a_difference_of_pixels_is_not_called_one_of_normalisation() -> None:
+def test_off_the_grid_a_difference_of_pixels_is_not_called_one_of_normalization() -> None:
     train, validation = parts()
     worn = [pair[0] + 0.01 * noise(*pair[0].shape, seed=seed) for seed, pair in enumerate((train, validation))]
     found = ids(examine((worn[0], train[1]), (worn[1] * 0.5 + 0.6, validation[1])).findings)
-    assert "parts-differ" in found and "normalisation-differs" not in found
+    assert "parts-differ" in found and "normalization-differs" not in found

@@ -65,7 +65,7 @@ def test_the_shipped_space_for_digits_passes(tmp_path: Path) -> None:
         one.check for one in (*diagnosis.checked, *diagnosis.unjudged)
     }
     compared = next(one for one in diagnosis.checked if one.check == "validation and test")
-    assert compared.looked_at.endswith("its test part was not opened.")
+    assert compared.examined.endswith("its test part was not opened.")
 
 
 def test_the_test_part_of_a_published_data_set_is_neither_opened_nor_fetched(

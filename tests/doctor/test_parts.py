@@ -30,11 +30,11 @@ def grains(channels: int, low: int = 0, high: int = 255, seed: int = 0) -> Tenso
     return (low + values).view(channels, 6, 20, 20).transpose(0, 1).to(torch.uint8)
 
 
-def normalised(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
+def normalized(pixels: Tensor, mean: list[float], std: list[float]) -> Tensor:
     """As ToTensor and Normalize make it."""
     channels = pixels.shape[1]
-    centre, spread = (torch.tensor(values[:channels]).view(-1, 1, 1) for values in (mean, std))
-    return (pixels.float() / 255 - centre) / spread
+    center, spread = (torch.tensor(values[:channels]).view(-1, 1, 1) for values in (mean, std))
+    return (pixels.float() / 255 - center) / spread
 
 
 class Listed(Dataset[Any]):
@@ -80,9 +80,9 @@ class Broken(Listed):
     std=st.lists(st.floats(0.0625, 1.0, width=32), min_size=4, max_size=4),
     seed=st.integers(0, 1000),
 )
-def test_normalised_inputs_give_back_every_pixel(channels: int, mean: list[float], std: list[float], seed: int) -> None:
+def test_normalized_inputs_give_back_every_pixel(channels: int, mean: list[float], std: list[float], seed: int) -> None:
     pixels = grains(channels, seed=seed)
-    part = part_of((normalised(pixels, mean, std), LABELS))
+    part = part_of((normalized(pixels, mean, std), LABELS))
     assert part.images.dtype == torch.uint8 and torch.equal(part.images, pixels)
     assert part.levels is not None
     expected = [[-m / s, (1 - m) / s] for m, s in zip(mean[:channels], std[:channels], strict=True)]
@@ -111,7 +111,7 @@ def test_usual_scales_are_seen(make: Callable[[Tensor], Tensor], ends: list[floa
 
 def test_real_images_are_given_back_too() -> None:
     pixels, labels = digits(100)
-    part = part_of((normalised(pixels, [0.3], [0.35]), labels))
+    part = part_of((normalized(pixels, [0.3], [0.35]), labels))
     assert torch.equal(part.images, pixels) and torch.equal(part.labels, labels)
 
 
@@ -148,18 +148,18 @@ def test_inputs_that_are_no_numbers_do_not_stop_it(share: float) -> None:
 
 def test_a_part_without_black_is_put_on_the_grid_of_the_other() -> None:
     pixels, light = grains(3), grains(3, 60, 200, seed=9)
-    one, other = (part_of((normalised(part, HALF, HALF), LABELS)) for part in (pixels, light))
+    one, other = (part_of((normalized(part, HALF, HALF), LABELS)) for part in (pixels, light))
     assert not torch.equal(other.images, light)  # alone it cannot know where black is
     one, other = on_one_grid(one, other)
     assert torch.equal(one.images, pixels) and torch.equal(other.images, light)
     assert one.levels is not None and other.levels is not None and torch.allclose(one.levels, other.levels, atol=1e-3)
 
 
-def test_parts_that_are_normalised_otherwise_stay_as_they_are() -> None:
+def test_parts_that_are_normalized_otherwise_stay_as_they_are() -> None:
     pixels = grains(3)
     one, other = (
-        part_of((normalised(pixels, HALF, HALF), LABELS)),
-        part_of((normalised(pixels, HALF, [0.25] * 3), LABELS)),
+        part_of((normalized(pixels, HALF, HALF), LABELS)),
+        part_of((normalized(pixels, HALF, [0.25] * 3), LABELS)),
     )
     assert on_one_grid(one, other) == (one, other)
 
@@ -197,7 +197,7 @@ def test_images_are_read_from_whatever_holds_them(source: str) -> None:
     assert len(part) == 6 and not part.random
 
 
-def test_grey_pictures_have_one_channel() -> None:
+def test_gray_pictures_have_one_channel() -> None:
     pixels = grains(1)
     part = part_of(Listed(as_items(pixels, lambda image: Image.fromarray(image[0].numpy()))))
     assert torch.equal(part.images, pixels)
@@ -205,10 +205,10 @@ def test_grey_pictures_have_one_channel() -> None:
 
 def test_a_set_of_a_run_brings_its_preprocessing_and_paths() -> None:
     images = ImageSet(grains(3), LABELS, ("a", "b", "c"), tuple(f"{n}.png" for n in range(6)))
-    part = part_of_set(images, lambda pixels: normalised(pixels, HALF, HALF), ["x"] * 6)
+    part = part_of_set(images, lambda pixels: normalized(pixels, HALF, HALF), ["x"] * 6)
     assert part.levels is not None and torch.allclose(part.levels, torch.tensor([[-1.0, 1.0]] * 3))
     assert part.paths == images.paths and part.groups == ("x",) * 6
-    assert torch.allclose(part.inputs(torch.tensor([2])), normalised(grains(3)[2:3], HALF, HALF))
+    assert torch.allclose(part.inputs(torch.tensor([2])), normalized(grains(3)[2:3], HALF, HALF))
 
 
 def test_files_are_named_as_image_folders_name_them() -> None:

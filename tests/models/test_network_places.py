@@ -105,7 +105,7 @@ def test_resnet50_has_torchvisions_tensors() -> None:
     assert [(key, t.shape) for key, t in ours.items()] == [(key, t.shape) for key, t in theirs.items()]
 
 
-def test_a_normalised_head_has_its_batch_normalisation_before_the_dropout() -> None:
+def test_a_normalized_head_has_its_batch_normalization_before_the_dropout() -> None:
     network = make("resnet18_transfer", dropout=0.3, options={"head_batch_norm": True})
     assert [type(m).__name__ for m in list(network.children())[-3:]] == ["BatchNorm1d", "Dropout", "Linear"]
     assert network(images()).shape == (4, 4)

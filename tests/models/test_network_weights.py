@@ -99,9 +99,9 @@ def test_files_of_torchvisions_networks_load(name: str, tmp_path: Path) -> None:
     path = pickled(theirs, tmp_path / "resnet18.pth")
     assert same(make(name, classes=2, weights=path), theirs, but="fc.")
     if name == "resnet18_transfer":
-        normalised = make(name, classes=2, weights=path, options={"head_batch_norm": True})
-        assert all(torch.equal(normalised.state_dict()[k], theirs[k]) for k in theirs if not k.startswith("fc."))
-        back = safe(normalised.state_dict(), tmp_path / "ours.safetensors")
+        normalized = make(name, classes=2, weights=path, options={"head_batch_norm": True})
+        assert all(torch.equal(normalized.state_dict()[k], theirs[k]) for k in theirs if not k.startswith("fc."))
+        back = safe(normalized.state_dict(), tmp_path / "ours.safetensors")
         assert same(make(name, classes=2, weights=back), theirs, but="fc.")
     else:
         whole = make(name, classes=2, weights=path, options={"head_size": 1000})

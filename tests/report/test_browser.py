@@ -163,8 +163,8 @@ def test_the_page_is_not_blank(report: Path, tmp_path: Path) -> None:
     done = browse(report, tmp_path / "profile", "--window-size=1200,3600", f"--screenshot={shot}")
     assert console_errors(done.stderr) == []
     with Image.open(shot) as image:
-        colours = image.convert("RGB").getcolors(maxcolors=1 << 24)
-    assert colours is not None and len(colours) > 300  # a page of text alone has about 150
+        colors = image.convert("RGB").getcolors(maxcolors=1 << 24)
+    assert colors is not None and len(colors) > 300  # a page of text alone has about 150
 
 
 def test_the_page_of_an_examination_draws_everything_on_a_phone(tmp_path: Path) -> None:

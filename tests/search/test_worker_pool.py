@@ -73,7 +73,7 @@ def test_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, device: str,
 
 
 def noise(side: int, count: int = 60) -> Splits:
-    """Grey images of noise in three parts of 60."""
+    """Gray images of noise in three parts of 60."""
     labels = torch.arange(count) % 10
     parts = [
         ImageSet(torch.randint(0, 256, (count, 1, side, side), dtype=torch.uint8), labels, tuple("0123456789"))

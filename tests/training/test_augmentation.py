@@ -36,7 +36,7 @@ def preprocessing_for(images: Tensor, crop: int | None) -> PixelTransform:
 
 
 def test_the_operations_are_all_known_here() -> None:
-    assert set(ALL) == {"crop", "shift", "rotate", "scale", "shear", "flip", "colour", "erase"}
+    assert set(ALL) == {"crop", "shift", "rotate", "scale", "shear", "flip", "color", "erase"}
 
 
 def augmented(images: Tensor, ops: tuple[str, ...], strength: float, crop: int | None = None, seed: int = 0) -> Tensor:
@@ -49,7 +49,7 @@ def copies(image: Tensor, count: int) -> Tensor:
 
 @pytest.mark.parametrize("crop", [None, 28, 29])
 @pytest.mark.parametrize(("ops", "strength"), [(ALL, 0.0), ((), 1.0), ((), 0.0)])
-def test_without_strength_or_operations_the_result_is_the_centre_crop_to_the_bit(
+def test_without_strength_or_operations_the_result_is_the_center_crop_to_the_bit(
     ops: tuple[str, ...], strength: float, crop: int | None
 ) -> None:
     images = noise(4, 32)
@@ -113,8 +113,8 @@ def test_flip_alone_mirrors_exactly_and_its_share_is_half_the_strength(strength:
 def angles_of(strength: float, count: int = 2000) -> Tensor:
     """Degrees by which a picture that is bright on its right half was turned, found from where the light went."""
     side = 32
-    centres = (torch.arange(side) + 0.5) * 2 / side - 1
-    down, across = torch.meshgrid(centres, centres, indexing="ij")
+    centers = (torch.arange(side) + 0.5) * 2 / side - 1
+    down, across = torch.meshgrid(centers, centers, indexing="ij")
     disc = ((down**2 + across**2) < 0.8).float()
     ramp = (127.5 + 127.5 * across).round().to(torch.uint8).expand(1, 1, side, side)
     results = augmented(copies(ramp, count), ("rotate",), strength) * disc
@@ -129,16 +129,16 @@ def test_rotation_spreads_evenly_over_both_directions_up_to_its_maximum(strength
     assert angles.std() == pytest.approx(most / math.sqrt(3), rel=0.05)  # of a uniform distribution
 
 
-def test_rotation_neither_stretches_nor_moves_the_centre() -> None:
+def test_rotation_neither_stretches_nor_moves_the_center() -> None:
     side = 33
     image = torch.zeros(1, 1, side, side, dtype=torch.uint8)
     image[:, :, 14:19, 14:19] = 255
     results = augmented(copies(image, 50), ("rotate",), 1.0)
-    centres = torch.arange(side) - side // 2
+    centers = torch.arange(side) - side // 2
     total = results.sum((1, 2, 3))
     assert torch.allclose(total, torch.full((50,), 25 * 255.0), rtol=0.02)
-    assert ((results.sum((1, 2)) * centres).sum(1) / total).abs().max() < 0.02
-    assert ((results.sum((1, 3)) * centres).sum(1) / total).abs().max() < 0.02
+    assert ((results.sum((1, 2)) * centers).sum(1) / total).abs().max() < 0.02
+    assert ((results.sum((1, 3)) * centers).sum(1) / total).abs().max() < 0.02
 
 
 def test_rotation_and_shift_in_one_step_are_those_of_each_alone() -> None:
@@ -180,11 +180,11 @@ def test_operations_do_not_change_each_others_draws() -> None:
 
 
 COLUMNS = 2000
-RAMP = 48  # pixels per side: five grey levels for each fill the range
+RAMP = 48  # pixels per side: five gray levels for each fill the range
 
 
 def maps_of(ops: tuple[str, ...], strength: float = 1.0, count: int = COLUMNS, side: int = RAMP) -> Tensor:
-    """The affine maps N×2×3 (across, down) from pixels of the result to pixels of the image, both from their centres.
+    """The affine maps N×2×3 (across, down) from pixels of the result to pixels of the image, both from their centers.
 
     They are read off the result: the images' channels are ramps, which bilinear interpolation does not change.
     """
@@ -201,8 +201,8 @@ def maps_of(ops: tuple[str, ...], strength: float = 1.0, count: int = COLUMNS, s
     return solution.solution.T.reshape(count, 2, 3)
 
 
-def test_nothing_but_the_centre_crop_is_an_identity_map() -> None:
-    assert torch.allclose(maps_of(("colour",), 1e-9, 1), torch.eye(2, 3, dtype=torch.float64), atol=1e-4)
+def test_nothing_but_the_center_crop_is_an_identity_map() -> None:
+    assert torch.allclose(maps_of(("color",), 1e-9, 1), torch.eye(2, 3, dtype=torch.float64), atol=1e-4)
 
 
 def evenly_spread(values: Tensor, most: float) -> None:
@@ -225,7 +225,7 @@ def test_shift_moves_by_whole_pixels_up_to_an_eighth_of_the_side(strength: float
 
 
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_scale_magnifies_around_the_centre_evenly_in_both_directions(strength: float) -> None:
+def test_scale_magnifies_around_the_center_evenly_in_both_directions(strength: float) -> None:
     maps = maps_of(("scale",), strength)
     zoom = 1 / maps[:, 0, 0]
     assert torch.allclose(maps[:, :, :2], torch.eye(2, dtype=torch.float64) / zoom.view(-1, 1, 1), atol=1e-4)
@@ -282,11 +282,11 @@ CHANGES = torch.tensor([[0.3, -0.2, 0.4], [-0.4, 0.4, -0.4], [0.1, 0.0, -0.4]])
 
 
 def soft(count: int, channels: int = 3) -> Tensor:
-    """Colours so far from black and white that no change cuts them."""
+    """Colors so far from black and white that no change cuts them."""
     return 80 + 50 * torch.rand(count, channels, 9, 9, generator=Generator().manual_seed(3))
 
 
-def test_colours_change_as_by_torchvisions_three_functions() -> None:
+def test_colors_change_as_by_torchvisions_three_functions() -> None:
     images = soft(3)
     found = change_colors(images, CHANGES)
     for image, (brightness, contrast, saturation), result in zip(images / 255, CHANGES.tolist(), found, strict=True):
@@ -295,14 +295,14 @@ def test_colours_change_as_by_torchvisions_three_functions() -> None:
         assert (result / 255 - expected).abs().max() < 5e-4
 
 
-def test_brightness_keeps_the_hue_contrast_the_mean_and_saturation_the_grey() -> None:
+def test_brightness_keeps_the_hue_contrast_the_mean_and_saturation_the_gray() -> None:
     images = soft(1)
-    grey = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    gray = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     lighter, flatter, paler = (change_colors(images, -0.4 * torch.eye(3)[[i]]) for i in range(3))
     assert torch.allclose(lighter / images, torch.full_like(images, 0.6))
-    assert torch.allclose((flatter * grey).sum(1).mean(), (images * grey).sum(1).mean())
+    assert torch.allclose((flatter * gray).sum(1).mean(), (images * gray).sum(1).mean())
     assert torch.allclose(flatter.std(), 0.6 * images.std(), rtol=0.02)
-    assert torch.allclose((paler * grey).sum(1), (images * grey).sum(1), atol=1e-3)
+    assert torch.allclose((paler * gray).sum(1), (images * gray).sum(1), atol=1e-3)
     assert torch.allclose(paler[:, 0] - paler[:, 1], 0.6 * (images[:, 0] - images[:, 1]), atol=1e-3)
 
 
@@ -316,20 +316,20 @@ def test_other_than_three_channels_have_brightness_and_contrast_but_no_saturatio
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_colours_end_at_black_and_white(channels: int) -> None:
+def test_colors_end_at_black_and_white(channels: int) -> None:
     halves = torch.cat([torch.full((1, channels, 4, 8), 10.0), torch.full((1, channels, 4, 8), 250.0)], dim=2)
     found = change_colors(halves, torch.tensor([[0.1, 0.4, 0.0]]))
     assert found.unique().tolist() == [0, 255]
 
 
 @pytest.mark.parametrize("strength", [0.25, 1.0])
-def test_colours_spread_evenly_up_to_40_percent(strength: float) -> None:
-    grey = torch.full((COLUMNS, 3, 2, 2), 100, dtype=torch.uint8)  # only brightness can be seen
-    found = augmented(grey, ("colour",), strength)[:, 0, 0, 0]
+def test_colors_spread_evenly_up_to_40_percent(strength: float) -> None:
+    gray = torch.full((COLUMNS, 3, 2, 2), 100, dtype=torch.uint8)  # only brightness can be seen
+    found = augmented(gray, ("color",), strength)[:, 0, 0, 0]
     evenly_spread(found / 100 - 1, 0.4 * strength)
-    striped = grey.clone()
+    striped = gray.clone()
     striped[:, :, 0] = 120
-    found = augmented(striped, ("colour",), strength)[:, 0, :, 0]
+    found = augmented(striped, ("color",), strength)[:, 0, :, 0]
     evenly_spread((found[:, 0] - found[:, 1]) / found.mean(1) * 110 / 20 - 1, 0.4 * strength)  # contrast
 
 
@@ -370,7 +370,7 @@ def test_shape_range_and_determinism_hold_for_all_settings(
 
 @pytest.mark.parametrize("crop", [None, 28, 29])
 @pytest.mark.parametrize(
-    "ops", [("crop",), ("shift",), ("flip",), ("crop", "shift", "flip"), ("crop", "flip", "colour")]
+    "ops", [("crop",), ("shift",), ("flip",), ("crop", "shift", "flip"), ("crop", "flip", "color")]
 )
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_whole_pixel_moves_are_what_resampling_gives(

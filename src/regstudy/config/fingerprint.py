@@ -11,11 +11,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
 
 from regstudy.config.fields import field_default, is_section, leaf_types
+
+STORED_NAMES = {"ops": {"color": "colour"}}  # values by key: the new name and the one that is hashed
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def hashed(tree: Mapping[str, Any], root: type[BaseModel]) -> dict[str, Any]:
     ``root`` is the model of the tree. Ranges and choices are never defaults, so they stay. So do the values of a phase,
     where a default may undo what the run started with.
     """
-    copy = json.loads(json.dumps(tree))
+    copy = _under_stored_names(json.loads(json.dumps(tree)))
     for path in later_fields(root):
         _drop_default(copy, path.split("."), field_default(root, path, tree))
     return dict(copy)
@@ -52,6 +55,15 @@ def later_fields(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for kind in leaf_types(field.annotation):
             if is_section(kind):
                 yield from later_fields(kind, f"{prefix}{name}.")
+
+
+def _under_stored_names(node: Any, names: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """A tree in which renamed values have the names under which they are hashed."""
+    if isinstance(node, dict):
+        return {key: _under_stored_names(inner, STORED_NAMES.get(key, names)) for key, inner in node.items()}
+    if isinstance(node, list):
+        return [_under_stored_names(inner, names) for inner in node]
+    return names.get(node, node) if isinstance(node, str) else node
 
 
 def _drop_default(tree: dict[str, Any], path: list[str], default: Any) -> None:

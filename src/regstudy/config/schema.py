@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -199,14 +199,19 @@ class Regularization(Section):
     ema: Annotated[Rate, OffValue(0.0)] = 0.0
 
 
-Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "colour", "erase"]
+Operation = Literal["crop", "shift", "rotate", "scale", "shear", "flip", "color", "erase"]
+
+
+def _american(name: object) -> object:
+    """The operation ``color``, which version 0.1.0 called ``colour``."""
+    return "color" if name == "colour" else name
 
 
 class Augmentation(Section):
     """Random changes of training images; ``strength`` 0 disables them, 1 is each operation's maximum."""
 
     strength: Annotated[Fraction, OffValue(0.0)] = 0.0
-    ops: Annotated[tuple[Operation, ...], Field(strict=False)] = ()
+    ops: Annotated[tuple[Annotated[Operation, BeforeValidator(_american)], ...], Field(strict=False)] = ()
 
 
 class Training(Section):

@@ -130,7 +130,7 @@ def run_checks(
             continue
         findings += result.findings
         media += result.media
-        checked.append(Checked(check.name, check.stage, result.looked_at, len(result.findings)))
+        checked.append(Checked(check.name, check.stage, result.examined, len(result.findings)))
     return Diagnosis(
         subject, in_order(findings), tuple(checked), tuple(unjudged), tuple(media), time.perf_counter() - began
     )
@@ -182,14 +182,14 @@ def _groups_in_names(train: Part, validation: Part) -> Result:
         f" similar in brightness and contrast than others of their class ({found.standard_errors:.1f} standard errors)."
     )
     findings = tuple(replace(finding, evidence=(*finding.evidence, why)) for finding in result.findings)
-    return Result(f"{result.looked_at} {why}", findings)
+    return Result(f"{result.examined} {why}", findings)
 
 
 def _apart(train: Part, validation: Part) -> Result:
     result = split_checks.parts_apart(train.images, validation.images, train.labels, validation.labels)
     if not train.random and not validation.random:
         return result
-    looked = f"{result.looked_at} Not judged, because at least one part is randomly augmented on each read."
+    looked = f"{result.examined} Not judged, because at least one part is randomly augmented on each read."
     return Result(looked, (), result.media)
 
 

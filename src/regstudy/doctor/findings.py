@@ -83,7 +83,7 @@ Media = Pictures | Chart
 class Result:
     """The result of one check: what it measured, as text; its findings; and pictures and charts."""
 
-    looked_at: str
+    examined: str
     findings: tuple[Finding, ...] = ()
     media: tuple[Media, ...] = ()
 
@@ -103,7 +103,7 @@ class Checked:
 
     check: str
     stage: str
-    looked_at: str
+    examined: str
     findings: int = 0
 
 

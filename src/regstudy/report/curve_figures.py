@@ -7,7 +7,7 @@ import math
 
 import plotly.graph_objects as go
 
-from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish, whole_ticks
+from regstudy.report.figures import BLUE, GRAY, GREEN, ORANGE, RED, Drawing, finish, whole_ticks
 from regstudy.report.grids import best_and_newest, state_words
 from regstudy.report.phrasing import gap_percent, metric_name
 from regstudy.study.tables import Tables
@@ -18,7 +18,7 @@ CURVE_STYLES = {  # colors differ in lightness too, and dashes mark trials that 
     "finished": (BLUE, "solid"),
     "stopped early": (GREEN, "solid"),
     "complete": (BLUE, "solid"),
-    "pruned": (GREY, "dot"),
+    "pruned": (GRAY, "dot"),
     "diverged": (RED, "dash"),
     "running": (ORANGE, "solid"),
 }

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from regstudy.errors import RegstudyError
-from regstudy.report.figures import GREY, Drawing
+from regstudy.report.figures import GRAY, Drawing
 from regstudy.report.page import find, summary
 from regstudy.report.phrasing import verdict
 from regstudy.report.sections import sections
@@ -148,7 +148,7 @@ def _empty(words: str) -> go.Figure:
     return go.Figure(
         layout={
             "template": "none", "height": 60, "margin": {"t": 40, "b": 0}, "xaxis": hidden, "yaxis": hidden,
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": GREY},
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": GRAY},
             "title": {"text": words, "font": {"size": 14}, "x": 0.02},
         }
     )  # fmt: skip

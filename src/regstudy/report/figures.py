@@ -22,12 +22,12 @@ from regstudy.report.phrasing import gap_percent, metric_name, objective, percen
 from regstudy.study.tables import ParameterRange, Tables
 from regstudy.text import counted
 
-BLUE, ORANGE, GREY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
+BLUE, ORANGE, GRAY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
 FIGURE_HEIGHT = 340  # pixels
 MAX_TRIALS_DRAWN = 1000  # per figure: the best and the newest
 MAX_INTEGER_TICKS = 12  # up to this many integers on an axis, each gets a tick
 SERIES_LINES = (
-    ("train_accuracy", "train (train mode)", GREY, "dot"),
+    ("train_accuracy", "train (train mode)", GRAY, "dot"),
     ("clean_train_accuracy", "train (eval mode)", ORANGE, "solid"),
     ("val_accuracy", "validation", BLUE, "solid"),
 )
@@ -99,14 +99,14 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
                 "cmin": low, "cmax": high,
                 "showscale": name == "search",
                 "colorbar": {"title": {"text": "val. %"}, "thickness": 10, "outlinewidth": 0},
-                "line": {"color": GREY, "width": 1},
+                "line": {"color": GRAY, "width": 1},
             },
         )  # fmt: skip
     if (~good).any():
         figure.add_scatter(
             x=x[~good].tolist(), y=(100 * rows.loc[~good, "gap_accuracy"]).tolist(), mode="markers",
             name="excluded", text=hover[~good].tolist(), hovertemplate="%{text}<extra></extra>",
-            marker={"symbol": "circle-open", "size": 9, "color": GREY, "line": {"width": 1.5}},
+            marker={"symbol": "circle-open", "size": 9, "color": GRAY, "line": {"width": 1.5}},
         )  # fmt: skip
     finish(figure, html.escape(relation.path), "gap (points)")
     figure.update_xaxes(**axis)
@@ -121,11 +121,11 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
     figure = go.Figure()
     figure.add_bar(
         x=rows["importance"].tolist(), y=texts, orientation="h", name="importance", showlegend=False,
-        marker={"color": [GREEN if above else GREY for above in named]},
+        marker={"color": [GREEN if above else GRAY for above in named]},
         text=[_importance_hover(row) for row in rows.itertuples()], textposition="none",
         hovertemplate="%{y}: %{x:.4f}<br>%{text}<extra></extra>",
         error_x={
-            "type": "data", "symmetric": False, "color": GREY, "thickness": 1, "width": 3,
+            "type": "data", "symmetric": False, "color": GRAY, "thickness": 1, "width": 3,
             "array": (rows["stable_high"] - rows["importance"]).clip(lower=0).fillna(0).tolist(),
             "arrayminus": (rows["importance"] - rows["stable_low"]).clip(lower=0).fillna(0).tolist(),
         },
@@ -163,11 +163,11 @@ def history(tables: Tables) -> Drawing:
     groups = (
         ("search", observed & ~baseline, "circle", BLUE),
         ("baseline", observed & baseline, "diamond", ORANGE),
-        ("pruned", trials["state"] == "PRUNED", "x-thin-open", GREY),
+        ("pruned", trials["state"] == "PRUNED", "x-thin-open", GRAY),
         ("diverged", diverged, "x", RED),
         ("running", trials["state"] == "RUNNING", "circle-open", GREEN),
     )
-    kinds, colors = pd.Series("", index=trials.index), pd.Series(GREY, index=trials.index)
+    kinds, colors = pd.Series("", index=trials.index), pd.Series(GRAY, index=trials.index)
     for name, mask, _, color in groups:
         kinds[mask], colors[mask] = name, color
     poor = (sign * trials["value"] < worst) & (kinds != "")
@@ -269,7 +269,7 @@ def finish(figure: go.Figure, x: str, y: str, **layout: Any) -> None:
     """Axis titles and the style that all figures share."""
     figure.update_layout(
         template="none", height=FIGURE_HEIGHT, margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GREY, "size": 12},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GRAY, "size": 12},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, **layout,
     )  # fmt: skip
     figure.update_xaxes(title={"text": x}, gridcolor="rgba(128,128,128,.2)", zeroline=False, automargin=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.isolation import RangePart, best_part
-from regstudy.report.figures import BLUE, GREEN, GREY, MAX_TRIALS_DRAWN, ORANGE, Drawing, finish, strength_axis
+from regstudy.report.figures import BLUE, GRAY, GREEN, MAX_TRIALS_DRAWN, ORANGE, Drawing, finish, strength_axis
 from regstudy.report.grids import best_and_newest
 from regstudy.report.phrasing import metric_name, objective, setting
 from regstudy.study.tables import Tables
@@ -39,7 +39,7 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
     heights = _clipped(tables, rows)
     pruned, baseline = rows["state"] == "PRUNED", rows["arm"] == "baseline"
     groups = (
-        ("pruned", pruned & ~baseline, "x-thin-open", GREY),
+        ("pruned", pruned & ~baseline, "x-thin-open", GRAY),
         ("search", ~pruned & ~baseline, "circle", BLUE),
         ("baseline", baseline, "diamond", ORANGE),
     )

@@ -6,7 +6,7 @@ At strength 0 the result is exactly the center crop. At strength 1
 - `shift` moves the picture by up to an eighth of the side, in whole pixels, the border reflected,
 - `rotate` turns by up to 30°, `scale` enlarges or shrinks by up to 20 %, `shear` slants by up to 15°,
 - `flip` mirrors half of the images,
-- `colour` changes brightness, contrast and saturation by up to 40 % each,
+- `color` changes brightness, contrast and saturation by up to 40 % each,
 - `erase` sets a rectangle of 2 to 20 % of the area to the mean color of its image, in half of the images.
 
 In between, the maxima and the shares of mirrored and erased images are proportional to the strength.
@@ -56,7 +56,7 @@ def augment(
         size = [*images.shape[:2], preprocessing.side, preprocessing.side]
         grid = affine_grid(transforms.to(images.device), size, align_corners=False)
         changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    if "colour" in ops:
+    if "color" in ops:
         changed = change_colors(changed.float(), (colors * 2 - 1) * (MAX_COLOR * strength))
     return erase_to_mean(changed.float(), strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
 

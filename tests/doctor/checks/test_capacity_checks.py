@@ -21,7 +21,7 @@ def test_parameters_are_counted_for_each_image(training: int, frozen: bool, foun
         parameter.requires_grad_(not frozen)
     result = parameters(setup(model), training)
     assert severities(result) == ({"many-parameters": "note"} if found else {})
-    assert result.looked_at.startswith("0 trainable" if frozen else "40,100 trainable parameters")
+    assert result.examined.startswith("0 trainable" if frozen else "40,100 trainable parameters")
 
 
 def hard(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def test_more_images_help_where_there_are_too_few(make: object, found: bool) -> 
 def test_what_would_take_too_long_is_done_on_fewer_images_or_skipped(per_step: float, steps: int, images: int) -> None:
     """Two steps are measured; the clock says how long they took."""
     result = data_size(setup(linear()), easy(800, 1), easy(100, 2), seconds=20, clock=ticking(2 * per_step))
-    assert result.looked_at.startswith("Skipped" if not steps else f"Validation accuracy after {steps} steps")
+    assert result.examined.startswith("Skipped" if not steps else f"Validation accuracy after {steps} steps")
     assert len(result.media) == (steps > 0)
     for chart in result.media:
         assert isinstance(chart, Chart) and chart.series["validation"][0][-1] == images
@@ -69,7 +69,7 @@ def test_what_would_take_too_long_is_done_on_fewer_images_or_skipped(per_step: f
 def test_random_labels_get_as_many_steps_as_there_is_time_for() -> None:
     images, labels = easy(100, 1)
     result = random_labels(setup(linear()), images, labels, seconds=20, clock=ticking(4.0))
-    assert result.looked_at.startswith("After 10 steps")
+    assert result.examined.startswith("After 10 steps")
 
 
 @pytest.mark.parametrize(("able", "found"), [(True, True), (False, False)])
@@ -81,7 +81,7 @@ def test_labels_that_say_nothing_are_learned_by_heart_or_not(
     model = mlp(400, 2, width=64) if able else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
     result = random_labels(setup(model, lr=3e-3), images, labels, seconds=20)
     assert severities(result) == ({"learns-random-labels": "note"} if found else {})
-    assert "of 100 random labels" in result.looked_at
+    assert "of 100 random labels" in result.examined
 
 
 def test_a_short_training_is_measured_on_both_parts() -> None:

@@ -74,16 +74,16 @@ def levels(low: float, high: float) -> Tensor:
         (levels(0, 255), "blocks"),
     ],
 )
-def test_normalisations_are_compared_where_they_are_known(other: Tensor, severity: str | None) -> None:
+def test_normalizations_are_compared_where_they_are_known(other: Tensor, severity: str | None) -> None:
     result = alike(UNIT, UNIT, levels(-2, 2), other)
-    assert severities(result) == ({"normalisation-differs": severity} if severity else {})
+    assert severities(result) == ({"normalization-differs": severity} if severity else {})
     assert all(finding.sure == "certain" for finding in result.findings)
 
 
 def test_one_channel_that_differs_is_enough() -> None:
     other = levels(-2, 2)
     other[1] = torch.tensor([-1.0, 1.0])
-    assert severities(alike(UNIT, UNIT, levels(-2, 2), other)) == {"normalisation-differs": "blocks"}
+    assert severities(alike(UNIT, UNIT, levels(-2, 2), other)) == {"normalization-differs": "blocks"}
 
 
 @pytest.mark.parametrize("known", [None, levels(-2, 2)])
@@ -94,17 +94,17 @@ def test_one_channel_that_differs_is_enough() -> None:
 def test_elsewhere_means_and_spreads_are_compared(change: object, severity: str | None, known: Tensor | None) -> None:
     other = change(noise(100, 3, 8, 8, seed=1))  # type: ignore[operator]
     result = alike(noise(200, 3, 8, 8), other, known, None)
-    assert severities(result) == ({"normalisation-differs": severity} if severity else {})
+    assert severities(result) == ({"normalization-differs": severity} if severity else {})
     assert all(finding.sure == "likely" for finding in result.findings)
 
 
-def test_other_pixels_are_not_another_normalisation() -> None:
+def test_other_pixels_are_not_another_normalization() -> None:
     result = alike(UNIT, 4 * UNIT, None, None, pixels_differ=True)
-    assert not result.findings and "could not be compared" in result.looked_at
+    assert not result.findings and "could not be compared" in result.examined
     assert alike(UNIT, UNIT, levels(-2, 2), levels(0, 1), pixels_differ=True).findings  # the levels tell all the same
 
 
-def test_darker_images_that_are_normalised_alike_are_no_fault() -> None:
+def test_darker_images_that_are_normalized_alike_are_no_fault() -> None:
     one, other = pictures(60), (pictures(60, seed=1).float() * 0.6).to(torch.uint8)
     for images in (one, other):
         images[0, :, 0, 0], images[0, :, 0, 1] = 0, 255
@@ -131,8 +131,8 @@ def test_images_that_were_treated_alike_pass() -> None:
     images = dim().to(torch.uint8)
     assert not stretched(images, images.float() / 255).findings
     assert not stretched(pictures(60), pictures(60).float() / 127.5 - 1).findings
-    grey = digits(60, size=32)[0]
-    assert not stretched(grey, grey.float() / 255).findings
+    gray = digits(60, size=32)[0]
+    assert not stretched(gray, gray.float() / 255).findings
 
 
 def test_images_that_are_all_stretched_alike_pass() -> None:
@@ -140,10 +140,10 @@ def test_images_that_are_all_stretched_alike_pass() -> None:
     assert not stretched(images, images.float() / 255).findings
 
 
-@pytest.mark.parametrize("normalise", [lambda x: x, lambda x: 2 * x - 1], ids=["0 to 1", "-1 to 1"])
-def test_images_stretched_one_by_one_before_they_were_stored(normalise: object) -> None:
+@pytest.mark.parametrize("normalize", [lambda x: x, lambda x: 2 * x - 1], ids=["0 to 1", "-1 to 1"])
+def test_images_stretched_one_by_one_before_they_were_stored(normalize: object) -> None:
     images = as_bytes(dim() / dim().amax((1, 2, 3), keepdim=True))
-    result = stretched(images, normalise(images.float() / 255))  # type: ignore[operator]
+    result = stretched(images, normalize(images.float() / 255))  # type: ignore[operator]
     assert severities(result) == {"stretched-each": "distorts"}
     assert "original maxima were" in result.findings[0].evidence[1]
 

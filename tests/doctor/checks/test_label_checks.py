@@ -109,7 +109,7 @@ def test_of_few_images_nothing_is_said(count: int) -> None:
         wrong(found, labels, IMAGES, NAMES),
         partly_unrelated(found, labels),
     ):
-        assert not result.findings and "too few" in result.looked_at
+        assert not result.findings and "too few" in result.examined
 
 
 @pytest.mark.parametrize("share", [0.7, 0.9])

@@ -37,7 +37,7 @@ def with_copies(count: int, change: str = "copied") -> Tensor:
 
 def test_different_images_are_no_copies() -> None:
     result = copies(TRAIN, VALIDATION)
-    assert not result.findings and not result.media and result.looked_at.endswith("no copies.")
+    assert not result.findings and not result.media and result.examined.endswith("no copies.")
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -76,7 +76,7 @@ def hold(model: nn.Module, *names: str) -> nn.Module:
 
 
 def seen(model: nn.Module) -> nn.Module:
-    """A network whose batch normalisation has seen images, as that of a trained one has."""
+    """A network whose batch normalization has seen images, as that of a trained one has."""
     model.train()
     model(noise(64, 1, 8, 8, seed=3) + 1)
     return model
@@ -142,7 +142,7 @@ class Held(nn.Module):
         return self.model(images)
 
 
-def test_frozen_batch_normalisation_that_keeps_still_is_no_fault() -> None:
+def test_frozen_batch_normalization_that_keeps_still_is_no_fault() -> None:
     model = Held()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.split(".")[1] not in CONVOLUTIONS)
@@ -197,14 +197,14 @@ def test_the_missing_parameters_are_named() -> None:
         (False, 32, 961, None, {}),
     ],
 )
-def test_batches_suit_batch_normalisation(
+def test_batches_suit_batch_normalization(
     norm: bool, size: int, training: int, smallest: int | None, expected: dict[str, str]
 ) -> None:
     model = convolutional() if norm else mlp(64, 10)
     assert severities(batches(setup(model, batch_size=size), training, smallest)) == expected
 
 
-def test_batch_normalisation_that_learns_nothing_is_content_with_small_batches() -> None:
+def test_batch_normalization_that_learns_nothing_is_content_with_small_batches() -> None:
     model = hold(convolutional(), *CONVOLUTIONS)
     assert not batches(setup(model, batch_size=2), 1000).findings
 

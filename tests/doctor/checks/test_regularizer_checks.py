@@ -120,7 +120,7 @@ class Backwards(nn.Module):
     ],
     ids=["behind", "before", "both", "far before", "of rate 0", "no batch norm", "group norm", "called behind"],
 )
-def test_dropout_belongs_behind_batch_normalisation(model: Callable[[], nn.Module], misplaced: int) -> None:
+def test_dropout_belongs_behind_batch_normalization(model: Callable[[], nn.Module], misplaced: int) -> None:
     result = order(setup(model()), INPUTS)
     assert severities(result) == ({"dropout-before-batchnorm": "distorts"} if misplaced else {})
     assert all(line.startswith(f"{misplaced} dropout layers") for f in result.findings for line in f.evidence[:1])
@@ -169,7 +169,7 @@ def test_decay_reaches_weights_and_does_something(case: str) -> None:
 
 def test_a_decay_is_put_into_numbers() -> None:
     result = decay(decayed(SGD, 0.1, 1e-3, steps=1000), INPUTS, LABELS)
-    assert result.looked_at == (
+    assert result.examined == (
         "Weight decay 0.001 applies to 2 of 2 weight tensors. Over 1,000 steps it shrinks weights by at most 9.52%."
     )
 
@@ -184,7 +184,7 @@ def test_a_decay_is_put_into_numbers() -> None:
         (lambda: mlp(64, 10), 1e-3, (), False),
     ],
 )
-def test_l2_under_batch_normalisation_is_worth_a_word(
+def test_l2_under_batch_normalization_is_worth_a_word(
     model: Callable[[], nn.Module], amount: float, searched: tuple[str, ...], found: bool
 ) -> None:
     made = model()

@@ -92,7 +92,7 @@ CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "shifted": (shifted, "mean"),
     "blurred": (blurred, "sharpness|fine detail"),
     "brought to half the contrast": (faded, "standard deviation|percentile|sharpness|colorfulness"),
-    "with colours in another order": (lambda images: images.flip(1), "red|blue"),
+    "with colors in another order": (lambda images: images.flip(1), "red|blue"),
 }
 
 
@@ -135,7 +135,7 @@ def test_other_shares_of_the_classes_are_no_other_source() -> None:
 
 def test_few_images_are_not_compared() -> None:
     result = parts_apart(pictures(300), shifted(pictures(20, seed=1)), torch.arange(300) % 2, torch.arange(20) % 2)
-    assert not result.findings and "too few" in result.looked_at
+    assert not result.findings and "too few" in result.examined
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
@@ -165,5 +165,5 @@ def test_validation_images_that_are_test_images(shared: int, severity: str | Non
     assert severities(result) == ({"validation-is-test": severity} if severity else {})
     assert (
         f"200 validation and {300 + shared} test images: {shared} validation images are also test images"
-        in result.looked_at
+        in result.examined
     )

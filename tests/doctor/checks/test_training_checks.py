@@ -110,7 +110,7 @@ def test_slow_networks_get_fewer_learning_rates_or_none(seconds: float, tried: i
     """At so many seconds per step, of which the clock says that they went by."""
     steps = len(INPUTS) // 64
     result = learning_rate(setup(mlp(64, 10), 1e-7, 64), INPUTS, LABELS, clock=ticking(seconds * steps))
-    assert len(result.media) == (tried > 0) and result.looked_at.startswith("Skipped") is (not tried)
+    assert len(result.media) == (tried > 0) and result.examined.startswith("Skipped") is (not tried)
     for chart in result.media:
         assert isinstance(chart, Chart) and len(chart.series["before training"][0]) == tried
 
@@ -205,7 +205,7 @@ def test_losses_that_are_no_numbers_explode() -> None:
 
 def test_the_first_batch_is_put_into_numbers() -> None:
     result = first_batch(setup(mlp(64, 10)), INPUTS, LABELS)
-    assert "chance: ln 10 = 2.30" in result.looked_at
+    assert "chance: ln 10 = 2.30" in result.examined
     (chart,) = result.media
     assert isinstance(chart, Chart) and chart.series["gradient"][0] == ("1", "4")
     assert all(0 < value < 10 for _, values in chart.series.values() for value in values)
@@ -271,7 +271,7 @@ class Loud(nn.Module):
 def test_scores_that_spread_far_are_told_though_the_loss_is_that_of_guessing() -> None:
     result = first_batch(setup(Loud()), INPUTS, LABELS)
     assert "initial-loss" in severities(result)
-    assert abs(float(result.looked_at.split("loss is ")[1].split()[0]) - math.log(10)) < 0.5
+    assert abs(float(result.examined.split("loss is ")[1].split()[0]) - math.log(10)) < 0.5
 
 
 @pytest.mark.parametrize(("by_heart", "found"), [(0.1, {}), (2.3, {"cannot-learn": "blocks"})])

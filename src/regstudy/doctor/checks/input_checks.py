@@ -121,7 +121,7 @@ def alike(
         looked,
         (
             Finding(
-                "normalisation-differs",
+                "normalization-differs",
                 "inputs",
                 "blocks" if worst >= NORMALIZATION_BLOCKS else "distorts",
                 "Training and validation images are normalized differently.",

@@ -53,7 +53,7 @@ def judge_labels(train: Part, validation: Part, names: Sequence[str], count: int
         result = step()
         if result.findings:
             return result
-        seen.append(result.looked_at)
+        seen.append(result.examined)
     return Result(" ".join(seen))
 
 

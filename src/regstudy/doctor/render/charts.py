@@ -9,9 +9,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from regstudy.doctor.findings import Chart
-from regstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED, Drawing, finish
+from regstudy.report.figures import BLUE, GRAY, GREEN, ORANGE, RED, Drawing, finish
 
-SERIES_COLORS = (ORANGE, BLUE, GREEN, RED, GREY)
+SERIES_COLORS = (ORANGE, BLUE, GREEN, RED, GRAY)
 LINE_DASHES = ("solid", "dash", "dot")  # from the sixth series on, colors repeat with dashes
 MAX_LABEL_LETTERS = 24  # of a name on an axis; hovering shows the full name
 

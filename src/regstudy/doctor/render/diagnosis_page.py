@@ -73,7 +73,7 @@ def _card(finding: Finding) -> FindingCard:
 
 def _checked(diagnosis: Diagnosis) -> ReportSection:
     silent = [check for check in diagnosis.checked if not check.findings]
-    rows = [[check.check, STAGES.get(check.stage, check.stage), check.looked_at] for check in silent]
+    rows = [[check.check, STAGES.get(check.stage, check.stage), check.examined] for check in silent]
     failed = len(diagnosis.checked) - len(silent)
     finding = f"{counted(len(silent), 'check')} passed; {failed} had findings."
     grid = Grid(["check", "stage", "result"], rows, folded="Passed checks")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from regstudy.analysis.arm_statistics import Arm, Comparison
 from regstudy.report.comparison.comparison_phrasing import mean_words
-from regstudy.report.figures import BLUE, GREY, SERIES_LINES, Drawing, finish, whole_ticks
+from regstudy.report.figures import BLUE, GRAY, SERIES_LINES, Drawing, finish, whole_ticks
 from regstudy.report.phrasing import minus
 from regstudy.text import counted
 
@@ -25,7 +25,7 @@ def seed_points(found: Comparison) -> Drawing:
     figure = go.Figure()
     repeats = max((arm.asked for arm in found.arms), default=1)
     for moment, name, color, side in (
-        ("first", "first epoch", GREY, -MOMENT_OFFSET),
+        ("first", "first epoch", GRAY, -MOMENT_OFFSET),
         ("last", "last epoch", BLUE, MOMENT_OFFSET),
     ):
         x, y, texts = [], [], []
