@@ -89,7 +89,8 @@ def test_a_trial_that_diverged_is_nobodys_peer() -> None:
                     value=0.1, intermediate_values={1: 0.1, 2: float("nan")}, user_attrs={attributes.OUTCOME: outcome}
                 )
             )
-        return len(SignalPruner(EPOCHS)._peers(study, optuna.trial.create_trial(value=0.0), 1.0))
+        trials = study.get_trials(deepcopy=False)
+        return len(SignalPruner(EPOCHS)._peers(study.study_name, optuna.trial.create_trial(value=0.0), trials, 1.0))
 
     assert (peers("finished"), peers("diverged")) == (3, 0)
 

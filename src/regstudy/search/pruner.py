@@ -47,13 +47,17 @@ class SignalPruner(BasePruner):
         """Whether to prune the trial, given what it has reported so far."""
         return self.verdict(study, trial).prune
 
-    def verdict(self, study: Study, trial: FrozenTrial) -> PruningDecision:
-        """The same with the reason, which is stored in the trial if it is pruned."""
+    def verdict(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial] | None = None) -> PruningDecision:
+        """The same with the reason, which is stored in the trial if it is pruned.
+
+        ``trials`` are the trials of the study, if the caller has just read them.
+        """
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
         own = _series(trial, sign)
         if not own or len(own) >= self._epochs:
             return PruningDecision(False, "no epochs are left to save")
-        found = decide(own, self._peers(study, trial, sign), self._epochs, self._chance)
+        trials = study.get_trials(deepcopy=False, states=PEER_STATES) if trials is None else trials
+        found = decide(own, self._peers(study.study_name, trial, trials, sign), self._epochs, self._chance)
         if not found.prune:
             return found
         if self.exempt(trial):
@@ -67,13 +71,13 @@ class SignalPruner(BasePruner):
         number = trial.user_attrs.get(attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
-    def _peers(self, study: Study, trial: FrozenTrial, sign: float) -> list[Peer]:
+    def _peers(self, name: str, trial: FrozenTrial, trials: list[FrozenTrial], sign: float) -> list[Peer]:
         """All other informative trials; ended ones are read once."""
         peers = []
-        for other in study.get_trials(deepcopy=False, states=PEER_STATES):
-            if other.number == trial.number:
+        for other in trials:
+            if other.number == trial.number or other.state not in PEER_STATES:
                 continue
-            known = (study.study_name, other.number)
+            known = (name, other.number)
             if known not in self._ended:
                 peer = _peer(other, sign)
                 if other.state != TrialState.RUNNING:
@@ -107,7 +111,8 @@ def judge(trial: Trial, epoch: int) -> PruningDecision:
     if not isinstance(pruner, SignalPruner):
         prune = trial.should_prune()
         return PruningDecision(prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}")
-    decision = pruner.verdict(study, study.get_trials(deepcopy=False)[trial.number])
+    trials = study.get_trials(deepcopy=False)
+    decision = pruner.verdict(study, trials[trial.number], trials)
     shadow = pruner.shadows.get(trial.number)
     if shadow is not None and attributes.SHADOW not in trial.user_attrs:
         trial.set_user_attr(attributes.SHADOW, shadow)
