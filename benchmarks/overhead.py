@@ -1,8 +1,8 @@
 """Overhead of a trial in addition to its training, with 10, 100, and 1,000 trials in the study.
 
-    python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--json FILE]
+    python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--storage postgresql://…] [--json FILE]
 
-A real worker runs real slots on a real database. Only the epochs are replaced by simulated records, so that what
+A real worker runs real slots on a real database: a SQLite file, or an empty database of a server. Only the epochs are replaced by simulated records, so that what
 remains is overhead: claiming and sampling, reports and attributes, checkpoints, weights, cleanup. Building the network
 is measured separately. The share is relative to a trial of ten seconds.
 """
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, nargs="*", default=[10, 100, 1000])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--storage", help="an empty database of a PostgreSQL server")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -91,7 +92,7 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
             seen.append((time.perf_counter(), spent.copy()))
 
     with tempfile.TemporaryDirectory() as folder:
-        place = study_place(Path(folder), space.name)
+        place = study_place(Path(folder), space.name, given.storage)
         study = create_study(place, space, splits)
         search(place, study, space, splits, SearchOptions(max(given.at) + MEASURED, "cpu", 1), ended)
     rows = []
