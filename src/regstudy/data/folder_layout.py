@@ -92,12 +92,12 @@ def _find(part: str, division: Division, rule: int, is_image: ImageTest) -> Foun
     if empty:
         raise DataError(
             f"{folder} has no images for {quoted(empty)}. Add images ({', '.join(sorted(SUFFIXES_OF_RULE_1))} or other"
-            f" formats) or remove the folder. {walk.passed_over.sentence(folder) if walk.passed_over.kinds else ''}".rstrip()
+            f" formats) or remove the folder. {walk.passed_over.sentence(folder)}".rstrip()
         )
     walk.loose(folder, within)
     if part == "train" and within:
         walk.loose(root, "")
-    remarks += [walk.passed_over.sentence(folder)] if walk.passed_over.kinds else []
+    remarks += filter(None, [walk.passed_over.sentence(folder)])
     names = [name for images in by_class.values() for name in images]
     labels = [label for label, images in enumerate(by_class.values()) for _ in images]
     return Found(root, folder, classes, names, labels, tuple(remarks))

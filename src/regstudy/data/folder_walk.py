@@ -39,12 +39,15 @@ class PassedOver:
         self.add(suffix if is_regular(entry) else "no regular file", name)
 
     def sentence(self, folder: Path) -> str:
-        """How many files in a folder were passed over, of which kinds, and some of their names."""
+        """How many files in a folder were passed over, of which kinds, and some names; empty if there are none."""
+        if not self.kinds:
+            return ""
         most = [f"{count:,} {kind}" for kind, count in self.kinds.most_common(MAX_KINDS)]
         rest = self.kinds.total() - sum(count for _, count in self.kinds.most_common(MAX_KINDS))
         most += [f"{rest:,} of other kinds"] if rest else []
         example = "for example " if self.kinds.total() > len(self.names) else ""
-        return f"Passed over {counted(self.kinds.total(), 'file')} in {folder}: {', '.join(most)} ({example}{quoted(self.names)})."
+        count = counted(self.kinds.total(), "file")
+        return f"Passed over {count} in {folder}: {', '.join(most)} ({example}{quoted(self.names)})."
 
 
 @dataclass(frozen=True)

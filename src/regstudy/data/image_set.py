@@ -119,10 +119,13 @@ class Splits:
         shown = list(zip(names, *counts, strict=True))[:MAX_CLASSES_SHOWN]
         listed = ", ".join(f"{name} {train:,} + {validation:,}" for name, train, validation in shown)
         more = f", and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
-        sizes = []
-        for part, images in (("training", self.train), ("validation", self.validation)):
-            folder = self.parts.get(part, self.parts.get("train"))  # validation may be held out from training
-            sizes.append(f"{len(images):,} for {part}" + (f" (from {folder})" if folder else ""))
+        sources = self.parts.get("train"), self.parts.get("validation", self.parts.get("train"))  # perhaps held out
+        sizes = [
+            f"{len(images):,} for {use}" + (f" (from {folder})" if folder else "")
+            for images, use, folder in zip(
+                (self.train, self.validation), ("training", "validation"), sources, strict=True
+            )
+        ]
         return f"{self.name}, {', '.join(sizes)}; {len(names)} classes, training + validation: {listed}{more}"
 
     def share(self) -> Splits:
