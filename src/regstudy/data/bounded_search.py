@@ -18,9 +18,9 @@ SEARCH = """\
 import json, re, sys, warnings
 warnings.simplefilter("ignore")
 pattern, texts = json.load(sys.stdin)
-search, number = re.compile(pattern), min(1, re.compile(pattern).groups)
-found = (search.search(text) for text in texts)
-json.dump([None if one is None else one[number] for one in found], sys.stdout)
+compiled = re.compile(pattern)
+group = min(1, compiled.groups)
+json.dump([found and found[group] for found in map(compiled.search, texts)], sys.stdout)
 """
 
 
@@ -40,6 +40,6 @@ def first_groups(pattern: str, texts: Sequence[str], max_seconds: float = MAX_SE
             encoding="ascii",  # JSON escapes the rest, undecodable bytes of file names included
         )
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{len(texts):,} paths took more than {seconds:.0f} seconds") from None
+        raise TimeoutError(f"{len(texts):,} texts took more than {seconds:.0f} s") from None
     found: list[str | None] = json.loads(done.stdout)
     return found
