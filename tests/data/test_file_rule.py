@@ -188,6 +188,12 @@ def test_the_sentence_names_kinds_and_examples_and_bounds_both(folder: Path) -> 
     )
 
 
+def test_names_are_shown_on_one_line(folder: Path) -> None:
+    passed = PassedOver()
+    passed.add(".txt", "cat/ä\n\x1b[31m\udcff.txt")
+    assert passed.sentence(folder).endswith(r"('cat/ä\n\x1b[31m\udcff.txt').")
+
+
 # The whole way
 
 

@@ -88,7 +88,7 @@ class Walk:
                 self.passed_over.add("link to a folder read elsewhere", name)
                 continue
             entered.add(here)
-            found = sorted(entries(self.root / name, self.rule), key=lambda entry: entry.name)
+            found = entries(self.root / name, self.rule)
             within = [entry for entry in found if is_folder(entry)]
             waiting += [f"{name}/{entry.name}" for entry in reversed(within)]
             for entry in found:
@@ -102,15 +102,16 @@ class Walk:
 
 
 def folders(folder: Path, rule: int) -> tuple[str, ...]:
-    """The names of the folders in a folder, sorted."""
-    return tuple(sorted(entry.name for entry in entries(folder, rule) if is_folder(entry)))
+    """The names of the folders in a folder."""
+    return tuple(entry.name for entry in entries(folder, rule) if is_folder(entry))
 
 
 def entries(folder: Path, rule: int) -> list[Entry]:
-    """The entries of a folder, without those that are ignored."""
+    """The entries of a folder by their names, without those that are ignored."""
     try:
         with os.scandir(folder) as found:
-            return [entry for entry in found if not ignored(entry.name, rule)]
+            wanted = (entry for entry in found if not ignored(entry.name, rule))
+            return sorted(wanted, key=lambda entry: entry.name)
     except OSError as error:
         raise unusable(folder, error) from None
 
@@ -149,4 +150,9 @@ def unusable(folder: Path, error: Exception) -> DataError:
 def quoted(names: Sequence[str], most: int = 10) -> str:
     """Names in quotation marks, the first ones of many."""
     more = [f"and {len(names) - most:,} more"] if len(names) > most else []
-    return ", ".join([f"'{name}'" for name in names[:most]] + more)
+    return ", ".join([f"'{printable(name)}'" for name in names[:most]] + more)
+
+
+def printable(name: str) -> str:
+    """A name on one line: control characters, and bytes that are not UTF-8, are escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)

@@ -19,6 +19,7 @@ from regstudy.data.file_digests import File, digested
 from regstudy.data.file_rule import LATEST_RULE, SUFFIXES_OF_RULE_1
 from regstudy.data.folder_layout import Found, find_part, unusable_test_part
 from regstudy.data.folder_parts import division_of
+from regstudy.data.folder_walk import printable
 from regstudy.data.image_set import ImageSet
 from regstudy.data.loading_events import Notice, tell
 from regstudy.data.pixel_cache import Skipped, load_pixels, skipped_path
@@ -118,6 +119,6 @@ def _unreadable(found: Found, skipped: Skipped, listed: Path) -> DataError:
 
 
 def _named(skipped: Skipped, most: int) -> str:
-    named = [f"{name} ({reason})" for name, reason in islice(skipped.items(), most)]
+    named = [f"{printable(name)} ({reason})" for name, reason in islice(skipped.items(), most)]
     more = [f"and {len(skipped) - most:,} more"] if len(skipped) > most else []
     return "; ".join(named + more)
