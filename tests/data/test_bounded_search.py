@@ -72,3 +72,8 @@ def test_a_rule_that_cannot_be_compiled_is_a_problem(rule: str) -> None:
 
 def test_a_rule_that_python_warns_of_is_valid_without_a_word() -> None:
     assert rule_problem("[[:digit:]]") is None
+
+
+def test_a_search_that_fails_is_an_error_and_no_traceback() -> None:
+    with pytest.raises(DataError, match=r"data\.group '\(' fails on the paths of 'photos': .*missing \)"):
+        path_groups(("a",), "(", "photos")

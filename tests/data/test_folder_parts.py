@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from tiny import make_config
 
+from regstudy.api import train
 from regstudy.config.schema import Data
 from regstudy.data import check_test, image_folder, prepare, problems
 from regstudy.data.folder_layout import Found, find_part, unusable_test_part
 from regstudy.data.folder_parts import kind_of
+from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.loading_events import Notice, Progress
-from regstudy.errors import DataError
+from regstudy.errors import DataError, StudyError
+from regstudy.search.session import rule_of
 
 PAIR = ("cat", "dog")
 
@@ -356,10 +360,46 @@ def test_a_search_hears_of_an_unusable_test_part_at_its_start(tmp_path: Path) ->
     facts = splits.describe()
     assert facts["parts"] == {"train": "train", "test": "test"} and facts["file_rule"] == 2
     assert "6 for training (from train), 2 for validation (from train)" in splits.in_words()
-    assert "2 classes, training + validation: cat 3 + 1, dog 3 + 1" in splits.in_words()
+    assert "2 classes, training + validation: cat (3 + 1), dog (3 + 1)" in splits.in_words()
+
+
+def test_many_classes_are_named_up_to_ten() -> None:
+    part = ImageSet(torch.zeros(24, 1, 4, 4, dtype=torch.uint8), torch.arange(24) % 12, tuple("abcdefghijkl"))
+    words = Splits(part, part, part, "letters", 0).in_words()
+    assert "12 classes, training + validation: a (2 + 2), b (2 + 2)" in words
+    assert words.endswith("j (2 + 2), and 2 more") and "k (" not in words
+
+
+def test_train_refuses_an_unusable_test_part_before_it_trains(tmp_path: Path) -> None:
+    root = tree(tmp_path / "images", *within("train"), "test")
+    changes = {"data": {"name": "image_folder", "root": str(root)}}
+    with pytest.raises(DataError, match=r"no training was started: .* 2 images outside"):
+        train(make_config(changes), tmp_path / "out", data_dir=tmp_path / "data")
+    assert not (tmp_path / "out").exists()
 
 
 # Studies of version 0.1.0
+
+
+RULES = [
+    (None, 2),
+    ({"name": "image_folder"}, 1),
+    ({"name": "image_folder", "file_rule": 1}, 1),
+    ({"name": "image_folder", "file_rule": 2}, 2),
+    ({"name": "digits"}, 2),
+    ({"name": "digits", "file_rule": None}, 2),
+]
+
+
+@pytest.mark.parametrize(("known", "rule"), RULES)
+def test_a_study_keeps_the_rule_that_it_stored(known: dict[str, Any] | None, rule: int) -> None:
+    assert rule_of(known) == rule
+
+
+@pytest.mark.parametrize("rule", [0, 3, "2"])
+def test_a_rule_of_a_later_version_is_an_error(rule: Any) -> None:
+    with pytest.raises(StudyError, match="Use the version that created the study"):
+        rule_of({"name": "image_folder", "file_rule": rule})
 
 
 def test_an_older_rule_reads_what_it_read_and_says_what_is_odd(tmp_path: Path) -> None:

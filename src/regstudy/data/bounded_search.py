@@ -27,7 +27,8 @@ json.dump([found and found[group] for found in map(compiled.search, texts)], sys
 def first_groups(pattern: str, texts: Sequence[str], max_seconds: float = MAX_SECONDS) -> list[str | None]:
     """For each text the first (…) of a valid pattern's first match, or all of it; None where nothing matches.
 
-    Raises TimeoutError if that takes longer than ``max_seconds`` and a little more per text.
+    Raises TimeoutError if that takes longer than ``max_seconds`` and a little more per text, and ValueError if the search
+    fails, for example because memory is exhausted.
     """
     seconds = max_seconds + SECONDS_PER_TEXT * len(texts)
     try:
@@ -38,8 +39,11 @@ def first_groups(pattern: str, texts: Sequence[str], max_seconds: float = MAX_SE
             timeout=seconds,
             check=True,
             encoding="ascii",  # JSON escapes the rest, undecodable bytes of file names included
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"{len(texts):,} texts took more than {seconds:.0f} s") from None
+    except subprocess.CalledProcessError as error:
+        raise ValueError(error.stderr.strip().rpartition("\n")[2] or f"exit code {error.returncode}") from None
     found: list[str | None] = json.loads(done.stdout)
     return found

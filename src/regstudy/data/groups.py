@@ -66,6 +66,10 @@ def path_groups(paths: tuple[str, ...], rule: str, name: str) -> Indices:
             " inside another, as in '(a+)+', can take forever. Use a pattern without nested repetition, such as"
             " '([^/_]+)_', or remove data.group."
         ) from None
+    except ValueError as error:
+        raise DataError(
+            f"data.group '{rule}' fails on the paths of '{name}': {error}. Use a simpler pattern."
+        ) from None
     missed = [path for path, key in zip(paths, keys, strict=True) if key is None]
     if len(missed) == len(keys):
         raise DataError(

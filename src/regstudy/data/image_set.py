@@ -117,7 +117,7 @@ class Splits:
         for part in (self.train, self.validation):
             counts.append(part.labels.bincount(minlength=len(names)).tolist())
         shown = list(zip(names, *counts, strict=True))[:MAX_CLASSES_SHOWN]
-        listed = ", ".join(f"{name} {train:,} + {validation:,}" for name, train, validation in shown)
+        listed = ", ".join(f"{name} ({train:,} + {validation:,})" for name, train, validation in shown)
         more = f", and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
         sources = self.parts.get("train"), self.parts.get("validation", self.parts.get("train"))  # perhaps held out
         sizes = [
