@@ -27,8 +27,8 @@ json.dump([found and found[group] for found in map(compiled.search, texts)], sys
 def first_groups(pattern: str, texts: Sequence[str], max_seconds: float = MAX_SECONDS) -> list[str | None]:
     """For each text the first (…) of a valid pattern's first match, or all of it; None where nothing matches.
 
-    Raises TimeoutError if that takes longer than ``max_seconds`` and a little more per text, and ValueError if the search
-    fails, for example because memory is exhausted.
+    Raises TimeoutError if that takes longer than ``max_seconds`` and a little more per text, and ValueError if the
+    search fails, for example because memory is exhausted.
     """
     seconds = max_seconds + SECONDS_PER_TEXT * len(texts)
     try:
