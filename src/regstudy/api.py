@@ -106,7 +106,7 @@ def run_study(
     with machine(device, threads) as used:
         options = options_of(trials, workers, budget, trial_timeout, pruner, used)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
-        plan, images = gather(asked, asked.fallback, where.data_dir, listen)
+        plan, images = gather(asked, asked.fallback, where.data_dir, listen, where.place)
         whole = doctor_command(asked, where.data_dir)
         examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
         place = where.place(plan)
@@ -166,7 +166,7 @@ def compare(
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
     with machine(device, threads) as used:
         options = options_of(asked.slots(repeats), workers, budget, trial_timeout, "none", used)
-        plan, images = gather(asked, substitute, where.data_dir, listen)
+        plan, images = gather(asked, substitute, where.data_dir, listen, where.place)
         if note:
             listen(Notice(note))
         place, facts = where.place(plan), {attributes.MARGIN: margin / 100}

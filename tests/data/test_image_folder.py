@@ -205,6 +205,7 @@ def train_and(part: str, *classes: str) -> Callable[[Path], Any]:
 def without_dogs(root: Path) -> None:
     divided("train", "test")(root)
     for path in (root / "test" / "dog").iterdir():
+        path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
         path.rename(path.with_suffix(".heic"))
 
 
@@ -226,7 +227,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "an empty class": (
         lambda root: (write_folder(root, 2), (root / "emu").mkdir()),
         "train",
-        r"has no images for 'emu'\. Add images \(\.bmp, \.gif.*\) or remove the folder",
+        r"has no images for 'emu'\. Add images \(\.bmp, \.gif.* or other formats\) or remove the folder",
     ),
     "no images": (
         lambda root: [(root / name).mkdir(parents=True) for name in ("cat", "dog")],

@@ -14,7 +14,7 @@ from regstudy.errors import StudyError
 from regstudy.search.arguments import use_device
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
-from regstudy.search.session import help_with
+from regstudy.search.session import help_with, rule_of
 from regstudy.study import attributes
 from regstudy.study.place import open_study, study_place
 from regstudy.study.storage import masked
@@ -41,7 +41,7 @@ def execute(
     known, trials = facts[attributes.DATA], int(facts[attributes.TRIALS])
     with ConsoleListener(console) as listener:
         section = plan.data.model_copy(update={"split_seed": known["split_seed"]})
-        splits = data.prepare(section, data_dir, listener)
+        splits = data.prepare(section, data_dir, listener, rule_of(known))
         if splits.hash != known["split_hash"]:
             raise StudyError(
                 f"The images on this machine (split {splits.hash}) are not those of the study (split"

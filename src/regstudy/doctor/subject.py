@@ -9,7 +9,7 @@ from pathlib import Path
 from regstudy import data
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
-from regstudy.search.session import Images, gather
+from regstudy.search.session import Images, gather, rule_of
 from regstudy.space.loader import known_spaces, load_space, space_from_text
 from regstudy.space.search_space import Space
 from regstudy.study import attributes
@@ -58,7 +58,7 @@ def _of_study(place: StudyPlace, overrides: Sequence[str], data_dir: Path, liste
     wanted = space.data
     if not any(override.startswith("data.split_seed=") for override in overrides):
         wanted = wanted.model_copy(update={"split_seed": known["split_seed"]})
-    splits = data.prepare(wanted, data_dir, listen)
+    splits = data.prepare(wanted, data_dir, listen, rule_of(known))
     if splits.hash != known["split_hash"] and not any(override.startswith("data") for override in overrides):
         raise StudyError(
             f"The images here (split {splits.hash}) differ from those of the study (split {known['split_hash']}). Copy"

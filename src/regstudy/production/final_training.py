@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from regstudy.config.run_config import RunConfig
-from regstudy.data import open_test, prepare
+from regstudy.data import check_test, open_test, prepare
 from regstudy.data.loading_events import OnProgress, listening
 from regstudy.errors import DataError
 from regstudy.files import make_folder, write_atomically
@@ -40,8 +40,9 @@ def train_finally(
 
     An interrupted training resumes from the checkpoint in ``out``. The test set is evaluated once, after training, with
     the weights of the best validation epoch, which is logged in the data directory. If there is no test set, the
-    metrics say so.
+    metrics say so. DataError before training if it can be seen without opening it that it cannot be used.
     """
+    check_test(config.data)
     splits = prepare(config.data, data_dir, listen)
     checkpoint = Checkpoint(out / "checkpoint.pt")
     trained = run(config, splits, device, on_epoch, on_step, checkpoint)

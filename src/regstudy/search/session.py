@@ -14,6 +14,7 @@ import torch
 
 from regstudy import data, models
 from regstudy.config.run_config import RunConfig
+from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
@@ -23,7 +24,7 @@ from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, S
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, study_place
+from regstudy.study.place import StudyPlace, find_study, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
@@ -139,11 +140,10 @@ class Session:
 
     def _introduction(self) -> str:
         splits, options = self.images.splits, self.options
+        test = f" ({splits.parts['test']})" if "test" in splits.parts else ""
         return (
             f"{self.plan.describe(options.trials)}\n"
-            f"Images: {splits.name}, {len(splits.train):,} for training, {len(splits.validation):,} for validation"
-            " (split"
-            f" {splits.hash}, the same for all runs). The test set is not used."
+            f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs). The test set{test} is not used."
             f" Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
@@ -167,20 +167,54 @@ class Session:
         return {name: arms.count(name) for name in names}
 
 
-def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tuple[P, Images]:
+def gather(
+    plan: P, fallback: P | None, data_dir: Path, listen: Listener, place: Callable[[P], StudyPlace] | None = None
+) -> tuple[P, Images]:
     """A plan with its images; if they are unavailable, its fallback with other images, which is announced as an event.
 
-    Raises DataError, or DataUnavailable if there is no fallback.
+    ``place`` gives the place of the plan's study, whose rule for image files is kept. Raises DataError, or
+    DataUnavailable if there is no fallback.
     """
     requested = plan.data.name
+
+    def prepared(plan: P) -> Splits:
+        return data.prepare(plan.data, data_dir, listen, stored_rule(plan, place(plan)) if place else LATEST_RULE)
+
     try:
-        return plan, Images(data.prepare(plan.data, data_dir, listen), requested)
+        return plan, Images(prepared(plan), requested)
     except DataUnavailable as error:
         if fallback is None:
             raise
         why = str(error)
     listen(SubstituteData(fallback.data.name, why))
-    return fallback, Images(data.prepare(fallback.data, data_dir, listen), requested, why)
+    return fallback, Images(prepared(fallback), requested, why)
+
+
+def stored_rule(plan: Plan, place: StudyPlace) -> int:
+    """The rule for image files of the study in a place, or of new studies if there is none."""
+    if plan.data.name != "image_folder":
+        return LATEST_RULE
+    with in_words(place.url):
+        study = find_study(place)
+    return LATEST_RULE if study is None else rule_of(study.user_attrs.get(attributes.DATA))
+
+
+def rule_of(known: Mapping[str, Any] | None) -> int:
+    """The rule for image files that a study has stored; StudyError if it is that of a later version.
+
+    Studies of version 0.1.0 stored none.
+    """
+    if known is None:
+        return LATEST_RULE
+    rule = known.get("file_rule", 1 if known.get("name") == "image_folder" else None)
+    if rule is None:
+        return LATEST_RULE
+    if rule not in range(1, LATEST_RULE + 1):
+        raise StudyError(
+            f"This study uses rule {rule} for image files, but this version of regstudy only knows the rules up to"
+            f" {LATEST_RULE}. Use the version that created the study."
+        )
+    return int(rule)
 
 
 def check_fit(plan: Plan, splits: Splits) -> None:
