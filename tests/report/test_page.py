@@ -18,8 +18,9 @@ from regstudy.analysis.gap import BaselineComparison, Relation, Scores
 from regstudy.report.figures import history, learning_curves
 from regstudy.report.grids import best_and_newest, trial_grid
 from regstudy.report.page import coded, find, write_report
-from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, points, verdict
+from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, points
 from regstudy.report.sections import sections
+from regstudy.report.verdict_phrasing import verdict
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 from regstudy.text import counted

@@ -73,8 +73,8 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
     yield StudyCheck("budget", "fine", f"{finding}.")
 
 
-def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
-    """What the learning curves of the best few look like."""
+def look_at_curves(tables: Tables, *, few: bool = False) -> Iterator[StudyCheck]:
+    """What the learning curves of the best few look like; no advice on regularizers with too ``few`` trials."""
     trials = tables.trials.set_index("number")
     numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES_CHECKED]]
     numbers = [number for number in numbers if len(epochs_of(tables, number))]
@@ -90,6 +90,8 @@ def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
         if who := found.get(diagnosis):
             severity: CheckSeverity = "act" if diagnosis == "training loss rising" else "note"
             finding = f"{_CURVE_FINDINGS[diagnosis]}: {_names(who)} (of the best {len(numbers)})."
+            if few and diagnosis == "overfitting":
+                advice = "Set `training.patience` to stop such runs earlier."
             yield StudyCheck(f"curve:{diagnosis.replace(' ', '_')}", severity, finding, advice)
     if short:
         finding = f"The learning curve of {_names(short)} was not checked: it has fewer than {MIN_EPOCHS} epochs."

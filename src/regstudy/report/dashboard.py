@@ -21,10 +21,11 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from regstudy.errors import RegstudyError
-from regstudy.report.figures import GRAY, Drawing
+from regstudy.report import palette
+from regstudy.report.figures import Drawing
 from regstudy.report.page import find, summary
-from regstudy.report.phrasing import verdict
 from regstudy.report.sections import sections
+from regstudy.report.verdict_phrasing import verdict
 from regstudy.study import attributes
 from regstudy.study.storage import masked
 
@@ -34,6 +35,12 @@ MAX_POINTS_PER_TRACE = 200  # the newest markers are kept
 REMOVED_TEXT = "This plot is no longer part of the report."
 TOO_LARGE_TEXT = "This plot is too large for the dashboard. See report.html."
 NOTE_MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
+IMPORTANCE_NOTE = (
+    "\n“Hyperparameter importance” of the dashboard differs from the importance above, for three reasons. It uses "
+    "completed trials only, so a setting that got trials pruned looks unimportant there. It counts baseline trials, in "
+    "which all regularizers are off at once. And it always names a ranking, whether or not it can be told from chance. "
+    "Use the one above.\n"
+)
 ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -58,7 +65,7 @@ def push(study: optuna.Study) -> int:
             save_plotly_graph_object(study, figure, graph_object_id=name)
             known[name] = digest
             written += 1
-    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts)
+    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts) + IMPORTANCE_NOTE
     note, present = text + NOTE_MARKER.format(_digest(text)), get_note(study)
     if present != note and (not present or _ours(present)):
         save_note(study, note)
@@ -148,7 +155,7 @@ def _empty(words: str) -> go.Figure:
     return go.Figure(
         layout={
             "template": "none", "height": 60, "margin": {"t": 40, "b": 0}, "xaxis": hidden, "yaxis": hidden,
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": GRAY},
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": palette.TEXT},
             "title": {"text": words, "font": {"size": 14}, "x": 0.02},
         }
     )  # fmt: skip

@@ -19,10 +19,11 @@ from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
-from regstudy.report.phrasing import NONE, Verdict, percent, verdict
+from regstudy.report.phrasing import NONE, percent
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
+from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.study.tables import Study, Tables, load_tables
 from regstudy.text import counted
 

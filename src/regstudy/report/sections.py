@@ -8,6 +8,7 @@ import pandas as pd
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
+from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, BaselineComparison, Qualification, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.isolation import isolation, settings
@@ -21,12 +22,13 @@ from regstudy.report.finding_phrasing import (
     relation_sentence,
     winners_curse_sentence,
 )
-from regstudy.report.grids import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
+from regstudy.report.grids import PART_HEAD, Grid, data_facts, fact_grid, part_row, state_words, trial_grid
 from regstudy.report.media import Album, FindingCard
 from regstudy.report.phrasing import differences, gap_finding, listing, metric_name, percent, points, signed
 from regstudy.report.setting_figures import metric_against
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
+from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, constant_words, fair_gain_words, nothing_learned_words
 from regstudy.study.tables import Tables, best
 from regstudy.text import counted
 
@@ -70,9 +72,19 @@ class Findings:
 def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
     makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)
-    return [make(found) for make in makers]
+    if not found.comparison.nothing_learned:
+        return [make(found) for make in makers]
+    unlearned = nothing_learned_words(found.comparison)
+    silent = {
+        _gaps: ("gap", GAP_TITLE),
+        _importances: ("importance", IMPORTANCE_TITLE),
+        _settings: ("settings", SETTINGS_TITLE),
+    }
+    return [ReportSection(*silent[make], unlearned) if make in silent else make(found) for make in makers]
 
 
+GAP_TITLE, SETTINGS_TITLE = "Gap vs. each regularizer", "Other hyperparameters"
+IMPORTANCE_TITLE = "Hyperparameter importance"
 SEVERITY_LABELS = {
     "act": "▲\N{NO-BREAK SPACE}action",
     "note": "●\N{NO-BREAK SPACE}note",
@@ -124,7 +136,7 @@ def _comparison(found: Findings) -> ReportSection:
         "augmentation. The accuracy in train mode is measured while they are active: do not compare it with validation."
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
-    if curse := winners_curse(tables):
+    if (curse := winners_curse(tables)) and not comparison.nothing_learned:
         notes.append(winners_curse_sentence(curse))
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
@@ -132,10 +144,13 @@ def _comparison(found: Findings) -> ReportSection:
         finding = f"Nothing to compare: {missing} finished with a usable result."
         return ReportSection("comparison", title, finding, notes if grids else [], grids)
     finding = (
-        f"Best of the search: validation {points(comparison.val_gain)}, gap {points(comparison.gap_change)}, "
-        f"compared with the best of {counted(comparison.baseline_trials, 'baseline trial')}."
+        f"Best of the search, as selected: validation {points(comparison.val_gain)}, gap "
+        f"{points(comparison.gap_change)}, compared with the best of "
+        f"{counted(comparison.baseline_trials, 'baseline trial')}."
     )
-    if comparison.underfit:
+    if not (comparison.few or comparison.untrained or comparison.nothing_learned) and fair_gain_words(comparison):
+        finding += f" With equal attempts: {metric_name(tables.metric)} {fair_gain_words(comparison)}."
+    if comparison.underfit and not comparison.nothing_learned:
         finding += " The gap was not closed: it shrank only because train accuracy fell."
     changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
     rows.append(["difference (points)", *(points(change).removesuffix(" points") for change in changes)])
@@ -168,17 +183,13 @@ def _curves(found: Findings) -> ReportSection:
         f"The best trial ({comparison.best.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
         f"({planned} planned)."
     )
-    if pd.notna(row["best_epoch"]) and row["best_epoch"] >= 0.75 * planned:
-        finding += " The peak is in the last quarter: longer training may help."
-    elif pd.notna(row["best_epoch"]) and row["best_epoch"] <= 0.1 * planned:
-        finding += " The peak is in the first tenth: use fewer epochs or a lower learning rate."
     own = [figures.learning_curves(tables, number, label) for label, number in drawn]
     gaps = gap_curves(tables, [(label.lower(), number) for label, number in drawn])
     return ReportSection("curves", title, finding, figures=[*own, gaps, *others])
 
 
 def _gaps(found: Findings) -> ReportSection:
-    title, tables, qualification = "Gap vs. each regularizer", found.tables, found.qualification
+    title, tables, qualification = GAP_TITLE, found.tables, found.qualification
     if not found.relations:
         missing = "No regularizer was varied." if tables.regularizers else "The study declares no regularizers."
         return ReportSection("gap", title, missing)
@@ -190,8 +201,9 @@ def _gaps(found: Findings) -> ReportSection:
     ]
     method = [
         f"Included: finished search trials with a train accuracy (eval mode) at most {100 * CLEAN_TRAIN_TOLERANCE:.0f} "
-        f"points below that of the best {reference} ({percent(qualification.reference)}). {qualification.excluded} "
-        "trials (including baseline) are excluded (hollow gray circles): an underfit network has no meaningful gap. "
+        f"points below that of the best {reference} ({percent(qualification.reference)}). Excluded (hollow gray "
+        f"circles): {counted(qualification.excluded, 'trial')}, including baseline trials, because an underfit network "
+        "has no meaningful gap. "
         "Baseline trials (diamonds) are shown but not counted because all their regularizers are off at once.",
         "Spearman rank correlation, first unadjusted, then as a partial correlation adjusted for the other "
         "regularizers, the numeric nuisance hyperparameters and the order of the trials. The partial correlation "
@@ -232,18 +244,18 @@ def _settings(found: Findings) -> ReportSection:
     parts = {path: isolation(tables, path) for path in settings(tables)}
     drawn = [metric_against(tables, path, found_parts) for path, found_parts in parts.items() if found_parts]
     if not drawn:
-        return ReportSection("settings", "Other hyperparameters", "Only regularizers were searched.")
+        return ReportSection("settings", SETTINGS_TITLE, "Only regularizers were searched.")
     finding = (
         f"Tuned but not under study: {listing(list(parts))}. If one is badly tuned, the results above are unreliable."
     )
     rows = [part_row(tables, path, part) for path, found_parts in parts.items() for part in found_parts]
     folded = "Table: results by part of each range"
     grid = Grid(["hyperparameter", *PART_HEAD], rows, frozenset(range(2, 7)), folded=folded)
-    return ReportSection("settings", "Other hyperparameters", finding, grids=[grid], figures=drawn)
+    return ReportSection("settings", SETTINGS_TITLE, finding, grids=[grid], figures=drawn)
 
 
 def _importances(found: Findings) -> ReportSection:
-    title, frame, counts, tables = "Hyperparameter importance", found.importances, found.counts, found.tables
+    title, frame, counts, tables = IMPORTANCE_TITLE, found.importances, found.counts, found.tables
     sentences, drawn, method, some = [], [], [], False
     for target, label in (("val_accuracy", metric_name(tables.metric).capitalize()), ("gap", "Gap")):
         rows = frame[frame["target"] == target]
@@ -251,7 +263,8 @@ def _importances(found: Findings) -> ReportSection:
         if rows["importance"].notna().any():
             n = int(rows["trials_used"].iloc[0])
             some = some or bool(named)
-            sentences.append(f"{label}: {listing(named) if named else 'no parameter'} above chance ({n} trials).")
+            who = listing(named) if named else "no parameter"
+            sentences.append(f"{label}: {who} above chance ({counted(n, 'trial')}).")
             drawn.append(figures.importance_bars(frame, target, label))
         elif len(rows):
             sentences.append(f"{label}: {rows['note'].iloc[0]}.")
@@ -284,7 +297,7 @@ def _history(found: Findings) -> ReportSection:
     row, last = best(tables), int(tables.trials["number"].max())
     assert row is not None
     finding = f"The best result came from trial {row['number']} (latest trial: {last})."
-    if last >= 20 and row["number"] >= 0.8 * last:
+    if last >= 20 and row["number"] >= 0.8 * last and not found.comparison.nothing_learned:
         finding += " That is late in the search: more trials may find a better one."
     pruning = audit_sentence(audit(tables))
     notes = [pruning] if pruning else []
@@ -318,8 +331,11 @@ def _data(found: Findings) -> ReportSection:
     finding = (
         f"{data.get('name', 'unnamed')}: {' and '.join(sizes) or 'sizes unknown'}. The search never uses a test set."
     )
-    facts = {key.replace("_", " "): value for key, value in data.items()}
-    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)], folded=True)
+    constant = constant_answer(data, found.tables.metric, found.tables.doctor)
+    notes = [f"Best answer that ignores the images: {constant_words(constant)}."] if constant else []
+    notes += [ASSUMED_CLASSES] if constant and constant.source == "assumed" else []
+    grids = [fact_grid(data_facts(data))]
+    return ReportSection("data", "Data and split", finding, notes, grids, folded=True)
 
 
 def _making(found: Findings) -> ReportSection:

@@ -10,7 +10,8 @@ is an ``act``, and only in a range of many values and with at least `MIN_TRIALS`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ from regstudy.analysis.ranks import expected_best
 from regstudy.report.curve_checks import MAJORITY_OF_TOP, TOP_TRIALS, budget, look_at_curves
 from regstudy.report.curve_checks import CheckSeverity as CheckSeverity
 from regstudy.report.curve_checks import StudyCheck as StudyCheck
+from regstudy.report.verdict_phrasing import nothing_learned_words
 from regstudy.study.tables import PARAM, ParameterRange, Tables
 from regstudy.text import counted
 
+CheckMaker = Callable[[Tables], Iterator[StudyCheck]]
 SEVERITIES: tuple[CheckSeverity, ...] = ("act", "note", "fine")
 
 OUTER_SHARE = 0.1  # part of a range at either end, on its scale
@@ -40,9 +43,34 @@ MIN_BASELINE_TRIALS = 3  # trials
 
 def checks(tables: Tables) -> list[StudyCheck]:
     """Every check that can be made, most urgent first."""
-    made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
+    comparison = compare(tables)
+    if comparison.nothing_learned:
+        made: tuple[CheckMaker, ...] = (_unlearned, _infeasible)
+    elif comparison.few:  # as for the verdict, too few to judge settings by
+        made = (_few, _infeasible, budget, partial(look_at_curves, few=True), _pruning, _baseline)
+    else:
+        made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
     found = [check for make in made for check in make(tables)]
     return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
+
+
+def _unlearned(tables: Tables) -> Iterator[StudyCheck]:
+    """What to do before anything else where no trial beats the best constant answer."""
+    advice = "Make one network learn first: run `regstudy doctor`, raise `training.epochs`, and widen `optimizer.lr`"
+    comparison = compare(tables)
+    balance = "training.balance" if comparison.constant and comparison.constant.largest else ""
+    if balance and not comparison.balanced:
+        advice += f"; with unequal classes, also set `{balance}`"
+    yield StudyCheck("learned", "act", nothing_learned_words(comparison), f"{advice}.")
+
+
+def _few(tables: Tables) -> Iterator[StudyCheck]:
+    """Why ranges and regularizers are not judged yet."""
+    count = compare(tables).search_observed
+    if count:
+        finding = f"{counted(count, 'search trial')} finished, too few to judge ranges and regularizers by"
+        advice = f"Run at least {MIN_TRIALS} search trials (raise `--trials`)."
+        yield StudyCheck("few", "note", f"{finding} ({MIN_TRIALS} are needed).", advice)
 
 
 def _boundaries(tables: Tables) -> Iterator[StudyCheck]:
@@ -161,6 +189,11 @@ def _infeasible(tables: Tables) -> Iterator[StudyCheck]:
     if not bad.mean() > MAX_INFEASIBLE_SHARE:
         yield StudyCheck("infeasible", "fine", f"{finding}.")
         return
+    if bad.all():
+        advice = "Run `regstudy doctor`; lower the range of `optimizer.lr`"
+        more = ", and `training.batch_size` against out-of-memory failures." if memory.any() else "."
+        yield StudyCheck("infeasible", "act", f"{finding}.", advice + more)
+        return
     where = _cluster(tables, trials, bad)
     advice = "Shrink the ranges" if where is None else f"Shrink the range of `{where[0]}` at its {where[1]} end"
     more = "; lower `training.batch_size` against out-of-memory failures." if memory.any() else "."
@@ -259,13 +292,9 @@ def _many_valued(places: pd.Series) -> bool:
 
 
 def _null(tables: Tables, name: str) -> float | None:
-    """The off value of a regularizer, by its parameter, whose name may contain choices within its path."""
-    for path, null in tables.regularizers.items():
-        parts = iter(name.split("."))
-        ends = name.split(".")[0] == path.split(".")[0] and name.split(".")[-1] == path.split(".")[-1]
-        if ends and all(part in parts for part in path.split(".")) and _is_number(null):
-            return float(null)
-    return None
+    """The off value of the regularizer that a parameter sets, if that is a number."""
+    null = tables.regularizers.get(tables.regularizer_of(name) or "")
+    return float(null) if _is_number(null) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
-from regstudy.report.phrasing import NONE, Verdict, listing, minus
+from regstudy.report.phrasing import NONE, listing, minus
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.text import counted, format_duration
 
 ENOUGH_REPEATS = 10  # with fewer, intervals rest on few seeds
