@@ -63,7 +63,7 @@ def test_trials_under_way_are_counted(tmp_path: Path) -> None:
 def test_a_headline_is_written_only_if_it_changed() -> None:
     study = make_study(3)
     keep_headline(study, "one")
-    assert study.user_attrs[attributes.HEADLINE] == {"text": "one", "gain": None}
+    assert study.user_attrs[attributes.HEADLINE] == {"text": "one", "fair_gain": None}
     study.set_user_attr = None  # type: ignore[method-assign, assignment]  # a second write would fail
     keep_headline(study, "one")
 

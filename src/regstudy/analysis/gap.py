@@ -235,8 +235,13 @@ def compare(tables: Tables) -> BaselineComparison:
         ),
         constant=constant_answer(tables.data, "val_accuracy", tables.doctor),
         nothing_learned=nothing_learned(tables),
-        balanced=any(isinstance(value, str) and value != "none" for value in trials.get("training.balance", ())),
+        balanced=balancing(tables),
     )
+
+
+def balancing(tables: Tables) -> bool:
+    """Whether some trials balance the classes, which may cost accuracy."""
+    return any(isinstance(value, str) and value != "none" for value in tables.trials.get("training.balance", ()))
 
 
 def nothing_learned(tables: Tables) -> bool:

@@ -74,7 +74,7 @@ def sections(found: Findings) -> list[ReportSection]:
     makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)
     if not found.comparison.nothing_learned:
         return [make(found) for make in makers]
-    unlearned = nothing_learned_words(found.comparison)
+    unlearned = nothing_learned_words(found.comparison.constant, balanced=found.comparison.balanced)
     silent = {
         _gaps: ("gap", GAP_TITLE),
         _importances: ("importance", IMPORTANCE_TITLE),
@@ -195,7 +195,7 @@ def _gaps(found: Findings) -> ReportSection:
         return ReportSection("gap", title, missing)
     reference = "baseline trial" if qualification.from_baseline else "trial (there is no baseline)"
     notes = [
-        "Two plots per regularizer: the gap, and the metric. Other settings vary between trials. Green bars show "
+        "Two plots per regularizer: the gap, and the metric. Other settings vary between trials. Gold bars show "
         "the mean of the best quarter of trials in a part of the range. Correlations are adjusted for the other "
         "settings; “unadjusted” ones are hints, not findings."
     ]

@@ -7,11 +7,13 @@ that make it meaningless.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from regstudy.report.curve_checks import CheckSeverity, StudyCheck
+from regstudy.text import counted
 
 CHECK_SEVERITIES: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
 
@@ -38,7 +40,7 @@ def holds_for(facts: Mapping[str, Any], split_hash: str, fingerprint: str) -> bo
 def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
     """The stored diagnosis as text and checks for the report."""
     if "findings" not in facts:
-        why = str(facts.get("skipped") or "reason unknown")
+        why = str(facts.get("skipped") or "reason unknown").rstrip(".")
         advice = "Run `regstudy doctor` on the folder of this study."
         return Diagnosed(
             f"The doctor did not run before the search ({why}).",
@@ -56,14 +58,17 @@ def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
     checked = len(facts.get("checked", ()))
     if not found:
         return Diagnosed(
-            f"The doctor found no problems in {checked} checks.",
+            f"The doctor found no problems in {counted(checked, 'check')}.",
             [
                 StudyCheck(
-                    "doctor:clean", "fine", f"The doctor found no problems in {checked} checks before the search.", ""
+                    "doctor:clean",
+                    "fine",
+                    f"The doctor found no problems in {counted(checked, 'check')} before the search.",
                 )
             ],
         )
-    words = f"Doctor, before the search: {str(facts['verdict'])[:1].lower()}{str(facts['verdict'])[1:]}"
+    found_words = re.sub(r": (.*)\.$", r" (\1).", str(facts["verdict"]))  # earlier versions wrote two colons
+    words = f"Doctor, before the search: {found_words}"
     if facts.get("forced"):
         words = f"The study was started with --force despite the doctor's findings. {words}"
     return Diagnosed(words, found)

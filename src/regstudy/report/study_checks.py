@@ -61,7 +61,8 @@ def _unlearned(tables: Tables) -> Iterator[StudyCheck]:
     balance = "training.balance" if comparison.constant and comparison.constant.largest else ""
     if balance and not comparison.balanced:
         advice += f"; with unequal classes, also set `{balance}`"
-    yield StudyCheck("learned", "act", nothing_learned_words(comparison), f"{advice}.")
+    finding = nothing_learned_words(comparison.constant, balanced=comparison.balanced)
+    yield StudyCheck("learned", "act", finding, f"{advice}.")
 
 
 def _few(tables: Tables) -> Iterator[StudyCheck]:
@@ -294,7 +295,7 @@ def _many_valued(places: pd.Series) -> bool:
 def _null(tables: Tables, name: str) -> float | None:
     """The off value of the regularizer that a parameter sets, if that is a number."""
     null = tables.regularizers.get(tables.regularizer_of(name) or "")
-    return float(null) if _is_number(null) else None
+    return float(null) if null is not None and _is_number(null) else None
 
 
 def _is_number(value: Any) -> bool:

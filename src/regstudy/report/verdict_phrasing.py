@@ -46,13 +46,12 @@ def constant_words(constant: ConstantAnswer) -> str:
     return f"guessing among {constant.classes} classes ({score})"
 
 
-def nothing_learned_words(comparison: BaselineComparison) -> str:
-    """The finding of a study in which no trial beats the best constant answer."""
-    assert comparison.constant is not None
-    words = constant_words(comparison.constant)
-    if comparison.balanced:  # balancing costs accuracy, so a network may have learned and still be below
-        return f"No trial beats {words}."
-    return f"No trial learned anything: none beats {words}."
+def nothing_learned_words(constant: ConstantAnswer | None, *, balanced: bool, who: str = "trial") -> str:
+    """The finding of a study in which no trial (or ``who``) beats the best constant answer."""
+    words = constant_words(constant) if constant else "guessing"
+    if balanced:  # balancing costs accuracy, so a network may have learned and still be below
+        return f"No {who} beats {words}."
+    return f"No {who} learned anything: none beats {words}."
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,11 @@ def _unlearned(tables: Tables, comparison: BaselineComparison) -> Verdict:
         top = f"The best of {counted(len(tables.trials), 'trial')}, trial {comparison.best.number}, reached "
         sentences.insert(0, f"{top}{metric_name(tables.metric)} {reached}.")
     assumed = comparison.constant is not None and comparison.constant.source == "assumed"
-    return Verdict(nothing_learned_words(comparison), sentences, [ASSUMED_CLASSES] if assumed else [])
+    return Verdict(
+        nothing_learned_words(comparison.constant, balanced=comparison.balanced),
+        sentences,
+        [ASSUMED_CLASSES] if assumed else [],
+    )
 
 
 ASSUMED_CLASSES = (
@@ -201,9 +204,9 @@ def _sentences(tables: Tables, comparison: BaselineComparison, answer: list[str]
     if math.isfinite(comparison.gap_change):
         sentences.append(
             f"Best baseline (trial {a.number}) → best of the search (trial {b.number}), as selected: validation "
-            f"{percent(a.val)} → {percent(b.val)} ({points(comparison.val_gain)}), train in eval mode {percent(a.clean_train)} → "
-            f"{percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap {percent(a.gap)} → "
-            f"{percent(b.gap)} ({points(comparison.gap_change)})."
+            f"{percent(a.val)} → {percent(b.val)} ({points(comparison.val_gain)}), train in eval mode "
+            f"{percent(a.clean_train)} → {percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap "
+            f"{percent(a.gap)} → {percent(b.gap)} ({points(comparison.gap_change)})."
         )
     if comparison.underfit and comparison.baseline_wins:
         sentences.append("The smaller gap is not an improvement: it shrank only because train accuracy fell.")

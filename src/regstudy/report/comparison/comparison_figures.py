@@ -91,7 +91,8 @@ def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
         if arm.used > 1:
             band = [*frame["max"], *frame["min"][::-1]]
             figure.add_scatter(
-                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=palette.faint(color),
+                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself",
+                fillcolor=palette.faint(color),
                 line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"range of {name}",
             )  # fmt: skip
         figure.add_scatter(
