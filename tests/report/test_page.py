@@ -192,17 +192,17 @@ def test_changes_are_signed_and_nothing_is_neither() -> None:
 def test_the_headline_claims_the_fair_gain(
     effort: tuple[float, float], attempts: int, headline: str, good: bool
 ) -> None:
-    baseline, challenger = Scores(0, 0.80, 1.0, 1.0, 0.80), Scores(9, 0.83, 1.0, 1.0, 0.83)
+    baseline, challenger = Scores(0, 0.80, 1.0, 1.0, 0.80), Scores(9, 0.83, 1.0, 1.02, 0.83)
     comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, attempts, 40, effort)
     found = verdict(load_tables(make_study(10)), comparison, [])
     assert found.headline.startswith(headline) and found.good is good
     if attempts == 40:  # the selected gain is in no headline
-        assert "3.0" not in found.headline
+        assert "3.0 points above" not in found.headline and "+3.0" not in found.headline
     assert any("by selection" in caution for caution in found.cautions) is (attempts == 40 and effort[0] == effort[0])
 
 
 @pytest.mark.parametrize(
-    ("value", "gain"), [((0.40, 0.42), "+0.03 to +0.05"), ((0.45, 0.47), "−0.02 to +0")], ids=["better", "worse"]
+    ("value", "gain"), [((0.40, 0.42), "+0.03 to +0.05"), ((0.45, 0.47), "−0.02 to ±0")], ids=["better", "worse"]
 )
 def test_a_fair_gain_in_loss_is_positive_where_the_loss_is_lower(value: tuple[float, float], gain: str) -> None:
     baseline, challenger = Scores(0, 0.45, 1.0, 1.0, 0.80), Scores(9, 0.38, 1.0, 1.0, 0.83)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from regstudy.analysis.curves import MIN_EPOCHS, CurveFault, annealed, diagnose, epochs_of, ranked
 from regstudy.study.tables import Tables
+from regstudy.text import counted
 
 CheckSeverity = Literal["act", "note", "fine"]
 
@@ -54,7 +55,9 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
         return
     shares = top["best_epoch"].astype("float64") / planned
     first, median = int(top["best_epoch"].iloc[0]), float(top["best_epoch"].astype("float64").median())
-    finding = f"With {planned} planned epochs, the best epoch of the best trial was {first}; median of the top "
+    finding = (
+        f"With {counted(planned, 'planned epoch')}, the best epoch of the best trial was {first}; median of the top "
+    )
     finding += f"{len(top)}: {median:g}"
     for where, inside in (("first tenth", shares <= EARLY_SHARE + 1e-9), ("last quarter", shares > LATE_SHARE + 1e-9)):
         middle = float(shares.median())

@@ -35,6 +35,7 @@ MAX_POINTS_PER_TRACE = 200  # the newest markers are kept
 REMOVED_TEXT = "This plot is no longer part of the report."
 TOO_LARGE_TEXT = "This plot is too large for the dashboard. See report.html."
 NOTE_MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
+IMPORTANCE_LINE = "differs from the dashboard's own: pruned trials count, baseline trials do not, chance is marked"
 IMPORTANCE_NOTE = (
     "\n“Hyperparameter importance” of the dashboard differs from the importance above, for three reasons. It uses "
     "completed trials only, so a setting that got trials pruned looks unimportant there. It counts baseline trials, in "
@@ -53,7 +54,7 @@ def push(study: optuna.Study) -> int:
     parts = sections(found)
     known: dict[str, str] = dict(study.user_attrs.get(attributes.PUSHED) or {})
     figures = {
-        f"regstudy-{section.id}-{i:02d}": _fitting(drawing)
+        f"regstudy-{section.id}-{i:02d}": _fitting(drawing, IMPORTANCE_LINE if section.id == "importance" else "")
         for section in parts
         if section.id in PUSHED_SECTIONS
         for i, drawing in enumerate(section.figures, start=1)
@@ -110,20 +111,21 @@ def ended(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=ENDED_STATES))
 
 
-def _fitting(drawing: Drawing) -> go.Figure:
+def _fitting(drawing: Drawing, line: str = "") -> go.Figure:
     """A titled figure of at most `MAX_FIGURE_CHARS` characters: hover texts are dropped if need be, then all of it."""
-    figure = _titled(drawing)
+    figure = _titled(drawing, line)
     if len(str(figure.to_json())) > MAX_FIGURE_CHARS:
         figure.update_traces(text=None, hovertemplate=None)
     return figure if len(str(figure.to_json())) <= MAX_FIGURE_CHARS else _empty(TOO_LARGE_TEXT)
 
 
-def _titled(drawing: Drawing) -> go.Figure:
-    """A figure with its heading inside, its numbers rounded and only the newest points of each kind."""
+def _titled(drawing: Drawing, line: str) -> go.Figure:
+    """A figure with heading and line inside, its numbers rounded and only the newest points of each kind."""
     figure = go.Figure(_rounded(json.loads(str(drawing.figure.to_json()))))
     shortened = [_newest(trace) for trace in figure.data]
     note = f" (showing the newest {MAX_POINTS_PER_TRACE} of each kind)" if any(shortened) else ""
-    title = {"text": html.escape(drawing.title) + note, "font": {"size": 14}, "x": 0.02}
+    below = f"<br><sup>{line}</sup>" if line else ""
+    title = {"text": html.escape(drawing.title) + note + below, "font": {"size": 14}, "x": 0.02}
     figure.update_layout(title=title, margin={"t": 80}, height=min((figure.layout.height or 340) + 60, 450))
     return figure
 

@@ -152,10 +152,15 @@ def fair_gain_words(comparison: BaselineComparison) -> str:
     low, high = comparison.fair_gain
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    shown = [points(gain).removesuffix(" points") if in_percent(comparison.metric) else minus(f"{gain:+.3g}")
-             for gain in dict.fromkeys((low, high))]  # fmt: skip
-    unit = " points" if in_percent(comparison.metric) else ""
-    return " to ".join(dict.fromkeys(shown)) + unit
+    if not in_percent(comparison.metric):
+        return " to ".join(dict.fromkeys(map(_signed, (low, high))))
+    shown = dict.fromkeys(points(gain).removesuffix(" points") for gain in (low, high))
+    return " to ".join(shown) + " points"
+
+
+def _signed(gain: float) -> str:
+    """0.0412 → ``+0.0412``, in three significant digits."""
+    return "±0" if abs(gain) < 1e-12 else minus(f"{gain:+.3g}")
 
 
 def _headline(comparison: BaselineComparison, count: str) -> str:
