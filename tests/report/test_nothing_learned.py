@@ -66,6 +66,9 @@ def constant_study(
 
 def test_the_whole_report_says_that_nothing_was_learned(tmp_path: Path) -> None:
     study = constant_study(30, SICK)
+    weak = {"id": "decay", "severity": "distorts", "sentence": "Decay is weak.", "advice": "Use stronger regularizers."}
+    findings = [{**weak, "stage": "regularizers"}, {**weak, "stage": "data", "advice": "Look at the labels."}]
+    study.set_user_attr(attributes.DOCTOR, {"findings": findings, "verdict": "2 findings (2 distort results)."})
     found = find(study)
     text = verdict(found.tables, found.comparison, found.relations)
     assert text.headline == UNLEARNED and not text.good
@@ -79,6 +82,11 @@ def test_the_whole_report_says_that_nothing_was_learned(tmp_path: Path) -> None:
     shown = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S)
     for said in (shown, (tmp_path / "summary.md").read_text(encoding="utf-8")):
         assert not CONTRADICTIONS.search(said), CONTRADICTIONS.search(said)
+        assert "Look at the labels." in said
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").count(
+        "No trial learned anything"
+    ) == 2
+    assert "Not shown, because nothing was learned: 1 finding about regularizers." in parts["checks"].finding
     assert study.user_attrs[attributes.HEADLINE] == {"text": UNLEARNED, "fair_gain": None}
 
 

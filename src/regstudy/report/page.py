@@ -146,8 +146,9 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
         lines += [*rows, ""]
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
-    lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
-    before = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
+    lines += [f"- {markdown(finding)}" for finding in findings if finding not in (text.headline, *text.sentences)]
+    learned = not found.comparison.nothing_learned
+    before = diagnosed(found.tables.doctor, learned=learned).checks if found.tables.doctor else []
     todo = [check for check in [*before, *checks(found.tables)] if check.severity == "act"]
     lines += [f"- To do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]

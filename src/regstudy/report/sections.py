@@ -104,7 +104,7 @@ def _checks(found: Findings) -> ReportSection:
     rows = [[SEVERITY_LABELS[check.severity], check.finding, check.advice] for check in listed]
     head, grids = ["", "finding", "what to do"], []
     if found.tables.doctor:
-        before = diagnosed(found.tables.doctor)
+        before = diagnosed(found.tables.doctor, learned=not found.comparison.nothing_learned)
         finding = f"{before.words} {finding}"
         urgent = frozenset(i for i, check in enumerate(before.checks) if check.severity == "act")
         before_rows = [[SEVERITY_LABELS[check.severity], check.finding, check.advice] for check in before.checks]

@@ -15,6 +15,7 @@ from typing import Any
 from regstudy.report.curve_checks import CheckSeverity, StudyCheck
 from regstudy.text import counted
 
+PREMATURE_STAGES = {"regularizers", "capacity"}  # for a network that has learned nothing
 CHECK_SEVERITIES: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
 
 
@@ -37,8 +38,11 @@ def holds_for(facts: Mapping[str, Any], split_hash: str, fingerprint: str) -> bo
     return "findings" in facts and known == (split_hash, fingerprint)
 
 
-def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
-    """The stored diagnosis as text and checks for the report."""
+def diagnosed(facts: Mapping[str, Any], *, learned: bool = True) -> Diagnosed:
+    """The stored diagnosis as text and checks for the report.
+
+    Where nothing was ``learned``, advice on regularizers would be premature, so those findings are left out.
+    """
     if "findings" not in facts:
         why = str(facts.get("skipped") or "reason unknown").rstrip(".")
         advice = "Run `regstudy doctor` on the folder of this study."
@@ -54,9 +58,11 @@ def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
             str(finding["advice"]),
         )
         for finding in facts["findings"]
+        if learned or finding.get("stage") not in PREMATURE_STAGES
     ]
+    left_out = len(facts["findings"]) - len(found)
     checked = len(facts.get("checked", ()))
-    if not found:
+    if not found and not left_out:
         return Diagnosed(
             f"The doctor found no problems in {counted(checked, 'check')}.",
             [
@@ -69,6 +75,8 @@ def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
         )
     found_words = re.sub(r": (.*)\.$", r" (\1).", str(facts["verdict"]))  # earlier versions wrote two colons
     words = f"Doctor, before the search: {found_words}"
+    if left_out:
+        words += f" Not shown, because nothing was learned: {counted(left_out, 'finding')} about regularizers."
     if facts.get("forced"):
         words = f"The study was started with --force despite the doctor's findings. {words}"
     return Diagnosed(words, found)
