@@ -181,12 +181,12 @@ def test_changes_are_signed_and_nothing_is_neither() -> None:
     ("effort", "attempts", "headline", "good"),
     [
         # 83 % was selected among 40 trials: with 3, the search would have reached …
-        ((0.81, 0.813), 40, "Use the settings of trial 9: with equal attempts, the search gains +1.0 to +1.3", True),
-        ((0.813, 0.813), 40, "Use the settings of trial 9: with equal attempts, the search gains +1.3 points", True),
+        ((0.81, 0.813), 40, "Use the settings of trial 9: with equal attempts, the search gains 1.0 to 1.3", True),
+        ((0.813, 0.813), 40, "Use the settings of trial 9: with equal attempts, the search gains 1.3 points", True),
         ((0.78, 0.79), 40, "No gain in validation accuracy with equal attempts (−2.0 to −1.0 points)", False),
         ((0.79, 0.81), 40, "Trial 9 is the best, but its gain is not certain: −1.0 to +1.0 points", False),
         ((math.nan, math.nan), 40, "Trial 9 is the best, but its gain over 3 baseline trials cannot be told", False),
-        ((math.nan, math.nan), 3, "Use the settings of trial 9: with equal attempts, the search gains +3.0", True),
+        ((math.nan, math.nan), 3, "Use the settings of trial 9: with equal attempts, the search gains 3.0", True),
     ],
 )
 def test_the_headline_claims_the_fair_gain(
@@ -328,7 +328,7 @@ def test_each_regularizer_has_its_gap_and_the_metric_beside_it() -> None:
     assert len(titles) == 10
     for gap, metric in zip(titles[::2], titles[1::2], strict=True):
         assert gap.partition(":")[0] == metric.partition(":")[0]
-        assert "best quarter" in metric
+        assert "no clear best value" in metric or "best quarter" in metric
 
 
 def test_of_many_trials_the_best_and_the_newest_are_told() -> None:

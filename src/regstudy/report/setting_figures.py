@@ -51,7 +51,8 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
                 x=values[rows.index][mask].map(place).tolist(), y=(unit * heights[mask]).round(3).tolist(),
                 mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75, "line": {"width": 1.5}},
+                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75,
+                        "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     _add_bars(figure, tables, parts, place, null, unit)
     name = metric_name(tables.metric)
@@ -109,10 +110,9 @@ def _title(tables: Tables, parts: list[RangePart]) -> str:
         return "too few trials in every part of its range"
     where = best.label if best.label == "off" else f"at {best.label}"
     mean = objective(best.top_quarter, tables.metric)
-    numbers = f"mean of the best quarter {mean}, {counted(best.observed, 'trial')}"
     if clear_best(parts, maximize=tables.maximize) is None:
-        return f"no clear best value (best mean {where}, but other parts may be as good: {numbers})"
-    return f"works best {where} ({numbers})"
+        return f"no clear best value (best mean {where}, but others may be as good)"
+    return f"works best {where} (mean of the best quarter {mean}, {counted(best.observed, 'trial')})"
 
 
 def _hover(tables: Tables, row: pd.Series, path: str, null: Any) -> str:

@@ -2,37 +2,32 @@
 
 ``act``: change something before trusting or repeating the study; ``note``: for information; ``fine``: passed.
 A check that cannot be made (too few trials, nothing recorded) is left out. The rules are a practitioner's checklist,
-not statistical tests, so false alarms are limited by hand: an irrelevant parameter has its single best trial in one of
-the outer tenths of its range in 1 of 5 studies, but three of its top five in the same one in 1 of 60. Only the latter
-is an ``act``, and only in a range of many values and with at least `MIN_TRIALS` finished trials.
+not statistical tests. Advice on ranges and regularizers needs as many trials as the verdict.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from regstudy.analysis.audit import audit
-from regstudy.analysis.curves import ranked
 from regstudy.analysis.gap import MIN_TRIALS, compare, qualify
 from regstudy.analysis.ranks import expected_best
-from regstudy.report.curve_checks import MAJORITY_OF_TOP, TOP_TRIALS, budget, look_at_curves
+from regstudy.report.boundary_checks import boundaries, places
 from regstudy.report.curve_checks import CheckSeverity as CheckSeverity
 from regstudy.report.curve_checks import StudyCheck as StudyCheck
+from regstudy.report.curve_checks import budget, look_at_curves
 from regstudy.report.verdict_phrasing import nothing_learned_words
-from regstudy.study.tables import PARAM, ParameterRange, Tables
+from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
 
 CheckMaker = Callable[[Tables], Iterator[StudyCheck]]
 SEVERITIES: tuple[CheckSeverity, ...] = ("act", "note", "fine")
 
-OUTER_SHARE = 0.1  # part of a range at either end, on its scale
 ISOLATED_BEST_IQR = 0.25  # interquartile ranges by which the best of all may exceed the expected best of half
 MAX_INFEASIBLE_SHARE = 0.25  # share of trials
 CLUSTER_P_LEVEL = 0.01  # for what infeasible trials have in common, divided by the number of parameters
@@ -49,7 +44,7 @@ def checks(tables: Tables) -> list[StudyCheck]:
     elif comparison.few:  # as for the verdict, too few to judge settings by
         made = (_few, _infeasible, budget, partial(look_at_curves, few=True), _pruning, _baseline)
     else:
-        made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
+        made = (boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
     found = [check for make in made for check in make(tables)]
     return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
 
@@ -72,87 +67,6 @@ def _few(tables: Tables) -> Iterator[StudyCheck]:
         finding = f"{counted(count, 'search trial')} finished, too few to judge ranges and regularizers by"
         advice = f"Run at least {MIN_TRIALS} search trials (raise `--trials`)."
         yield StudyCheck("few", "note", f"{finding} ({MIN_TRIALS} are needed).", advice)
-
-
-def _boundaries(tables: Tables) -> Iterator[StudyCheck]:
-    """Whether the best trials lie at an end of the searched range, for each numeric parameter."""
-    judged, found = 0, []
-    for name, span in tables.ranges.items():
-        null = _null(tables, name)
-        place = _places(tables.trials[PARAM + name], span) if PARAM + name in tables.trials else None
-        if place is None:
-            continue
-        usable = tables.observed() & place.notna()
-        if null is not None:  # in the baseline arm it was not free
-            usable &= tables.trials["arm"] != "baseline"
-        place = place[ranked(tables, usable)]
-        if len(place) < TOP_TRIALS or place.nunique() < 2:
-            continue
-        judged += 1
-        many_valued = not span.choices and _many_valued(place)
-        outer = {"lower": place <= OUTER_SHARE + 1e-9, "upper": place >= 1 - OUTER_SHARE - 1e-9}
-        counts = {end: int(inside.iloc[:TOP_TRIALS].sum()) for end, inside in outer.items()}
-        end = max(counts, key=lambda name: counts[name])
-        if counts[end] < MAJORITY_OF_TOP and many_valued:
-            end = next((name for name, inside in outer.items() if inside.iloc[0]), "")
-        if counts.get(end, 0) >= MAJORITY_OF_TOP or (end and many_valued and outer[end].iloc[0]):
-            firm = counts[end] >= MAJORITY_OF_TOP and many_valued and len(place) >= MIN_TRIALS
-            found.append(_boundary(name, span, null, end, counts[end], firm))
-    yield from found
-    if judged and not found:
-        yield StudyCheck(
-            "boundary",
-            "fine",
-            f"No best trials at the edge of {'the range' if judged == 1 else f'any of the {judged} ranges'} searched.",
-        )
-
-
-def _places(values: pd.Series, span: ParameterRange) -> pd.Series | None:
-    """Position of each trial's value in its range, 0 to 1 on its scale; None if the range is not numeric."""
-    if span.choices:
-        numbers = [choice for choice in span.choices if _is_number(choice)]
-        if len(numbers) < max(2, len(span.choices)):
-            return None
-        ordered = sorted(set(numbers))
-        return pd.to_numeric(values, errors="coerce").map(
-            {value: i / max(1, len(ordered) - 1) for i, value in enumerate(ordered)}
-        )
-    if span.low is None or span.high is None or not span.low < span.high:
-        return None
-    numeric = pd.to_numeric(values, errors="coerce").astype("float64")
-    if span.log:
-        return (np.log(numeric.where(numeric > 0)) - math.log(span.low)) / math.log(span.high / span.low)
-    return (numeric - span.low) / (span.high - span.low)
-
-
-def _boundary(name: str, span: ParameterRange, null: float | None, end: str, count: int, firm: bool) -> StudyCheck:
-    ends = [float(choice) for choice in span.choices] or [value for value in (span.low, span.high) if value is not None]
-    low, high = min(ends), max(ends)
-    limit = low if end == "lower" else high
-    many = count >= MAJORITY_OF_TOP
-    who = (
-        f"{count} of the top {TOP_TRIALS} trials are"
-        if many
-        else f"The best trial ({count} of the top {TOP_TRIALS}) is"
-    )
-    where = f"at the {end} end of the choices" if span.choices else f"in the {end} tenth of the range"
-    chance = (
-        "" if firm else "; with so few trials or values this may be chance" if many else "; one trial may be chance"
-    )
-    finding = f"{who} {where} of {name} ({low:g} to {high:g}){chance}."
-    weak = null is not None and (null <= low if end == "lower" else null >= high)
-    share = limit == 1 and end == "upper" and low >= 0 and not span.log
-    if not (weak or share or limit == 0):
-        way = "downward" if end == "lower" else "upward"
-        advice = f"Extend the range of `{name}` {way}, beyond {limit:g}."
-        return StudyCheck(f"boundary:{name}", "act" if firm else "note", finding, advice)
-    if null is None:
-        advice = f"`{name}` cannot go beyond {limit:g}; consider searching only near that value."
-    elif weak:
-        advice = f"The weakest value of `{name}` works best: try {null:g}, which turns it off."
-    else:
-        advice = f"The strongest value of `{name}` works best and cannot be exceeded: add another regularizer."
-    return StudyCheck(f"boundary:{name}", "note", finding, advice)
 
 
 def _density(tables: Tables) -> Iterator[StudyCheck]:
@@ -205,7 +119,7 @@ def _cluster(tables: Tables, trials: pd.DataFrame, bad: pd.Series) -> tuple[str,
     """Parameter, end and description of where infeasible trials lie, if they clearly differ from the others."""
     tested: list[tuple[float, str, pd.Series, pd.Series]] = []
     for name, span in tables.ranges.items():
-        if PARAM + name not in trials or _places(trials[PARAM + name], span) is None:
+        if PARAM + name not in trials or places(trials[PARAM + name], span) is None:
             continue
         values = pd.to_numeric(trials[PARAM + name], errors="coerce").astype("float64")
         a, b = values[bad].dropna(), values[~bad].dropna()
@@ -285,18 +199,3 @@ def _baseline(tables: Tables) -> Iterator[StudyCheck]:
 
 def _search(tables: Tables) -> pd.Series:
     return tables.trials["arm"] != "baseline"
-
-
-def _many_valued(places: pd.Series) -> bool:
-    """Whether the drawn values are so many that few of them lie in the outer tenth of the range."""
-    return int(places.nunique()) == len(places) or int(places.nunique()) > MIN_TRIALS
-
-
-def _null(tables: Tables, name: str) -> float | None:
-    """The off value of the regularizer that a parameter sets, if that is a number."""
-    null = tables.regularizers.get(tables.regularizer_of(name) or "")
-    return float(null) if null is not None and _is_number(null) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

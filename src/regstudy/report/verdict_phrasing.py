@@ -168,6 +168,7 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
     gain = f"{100 * abs(comparison.val_gain):.1f} points"
     shrank = f"{100 * abs(comparison.gap_change):.1f} points"
     fair, name = fair_gain_words(comparison), metric_name(comparison.metric)
+    gained = fair.replace("+", "")
     if comparison.word in ("closed the gap", "helped validation") and comparison.gains is not True:
         if not fair:
             return f"{trial.capitalize()} is the best, but its gain over {count} cannot be told from selection."
@@ -177,13 +178,13 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
     match comparison.word:
         case "closed the gap":
             return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {fair} {name} over the baseline, "
-                f"and the gap of this trial is {shrank} smaller."
+                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
+                f"baseline, and the gap of this trial is {shrank} smaller."
             )
         case "helped validation":
             return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {fair} {name} over the baseline. "
-                "The gap did not shrink."
+                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
+                "baseline. The gap did not shrink."
             )
         case "underfit":
             return (

@@ -215,14 +215,16 @@ class StudyEnded:
                 f"{counted(self.repeated, 'attempt')} failed and {verb} retried. The report lists the reasons."
             )
         if self.given_up:
-            lines.append(f"Given up after repeated failures: {self.given_up} of {counted(self.total, 'trial')}.")
+            lines.append(
+                f"{self.given_up} of {counted(self.total, 'trial')} failed repeatedly and {_were(self.given_up)} given up."
+            )
         if not self.left:
             if self.given_up:
                 return "\n".join([*lines, f"{self.finished} of {counted(self.total, 'trial')} finished."])
             return "\n".join([*lines, f"All {self.finished} trials finished." if self.finished > 1 else "Finished."])
         reasons = {"interrupted": "Interrupted", "budget": "The time budget is used up"}
         why = reasons.get(self.why, "Other workers are still running")
-        words = f"{why}: {self.left} of {counted(self.total, 'trial')} left. Run the same command again to resume."
+        words = f"{why}: {self.left} of {counted(self.total, 'trial')} {_are(self.left)} left. Run the same command again to resume."
         return "\n".join([*lines, words])
 
 
@@ -245,3 +247,11 @@ class Heard:
         except Exception as error:
             self.error = error
             raise
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
