@@ -224,7 +224,10 @@ class StudyEnded:
             return "\n".join([*lines, f"All {self.finished} trials finished." if self.finished > 1 else "Finished."])
         reasons = {"interrupted": "Interrupted", "budget": "The time budget is used up"}
         why = reasons.get(self.why, "Other workers are still running")
-        words = f"{why}: {self.left} of {counted(self.total, 'trial')} {_are(self.left)} left. Run the same command again to resume."
+        are = "is" if self.total == 1 else "are"
+        words = (
+            f"{why}: {self.left} of {counted(self.total, 'trial')} {are} left. Run the same command again to resume."
+        )
         return "\n".join([*lines, words])
 
 
@@ -247,11 +250,3 @@ class Heard:
         except Exception as error:
             self.error = error
             raise
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
