@@ -215,9 +215,8 @@ class StudyEnded:
                 f"{counted(self.repeated, 'attempt')} failed and {verb} retried. The report lists the reasons."
             )
         if self.given_up:
-            lines.append(
-                f"{self.given_up} of {counted(self.total, 'trial')} failed repeatedly and {_were(self.given_up)} given up."
-            )
+            were = "was" if self.total == 1 else "were"
+            lines.append(f"{self.given_up} of {counted(self.total, 'trial')} failed repeatedly and {were} given up.")
         if not self.left:
             if self.given_up:
                 return "\n".join([*lines, f"{self.finished} of {counted(self.total, 'trial')} finished."])

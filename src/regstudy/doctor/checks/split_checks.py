@@ -35,7 +35,7 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
         "class-counts",
-        f"Training images per class: {int(counts[0].min())} to {int(counts[0].max())}",
+        f"Training images per class: {_between(counts[0])}",
         "class",
         "images",
         {
@@ -55,6 +55,11 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
         f" {int(counts[1].min())} to {int(counts[1].max())} validation images each."
     )
     return Result(looked, tuple(found), (chart,))
+
+
+def _between(counts: np.ndarray) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _missing(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
