@@ -93,7 +93,7 @@ def test_the_whole_report_says_that_nothing_was_learned(tmp_path: Path) -> None:
     [
         (3, SICK, None, None, UNLEARNED),  # however few trials
         (30, SICK, 0.945, None, UNLEARNED),
-        (30, SICK, 0.99, None, "No verdict: the networks have barely learned. Best so far: trial 29"),
+        (30, SICK, 0.99, None, "No verdict: the baseline has barely learned. Best so far: trial 29"),
         (30, SICK, None, "weights", "No trial beats always answering 'healthy' (95.0\N{NO-BREAK SPACE}%)."),
         (30, SICK, None, "none", UNLEARNED),
         (30, {**SICK, "validation_per_class": [150, 50]}, None, None, "Leave the regularizers off"),  # 75 %

@@ -82,11 +82,14 @@ class BaselineComparison:
     @property
     def untrained(self) -> bool:
         """Whether even the best baseline trial is hardly better on its own training images than a constant answer."""
-        if self.baseline is None or self.constant is None:
+        return self.baseline is not None and self.near_constant(self.baseline)
+
+    def near_constant(self, scores: Scores) -> bool:
+        """Whether a trial's train accuracy (eval mode) is hardly better than that of a constant answer."""
+        if self.constant is None:
             return False
         constant = self.constant.value
-        near = min(constant, NEAR_CONSTANT[0], NEAR_CONSTANT[1] * (1 - constant))
-        return self.baseline.clean_train < constant + near
+        return scores.clean_train < constant + min(constant, NEAR_CONSTANT[0], NEAR_CONSTANT[1] * (1 - constant))
 
     @property
     def best(self) -> Scores | None:

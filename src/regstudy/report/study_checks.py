@@ -41,7 +41,7 @@ def checks(tables: Tables) -> list[StudyCheck]:
     comparison = compare(tables)
     if comparison.nothing_learned:
         made: tuple[CheckMaker, ...] = (_unlearned, _infeasible)
-    elif comparison.few:  # as for the verdict, too few to judge settings by
+    elif comparison.few or comparison.untrained:  # as for the verdict, too little to judge settings by
         made = (_few, _infeasible, budget, partial(look_at_curves, few=True), _pruning, _baseline)
     else:
         made = (boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
@@ -62,10 +62,14 @@ def _unlearned(tables: Tables) -> Iterator[StudyCheck]:
 
 def _few(tables: Tables) -> Iterator[StudyCheck]:
     """Why ranges and regularizers are not judged yet."""
-    count = compare(tables).search_observed
-    if count:
+    comparison = compare(tables)
+    count = comparison.search_observed
+    if not comparison.few:
+        finding = "The baseline has barely learned, so ranges and regularizers are not judged."
+        yield StudyCheck("few", "act", finding, "Raise `training.epochs`, and widen the range of `optimizer.lr`.")
+    elif count:
         finding = f"{counted(count, 'search trial')} finished, too few to judge ranges and regularizers by"
-        advice = f"Run at least {MIN_TRIALS} search trials (raise `--trials`)."
+        advice = f"Run at least {MIN_TRIALS} search trials{_how(tables)}."
         yield StudyCheck("few", "note", f"{finding} ({MIN_TRIALS} are needed).", advice)
 
 
@@ -81,7 +85,7 @@ def _density(tables: Tables) -> Iterator[StudyCheck]:
     side = "below" if tables.maximize else "above"
     finding = f"the best of a random half of {len(values)} search trials is on average {unit} {side} the best of all."
     if loss > ISOLATED_BEST_IQR * spread:
-        advice = "Run more trials (raise `--trials`): they may well find a better one."
+        advice = f"Run more trials{_how(tables)}: they may well find a better one."
         yield StudyCheck("density", "note", f"The best trial is an outlier: {finding}", advice)
     else:
         yield StudyCheck("density", "fine", f"Other trials come close to the best: {finding}")
@@ -195,6 +199,11 @@ def _baseline(tables: Tables) -> Iterator[StudyCheck]:
     if arms.notna().any() and count < MIN_BASELINE_TRIALS:
         finding = f"The baseline arm has only {counted(count, 'finished trial')}, so its best trial says little."
         yield StudyCheck("baseline", "note", finding, "Raise `--trials`: the baseline arm gets about a tenth of them.")
+
+
+def _how(tables: Tables) -> str:
+    """The option for more trials; a study of plain Optuna has none."""
+    return "" if tables.metric is None else " (raise `--trials`)"
 
 
 def _search(tables: Tables) -> pd.Series:

@@ -88,7 +88,7 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
     sentences = _sentences(tables, comparison, answer)
     cautions = [*([] if comparison.baseline_wins else _effort(comparison)), bias]
     if comparison.few or comparison.untrained:
-        head = "Too few trials for a verdict" if comparison.few else "No verdict: the networks have barely learned"
+        head = "Too few trials for a verdict" if comparison.few else f"No verdict: {_who(comparison)} barely learned"
         headline = f"{head}. Best so far: trial {top.number}, {name} {value}."
         return Verdict(headline, [*_why_open(comparison), *sentences], cautions)
     if comparison.baseline_wins:
@@ -96,6 +96,12 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
         return Verdict(headline, sentences, cautions)
     good = comparison.word in ("closed the gap", "helped validation") and comparison.gains is True
     return Verdict(_headline(comparison, count), sentences, cautions, good)
+
+
+def _who(comparison: BaselineComparison) -> str:
+    challenger = comparison.challenger
+    both = challenger is not None and comparison.near_constant(challenger)
+    return "the networks have" if both else "the baseline has"
 
 
 def _unlearned(tables: Tables, comparison: BaselineComparison) -> Verdict:

@@ -133,6 +133,11 @@ def comparison_verdict(found: Comparison) -> Verdict:
     """The answer in a sentence, the evidence, and caveats."""
     first, *others = found.arms
     if not any(arm.used for arm in found.arms):
+        diverged = sum(arm.diverged for arm in found.arms)
+        if diverged and diverged == sum(arm.asked for arm in found.arms):
+            return Verdict(
+                f"Nothing to compare: {counted(diverged, 'run')} of all arms diverged.", [_counts(found)], []
+            )
         return Verdict("No run has finished with a usable result yet.", [_counts(found)], [])
     if nothing_learned(found.tables):
         constant = constant_answer(found.tables.data, "val_accuracy", found.tables.doctor)
