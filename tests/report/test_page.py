@@ -227,6 +227,14 @@ def test_next_to_no_evidence_gives_no_verdict(val: float, observed: int, clean: 
     assert any("guessing among 10 classes" in s for s in found.sentences) == (clean == 0.15)
 
 
+@pytest.mark.parametrize(("observed", "judged"), [(9, False), (10, True)])
+def test_an_underfit_trial_is_judged_only_among_enough_trials(observed: int, judged: bool) -> None:
+    baseline, challenger = Scores(0, 0.85, 0.97, 0.97, 0.85), Scores(9, 0.80, 0.85, 0.85, 0.80)
+    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, observed, (0.8, 0.8), TEN)
+    found = verdict(load_tables(make_study(10)), comparison, [])
+    assert ("only because train accuracy fell" in str(found)) is judged
+
+
 def test_a_gap_that_did_not_shrink_is_given_no_cause() -> None:
     baseline, challenger = Scores(0, 0.80, 0.9, 0.9, 0.80), Scores(9, 0.83, 0.94, 0.94, 0.83)
     comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, 40, (0.82, 0.82), TEN)

@@ -122,7 +122,7 @@ def _comparison(found: Findings) -> ReportSection:
     )
     if not (comparison.few or comparison.untrained or comparison.nothing_learned) and fair_gain_words(comparison):
         finding += f" With equal attempts: {metric_name(tables.metric)} {fair_gain_words(comparison)}."
-    if comparison.underfit and not comparison.nothing_learned:
+    if comparison.underfit and not (comparison.few or comparison.nothing_learned):
         finding += " The gap was not closed: it shrank only because train accuracy fell."
     changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
     rows.append(["difference (points)", *(points(change).removesuffix(" points") for change in changes)])

@@ -79,7 +79,9 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
     answer = [] if comparison.untrained or not relations else [gap_finding(relations)]
     if comparison.baseline is None:
         headline = f"Trial {top.number} is the best: {name} {value}."
-        missing = "No baseline trial finished, so the study cannot tell whether regularization helped."
+        armed = tables.trials["arm"].notna().any()
+        none = "No baseline trial finished" if armed else "This study has no baseline arm"
+        missing = f"{none}, so the study cannot tell whether regularization helped."
         return Verdict(headline, [missing, *answer], [bias])
     count = counted(comparison.baseline_trials, "baseline trial")
     if comparison.challenger is None:
@@ -220,7 +222,7 @@ def _sentences(tables: Tables, comparison: BaselineComparison, answer: list[str]
             f"{percent(a.clean_train)} → {percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap "
             f"{percent(a.gap)} → {percent(b.gap)} ({points(comparison.gap_change)})."
         )
-    if comparison.underfit and comparison.baseline_wins:
+    if comparison.underfit and comparison.baseline_wins and not comparison.few:
         sentences.append("The smaller gap is not an improvement: it shrank only because train accuracy fell.")
     sentences += answer
     changed = differences(tables, a.number, b.number)
