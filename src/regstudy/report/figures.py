@@ -183,6 +183,7 @@ def history(tables: Tables) -> Drawing:
             figure.add_scatter(
                 x=trials.loc[mask, "number"].tolist(), y=height[mask].tolist(), mode="markers", name=name, text=text,
                 hovertemplate="%{text}<extra></extra>",
+                showlegend=mask is not poor,  # outliers have the colors of their kinds
                 marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     if observed.any():
