@@ -32,6 +32,12 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
+def sentence(text: str) -> str:
+    """A text of unknown origin as a sentence, with a single mark at its end."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun, as in 1 trial and 2,000 trials."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ from rich.console import Console
 from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
 from regstudy.records import EpochRecord
+from regstudy.text import counted, sentence
 from regstudy.training.early_stopping import Signal
 
 
@@ -29,7 +30,7 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
         except KeyboardInterrupt:
             console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
             return 130
-    console.print(f"{metrics['outcome']}: {metrics['reason']}.")
+    console.print(sentence(f"{metrics['outcome']}: {metrics['reason']}"))
     if metrics["best_epoch"]:
         console.print(
             f"Best epoch {metrics['best_epoch']}: train accuracy (eval mode) {metrics['clean_train_accuracy']:.1%},"
@@ -37,9 +38,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
         )
         test = metrics["test"]
         console.print(
-            f"Test accuracy: {test['accuracy']:.1%} on {test['images']:,} images (evaluation no. {test['opening']} on"
-            " this"
-            " test set)."
+            f"Test accuracy: {test['accuracy']:.1%} on {counted(test['images'], 'image')} (evaluation no."
+            f" {test['opening']} on this test set)."
             if test["images"]
             else f"Test accuracy: not measured. {test['note']}",
         )

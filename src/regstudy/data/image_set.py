@@ -46,6 +46,12 @@ class ImageSet:
         paths = tuple(self.paths[index] for index in indices.tolist()) if self.paths else ()
         return ImageSet(self.images[indices], self.labels[indices], self.classes, paths)
 
+    @property
+    def per_class(self) -> list[int]:
+        """How many images each class has."""
+        counts: list[int] = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return counts
+
     def to(self, device: torch.device) -> ImageSet:
         """The same images on a device; not copied if they are already there."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.classes, self.paths)
@@ -102,6 +108,7 @@ class Splits:
             "train": len(self.train),
             "clean_train": len(self.clean_train),
             "validation": len(self.validation),
+            "validation_per_class": self.validation.per_class,
             "split_seed": self.split_seed,
             "split_hash": self.hash,
             "group": self.grouping.rule if self.grouping else None,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.errors import StudyError
 from regstudy.space.loader import config_text
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
+from regstudy.text import counted
 
 
 def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
@@ -23,8 +24,17 @@ def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
         return found
     usable = usable_trials(study)
     if not usable:
-        raise StudyError(f"The study '{study.study_name}' has no completed trial yet, so there is nothing to export.")
+        raise StudyError(f"{_why_none(study)}, so there is nothing to export.")
     return usable[0]
+
+
+def _why_none(study: optuna.Study) -> str:
+    """Why a study has no usable trial."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not ended:
+        return f"The study '{study.study_name}' has no completed trial yet"
+    some = "its only completed trial" if len(ended) == 1 else f"all {counted(len(ended), 'completed trial')}"
+    return f"In the study '{study.study_name}', {some} diverged"
 
 
 def config_file(study: optuna.Study, trial: FrozenTrial) -> str:

@@ -96,15 +96,21 @@ def _row_of(found: StudyGlance, name: str, link: Mapping[str, str]) -> IndexRow:
     facts = found.attributes
     kind = "comparison" if facts.get(attributes.PLAN) else "search"
     headline: dict[str, Any] = (facts.get(attributes.HEADLINE) or {}) if link else {}
-    gain = headline.get("gain")
     return IndexRow(
         name,
         kind,
         _status(found),
         str(headline.get("text") or ("see the report" if link else NO_REPORT)),
-        NONE if gain is None else points(float(gain)),
+        _gain(headline),
         **link,
     )
+
+
+def _gain(headline: Mapping[str, Any]) -> str:
+    """The fair gain; reports of earlier versions stored only the difference of the selected trials."""
+    if headline.get("fair_gain") is not None:
+        return str(headline["fair_gain"])
+    return NONE if headline.get("gain") is None else f"{points(float(headline['gain']))} (selected)"
 
 
 def _status(found: StudyGlance) -> str:

@@ -19,10 +19,11 @@ from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
-from regstudy.report.phrasing import NONE, Verdict, percent, verdict
+from regstudy.report.phrasing import NONE, percent
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
+from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.study.tables import Study, Tables, load_tables
 from regstudy.text import counted
 
@@ -145,8 +146,9 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
         lines += [*rows, ""]
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
-    lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
-    before = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
+    lines += [f"- {markdown(finding)}" for finding in findings if finding not in (text.headline, *text.sentences)]
+    learned = not found.comparison.nothing_learned
+    before = diagnosed(found.tables.doctor, learned=learned).checks if found.tables.doctor else []
     todo = [check for check in [*before, *checks(found.tables)] if check.severity == "act"]
     lines += [f"- To do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]

@@ -16,8 +16,9 @@ import plotly.graph_objects as go
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
 from regstudy.report.page import find, write_report
-from regstudy.report.phrasing import Verdict, metric_name, objective, percent, verdict
+from regstudy.report.phrasing import metric_name, objective, percent
 from regstudy.report.sections import Findings, ReportSection, sections
+from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words

@@ -16,6 +16,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from regstudy.analysis.constant_answer import constant_value
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError, describe
@@ -216,12 +217,8 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
     if result.best_epoch:
         keep(attributes.BEST_VALUE, result.best_value)
     if result.outcome == "diverged":
-        return chance_level(trained.state.config, len(trained.state.splits.train.classes))
+        # so that a sampler learns to stay away: a failed or pruned trial would not tell it
+        return constant_value(trained.state.config.training.metric, trained.state.splits.validation.per_class)
     if result.outcome != "pruned":
         keep_weights(job.folder, number, trained.weights)
     return result.best_value
-
-
-def chance_level(config: RunConfig, classes: int) -> float:
-    """The objective of guessing: the value of a run that diverged, so that a sampler learns to stay away from there."""
-    return 1 / classes if config.training.metric == "val_accuracy" else math.log(classes)

@@ -102,6 +102,15 @@ class Tables:
                 return self.trials[column]
         return None
 
+    def regularizer_of(self, parameter: str) -> str | None:
+        """The regularizer that an Optuna parameter sets; its name may contain choices within the path, and a switch."""
+        name = parameter.removesuffix(".on").split(".")
+        for path in self.regularizers:
+            keys, rest = path.split("."), iter(name)
+            if (name[0], name[-1]) == (keys[0], keys[-1]) and all(key in rest for key in keys):
+                return path
+        return None
+
     def searched(self) -> list[str]:
         """Regularizers that were not the same in every trial, in the study's order."""
         strengths = ((path, self.strength(path)) for path in self.regularizers)

@@ -12,8 +12,8 @@ from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
 from regstudy.report.media import Album, FindingCard, picture
 from regstudy.report.page import page_html
-from regstudy.report.phrasing import Verdict
 from regstudy.report.sections import ReportSection
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.text import counted
 
 QUESTION = "Doctor: problems that would block a study or distort its results, and how to fix them"

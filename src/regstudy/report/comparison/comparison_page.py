@@ -26,11 +26,12 @@ from regstudy.report.comparison.comparison_phrasing import (
     spread_words,
     verdict_words,
 )
-from regstudy.report.grids import Grid, fact_grid, state_words
+from regstudy.report.grids import Grid, data_facts, fact_grid, state_words
 from regstudy.report.headline import keep_headline
 from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, Verdict, minus, setting
+from regstudy.report.phrasing import NONE, minus, setting
 from regstudy.report.sections import ReportSection
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study.tables import Study, settings_of
 from regstudy.text import counted
 
@@ -265,8 +266,7 @@ def _runs(found: Comparison) -> ReportSection:
 def _data(found: Comparison) -> ReportSection:
     data = found.tables.data
     finding = f"{data.get('name', 'unnamed')}. A comparison never uses a test set."
-    facts = {key.replace("_", " "): value for key, value in data.items()}
-    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)], folded=True)
+    return ReportSection("data", "Data and split", finding, grids=[fact_grid(data_facts(data))], folded=True)
 
 
 def _making(found: Comparison) -> ReportSection:
