@@ -79,7 +79,12 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
 
 def describe(error: BaseException) -> str:
     """Why something failed, in one line without a final period; all kinds of out-of-memory errors read alike."""
-    text = " ".join(str(error).split())[:500].rstrip(".")
+    if isinstance(error, SystemExit):
+        return f"the code called sys.exit({'' if error.code is None else repr(error.code)})"
+    try:
+        text = " ".join(str(error).split())[:500].rstrip(".")
+    except Exception:  # a user's exception may fail even at this
+        text = "its message cannot be shown"
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     memory = memory or "can't allocate memory" in text
     return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"

@@ -15,9 +15,10 @@ from typing import NamedTuple, get_args
 import numpy as np
 import torch
 
-from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.plugins import call_problems, is_plugin, load_plugin, option_problems
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data, Operation
+from regstudy.config.user_code import guarded
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.loading_events import OnProgress, listening
@@ -52,13 +53,13 @@ SOURCES = {
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
 }
-SOURCE_ARGUMENTS = {"part", "config", "data_dir"}
+SOURCE_ARGUMENTS = ("part", "config", "data_dir")
 
 
 def source(name: str) -> Source:
     """The function that loads a data set; ConfigError if there is none of that name."""
     if is_plugin(name):
-        return load_plugin(name)
+        return guarded(name, load_plugin(name), DataError)
     if name not in SOURCES:
         raise ConfigError(f"data.name: {unknown('data set', name, SOURCES)}")
     load: Source = import_module(SOURCES[name].module).load
@@ -81,7 +82,11 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     except ConfigError as error:
         yield Problem("data.name", str(error))
         return
-    for sentence in option_problems(load, data.options, SOURCE_ARGUMENTS):
+    wrong = call_problems(load, SOURCE_ARGUMENTS, by_name=False)
+    if wrong:
+        yield from (Problem("data.name", f"'{data.name}' {sentence}") for sentence in wrong)
+        return
+    for sentence in option_problems(load, data.options, SOURCE_ARGUMENTS, by_name=False):
         yield Problem("data.options", sentence)
     if data.name == "image_folder" and data.root is None:
         yield Problem(

@@ -14,9 +14,10 @@ import torch
 
 from regstudy import data, models
 from regstudy.config.run_config import RunConfig
+from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
-from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
+from regstudy.errors import DataUnavailable, RegstudyError, StudyError
 from regstudy.search.create import check_place, create_study
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
@@ -239,12 +240,11 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
 def _explained(plan: Plan, arm: str) -> Iterator[None]:
     """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
     search = plan.kind == "search"
+    what = "the default configuration" if search else f"the arm '{arm}'"
     try:
-        yield
+        with user_code(f"Training the first batches of {what}", StudyError):
+            yield
     except RegstudyError as error:
-        if search:
+        if search or isinstance(error, StudyError):
             raise
-        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from None
-    except Exception as error:
-        what = "the default configuration" if search else f"the arm '{arm}'"
-        raise StudyError(f"Training the first batches of {what} failed: {describe(error)}.") from error
+        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from error

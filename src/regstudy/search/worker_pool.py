@@ -63,13 +63,13 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
     nobody can be asked to stop.
     """
     asked = False
-    raised: Exception | None = None
+    raised: BaseException | None = None
 
     def tell(event: Event) -> None:
         nonlocal raised
         try:
             listen(event)
-        except Exception as error:
+        except BaseException as error:
             raised = error
             raise KeyboardInterrupt from error
 
@@ -82,7 +82,7 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if main else None
     try:
-        work(job, splits, Watch(tell, lambda: asked))
+        work(job, splits, Watch(tell, lambda: asked or raised is not None))
     except KeyboardInterrupt:
         if raised is not None:
             raise raised from None
