@@ -42,3 +42,12 @@ def counted(count: int, noun: str) -> str:
 def printable(text: str) -> str:
     """A text with escapes such as ``\\x1b`` for control characters, which would command the terminal."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def shortened(value: object, length: int = 80) -> str:
+    """A value as Python writes it, cut off if it is long."""
+    try:
+        shown = repr(value)
+    except ValueError:  # Python refuses to write numbers of thousands of digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
