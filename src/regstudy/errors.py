@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 
@@ -37,10 +37,14 @@ class StudyError(RegstudyError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration: the dotted path of the value and a sentence about it."""
+    """One thing wrong in a configuration: the dotted path of the value and a sentence about it.
+
+    ``cause`` is the error that showed it, if there is one.
+    """
 
     path: str
     message: str
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -64,9 +68,12 @@ def argument_error(problems: Iterable[Problem]) -> ArgumentError:
 
 def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
     """All problems of one file as a single error, in the order found, without repetitions."""
-    lines = list(dict.fromkeys(str(problem) for problem in problems))
+    found = list(problems)
+    lines = list(dict.fromkeys(str(problem) for problem in found))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return ConfigError(f"{source} has {count}:" + "".join(f"\n  - {line}" for line in lines))
+    error = ConfigError(f"{source} has {count}:" + "".join(f"\n  - {line}" for line in lines))
+    error.__cause__ = next((problem.cause for problem in found if problem.cause), None)
+    return error
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:

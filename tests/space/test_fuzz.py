@@ -21,29 +21,31 @@ from regstudy.training.validation import CHECKS
 PATHS = sorted({*field_paths(RunConfig), *STUDY_PATHS, "data.fallback", "study.direction"})
 KEYS = sorted({part for path in PATHS for part in path.split(".")} | RANGE_KEYS | CHOICE_KEYS | {"label", "min", "<<"})
 WORDS = ["digits", "svhn", "dropout_cnn", "sgd", "adamw", "cosine", "step", "lambda", "math:sqrt", "val_loss", "flip"]
-NUMBERS = [0, 1, -1, 2, 0.5, 1e-300, 1e300, 1e308, -1e308, float("nan"), float("inf"), 2**63, 2**70, 10**4000, True]
+NUMBERS = [0, 1, -1, 2, 10, 0.5, 1e-300, 1e300, 1e308, -1e308, 2**63, True, False]
+NOT_PLAIN = [float("nan"), float("inf"), 2**70, 10**4000, "\x00", "\x1b[31m", "\ud800", "a" * 20_000, b"x", {1}, object]
 TEXTS = [path.read_text(encoding="utf-8") for path in shipped_spaces().values()]
 
-leaves = (
-    st.sampled_from([*NUMBERS, *WORDS, None, False, "", "\x00", "\x1b[31m", "\ud800", ":smile:", "a" * 20_000, "__class__"])
-    | st.floats()
-    | st.integers()
-    | st.text(max_size=8)
+numbers = st.sampled_from(NUMBERS) | st.floats(-10, 10) | st.integers(-10, 300)
+leaves = numbers | st.sampled_from([*WORDS, None, "", ":smile:", "[red]", "__class__"]) | st.text("ab.: \n\u00e4", max_size=8)
+wild = leaves | st.sampled_from(NOT_PLAIN) | st.text(max_size=8)
+keys = st.sampled_from(KEYS) | st.sampled_from(WORDS) | st.text("ab.", max_size=4)
+wild_keys = keys | st.sampled_from([1, None, True, 0.5]) | st.text(max_size=4)
+chaos = st.recursive(
+    wild,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(wild_keys, inner, max_size=5),
+    max_leaves=15,
 )
-keys = st.sampled_from(KEYS) | st.sampled_from(WORDS) | st.text(max_size=4) | st.sampled_from([1, None, True, 0.5])
 anything = st.recursive(
     leaves,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=15,
 )
 ranges = st.fixed_dictionaries(
-    {"low": leaves, "high": leaves},
-    optional={key: leaves for key in sorted(RANGE_KEYS - {"low", "high"})},
+    {"low": numbers, "high": numbers | leaves},
+    optional={key: numbers | leaves for key in sorted(RANGE_KEYS - {"low", "high"})},
 )
 choices = st.fixed_dictionaries({"choices": st.lists(anything, max_size=4)}, optional={"default": anything})
-settings_of_a_space = st.dictionaries(
-    st.sampled_from(PATHS).map(str), anything | ranges | choices | leaves, max_size=6
-)
+settings_of_a_space = st.dictionaries(st.sampled_from(PATHS), ranges | choices | leaves | anything, max_size=6)
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ FUZZ = settings(max_examples=150, deadline=4000, suppress_health_check=list(Heal
 
 
 @FUZZ
-@given(tree=anything | settings_of_a_space.map(nested))
+@given(tree=settings_of_a_space.map(nested) | settings_of_a_space.map(nested) | chaos)
 def test_any_tree_is_a_space_or_an_error(tree: Any) -> None:
     judge(lambda: space_from_tree(tree, "x", "x.yaml", checks=CHECKS))
 
@@ -105,7 +107,7 @@ def test_a_damaged_space_is_a_space_or_an_error(text: str, at: float, length: in
 @FUZZ
 @given(
     path=st.sampled_from(PATHS) | st.lists(keys.map(str), min_size=1, max_size=4).map(".".join) | st.text(max_size=8),
-    value=st.text(max_size=30) | st.text("[]{}:,-&*a!<|>%\"'\n #?0", max_size=30) | leaves.map(lambda v: repr(v)[:4000]),
+    value=st.text(max_size=30) | st.text("[]{}:,-&*a!<|>%\"'\n #?0", max_size=30) | wild.map(lambda v: str(v)[:4000]),
 )
 def test_any_override_gives_a_space_or_an_error(path: str, value: str) -> None:
     judge(lambda: space_from_text(TEXTS[0], "x", "x.yaml", [f"{path}={value}"]))

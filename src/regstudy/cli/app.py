@@ -379,10 +379,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _more(error: RegstudyError) -> str:
-    """How to see more of an error of the user's own code."""
-    cause = error.__cause__
-    own = cause is not None and not isinstance(cause, RegstudyError | OSError)
-    return " To see the whole traceback, add --debug." if own and not err.debug else ""
+    """How to see more of an error that was not ours at first, such as one of the user's own code."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    hint = "\nTo see the whole traceback, add --debug."
+    return "" if err.debug or isinstance(first, RegstudyError) else hint
 
 
 def _typed() -> str:

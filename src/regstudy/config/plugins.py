@@ -28,7 +28,7 @@ def load_plugin(name: str) -> Callable[..., Any]:
     Importing it runs the user's code. ConfigError if it cannot be had. Call it within `user_code`, or `guarded`.
     """
     module_name, _, function_name = name.partition(":")
-    if not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
+    if module_name.endswith(".py") or not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
         raise ConfigError(f"'{name}' must be package.module:function{_as_a_module(module_name, function_name)}.")
     module = _imported(name, module_name)
     function = getattr(module, function_name, None)

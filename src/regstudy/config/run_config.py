@@ -161,9 +161,8 @@ def config_problems(tree: Any) -> list[Problem]:
     except ValidationError as error:
         details = [dict(detail) for detail in error.errors(include_url=False)]
         by_path: dict[str, list[dict[str, Any]]] = {}  # a value that may be of several kinds has an error for each
-        for detail in details:
-            if not _other_member(detail, details):
-                by_path.setdefault(".".join(_path(detail, tree)), []).append(detail)
+        for detail in [one for one in details if not _other_member(one, details)] or details:
+            by_path.setdefault(".".join(_path(detail, tree)), []).append(detail)
         return [problem for found in by_path.values() for problem in _problems_at_a_path(found, tree)]
     return []
 

@@ -80,7 +80,7 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     try:
         load = source(data.name)
     except ConfigError as error:
-        yield Problem("data.name", str(error))
+        yield Problem("data.name", str(error), error)
         return
     wrong = call_problems(load, SOURCE_ARGUMENTS, by_name=False)
     if wrong:

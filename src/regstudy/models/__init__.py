@@ -69,7 +69,7 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     try:
         builder = _builder(model.name)
     except ConfigError as error:
-        yield Problem("model.name", str(error))
+        yield Problem("model.name", str(error), error)
         return
     wrong = call_problems(builder, SIZES, by_name=True, optional=BUILDER_REGULARIZERS)
     if wrong:

@@ -194,8 +194,7 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
             problems.append(Problem(shortened(override)[1:-1], sentence))
             continue
         try:
-            value = read_yaml_text(text, "the value")
-            wrong = plain_problems({path: value})
+            wrong = plain_problems({path: None}) or plain_problems({path: (value := read_yaml_text(text, "the value"))})
             problems += wrong
             if not wrong:
                 set_path(raw, path, value)

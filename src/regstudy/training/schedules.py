@@ -144,7 +144,7 @@ def _function_problems(schedule: schema.Lambda, epochs: int) -> Iterable[Problem
         for elapsed in (0, epochs - schedule.warmup_epochs - 1):
             _own_factor(schedule.function, float(elapsed))
     except ConfigError as error:
-        yield Problem("schedule.function", str(error))
+        yield Problem("schedule.function", str(error), error)
 
 
 def _milestone_problems(schedule: schema.MultiStep, epochs: int) -> Iterable[Problem]:
