@@ -7,7 +7,9 @@ import re
 from regstudy.errors import ArgumentError
 
 # control characters but for tab and new line, marks that reverse the direction of text, and halves of characters
-UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+UNPRINTABLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
 SECONDS_PER_UNIT = {"h": 3600, "m": 60, "s": 1}
 
 

@@ -26,7 +26,11 @@ NOT_PLAIN = [float("nan"), float("inf"), 2**70, 10**4000, "\x00", "\x1b[31m", "\
 TEXTS = [path.read_text(encoding="utf-8") for path in shipped_spaces().values()]
 
 numbers = st.sampled_from(NUMBERS) | st.floats(-10, 10) | st.integers(-10, 300)
-leaves = numbers | st.sampled_from([*WORDS, None, "", ":smile:", "[red]", "__class__"]) | st.text("ab.: \n\u00e4", max_size=8)
+leaves = (
+    numbers
+    | st.sampled_from([*WORDS, None, "", ":smile:", "[red]", "__class__"])
+    | st.text("ab.: \n\u00e4", max_size=8)
+)
 wild = leaves | st.sampled_from(NOT_PLAIN) | st.text(max_size=8)
 keys = st.sampled_from(KEYS) | st.sampled_from(WORDS) | st.text("ab.", max_size=4)
 wild_keys = keys | st.sampled_from([1, None, True, 0.5]) | st.text(max_size=4)
@@ -97,7 +101,9 @@ def test_any_text_is_a_space_or_an_error(text: str) -> None:
     text=st.sampled_from(TEXTS),
     at=st.floats(0, 1),
     length=st.integers(0, 30),
-    put=st.sampled_from(["", "\t", "- ", "{", "]", "&a ", "*a", "!!int ", "'", ": ", "\n", "---\n", "\x00", "<<: ", "?"]),
+    put=st.sampled_from(
+        ["", "\t", "- ", "{", "]", "&a ", "*a", "!!int ", "'", ": ", "\n", "---\n", "\x00", "<<: ", "?"]
+    ),
 )
 def test_a_damaged_space_is_a_space_or_an_error(text: str, at: float, length: int, put: str) -> None:
     start = int(at * len(text))
@@ -128,8 +134,14 @@ FILES = {
     "deep brackets": ("a: " + "[" * 5000, "nested too deeply"),
     "deep mappings": ("{a: " * 5000, "nested too deeply"),
     "deep and closed": ("a: " + "[" * 30 + "]" * 30, "nested more than"),
-    "impossible date": (BASE + "study: {seed: 2021-02-31}\n", "study.seed: must be a whole number, but it is '2021-02-31'"),
-    "tagged text as number": (BASE + "training:\n  epochs: !!int abc\n", "line 4 is not valid YAML: 'abc' is not a whole number"),
+    "impossible date": (
+        BASE + "study: {seed: 2021-02-31}\n",
+        "study.seed: must be a whole number, but it is '2021-02-31'",
+    ),
+    "tagged text as number": (
+        BASE + "training:\n  epochs: !!int abc\n",
+        "line 4 is not valid YAML: 'abc' is not a whole number",
+    ),
     "tagged text as bool": (BASE + "a: !!bool abc\n", "'abc' is not a true or false"),
     "set": (BASE + "a: !!set {b, c}\n", "the tag '!!set' is not allowed"),
     "binary": (BASE + "a: !!binary aGFsbG8=\n", "the tag '!!binary' is not allowed"),
@@ -143,7 +155,10 @@ FILES = {
     "null as key": (BASE + "training: {null: 2}\n", "training: the key None is not text"),
     "true as key": (BASE + "training: {true: 2}\n", "training: the key True is not text"),
     "infinite": (BASE + "optimizer: {name: sgd, lr: .inf}\n", "optimizer.lr: must be a finite number, but it is inf"),
-    "not a number": (BASE + "optimizer: {name: sgd, lr: .nan}\n", "optimizer.lr: must be a finite number, but it is nan"),
+    "not a number": (
+        BASE + "optimizer: {name: sgd, lr: .nan}\n",
+        "optimizer.lr: must be a finite number, but it is nan",
+    ),
     "NUL": (BASE + 'study: {metric: "a\\0b"}\n', "holds a control character"),
     "escape": (BASE + 'study: {metric: "\\e[31m"}\n', "holds a control character"),
     "raw NUL": (BASE + "a: \x00\n", "line 3 is not valid YAML: the control character"),
@@ -152,8 +167,14 @@ FILES = {
     "section is a list": (BASE + "training: [1]\n", "training: must be a mapping of keys to values"),
     "study is a list": (BASE + "study: [1]\n", "study: must be a mapping of keys to values"),
     "study is a word": (BASE + "study: yes please\n", "study: must be a mapping of keys to values"),
-    "list as default": (BASE + "training: {monitor: {choices: [val_loss, val_accuracy], default: [1]}}\n", "no choice '[1]'"),
-    "mapping as default": (BASE + "training: {monitor: {choices: [val_loss, val_accuracy], default: {a: 1}}}\n", "no choice"),
+    "list as default": (
+        BASE + "training: {monitor: {choices: [val_loss, val_accuracy], default: [1]}}\n",
+        "no choice '[1]'",
+    ),
+    "mapping as default": (
+        BASE + "training: {monitor: {choices: [val_loss, val_accuracy], default: {a: 1}}}\n",
+        "no choice",
+    ),
     "tiny step": (BASE + "optimizer: {name: sgd, lr: {low: 0, high: 1, step: 1e-300}}\n", "more than 1,000,000 values"),
     "many steps": (BASE + "optimizer: {name: sgd, lr: {low: 0, high: 1, step: 1e-7}}\n", "more than 1,000,000 values"),
     "huge range": (BASE + "optimizer: {name: sgd, lr: {low: -1e308, high: 1e308}}\n", "too far apart"),

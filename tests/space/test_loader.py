@@ -172,7 +172,9 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = write(tmp_path, "data: {name: svhn, fallback: {name: digits}}\nmodel: {name: small_cnn}\n")
     read: list[Path] = []
     original = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, *given, **named: read.append(self) or original(self, *given, **named))
+    monkeypatch.setattr(
+        Path, "open", lambda self, *given, **named: read.append(self) or original(self, *given, **named)
+    )
     assert load_space(path).fallback is not None
     assert read == [path]
 

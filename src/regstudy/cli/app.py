@@ -255,7 +255,9 @@ def export(
     opened = open_study(StudyPlace(path, storage))
     chosen = chosen_trial(opened, trial)
     write_atomically(output, config_file(opened, chosen))
-    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {shlex.join(['regstudy', 'train', str(output), '-o', 'out'])}")
+    out.print(
+        f"Wrote trial {chosen.number} to {output}. Train on it: {shlex.join(['regstudy', 'train', str(output), '-o', 'out'])}"
+    )
 
 
 @app.command()

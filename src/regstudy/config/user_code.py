@@ -18,7 +18,8 @@ from regstudy.errors import ConfigError, RegstudyError, describe
 
 LONGEST_LINE = 100  # characters of a line of code in a message
 _LIBRARIES = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {str(Path(__file__).parents[1])}
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    | {str(Path(__file__).parents[1])}
 )
 
 

@@ -56,7 +56,9 @@ def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
     weights = find_weights(config.name, config.weights) if config.weights is not None else None
     network = builder(channels=channels, size=size, classes=classes, **rates, **config.options)
     if not isinstance(network, nn.Module):
-        raise ConfigError(f"'{config.name}' must return a torch module (nn.Module), but it returned {returned(network)}.")
+        raise ConfigError(
+            f"'{config.name}' must return a torch module (nn.Module), but it returned {returned(network)}."
+        )
     if weights:
         fill(network, config.name, weights)
     freeze(network, config.trainable, config.name)

@@ -121,8 +121,8 @@ def run_pool(
                 _reap(opened, member, "timeout", f"took longer than {timeout:g} s")
             for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
                 pool.remove(member)
-                if member.process.exitcode == 0:
-                    continue
+                if member.process.exitcode == 0 and member.trial is None:
+                    continue  # with a trial under way, the user's code has called os._exit(0)
                 deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
                 _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
                 close_orphans(opened)

@@ -212,7 +212,9 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise ConfigError(f"{path} cannot be read: it is larger than {LARGEST_FILE:,} bytes, too large for a space.")
+            raise ConfigError(
+                f"{path} cannot be read: it is larger than {LARGEST_FILE:,} bytes, too large for a space."
+            )
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None

@@ -61,7 +61,9 @@ def _problem(value: Any) -> str | None:
         return None if abs(value) < LARGEST else f"must be a number of at most {LARGEST:,}, but it has more digits"
     if isinstance(value, float):
         return None if math.isfinite(value) else f"must be a finite number, but it is {value}"
-    return f"must be text, a number, true, false, null, a list or a mapping, but it is of the type {type(value).__name__}"
+    return (
+        f"must be text, a number, true, false, null, a list or a mapping, but it is of the type {type(value).__name__}"
+    )
 
 
 def _text_problem(text: str) -> str | None:

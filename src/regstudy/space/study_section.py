@@ -37,9 +37,13 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
         for detail in error.errors(include_url=False):
             path = ".".join(["study", *(key for key in detail["loc"] if isinstance(key, str))])
             if detail["type"] == "extra_forbidden":
-                message = unknown_key("study", str(detail["loc"][-1]), StudySection.model_fields, field_paths(RunConfig))
+                message = unknown_key(
+                    "study", str(detail["loc"][-1]), StudySection.model_fields, field_paths(RunConfig)
+                )
             elif detail["type"] == "literal_error":
-                message = unknown("value", str(detail["input"]), DIRECTIONS if path == "study.metric" else DIRECTIONS.values())
+                message = unknown(
+                    "value", str(detail["input"]), DIRECTIONS if path == "study.metric" else DIRECTIONS.values()
+                )
             else:
                 message = value_words([detail])
             problems.append(Problem(path, message))
