@@ -1,4 +1,4 @@
-"""Modules that users write: whatever is wrong with them is one paragraph with their file and line, or a failed trial."""
+"""Modules that users write: whatever is wrong with them is one paragraph with file and line, or a failed trial."""
 
 from __future__ import annotations
 
@@ -64,14 +64,29 @@ def schedule(rate: str = "pass") -> str:
 
 MODULES = {
     "syntax error": ("model", "def network(:\n", "network", ["cannot be imported", "SyntaxError", "line 1"]),
-    "raises at import": ("model", "x = 1\nraise ValueError('too old')\n", "network", ["ValueError: too old (MODULE.py, line 2"]),
+    "raises at import": (
+        "model",
+        "x = 1\nraise ValueError('too old')\n",
+        "network",
+        ["ValueError: too old (MODULE.py, line 2"],
+    ),
     "exits at import": ("model", "import sys\nsys.exit(0)\n", "network", ["called sys.exit(0) (MODULE.py, line 2"]),
     "base exception at import": ("model", "raise GeneratorExit\n", "network", ["GeneratorExit", "MODULE.py, line 1"]),
-    "imports what is missing": ("model", "import no_such_thing\n", "network", ["No module named 'no_such_thing' (MODULE.py, line 1"]),
+    "imports what is missing": (
+        "model",
+        "import no_such_thing\n",
+        "network",
+        ["No module named 'no_such_thing' (MODULE.py, line 1"],
+    ),
     "no module": ("model", None, "network", ["cannot be imported: there is no module 'MODULE'"]),
     "no function": ("model", network(), "networ", ["has no 'networ'", "Did you mean 'MODULE:network'?"]),
     "not callable": ("model", "network = 3\n", "network", ["is not a function"]),
-    "network raises": ("model", network(build="raise KeyError('width')"), "network", ["failed: KeyError: 'width' (MODULE.py, line 17, in network"]),
+    "network raises": (
+        "model",
+        network(build="raise KeyError('width')"),
+        "network",
+        ["failed: KeyError: 'width' (MODULE.py, line 17, in network"],
+    ),
     "network exits": ("model", network(build="sys.exit(0)"), "network", ["called sys.exit(0) (MODULE.py, line 17"]),
     "network with a broken message": (
         "model",
@@ -79,25 +94,65 @@ MODULES = {
         "network",
         ["failed: Odd: its message cannot be shown"],
     ),
-    "network is None": ("model", network(build="return None"), "network", ["must return a torch module (nn.Module), but it returned None (is its `return` missing?)"]),
+    "network is None": (
+        "model",
+        network(build="return None"),
+        "network",
+        ["must return a torch module (nn.Module), but it returned None (is its `return` missing?)"],
+    ),
     "network is a class": ("model", network(build="return Net"), "network", ["the class Net itself"]),
     "network is a tuple": ("model", network(build="return Net(2), 3"), "network", ["an object of the type tuple"]),
-    "too few arguments": ("model", "def network(size):\n    pass\n", "network", ["is called as network(channels=…, size=…, classes=…), but it is defined as network(size)"]),
-    "too many arguments": ("model", "def network(channels, size, classes, depth):\n    pass\n", "network", ["the option 'depth' is required but missing"]),
+    "too few arguments": (
+        "model",
+        "def network(size):\n    pass\n",
+        "network",
+        ["is called as network(channels=…, size=…, classes=…), but it is defined as network(size)"],
+    ),
+    "too many arguments": (
+        "model",
+        "def network(channels, size, classes, depth):\n    pass\n",
+        "network",
+        ["the option 'depth' is required but missing"],
+    ),
     "built-in": ("model", "network = dict\n", "network", ["Python cannot read the signature"]),
-    "data raises": ("data", images("open('nowhere.npz')"), "images", ["failed: FileNotFoundError", "(MODULE.py, line 7, in images: open('nowhere.npz'))"]),
+    "data raises": (
+        "data",
+        images("open('nowhere.npz')"),
+        "images",
+        ["failed: FileNotFoundError", "(MODULE.py, line 7, in images: open('nowhere.npz'))"],
+    ),
     "data exits": ("data", images("sys.exit()"), "images", ["called sys.exit() (MODULE.py, line 7"]),
     "data exits happily": ("data", images("sys.exit(0)"), "images", ["called sys.exit(0) (MODULE.py, line 7"]),
     "data is None": ("data", images("return None"), "images", ["has no training set"]),
     "data is a tuple": ("data", images("return (1, 2)"), "images", ["is not an ImageSet"]),
-    "data without arguments": ("data", "def images():\n    pass\n", "images", ["is called as images(part, config, data_dir), but it is defined as images()"]),
-    "data with an argument too many": ("data", "def images(a, b, c, d):\n    pass\n", "images", ["the option 'd' is required but missing"]),
-    "schedule raises": ("schedule", schedule("1 / 0"), "rate", ["failed: ZeroDivisionError: division by zero (MODULE.py, line 4, in rate: 1 / 0)"]),
+    "data without arguments": (
+        "data",
+        "def images():\n    pass\n",
+        "images",
+        ["is called as images(part, config, data_dir), but it is defined as images()"],
+    ),
+    "data with an argument too many": (
+        "data",
+        "def images(a, b, c, d):\n    pass\n",
+        "images",
+        ["the option 'd' is required but missing"],
+    ),
+    "schedule raises": (
+        "schedule",
+        schedule("1 / 0"),
+        "rate",
+        ["failed: ZeroDivisionError: division by zero (MODULE.py, line 4, in rate: 1 / 0)"],
+    ),
     "schedule exits": ("schedule", schedule("sys.exit(0)"), "rate", ["called sys.exit(0) (MODULE.py, line 4"]),
     "schedule is None": ("schedule", schedule("return None"), "rate", ["returned None"]),
-    "schedule without arguments": ("schedule", "def rate():\n    return 1.0\n", "rate", ["is called as rate(epochs), but it is defined as rate()"]),
+    "schedule without arguments": (
+        "schedule",
+        "def rate():\n    return 1.0\n",
+        "rate",
+        ["is called as rate(epochs), but it is defined as rate()"],
+    ),
     "schedule with two": ("schedule", "def rate(a, b):\n    return 1.0\n", "rate", ["failed: TypeError"]),
-}  # fmt: skip
+}
 COMMANDS = {
     "study": ["study", "--space", "own.yaml", "--trials", "1"],
     "dry run": ["study", "--space", "own.yaml", "--dry-run", "--no-doctor"],
@@ -165,7 +220,9 @@ def check(case: str, command: str, regstudy: Command, folder: Path, monkeypatch:
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-LATE = "import __main__\n        __main__.calls = getattr(__main__, 'calls', 0) + 1\n        if self.training and __main__.calls > 40: {}"
+LATE = """import __main__
+        __main__.calls = getattr(__main__, 'calls', 0) + 1
+        if self.training and __main__.calls > 40: {}"""
 
 
 @pytest.mark.parametrize(

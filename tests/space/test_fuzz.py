@@ -46,7 +46,7 @@ anything = st.recursive(
 )
 ranges = st.fixed_dictionaries(
     {"low": numbers, "high": numbers | leaves},
-    optional={key: numbers | leaves for key in sorted(RANGE_KEYS - {"low", "high"})},
+    optional=dict.fromkeys(sorted(RANGE_KEYS - {"low", "high"}), numbers | leaves),
 )
 choices = st.fixed_dictionaries({"choices": st.lists(anything, max_size=4)}, optional={"default": anything})
 settings_of_a_space = st.dictionaries(st.sampled_from(PATHS), ranges | choices | leaves | anything, max_size=6)

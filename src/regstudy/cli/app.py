@@ -62,10 +62,10 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _about(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[  # noqa: ARG001
+    debug: Annotated[
         bool, typer.Option("--debug", help="Show the whole traceback of every error, also of failed trials.")
     ] = False,
 ) -> None:
@@ -255,9 +255,8 @@ def export(
     opened = open_study(StudyPlace(path, storage))
     chosen = chosen_trial(opened, trial)
     write_atomically(output, config_file(opened, chosen))
-    out.print(
-        f"Wrote trial {chosen.number} to {output}. Train on it: {shlex.join(['regstudy', 'train', str(output), '-o', 'out'])}"
-    )
+    command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
+    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""User-defined models, data sets and schedules, named ``package.module:function``, and checks of how they are called."""
+"""User-defined models, data sets and schedules, named ``package.module:function``, and how they can be called."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _as_a_module(module_name: str, function_name: str) -> str:
     parts = Path(module_name.removesuffix(".py")).parts
     if not (function_name.isidentifier() and parts and all(part.isidentifier() for part in parts)):
         return ", as in mine:network for the function `network` in mine.py"
-    return f", a module and not a file. Did you mean '{'.'.join(parts)}:{function_name}'? Modules are found from the current folder"
+    return f", a module and not a file. Did you mean '{'.'.join(parts)}:{function_name}'? It is found from this folder"
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:

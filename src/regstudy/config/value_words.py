@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regstudy.text import shortened
+from regstudy.text import counted, shortened
 
 KINDS = {  # pydantic's kinds of errors → what is allowed
     "string_type": "text",
@@ -43,9 +43,10 @@ def value_words(details: Sequence[Mapping[str, Any]]) -> str:
         key, word = LIMITS[first["type"]]
         allowed = f"must be {word} {first['ctx'][key]:g}"
     elif first["type"] == "too_short":
-        allowed = f"must hold at least {first['ctx']['min_length']} values"
+        allowed = f"must hold at least {counted(first['ctx']['min_length'], 'value')}"
     else:
-        kinds = list(dict.fromkeys(KINDS[d["type"]] for d in details if d["type"] in KINDS))
+        found = {KINDS[d["type"]] for d in details if d["type"] in KINDS}
+        kinds = [kind for kind in dict.fromkeys(KINDS.values()) if kind in found]
         if "a number" in kinds and "a whole number" in kinds:
             kinds.remove("a whole number")
         allowed = f"must be {' or '.join(kinds)}" if kinds else f"{first['msg'][0].lower()}{first['msg'][1:]}"

@@ -21,9 +21,9 @@ from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_valu
 from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
 from regstudy.errors import ConfigError
 from regstudy.space.loader import space_from_text
-from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.space.ranges import Choice, Range
 from regstudy.space.search_space import Space
+from regstudy.space.yaml_values import read_yaml_text
 from regstudy.training.validation import CHECKS
 
 FIXED_FILE = "the fixed file"

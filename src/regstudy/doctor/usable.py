@@ -8,8 +8,8 @@ from types import NoneType
 import torch
 from torch import nn
 
-from regstudy.doctor.parts import Part
 from regstudy.config.user_code import user_code
+from regstudy.doctor.parts import Part
 from regstudy.errors import ArgumentError, DataError, require
 
 
@@ -58,8 +58,8 @@ def check_forward(model: nn.Module, part: Part) -> None:
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     shape = tuple(part.images.shape[1:])
     try:
-        with user_code(f"The model on images of shape {shape} (C×H×W)", DataError):
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                model.eval()(part.inputs(part.sample(2)).to(device))
+        what = f"The model on images of shape {shape} (C×H×W)"
+        with user_code(what, DataError), torch.random.fork_rng(devices=[]), torch.no_grad():
+            model.eval()(part.inputs(part.sample(2)).to(device))
     finally:
         model.train(was_training)

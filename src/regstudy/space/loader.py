@@ -19,7 +19,6 @@ from regstudy.space.study_section import parse_study_section
 from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.text import counted, shortened
 
-
 SECTIONS = {*RunConfig.model_fields, "study"} - {"phases"}
 LARGEST_FILE = 200_000  # bytes; the largest space so far has 3,000
 

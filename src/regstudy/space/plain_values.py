@@ -20,7 +20,7 @@ LARGEST = 2**64  # whole numbers beyond are of no use to torch or a database
 
 
 def plain_problems(tree: Any, path: str = "") -> list[Problem]:
-    """Problems of nested mappings, lists and values: wrong kinds, keys that are not text, numbers that are not finite."""
+    """Problems of nested mappings, lists and values: wrong kinds, keys that are not text, infinity."""
     problems: list[Problem] = []
     count = sum(1 for _ in islice(_values(tree, path, 1, problems), MOST_VALUES + 1))
     if count > MOST_VALUES:

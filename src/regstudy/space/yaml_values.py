@@ -1,8 +1,9 @@
 """YAML to plain values and back. YAML 1.2 in safe mode: `1e-4` is a number, `off` and `yes` are text, and a duplicate
 key is an error.
 
-Only text, numbers, true, false, null, lists and mappings are read. What aliases stand for is copied, so that an override
-changes one place only; a file whose copies would be huge, or that contains itself, is refused before it is built.
+Only text, numbers, true, false, null, lists and mappings are read. What aliases stand for is copied, so that an
+override changes one place only; a file whose copies would be huge, or that contains itself, is refused before it is
+built.
 """
 
 from __future__ import annotations
