@@ -22,13 +22,15 @@ SPIN_COUNT = "30000"
 
 
 class Commands(TyperGroup):
-    """The commands; a `sys.exit()` in code that they call must not end the program as if all were done."""
+    """The commands; a `sys.exit(0)` in code that they call must not end the program as if all were done."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except SystemExit:
+        except SystemExit as error:
+            if error.code not in (0, None):
+                raise  # as rich does when nobody reads its output any more
             with user_code("The command", RegstudyError):
                 raise
 
@@ -357,7 +359,7 @@ def spaces() -> None:
     from regstudy.space.loader import known_spaces, question, size_in_words
 
     for name, path in known_spaces().items():
-        out.print(f"{name}\n    {question(path)}\n    {size_in_words(path)}")
+        out.print("\n    ".join(line for line in (name, question(path), size_in_words(path)) if line))
     out.print("Preview one with `regstudy preview NAME`; run it with `regstudy study --space NAME`.")
 
 

@@ -23,6 +23,7 @@ from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
+from regstudy.space.study_name import name_of_file
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
@@ -52,7 +53,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a study is stored and where its images are; without ``name`` it has the plan's."""
+    """Where a study is stored and where its images are; without ``name`` it has the plan's, in letters that a folder may have."""
 
     results: Path = Path("results")
     name: str | None = None
@@ -61,7 +62,7 @@ class Where:
 
     def place(self, plan: Plan) -> StudyPlace:
         """The study's place."""
-        return study_place(self.results, self.name or plan.name, self.storage)
+        return study_place(self.results, self.name or name_of_file(plan.name), self.storage)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def size_in_words(path: Path) -> str:
     try:
         space = load_space(path)
     except ConfigError as error:
-        return f"cannot be used: {error}"
+        return f"cannot be used: {' '.join(str(error).split())}"
     config = space.defaults()
     images = " or ".join([config.data.name, *([space.fallback.data.name] if space.fallback else [])])
     opened = len({parameter.path for parameter in space.parameters()})
