@@ -297,3 +297,20 @@ def test_a_command_that_is_ended_from_within_is_no_success(regstudy: Command, mo
     monkeypatch.setattr("regstudy.space.loader.known_spaces", lambda: sys.exit(0))
     done = regstudy("spaces")
     assert done.returncode == 2 and "sys.exit(0)" in done.stderr
+
+
+def test_reading_a_study_and_listing_spaces_run_no_code_of_the_user(regstudy: Command, tmp_path: Path) -> None:
+    module = write(tmp_path, "model", network(), "network")
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "listed.yaml").write_text(
+        "data: {name: 'own_code_never:images'}\nmodel: {name: 'own_code_never:network'}\n"
+    )
+    (tmp_path / "own_code_never.py").write_text("open('touched', 'w').close()\n")
+    assert regstudy("study", "--space", "own.yaml", "--trials", "1", "--no-doctor").returncode == 0
+    sys.modules.pop(module)
+    (tmp_path / f"{module}.py").write_text("open('touched', 'w').close()\n")
+    for words in (["spaces"], ["report", "results/own"], ["export", "results/own"]):
+        done = regstudy(*words)
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "touched").exists()
+    assert module not in sys.modules and "own_code_never" not in sys.modules

@@ -140,3 +140,20 @@ def test_wrong_values_are_told_without_the_words_of_a_library(path: str, value: 
     assert not any(
         word in message for word in ("Input", "input should", "tuple", "dictionary", "string", "valid integer")
     )
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        [{"training": {"epochs": 0}}],
+        [{}, {"optimizer": {"name": "sgd", "lr": -1}, "training": {"epohcs": 1}}],
+        [{"data": {"name": "svhn"}}],
+        [{"schedule": {"name": "constant", "warmup_epochs": 30}}],
+    ],
+)
+def test_problems_of_phases_end_with_one_full_stop(phases: list[Any]) -> None:
+    with pytest.raises(ConfigError) as error:
+        space_from_tree({**MINIMAL, "phases": phases}, "x", "x.yaml")
+    message = str(error.value)
+    assert "phase " in message and message.endswith(".")
+    assert ".." not in message and ".;" not in message

@@ -77,7 +77,7 @@ class RunConfig(Section):
             fixed += ["training.metric"] if "training.metric" in flatten(changes) else []
             problems += [Problem(key, "cannot change between phases.") for key in fixed]
             if problems:
-                raise ValueError(f"phase {number}: " + "; ".join(f"{p.path}: {p.message}" for p in problems))
+                raise ValueError(f"phase {number}: " + " ".join(f"{p.path}: {p.message}" for p in problems))
         return self
 
     def in_phases(self) -> list[RunConfig]:
@@ -209,7 +209,8 @@ def _problem(detail: dict[str, Any], tree: Any, same: Sequence[Mapping[str, Any]
     if kind == "literal_error":
         return Problem(dotted, unknown("value", str(given), _quoted(detail["ctx"]["expected"])))
     if kind == "value_error":
-        return Problem(dotted, f"{detail['ctx']['error']}" + (f", but it is {shortened(given)}." if path else "."))
+        words = str(detail["ctx"]["error"]).rstrip(".")
+        return Problem(dotted, f"{words}, but it is {shortened(given)}." if path else f"{words}.")
     if isinstance(given, dict) and {"low", "high", "choices"} & given.keys():
         return Problem(
             dotted, "is a range or a choice, but this needs a single value. Only `regstudy study` searches ranges."
