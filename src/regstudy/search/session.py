@@ -53,7 +53,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a study is stored and where its images are; without ``name`` it has the plan's, in letters that a folder may have."""
+    """Where a study is stored and where its images are; without ``name`` it has the plan's, in letters for a folder."""
 
     results: Path = Path("results")
     name: str | None = None
