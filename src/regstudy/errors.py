@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+LONGEST_NAME = 100  # characters of an unknown name in a message
+
 
 class RegstudyError(Exception):
     """Base of all errors that the user can fix; the command line prints the message and exits with code 2."""
@@ -79,6 +81,7 @@ def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """Sentence about a name that does not exist, with the closest valid name and all allowed ones."""
     names = sorted(allowed)
+    given = given if len(given) <= LONGEST_NAME else f"{given[:LONGEST_NAME]}…"
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"there is no {kind} '{given}'.{hint} Allowed: {', '.join(names) or 'none'}."

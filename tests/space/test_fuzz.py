@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from regstudy.config.fields import field_paths
 from regstudy.config.run_config import STUDY_PATHS, RunConfig
-from regstudy.errors import ConfigError
+from regstudy.errors import ArgumentError, ConfigError
+from regstudy.space.comparison_plans import comparison_of_files
 from regstudy.space.loader import shipped_spaces, space_from_text, space_from_tree
 from regstudy.space.parsing import parse_space
 from regstudy.space.ranges import CHOICE_KEYS, RANGE_KEYS
@@ -117,6 +119,23 @@ def test_a_damaged_space_is_a_space_or_an_error(text: str, at: float, length: in
 )
 def test_any_override_gives_a_space_or_an_error(path: str, value: str) -> None:
     judge(lambda: space_from_text(TEXTS[0], "x", "x.yaml", [f"{path}={value}"]))
+
+
+@FUZZ
+@given(
+    arms=st.lists(
+        st.lists(
+            st.sampled_from(
+                [*"ab:=,.[]{}'*#?\n \x00", "training.epochs", "model.dropout", "{low: 1", "[" * 999, "a." * 999]
+            ),
+            max_size=8,
+        ).map("".join),
+        max_size=3,
+    )
+)
+def test_any_arms_give_a_comparison_or_an_error(arms: list[str]) -> None:
+    with contextlib.suppress(ConfigError, ArgumentError):
+        comparison_of_files([str(shipped_spaces()["digits_cnn"])], arms, [], None, ())
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -12,6 +12,7 @@ import io
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
@@ -20,9 +21,25 @@ from ruamel.yaml.reader import ReaderError
 from regstudy.errors import ConfigError, describe
 
 MOST_COPIED = 20_000  # values of a file that uses aliases, every alias replaced by what it stands for
+MOST_LEVELS = 100
 PREFIX = "tag:yaml.org,2002:"
 PLAIN_TAGS = {f"{PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 KINDS = {"int": "whole number", "float": "number", "bool": "true or false"}
+
+
+class ShallowComposer(Composer):
+    """Gives up early on what is nested very deeply, which would take seconds to find out otherwise."""
+
+    levels = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.levels += 1
+        if self.levels > MOST_LEVELS:
+            raise RecursionError
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.levels -= 1
 
 
 class PlainConstructor(SafeConstructor):
@@ -58,7 +75,7 @@ PlainConstructor.yaml_constructors = {
 def read_yaml_text(text: str, source: str) -> Any:
     """Plain values from YAML; ConfigError with `source` and the line if it is invalid."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = PlainConstructor
+    yaml.Composer, yaml.Constructor = ShallowComposer, PlainConstructor
     try:
         return yaml.load(text)
     except RecursionError:
