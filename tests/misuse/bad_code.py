@@ -35,7 +35,7 @@ NETWORKS = {
     ),
     "returns a dictionary from forward": (
         f"from torch import nn\nclass N(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
-        f"        self.f = nn.LazyLinear(n)\n    def forward(self, x):\n        return {{'logits': self.f(x.flatten(1))}}\n"
+        f"        self.f = nn.LazyLinear(n)\n    def forward(self, x):\n        return {{'logits': self.f(x)}}\n"
         f"def {NETWORK}:\n    return N(classes)\n"
     ),
     "raises in forward": (
@@ -86,11 +86,11 @@ SETS = {
     ),
     "returns no images": (
         f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
-        "    return ImageSet(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), ('a', 'b'))\n"
+        "    return ImageSet(torch.zeros(0, 3, 8, 8).byte(), torch.zeros(0).long(), ('a', 'b'))\n"
     ),
     "returns one class": (
         f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
-        "    return ImageSet(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64), ('a',))\n"
+        "    return ImageSet(torch.zeros(40, 3, 8, 8).byte(), torch.zeros(40).long(), ('a',))\n"
     ),
 }
 COMMANDS = {

@@ -103,17 +103,45 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "a class that links above": changed(lambda photos: (photos / "c").symlink_to("..")),
 }
 ALLOWED = {  # read with a word about it, or refused
-    "a FIFO as an image", "a class that links to itself", "a class that links above", "a picture of 2 gigapixels",
-    "a link to nothing", "a link to itself",
-}  # fmt: skip
+    "a FIFO as an image",
+    "a class that links to itself",
+    "a class that links above",
+    "a picture of 2 gigapixels",
+    "a link to nothing",
+    "a link to itself",
+}
 SETTINGS = [
-    "data.root=", "data.root=nosuch", "data.root=s.yaml", "data.root=~nosuchuser", f"data.root={'x' * 300}", "data.root=null",
-    "data.root=7", "data.size=3", "data.size=100000", "data.validation=0", "data.validation=1", "data.validation=16",
-    "data.validation=100", "data.validation=0.001", "data.train_limit=1", "data.train_limit=0", "data.group=(", "data.group=zzz",
-    "data.group=photos|a|b", "data.group=(a+)+$", "data.group=", "data.group=near_duplicate", "data.options={x: 1}",
-    "data.name=imagefolder", "data.parts=maybe", "data.parts={train: nosuch}", "data.parts={train: a, validation: a}",
-    "data.parts={training: a}", "data.parts=[a, b]", "data.parts={test: a}",
-]  # fmt: skip
+    "data.root=",
+    "data.root=nosuch",
+    "data.root=s.yaml",
+    "data.root=~nosuchuser",
+    f"data.root={'x' * 300}",
+    "data.root=null",
+    "data.root=7",
+    "data.size=3",
+    "data.size=100000",
+    "data.validation=0",
+    "data.validation=1",
+    "data.validation=16",
+    "data.validation=100",
+    "data.validation=0.001",
+    "data.train_limit=1",
+    "data.train_limit=0",
+    "data.group=(",
+    "data.group=zzz",
+    "data.group=photos|a|b",
+    "data.group=(a+)+$",
+    "data.group=",
+    "data.group=near_duplicate",
+    "data.options={x: 1}",
+    "data.name=imagefolder",
+    "data.parts=maybe",
+    "data.parts={train: nosuch}",
+    "data.parts={train: a, validation: a}",
+    "data.parts={training: a}",
+    "data.parts=[a, b]",
+    "data.parts={test: a}",
+]
 
 
 def cases() -> Iterator[Misuse]:
@@ -122,8 +150,18 @@ def cases() -> Iterator[Misuse]:
         yield Misuse(f"folder: {name}", DRY, make, codes, ("photos",) if codes == {2} else (), {"s.yaml": OWN})
     for setting in SETTINGS:
         path = setting.partition("=")[0]
-        yield Misuse(f"folder with {setting[:50]}", (*DRY, "--set", setting), layout(a=8, b=8), says=(path,), files={"s.yaml": OWN})
-    for command in (("train", "s.yaml", "--set", "model.dropout=0", "-o", "out"), ("preview", "s.yaml"), ("doctor", "s.yaml"),
-                    ("compare", "s.yaml", "--set", "model.dropout=0", "--repeats", "1")):  # fmt: skip
+        yield Misuse(
+            f"folder with {setting[:50]}",
+            (*DRY, "--set", setting),
+            layout(a=8, b=8),
+            says=(path,),
+            files={"s.yaml": OWN},
+        )
+    for command in (
+        ("train", "s.yaml", "--set", "model.dropout=0", "-o", "out"),
+        ("preview", "s.yaml"),
+        ("doctor", "s.yaml"),
+        ("compare", "s.yaml", "--set", "model.dropout=0", "--repeats", "1"),
+    ):
         for name in ("no folder", "one class", "text as an image", "train_data, val, test", "validation lacks a class"):
             yield Misuse(f"{command[0]} on folder: {name}", command, LAYOUTS[name], files={"s.yaml": OWN})

@@ -66,8 +66,26 @@ TEXTS: dict[str, str | bytes] = {
     "an unknown section": f"{SPACE}\nregularisation: {{l2: 0.1}}\n",
 }
 SECTIONS = ("data", "model", "optimizer", "schedule", "regularization", "augmentation", "training", "preprocessing")
-WRONG_SECTIONS = {"a word": "word", "a number": "7", "a list": "[1, 2]", "true": "true", "nothing": "", "a date": "2024-01-02"}
-WRONG_VALUES = ["word word", "[]", "{}", "[[1]]", "{a: 1}", "-3.5", "2024-01-02", "{low: 1}", "{choices: []}", "{or: 1}"]
+WRONG_SECTIONS = {
+    "a word": "word",
+    "a number": "7",
+    "a list": "[1, 2]",
+    "true": "true",
+    "nothing": "",
+    "a date": "2024-01-02",
+}
+WRONG_VALUES = [
+    "word word",
+    "[]",
+    "{}",
+    "[[1]]",
+    "{a: 1}",
+    "-3.5",
+    "2024-01-02",
+    "{low: 1}",
+    "{choices: []}",
+    "{or: 1}",
+]
 NEVER = {  # dotted paths with a value that is wrong for each
     "data.name": "nosuch",
     "data.size": "3",
@@ -137,16 +155,61 @@ RANGES = [
     "[0.1, 0.2]",
 ]
 OVERRIDES = [
-    "", "=", "a", "a=", "=1", "model", "model.=1", ".dropout=1", "model..dropout=0.1", "model.dropout", "model.dropout=[",
-    "model.dropout={", "model.dropout=&a", "model.dropout=*a", "model.dropout=!!int x", "model.dropout=2024-13-45",
-    "model.dropout=" + "9" * 5000, "model.dropout=" + "[" * 3000, "model.dropout=a: b: c", "model.dropout=\x00",
-    "model.dropout=\x1b[31m", "model.dropout.low.x=1", "model.name.x=1", "model=small_cnn", "model=", "data=", "data=[]",
-    "study=", "study=7", "study.seed=x", "training.epochs=1.5", "training.epochs=ten", "training.epochs=1_0x",
-    "optimizer.lr={low: 1}", "optimizer.lr=1e", "optimizer={name: sgd, lr: high}", "phases=3", "phases=[3]",
-    "phases=[{data: {name: cifar10}}]", "phases=[{training: {epochs: 0}}]", "[red]x[/red]=1", ":smile:=1", "modell.dropout=0.1",
-    "Model.dropout=0.1", "model.dropout =0.1x", "data.group=(", "data.group=[", "data.options={a: [1]}", "data.name=nosuch",
-    "data.name=no.such:function", "data.name=os:nosuch", "model.name=:x", "model.name=a b:c", "data.root=/nosuch",
-]  # fmt: skip
+    "",
+    "=",
+    "a",
+    "a=",
+    "=1",
+    "model",
+    "model.=1",
+    ".dropout=1",
+    "model..dropout=0.1",
+    "model.dropout",
+    "model.dropout=[",
+    "model.dropout={",
+    "model.dropout=&a",
+    "model.dropout=*a",
+    "model.dropout=!!int x",
+    "model.dropout=2024-13-45",
+    "model.dropout=" + "9" * 5000,
+    "model.dropout=" + "[" * 3000,
+    "model.dropout=a: b: c",
+    "model.dropout=\x00",
+    "model.dropout=\x1b[31m",
+    "model.dropout.low.x=1",
+    "model.name.x=1",
+    "model=small_cnn",
+    "model=",
+    "data=",
+    "data=[]",
+    "study=",
+    "study=7",
+    "study.seed=x",
+    "training.epochs=1.5",
+    "training.epochs=ten",
+    "training.epochs=1_0x",
+    "optimizer.lr={low: 1}",
+    "optimizer.lr=1e",
+    "optimizer={name: sgd, lr: high}",
+    "phases=3",
+    "phases=[3]",
+    "phases=[{data: {name: cifar10}}]",
+    "phases=[{training: {epochs: 0}}]",
+    "[red]x[/red]=1",
+    ":smile:=1",
+    "modell.dropout=0.1",
+    "Model.dropout=0.1",
+    "model.dropout =0.1x",
+    "data.group=(",
+    "data.group=[",
+    "data.options={a: [1]}",
+    "data.name=nosuch",
+    "data.name=no.such:function",
+    "data.name=os:nosuch",
+    "model.name=:x",
+    "model.name=a b:c",
+    "data.root=/nosuch",
+]
 
 
 def cases() -> Iterator[Misuse]:
@@ -163,7 +226,9 @@ def cases() -> Iterator[Misuse]:
         said = path.removesuffix(".name")
         yield Misuse(f"value {path}={value}", with_set(f"{path}={value}"), files={"s.yaml": SPACE}, says=(said,))
     for text in RANGES:
-        yield Misuse(f"range {text}", with_set(f"model.dropout={text}"), files={"s.yaml": SPACE}, says=("model.dropout",))
+        yield Misuse(
+            f"range {text}", with_set(f"model.dropout={text}"), files={"s.yaml": SPACE}, says=("model.dropout",)
+        )
     for override in OVERRIDES:
         yield Misuse(f"override {override[:40]!r}", with_set(override), files={"s.yaml": SPACE})
     for path in values_of_one_type():

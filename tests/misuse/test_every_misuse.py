@@ -23,7 +23,16 @@ KINDS = {
 CASES = [case for cases in KINDS.values() for case in cases]
 REAL = CASES[:: len(CASES) // 20][:20]  # through the real command line
 LONGEST = 4000  # characters of a message
-LEFTOVERS = ("Traceback", "NoneType", "object at 0x", "<class '", "<function", "errors.pydantic.dev", "KeyError", "AttributeError")
+LEFTOVERS = (
+    "Traceback",
+    "NoneType",
+    "object at 0x",
+    "<class '",
+    "<function",
+    "errors.pydantic.dev",
+    "KeyError",
+    "AttributeError",
+)
 
 
 def test_there_are_at_least_400_of_different_names() -> None:

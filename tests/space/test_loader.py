@@ -171,8 +171,10 @@ def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "data: {name: svhn, fallback: {name: digits}}\nmodel: {name: small_cnn}\n")
     read: list[Path] = []
-    original = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda self, **given: read.append(self) or original(self, **given))
+    original = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, *given, **named: read.append(self) or original(self, *given, **named)
+    )
     assert load_space(path).fallback is not None
     assert read == [path]
 

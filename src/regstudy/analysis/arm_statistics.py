@@ -18,7 +18,7 @@ from regstudy.analysis.gap import MARGIN as MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
-from regstudy.space.loader import read_yaml_text
+from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.tables import Study, Tables, load_tables
 

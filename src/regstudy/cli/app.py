@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import json as json_format
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
+from regstudy.cli.completion import complete_space
+from regstudy.cli.console import err, out
+from regstudy.config.user_code import user_code
 from regstudy.errors import RegstudyError
 
 SPIN_COUNT = "30000"
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-out = Console(soft_wrap=True, markup=False, highlight=False)
-err = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
+
+
+class Commands(TyperGroup):
+    """The commands; a `sys.exit(0)` in code that they call must not end the program as if all were done."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            if error.code not in (0, None):
+                raise  # as rich does when nobody reads its output any more
+            with user_code("The command", RegstudyError):
+                raise
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
@@ -35,14 +54,32 @@ Workers = Annotated[
 StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from regstudy import __version__
+
+        out.print(f"regstudy {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _about() -> None:
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of every error, also of failed trials.")
+    ] = False,
+) -> None:
     """Find out which regularizers really close the train/validation gap of an image classifier."""
 
 
 @app.command()
 def study(
-    space: Annotated[str, typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
+    space: Annotated[
+        str,
+        typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Total number of finished trials, including earlier runs.")] = 50,
     name: Annotated[
         str | None, typer.Option("--study", help="Name of the study. Default: the name of the space.")
@@ -95,7 +132,10 @@ def study(
 
 @app.command()
 def compare(
-    spaces: Annotated[list[str], typer.Argument(metavar="SPACE...", help="Names of spaces, or YAML files.")],
+    spaces: Annotated[
+        list[str],
+        typer.Argument(metavar="SPACE...", help="Names of spaces, or YAML files.", autocompletion=complete_space),
+    ],
     arms: Annotated[
         list[str],
         typer.Option(
@@ -217,7 +257,8 @@ def export(
     opened = open_study(StudyPlace(path, storage))
     chosen = chosen_trial(opened, trial)
     write_atomically(output, config_file(opened, chosen))
-    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: regstudy train {output} -o out")
+    command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
+    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
 
 
 @app.command()
@@ -236,14 +277,17 @@ def train(
     from regstudy.cli import train_command
 
     if init is not None:
-        sets = [*sets, f"model.weights={init}"]
+        sets = [*sets, f"model.weights={json_format.dumps(str(init))}"]  # a path, which need not be plain YAML
     arguments = {"overrides": sets, "data_dir": data_dir, "device": device, "threads": threads}
     raise typer.Exit(train_command.execute(out, config, output, arguments))
 
 
 @app.command()
 def preview(
-    space: Annotated[str, typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
+    space: Annotated[
+        str,
+        typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
     sets: SetOption = [],  # noqa: B006
     images: Annotated[int, typer.Option(min=1, max=64, help="Number of training images to show.")] = 8,
@@ -258,7 +302,12 @@ def preview(
 @app.command()
 def doctor(
     subject: Annotated[
-        str, typer.Argument(metavar="SPACE|CONFIG|STUDY", help="Name of a space, a YAML file, or a study folder.")
+        str,
+        typer.Argument(
+            metavar="SPACE|CONFIG|STUDY",
+            help="Name of a space, a YAML file, or a study folder.",
+            autocompletion=complete_space,
+        ),
     ],
     preflight: Annotated[
         bool,
@@ -310,7 +359,7 @@ def spaces() -> None:
     from regstudy.space.loader import known_spaces, question, size_in_words
 
     for name, path in known_spaces().items():
-        out.print(f"{name}\n    {question(path)}\n    {size_in_words(path)}")
+        out.print("\n    ".join(line for line in (name, question(path), size_in_words(path)) if line))
     out.print("Preview one with `regstudy preview NAME`; run it with `regstudy study --space NAME`.")
 
 
@@ -320,11 +369,25 @@ def main(arguments: list[str] | None = None) -> None:
     # each other; too short a wait is slow, too (dropout_cnn, batch 32, images/s alone and with two busy programs:
     # 1,000 turns 5,800 and 1,170; 30,000 turns 6,380 and 2,860).
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    given = sys.argv[1:] if arguments is None else arguments
+    others = [word for word in given if word != "--debug"]  # it may stand before or behind the command
+    out.debug = err.debug = len(others) < len(given)
     try:
-        app(arguments, prog_name="regstudy")
+        app(others, prog_name="regstudy")
     except RegstudyError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        if err.debug:
+            err.print("".join(traceback.format_exception(error)))
+        err.print(f"error: {error}{_more(error)}", style="red")
         sys.exit(2)
+
+
+def _more(error: RegstudyError) -> str:
+    """How to see more of an error that was not ours at first, such as one of the user's own code."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    hint = "\nTo see the whole traceback, add --debug."
+    return "" if err.debug or isinstance(first, RegstudyError) else hint
 
 
 def _typed() -> str:

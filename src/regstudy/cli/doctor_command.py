@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from rich.console import Console
 
 from regstudy.cli.listener import ConsoleListener
+from regstudy.config.user_code import user_code
 from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
@@ -18,7 +20,7 @@ from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
-from regstudy.errors import ConfigError, RegstudyError, StudyError, describe
+from regstudy.errors import ConfigError, RegstudyError, StudyError
 from regstudy.files import check_folder, write_atomically
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
@@ -76,7 +78,8 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     if request.fix:
         _write_fixed(request, subject, diagnosis, stdout, stderr)
     elif any(finding.changes for finding in diagnosis.findings):
-        console.print(f"To write a file with these fixes: regstudy doctor {request.subject} --fix > fixed.yaml")
+        command = shlex.join(["regstudy", "doctor", request.subject, "--fix"])
+        console.print(f"To write a file with these fixes: {command} > fixed.yaml")
     return 1 if diagnosis.blocks else 0
 
 
@@ -88,20 +91,15 @@ def _examined(
         f"Examining {space.name}: {splits.name}, {counted(len(splits.train), 'training image')} and"
         f" {counted(len(splits.validation), 'validation image')}. The model does not see the test part."
     )
-    try:
-        with listening(listener):
-            return examine_space(
-                space,
-                splits,
-                data_dir=request.data_dir,
-                device=device,
-                depth=depth,
-                on_progress=lambda check: listener(Examining(space.name, check)),
-            )
-    except RegstudyError:
-        raise
-    except Exception as error:  # the user's model or data may raise anything
-        raise StudyError(f"The examination of {space.name} failed: {describe(error)}.") from error
+    with user_code(f"The examination of {space.name}", StudyError), listening(listener):
+        return examine_space(
+            space,
+            splits,
+            data_dir=request.data_dir,
+            device=device,
+            depth=depth,
+            on_progress=lambda check: listener(Examining(space.name, check)),
+        )
 
 
 def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
+from regstudy.config.user_code import user_code
+from regstudy.errors import StudyError
 from regstudy.records import EpochRecord
 from regstudy.text import counted, sentence
 from regstudy.training.early_stopping import Signal
@@ -26,7 +28,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
 
     with ConsoleListener(console) as listener:
         try:
-            metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
+            with user_code("The training", StudyError):
+                metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
         except KeyboardInterrupt:
             console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
             return 130

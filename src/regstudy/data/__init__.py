@@ -16,9 +16,10 @@ from typing import NamedTuple, get_args
 import numpy as np
 import torch
 
-from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.plugins import call_problems, is_plugin, load_plugin, option_problems
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data, Operation, Parts
+from regstudy.config.user_code import guarded
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.folder_parts import parts_problem
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
@@ -56,14 +57,15 @@ SOURCES = {
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
 }
-SOURCE_ARGUMENTS = {"part", "config", "data_dir"}
-ARGUMENTS_OF_FOLDERS = {"rule"}  # of image_folder, which are no options either
+IN_A_FOLDER = ("image_folder", "cifar10")  # the data sets that can lie in data.root
+SOURCE_ARGUMENTS = ("part", "config", "data_dir")
+ARGUMENTS_OF_FOLDERS = ("rule",)  # of image_folder, which are no options either
 
 
 def source(name: str) -> Source:
     """The function that loads a data set; ConfigError if there is none of that name."""
     if is_plugin(name):
-        return load_plugin(name)
+        return guarded(name, load_plugin(name), DataError)
     if name not in SOURCES:
         raise ConfigError(f"data.name: {unknown('data set', name, SOURCES)}")
     load: Source = import_module(SOURCES[name].module).load
@@ -84,19 +86,26 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     try:
         load = source(data.name)
     except ConfigError as error:
-        yield Problem("data.name", str(error))
+        yield Problem("data.name", str(error), error)
         return
-    own = ARGUMENTS_OF_FOLDERS if data.name == "image_folder" else set()
-    for sentence in option_problems(load, data.options, SOURCE_ARGUMENTS | own):
+    wrong = call_problems(load, SOURCE_ARGUMENTS, by_name=False)
+    if wrong:
+        yield from (Problem("data.name", f"'{data.name}' {sentence}") for sentence in wrong)
+        return
+    own = ARGUMENTS_OF_FOLDERS if data.name == "image_folder" else ()
+    for sentence in option_problems(load, data.options, (*SOURCE_ARGUMENTS, *own), by_name=False):
         yield Problem("data.options", sentence)
     if data.name == "image_folder" and data.root is None:
         yield Problem(
             "data.root", "is required for image_folder: the folder that has one subfolder of images per class."
         )
+    if data.root is not None and data.name in SOURCES and data.name not in IN_A_FOLDER:
+        allowed = " and ".join(IN_A_FOLDER)
+        yield Problem("data.root", f"is for {allowed} only, but data.name is {data.name}. Remove it.")
     if data.parts is not None and data.name != "image_folder":
         yield Problem("data.parts", f"is for image_folder only, but data.name is {data.name}. Remove it.")
-    elif isinstance(data.parts, Parts) and (wrong := parts_problem(data.parts)):
-        yield Problem("data.parts", wrong)
+    elif isinstance(data.parts, Parts) and (sentence := parts_problem(data.parts)):
+        yield Problem("data.parts", sentence)
     yield from _group_problems(data)
     yield from _operation_problems(config)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from regstudy.config.user_code import failure
 from regstudy.doctor.checks import (
     capacity_checks,
     input_checks,
@@ -123,11 +124,10 @@ def run_checks(
             on_progress(check.name)
         try:
             result = check.make()
-        except RegstudyError:
+        except (RegstudyError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a user's model, optimizer or loss may raise anything
-            why = f"the check failed: {type(error).__name__}: {error}"
-            unjudged.append(Unjudged(check.name, check.stage, " ".join(why.split())))
+        except BaseException as error:  # a user's model, optimizer or loss may raise anything
+            unjudged.append(Unjudged(check.name, check.stage, f"the check failed: {failure(error)}"))
             continue
         findings += result.findings
         media += result.media

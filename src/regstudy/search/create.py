@@ -14,9 +14,9 @@ from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
 from regstudy.space.fixed_plan import stored_plan
-from regstudy.space.loader import read_yaml_text, yaml_text
 from regstudy.space.parsing import ConfigCheck, differences
 from regstudy.space.plan import Plan, PlanKind
+from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, kind_of
 from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage

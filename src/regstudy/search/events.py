@@ -189,6 +189,7 @@ class TrialEnded:
     best: EpochRecord | None
     epochs: int
     seconds: float
+    trace: str = ""  # traceback of what made it fail
 
     def __str__(self) -> str:
         head = f"trial {self.number:<3} {self.arm:<8} {self.outcome:<8}"
@@ -240,12 +241,12 @@ class Heard:
 
     def __init__(self, listen: Listener) -> None:
         self.listen = listen
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __call__(self, event: Event) -> None:
         """Pass the event on, and remember an exception that this raises."""
         try:
             self.listen(event)
-        except Exception as error:
+        except BaseException as error:
             self.error = error
             raise

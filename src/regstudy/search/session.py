@@ -14,15 +14,17 @@ import torch
 
 from regstudy import data, models
 from regstudy.config.run_config import RunConfig
+from regstudy.config.user_code import user_code
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
-from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
+from regstudy.errors import DataUnavailable, RegstudyError, StudyError
 from regstudy.search.create import check_place, create_study
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
+from regstudy.space.study_name import name_of_file
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace, find_study, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
@@ -52,7 +54,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a study is stored and where its images are; without ``name`` it has the plan's."""
+    """Where a study is stored and where its images are; without ``name`` it has the plan's, in letters for a folder."""
 
     results: Path = Path("results")
     name: str | None = None
@@ -61,7 +63,7 @@ class Where:
 
     def place(self, plan: Plan) -> StudyPlace:
         """The study's place."""
-        return study_place(self.results, self.name or plan.name, self.storage)
+        return study_place(self.results, self.name or name_of_file(plan.name), self.storage)
 
 
 @dataclass(frozen=True)
@@ -273,12 +275,11 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
 def _explained(plan: Plan, arm: str) -> Iterator[None]:
     """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
     search = plan.kind == "search"
+    what = "the default configuration" if search else f"the arm '{arm}'"
     try:
-        yield
+        with user_code(f"Training the first batches of {what}", StudyError):
+            yield
     except RegstudyError as error:
-        if search:
+        if search or isinstance(error, StudyError):
             raise
-        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from None
-    except Exception as error:
-        what = "the default configuration" if search else f"the arm '{arm}'"
-        raise StudyError(f"Training the first batches of {what} failed: {describe(error)}.") from error
+        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from error

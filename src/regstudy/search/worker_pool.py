@@ -63,13 +63,13 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
     nobody can be asked to stop.
     """
     asked = False
-    raised: Exception | None = None
+    raised: BaseException | None = None
 
     def tell(event: Event) -> None:
         nonlocal raised
         try:
             listen(event)
-        except Exception as error:
+        except BaseException as error:
             raised = error
             raise KeyboardInterrupt from error
 
@@ -82,7 +82,7 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if main else None
     try:
-        work(job, splits, Watch(tell, lambda: asked))
+        work(job, splits, Watch(tell, lambda: asked or raised is not None))
     except KeyboardInterrupt:
         if raised is not None:
             raise raised from None
@@ -121,8 +121,8 @@ def run_pool(
                 _reap(opened, member, "timeout", f"took longer than {timeout:g} s")
             for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
                 pool.remove(member)
-                if member.process.exitcode == 0:
-                    continue
+                if member.process.exitcode == 0 and member.trial is None:
+                    continue  # with a trial under way, the user's code has called os._exit(0)
                 deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
                 _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
                 close_orphans(opened)
