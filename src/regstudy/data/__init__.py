@@ -104,7 +104,7 @@ def problems(config: RunConfig) -> Iterable[Problem]:
         yield Problem("data.root", f"is for {allowed} only, but data.name is {data.name}. Remove it.")
     if data.parts is not None and data.name != "image_folder":
         yield Problem("data.parts", f"is for image_folder only, but data.name is {data.name}. Remove it.")
-    elif isinstance(data.parts, Parts) and (sentence := parts_problem(data.parts)):
+        yield Problem("data.parts", sentence)
         yield Problem("data.parts", sentence)
     yield from _group_problems(data)
     yield from _operation_problems(config)
