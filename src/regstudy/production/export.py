@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from json import dumps
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from regstudy import outputs
 from regstudy.errors import StudyError
-from regstudy.space.loader import config_text
+from regstudy.space.loader import config_text, read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 
@@ -27,8 +29,11 @@ def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
     return usable[0]
 
 
-def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
-    """A trial's configuration as YAML with a heading that says where it comes from; `regstudy train` reads it."""
+def config_file(study: optuna.Study, trial: FrozenTrial, *, json: bool = False) -> str:
+    """A trial's configuration with a heading that says where it comes from; `regstudy train` reads both formats.
+
+    JSON has no comments, so there the heading is a key that is ignored.
+    """
     facts = study.user_attrs
     threads = trial.user_attrs.get(attributes.THREADS, "?")
     value = trial.user_attrs.get(attributes.BEST_VALUE, math.nan)
@@ -39,4 +44,8 @@ def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
         " seed.",
         f"To reproduce the curve bit for bit, use the same machine and --threads {threads}.",
     ]
-    return "".join(f"# {line}\n" for line in heading) + config_text(trial.user_attrs[attributes.CONFIG])
+    mark, text = outputs.mark("export", sealed=True), config_text(trial.user_attrs[attributes.CONFIG])
+    if json:
+        tree = read_yaml_text(text, "the configuration")
+        return outputs.seal(dumps({outputs.KEY: f"{mark}. {' '.join(heading)}", **tree}, indent=2) + "\n")
+    return outputs.seal("".join(f"# {line}\n" for line in [f"Written by {mark}.", *heading]) + text)

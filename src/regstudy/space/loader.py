@@ -18,7 +18,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from regstudy.config.run_config import RunConfig, parse_config, set_path
-from regstudy.errors import ConfigError, Problem, config_error, unknown
+from regstudy.errors import ConfigError, FileError, Problem, config_error, unknown
+from regstudy.files import read_bytes
+from regstudy.outputs import KEY
+from regstudy.paths import given_path, path_errors, shown
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section
@@ -40,7 +43,10 @@ def known_spaces() -> dict[str, Path]:
 
 def question(path: Path) -> str:
     """The first comment line of a space file: the question that its study answers."""
-    first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    try:
+        first = read_text(path).partition("\n")[0]
+    except ConfigError:  # `size_in_words` says why
+        return ""
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
@@ -60,8 +66,10 @@ def size_in_words(path: Path) -> str:
 def find_space(name: str) -> Path:
     """The file of a space: a path, else a name among the known ones. Raises ConfigError."""
     if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path = Path(name)
-        if not path.is_file():
+        path = given_path(name, "The space file")
+        with path_errors(path, "read"):
+            missing = not path.exists() and not path.is_symlink()
+        if missing:
             raise ConfigError(f"There is no space file '{name}'.")
         return path
     known = known_spaces()
@@ -149,6 +157,8 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
     """A copy of a tree with the overrides; the metric is moved from `training.metric`, its old place, to `study`."""
     raw, given = copy.deepcopy(tree), list(overrides)
+    if isinstance(raw, dict) and str(raw.get(KEY, "")).startswith("regstudy "):
+        del raw[KEY]  # the mark that `regstudy export` gives to JSON
     _move_metric(raw, source)
     apply_overrides(raw, given)
     _move_metric(raw, "--set", replace=not any(override.startswith("study.metric=") for override in given))
@@ -191,11 +201,11 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
 def read_text(path: Path) -> str:
     """The text of a file; ConfigError if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+        return read_bytes(path).decode("utf-8")
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text.") from None
+        raise ConfigError(f"{shown(path)} cannot be read: it is not UTF-8 text.") from None
 
 
 def read_yaml_text(text: str, source: str) -> Any:
