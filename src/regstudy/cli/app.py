@@ -14,7 +14,7 @@ from rich.console import Console
 from regstudy.cli.path_options import path_argument, path_option
 from regstudy.cli.signals import ending_on_signals
 from regstudy.errors import RegstudyError
-from regstudy.paths import system_error
+from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -221,7 +221,7 @@ def export(
 ) -> None:
     """Export the best trial's configuration to a YAML or JSON file, for `regstudy train`."""
     from regstudy.files import write_atomically
-    from regstudy.outputs import check_output
+    from regstudy.files.outputs import check_output
     from regstudy.production.export import chosen_trial, config_file
     from regstudy.study.place import StudyPlace, open_study
 

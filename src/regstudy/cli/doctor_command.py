@@ -20,7 +20,7 @@ from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
 from regstudy.errors import ConfigError, RegstudyError, StudyError, describe
 from regstudy.files import write_atomically
-from regstudy.outputs import KEY, check_output, mark
+from regstudy.files.outputs import KEY, check_output, mark
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
 from regstudy.search.session import Images

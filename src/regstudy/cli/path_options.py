@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from regstudy.paths import given_path
+from regstudy.files.paths import given_path
 
 METAVAR = "<path>"
 

@@ -14,7 +14,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.data.preprocessing import prepare
 from regstudy.errors import ConfigError
 from regstudy.files import write_atomically
-from regstudy.outputs import check_output, mark
+from regstudy.files.outputs import check_output, mark
 from regstudy.search.session import gather
 from regstudy.text import counted
 from regstudy.training.contact_sheet import draw_sheet

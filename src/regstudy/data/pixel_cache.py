@@ -30,7 +30,7 @@ from regstudy.data.loading_events import Notice, tell
 from regstudy.data.parallel import FILES_PER_BATCH, in_parallel
 from regstudy.errors import DataError
 from regstudy.files import make_folder, write_atomically
-from regstudy.paths import DISK_FULL
+from regstudy.files.paths import DISK_FULL
 
 MAX_BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
 SILENT_WAIT = 1.0  # seconds to wait for another process before a notice

@@ -20,9 +20,9 @@ from torchvision.models import WeightsEnum
 
 from regstudy.errors import ConfigError, FileError, unknown
 from regstudy.files import check_readable
+from regstudy.files.paths import given_path, path_errors
 from regstudy.models.stages import stages_of
 from regstudy.models.torchvision_resnet import PRETRAINED
-from regstudy.paths import given_path, path_errors
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
 TENSORS_IN_ERROR = 3  # of each kind

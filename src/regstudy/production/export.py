@@ -8,8 +8,8 @@ from json import dumps
 import optuna
 from optuna.trial import FrozenTrial
 
-from regstudy import outputs
 from regstudy.errors import StudyError
+from regstudy.files import outputs
 from regstudy.space.loader import config_text, read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials

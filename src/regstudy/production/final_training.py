@@ -13,13 +13,12 @@ import pandas as pd
 import torch
 from safetensors.torch import save
 
-from regstudy import outputs
 from regstudy.config.run_config import RunConfig
 from regstudy.data import open_test, prepare
 from regstudy.data.loading_events import OnProgress, listening
 from regstudy.errors import FileError, RegstudyError, describe
-from regstudy.files import check_file, check_folder, make_folder, read_bytes, write_atomically
-from regstudy.paths import path_errors
+from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
+from regstudy.files.paths import path_errors
 from regstudy.records import EpochRecord
 from regstudy.space.loader import config_text
 from regstudy.training.checkpoint import Checkpoint

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
-from regstudy.outputs import mark
+from regstudy.files.outputs import mark
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
 from regstudy.report.phrasing import NONE, Verdict, percent, verdict

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import NoneType
 
 from regstudy.errors import require
-from regstudy.paths import given_path
+from regstudy.files.paths import given_path
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
 from regstudy.study.place import StudyPlace, kind_of, open_study

@@ -17,7 +17,7 @@ import plotly.offline
 
 from regstudy.errors import RegstudyError
 from regstudy.files import make_folder, read_bytes, write_atomically
-from regstudy.outputs import check_outputs
+from regstudy.files.outputs import check_outputs
 from regstudy.report.figures import Drawing
 from regstudy.report.sections import ReportSection
 from regstudy.report.written_files import MARK_LINE

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regstudy.outputs import check_outputs, mark
+from regstudy.files.outputs import check_outputs, mark
 from regstudy.space.plan import PlanKind
 
 MARK_LINE = f"<!-- Written by {mark('report')} -->\n"  # for Markdown, which does not show it
 PAGE = rb'<meta name="color-scheme" content="light dark">\n<meta http-equiv="Content-Security-Policy"'
 SUMMARY = (rb"\A## [^\n]*\n\n(> |\*\*)",)
-TABLES = {
+TABLES: dict[str, tuple[bytes, ...]] = {
     "trials.csv": (rb"\Anumber,(ticket|slot),arm,state,",),
     "epochs.csv": (rb"\Anumber,(ticket|slot),arm,epoch,",),
 }
@@ -18,7 +18,7 @@ TABLES = {
 FILES: dict[PlanKind, dict[str, tuple[bytes, ...]]] = {
     "search": TABLES
     | {
-        "importance.csv": (rb"\Atarget,parameter,",),
+        "importance.csv": (rb"\Aparameter,target,importance,",),
         "importance.md": (rb"\A\| target \| parameter \|",),
         "summary.md": SUMMARY,
         "report.html": (PAGE,),

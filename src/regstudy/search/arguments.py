@@ -13,7 +13,7 @@ import torch
 
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, config_error, require
-from regstudy.paths import given_path
+from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
 from regstudy.search.events import Listener
 from regstudy.search.search_options import PrunerName, SearchOptions

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError, describe
-from regstudy.paths import DISK_FULL
+from regstudy.files.paths import DISK_FULL
 from regstudy.records import EpochRecord, PruningDecision, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating

@@ -20,8 +20,8 @@ from ruamel.yaml.error import YAMLError
 from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, FileError, Problem, config_error, unknown
 from regstudy.files import read_bytes
-from regstudy.outputs import KEY
-from regstudy.paths import given_path, path_errors, shown
+from regstudy.files.outputs import KEY
+from regstudy.files.paths import given_path, path_errors, shown
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section

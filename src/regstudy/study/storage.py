@@ -25,8 +25,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from regstudy.errors import StorageError
-from regstudy.files import locked
-from regstudy.paths import DISK_FULL
+from regstudy.files import check_file, locked
+from regstudy.files.paths import DISK_FULL
 
 BUSY_TIMEOUT = 60  # seconds that a SQLite writer waits for another one
 OPENINGS = 20  # attempts at a new database, in which others may be creating the same tables
@@ -168,6 +168,15 @@ def exclusive(url: str) -> Iterator[None]:
     with engine.begin() as connection:  # the lock ends with the transaction, and so with the process
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('regstudy'))"))
         yield
+
+
+def check_database_file(path: Path) -> None:
+    """FileError if a study's database or its lock cannot be written; creates nothing, and opens no database.
+
+    Closing a handle of a database drops the locks that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    check_file(path.with_suffix(".lock"))
+    check_file(path, look_only=True)
 
 
 def check_local_disk(folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regstudy.config.run_config import RunConfig
 from regstudy.files import write_atomically
-from regstudy.paths import given_path
+from regstudy.files.paths import given_path
 from regstudy.training.loop import TrainState
 
 CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints

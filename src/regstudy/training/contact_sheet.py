@@ -45,7 +45,7 @@ class Layout:
 def draw_sheet(
     title: str, lines: Sequence[str], columns: Sequence[str], rows: Sequence[Row], software: str = "regstudy"
 ) -> bytes:
-    """The sheet as a PNG file that names its software; all rows have as many pictures of one size as there are columns."""
+    """The sheet as a PNG file that names its ``software``; all rows have as many pictures of one size as columns."""
     sheet = Image.new("RGB", (1, 1), PAPER)
     large, small, tiny = (ImageFont.load_default(size) for size in (TITLE_SIZE, TEXT_SIZE, CAPTION_SIZE))
     texts = [(_drawable(title), large, INK), *((_drawable(line), small, FAINT) for line in lines)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from regstudy.errors import FileError
-from regstudy.paths import is_dangling, path_errors, shown
+from regstudy.files.paths import is_dangling, path_errors, shown
 
 WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 BINARY = getattr(os, "O_BINARY", 0)
@@ -68,11 +68,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             raise
 
 
-def check_file(path: Path) -> None:
-    """FileError if a file can neither be written to nor created; creates and changes nothing."""
+def check_file(path: Path, *, look_only: bool = False) -> None:
+    """FileError if a file can neither be written to nor created; creates and changes nothing.
+
+    With ``look_only`` it is not even opened.
+    """
     with path_errors(path, "written"):
         if _mode_of(path) is None:
             check_folder(path.parent)
+        elif look_only:
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, "", str(path))
         else:
             os.close(os.open(path, os.O_WRONLY | os.O_APPEND | WITHOUT_WAITING))
 
@@ -132,5 +138,6 @@ def _mode_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise FileError(f"{shown(path)} is {KINDS.get(stat.S_IFMT(mode), 'no file')}. Choose another file name.")
+        kind = KINDS.get(stat.S_IFMT(mode), "something else")
+        raise FileError(f"{shown(path)} is {kind}, not a file. Move it away, or choose another name.")
     return mode

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regstudy.errors import FileError
 from regstudy.files import check_file, read_bytes
-from regstudy.paths import shown
+from regstudy.files.paths import shown
 
 HEAD_BYTES = 4096  # the mark stands near the beginning
 BLANK = "0" * 12  # stands for the digest while that is computed
@@ -42,7 +42,7 @@ def check_output(path: Path, command: str, overwrite: bool = False) -> None:
 def check_outputs(
     files: Mapping[Path, Sequence[bytes]], command: str, overwrite: bool = False, remedy: str = ""
 ) -> None:
-    """FileError unless all files are free, were written by the same command, or may be overwritten.
+    """FileError unless all files are free or empty, were written by the same command, or may be overwritten.
 
     Each file comes with regular expressions by which an unmarked one is recognized, such as the columns of a CSV file.
     The database of a study is never replaced.
@@ -57,7 +57,7 @@ def check_outputs(
         head = read_bytes(path, HEAD_BYTES)
         if head.startswith(SQLITE):
             raise _database(path)
-        if not overwrite and not _is_ours(path, head, command, signs):
+        if head.strip() and not overwrite and not _is_ours(path, head, command, signs):
             foreign.append(path)
     if foreign:
         names = ", ".join(shown(path) for path in foreign)
@@ -80,7 +80,7 @@ def _database(path: Path) -> FileError:
 def _is_ours(path: Path, head: bytes, command: str, signs: Sequence[bytes]) -> bool:
     if any(re.search(sign, head) for sign in signs):
         return True
-    found = re.search(PLACES + re.escape(command.encode()) + rb"(?:, digest ([0-9a-f]{12}))?\b", head)
+    found = re.search(PLACES + re.escape(command.encode()) + rb"(?:, digest ([0-9a-f]{12}))?", head)
     if found is None:
         return False
     return found[1] is None or found[1].decode() == _digest(read_bytes(path).replace(found[1], BLANK.encode(), 1))
