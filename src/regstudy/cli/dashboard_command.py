@@ -15,7 +15,7 @@ from regstudy.report.dashboard import refresher, repeat
 from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.storage import open_storage
 
-POLL_SECONDS = 0.2  # between looks whether the dashboard is to stop
+LOOK_EVERY = 0.2  # between looks whether the dashboard is to stop
 
 
 def execute(path: Path, storage: str | None, port: int, refresh: float, console: Console) -> int:
@@ -37,7 +37,7 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
     with noting_interrupts() as interrupts:
         server.start()
         while server.is_alive() and not interrupts.asked:
-            server.join(POLL_SECONDS)
+            server.join(LOOK_EVERY)
     stop.set()
     if not interrupts.asked:
         raise RegstudyError("The dashboard's server has ended by itself; its own message stands above.")

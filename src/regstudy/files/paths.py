@@ -31,7 +31,7 @@ REASONS = {
 def given_path(text: str | Path, name: str = "The path") -> Path:
     """A path as a user wrote it, with ``~`` expanded; FileError if no system could have such a path.
 
-    ``name`` is what the message calls it, such as ``--results``.
+    A `Path` is taken literally. ``name`` is what the message calls it, such as ``--results``.
     """
     path = str(text)
     if not path.strip():
@@ -41,7 +41,7 @@ def given_path(text: str | Path, name: str = "The path") -> Path:
     if long := _too_long(path):
         raise FileError(f"{name} {shown(path)} cannot be used: {long}.")
     try:
-        return Path(path).expanduser()
+        return text if isinstance(text, Path) else Path(path).expanduser()
     except RuntimeError:
         user = path.partition(os.sep)[0]
         raise FileError(
