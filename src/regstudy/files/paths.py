@@ -40,8 +40,10 @@ def given_path(text: str | Path, name: str = "The path") -> Path:
         raise FileError(f"{name} {shown(path)} contains a NUL character, which no path may.")
     if long := _too_long(path):
         raise FileError(f"{name} {shown(path)} cannot be used: {long}.")
+    if isinstance(text, Path) or not path.startswith("~"):
+        return Path(path)
     try:
-        return text if isinstance(text, Path) else Path(path).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:
         user = path.partition(os.sep)[0]
         raise FileError(
