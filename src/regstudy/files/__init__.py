@@ -139,5 +139,5 @@ def _mode_of(path: Path) -> int | None:
         return None
     if not stat.S_ISREG(mode):
         kind = KINDS.get(stat.S_IFMT(mode), "something else")
-        raise FileError(f"{shown(path)} is {kind}, not a file. Move it away, or choose another name.")
+        raise FileError(f"{shown(path)} is {kind}, not a file. Choose another name.")
     return mode

@@ -24,7 +24,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from regstudy.errors import StorageError
+from regstudy.errors import FileError, StorageError
 from regstudy.files import check_file, locked
 from regstudy.files.paths import DISK_FULL
 
@@ -171,12 +171,18 @@ def exclusive(url: str) -> Iterator[None]:
 
 
 def check_database_file(path: Path) -> None:
-    """FileError if a study's database or its lock cannot be written; creates nothing, and opens no database.
+    """StorageError if a study's database or its lock cannot be written; creates nothing, and opens no database.
 
     Closing a handle of a database drops the locks that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
     """
-    check_file(path.with_suffix(".lock"))
-    check_file(path, look_only=True)
+    try:
+        check_file(path.with_suffix(".lock"))
+        check_file(path, look_only=True)
+    except FileError as error:
+        raise StorageError(
+            f"{str(error).removesuffix(' Choose another name.')} If something else is in the way of the study's"
+            " database, move it, or use another study name (--study NAME)."
+        ) from None
 
 
 def check_local_disk(folder: Path) -> None:
