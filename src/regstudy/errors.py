@@ -29,6 +29,10 @@ class DataUnavailable(DataError):
     """The data set is not here and cannot be downloaded: the only case in which a fallback data set is used."""
 
 
+class FileError(RegstudyError):
+    """A file or folder that cannot be read or written, or that must not be replaced."""
+
+
 class StorageError(RegstudyError):
     """A database that cannot be opened, written or reached."""
 

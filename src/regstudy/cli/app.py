@@ -15,8 +15,11 @@ from typer.core import TyperGroup
 
 from regstudy.cli.completion import complete_space
 from regstudy.cli.console import err, out
+from regstudy.cli.path_options import path_argument, path_option
+from regstudy.cli.signals import ending_on_signals
 from regstudy.config.user_code import user_code
 from regstudy.errors import RegstudyError
+from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
 
@@ -40,7 +43,7 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
 ]
-DataDir = Annotated[Path, typer.Option(envvar="REGSTUDY_DATA", help="Folder for data sets.")]
+DataDir = Annotated[Path, path_option("--data-dir", envvar="REGSTUDY_DATA", help="Folder for data sets.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest one available.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads. Results are bit-identical only with the same number of threads.")
@@ -51,7 +54,10 @@ Storage = Annotated[
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
 ]
-StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet.")]
+StudyPath = Annotated[Path, path_argument("The study folder", help="Study folder, such as results/svhn_resnet.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,7 +91,7 @@ def study(
         str | None, typer.Option("--study", help="Name of the study. Default: the name of the space.")
     ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
+    results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
@@ -154,7 +160,7 @@ def compare(
         str | None, typer.Option("--study", help="Name of the study. Default: compare- and the names of the files.")
     ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
+    results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
@@ -195,9 +201,9 @@ def worker(
     name: Annotated[str, typer.Option("--study", help="Name of the study.")],
     storage: Annotated[str, typer.Option(help="Database server that holds the study: postgresql://user@host/name.")],
     workers: Workers = 1,
-    results: Annotated[Path, typer.Option(help="Folder for checkpoints and weights on this machine.")] = Path(
-        "results"
-    ),
+    results: Annotated[
+        Path, path_option("--results", help="Folder for checkpoints and weights on this machine.")
+    ] = Path("results"),
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
@@ -222,11 +228,12 @@ def report(
     plots: Annotated[
         bool, typer.Option("--plots", help="Also write the figures as SVG files. Needs a browser.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write (or rewrite) the report of a study or comparison."""
     from regstudy.cli import report_command
 
-    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out))
+    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out, overwrite))
 
 
 @app.command()
@@ -246,39 +253,54 @@ def dashboard(
 def export(
     path: StudyPath,
     storage: Storage = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
+    output: Annotated[Path, path_option("-o", "--output", help="File to write: NAME.yaml or NAME.json.")] = Path(
+        "best.yaml"
+    ),
     trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Export the best trial's configuration to a YAML file, for `regstudy train`."""
+    """Export the best trial's configuration to a YAML or JSON file, for `regstudy train`."""
     from regstudy.files import write_atomically
+    from regstudy.files.outputs import check_output
     from regstudy.production.export import chosen_trial, config_file
     from regstudy.study.place import StudyPlace, open_study
 
+    check_output(output, "export", overwrite)
     opened = open_study(StudyPlace(path, storage))
     chosen = chosen_trial(opened, trial)
-    write_atomically(output, config_file(opened, chosen))
+    write_atomically(output, config_file(opened, chosen, json=output.suffix.lower() == ".json"))
     command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
     out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
 
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="Configuration file without ranges, as written by `regstudy export`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, metrics and curves.")] = Path(
+    config: Annotated[
+        Path,
+        path_argument(
+            "The configuration file", help="Configuration file without ranges, as written by `regstudy export`."
+        ),
+    ],
+    output: Annotated[Path, path_option("-o", "--output", help="Folder for weights, metrics and curves.")] = Path(
         "out"
     ),
     sets: SetOption = [],  # noqa: B006
-    init: Annotated[Path | None, typer.Option(help="Weights file to start from. Same as --set model.weights=…")] = None,
+    init: Annotated[
+        Path | None, path_option("--init", help="Weights file to start from. Same as --set model.weights=…")
+    ] = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train one configuration and evaluate it on the test set. Saves the best weights, metrics and learning curves."""
     from regstudy.cli import train_command
 
     if init is not None:
         sets = [*sets, f"model.weights={json_format.dumps(str(init))}"]  # a path, which need not be plain YAML
-    arguments = {"overrides": sets, "data_dir": data_dir, "device": device, "threads": threads}
+    arguments = {
+        "overrides": sets, "data_dir": data_dir, "device": device, "threads": threads, "overwrite": overwrite
+    }  # fmt: skip
     raise typer.Exit(train_command.execute(out, config, output, arguments))
 
 
@@ -288,15 +310,16 @@ def preview(
         str,
         typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
+    output: Annotated[Path, path_option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
     sets: SetOption = [],  # noqa: B006
     images: Annotated[int, typer.Option(min=1, max=64, help="Number of training images to show.")] = 8,
     data_dir: DataDir = Path("data"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw training images at increasing augmentation strength. The result is one PNG file."""
     from regstudy.cli import preview_command
 
-    raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out))
+    raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out, overwrite))
 
 
 @app.command()
@@ -320,10 +343,10 @@ def doctor(
     ] = False,
     sets: SetOption = [],  # noqa: B006
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write the findings as JSON to a file; - prints them.")
+        Path | None, path_option("--json", help="Write the findings as JSON to a file; - prints them.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write an HTML page with figures: NAME.html.")
+        Path | None, path_option("-o", "--output", help="Write an HTML page with figures: NAME.html.")
     ] = None,
     fix: Annotated[
         bool,
@@ -333,6 +356,7 @@ def doctor(
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Check for problems that would make a study meaningless. Examples: data leaks, wrong labels, dead networks."""
     from regstudy.cli import doctor_command
@@ -349,6 +373,7 @@ def doctor(
         fix=fix,
         device=device,
         threads=threads,
+        overwrite=overwrite,
     )
     raise typer.Exit(doctor_command.execute(request, out, err))
 
@@ -372,22 +397,24 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     others = [word for word in given if word != "--debug"]  # it may stand before or behind the command
     out.debug = err.debug = len(others) < len(given)
-    try:
-        app(others, prog_name="regstudy")
-    except RegstudyError as error:
-        if err.debug:
-            err.print("".join(traceback.format_exception(error)))
-        err.print(f"error: {error}{_more(error)}", style="red")
-        sys.exit(2)
+    with ending_on_signals():
+        try:
+            app(others, prog_name="regstudy")
+        except (RegstudyError, OSError) as error:
+            if err.debug:
+                err.print("".join(traceback.format_exception(error)))
+            words = system_error(error) if isinstance(error, OSError) else str(error)
+            err.print(f"error: {words}{_more(error)}", style="red")
+            sys.exit(2)
 
 
-def _more(error: RegstudyError) -> str:
+def _more(error: Exception) -> str:
     """How to see more of an error that was not ours at first, such as one of the user's own code."""
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
     hint = "\nTo see the whole traceback, add --debug."
-    return "" if err.debug or isinstance(first, RegstudyError) else hint
+    return "" if err.debug or isinstance(first, RegstudyError | OSError) else hint
 
 
 def _typed() -> str:

@@ -10,13 +10,16 @@ from optuna_dashboard import run_server
 from rich.console import Console
 
 from regstudy.errors import RegstudyError
+from regstudy.interrupts import noting_interrupts
 from regstudy.report.dashboard import refresher, repeat
 from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.storage import open_storage
 
+LOOK_EVERY = 0.2  # between looks whether the dashboard is to stop
+
 
 def execute(path: Path, storage: str | None, port: int, refresh: float, console: Console) -> int:
-    """Serve until Ctrl-C; returns the exit code. Raises RegstudyError if the port is taken."""
+    """Serve until Ctrl-C; returns its exit code. Raises RegstudyError if the port is taken."""
     place = StudyPlace(path, storage)
     study, stop = open_study(place), Event()
     check_port(port)
@@ -29,13 +32,17 @@ def execute(path: Path, storage: str | None, port: int, refresh: float, console:
         "It has no login, and anyone who can reach the port can delete studies, so it listens on this machine only."
         " Stop it with Ctrl-C."
     )
-    try:
-        run_server(open_storage(place.url), host="127.0.0.1", port=port)
-    except KeyboardInterrupt:
-        console.print("Dashboard stopped.")
-    finally:
-        stop.set()
-    return 0
+    # the server would swallow the exception that Ctrl-C raises while it answers a request
+    server = Thread(target=run_server, args=(open_storage(place.url), "127.0.0.1", port), daemon=True)
+    with noting_interrupts() as interrupts:
+        server.start()
+        while server.is_alive() and not interrupts.asked:
+            server.join(LOOK_EVERY)
+    stop.set()
+    if not interrupts.asked:
+        raise RegstudyError("The dashboard's server has ended by itself; its own message stands above.")
+    console.print("Dashboard stopped.")
+    return 130
 
 
 def check_port(port: int) -> None:

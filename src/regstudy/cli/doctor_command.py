@@ -20,8 +20,9 @@ from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
-from regstudy.errors import ConfigError, RegstudyError, StudyError
-from regstudy.files import check_folder, write_atomically
+from regstudy.errors import ConfigError, StudyError
+from regstudy.files import write_atomically
+from regstudy.files.outputs import KEY, check_output, mark
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
 from regstudy.search.session import Images
@@ -45,6 +46,7 @@ class Request:
     fix: bool
     device: str | None
     threads: int | None
+    overwrite: bool = False
 
 
 def execute(request: Request, stdout: Console, stderr: Console) -> int:
@@ -124,7 +126,7 @@ def _warnings(images: Images) -> list[str]:
 
 
 def _as_json(diagnosis: Diagnosis) -> str:
-    return json.dumps(diagnosis.plain(), indent=2)
+    return json.dumps({KEY: mark("doctor"), **diagnosis.plain()}, indent=2)
 
 
 def _depth(request: Request) -> Depth:
@@ -139,8 +141,8 @@ def _check(request: Request) -> None:
         raise ConfigError("--fix and --json - would both write to standard output: give --json a file name.")
     if request.output is not None and request.output.suffix.lower() != ".html":
         raise ConfigError(f"The output '{request.output}' must end in .html: the page is written as HTML.")
+    if request.output is not None and request.output == request.json:
+        raise ConfigError(f"--json and --output both name {request.output}: give them different files.")
     for path in (request.output, request.json):
         if path is not None and path != STDOUT:
-            if path.is_dir():
-                raise RegstudyError(f"{path} is a folder, not a file.")
-            check_folder(path.parent)
+            check_output(path, "doctor", request.overwrite)

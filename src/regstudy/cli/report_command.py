@@ -15,8 +15,10 @@ from regstudy.report.sections import sections
 from regstudy.study.place import StudyPlace, kind_of, open_study
 
 
-def execute(path: Path, storage: str | None, watch: bool, every: float, plots: bool, console: Console) -> int:
-    """Write a study's report, or the page of a comparison; returns the exit code."""
+def execute(
+    path: Path, storage: str | None, watch: bool, every: float, plots: bool, console: Console, overwrite: bool = False
+) -> int:
+    """Write a study's report, or the page of a comparison; returns the exit code, 130 after Ctrl-C."""
     place = StudyPlace(path, storage)
     opened = open_study(place)
     if kind_of(opened) == "comparison":
@@ -24,27 +26,28 @@ def execute(path: Path, storage: str | None, watch: bool, every: float, plots: b
             raise RegstudyError(
                 f"{path} is a comparison, but --watch and --plots only work for studies that search a space."
             )
-        console.print(f"Report: {write_comparison(opened, path)}")
+        console.print(f"Report: {write_comparison(opened, path, overwrite)}")
         _show_index(place, console)
         return 0
+    code = 0
     if watch:
         from regstudy.report import watch as watching
 
         watching.step_back()
         try:
-            page = watching.watch(opened, path, every, console.print, time.sleep)
+            page = watching.watch(opened, path, every, console.print, time.sleep, overwrite)
         except KeyboardInterrupt:
-            page = write_report(opened, path)
+            page, code = write_report(opened, path), 130
     else:
-        page = write_report(opened, path)
+        page = write_report(opened, path, overwrite=overwrite)
     console.print(f"Report: {page}")
     _show_index(place, console)
     if plots:
         from regstudy.report.static_plots import write_pictures
 
-        files = write_pictures(sections(find(opened)), path / "plots")
+        files = write_pictures(sections(find(opened)), path / "plots", overwrite)
         console.print(f"Plots:  {len(files)} in {path / 'plots'}")
-    return 0
+    return code
 
 
 def _show_index(place: StudyPlace, console: Console) -> None:

@@ -31,7 +31,10 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             with user_code("The training", StudyError):
                 metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
+            if (output / "checkpoint.pt").exists():
+                console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
+            else:
+                console.print("Interrupted before the first checkpoint. The same command starts from the beginning.")
             return 130
     console.print(sentence(f"{metrics['outcome']}: {metrics['reason']}"))
     if metrics["best_epoch"]:

@@ -104,8 +104,8 @@ def problems(config: RunConfig) -> Iterable[Problem]:
         yield Problem("data.root", f"is for {allowed} only, but data.name is {data.name}. Remove it.")
     if data.parts is not None and data.name != "image_folder":
         yield Problem("data.parts", f"is for image_folder only, but data.name is {data.name}. Remove it.")
-        yield Problem("data.parts", sentence)
-        yield Problem("data.parts", sentence)
+    elif isinstance(data.parts, Parts) and (overlap := parts_problem(data.parts)):
+        yield Problem("data.parts", overlap)
     yield from _group_problems(data)
     yield from _operation_problems(config)
 

@@ -29,7 +29,8 @@ from regstudy.data.file_digests import File, stamp_of
 from regstudy.data.loading_events import Notice, tell
 from regstudy.data.parallel import FILES_PER_BATCH, in_parallel
 from regstudy.errors import DataError
-from regstudy.files import DISK_FULL, make_folder, write_atomically
+from regstudy.files import make_folder, write_atomically
+from regstudy.files.paths import DISK_FULL
 
 MAX_BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
 SILENT_WAIT = 1.0  # seconds to wait for another process before a notice

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from json import dumps
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.errors import StudyError
+from regstudy.files import outputs
 from regstudy.space.loader import config_text
+from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 from regstudy.text import counted
@@ -37,8 +40,11 @@ def _why_none(study: optuna.Study) -> str:
     return f"In the study '{study.study_name}', {some} diverged"
 
 
-def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
-    """A trial's configuration as YAML with a heading that says where it comes from; `regstudy train` reads it."""
+def config_file(study: optuna.Study, trial: FrozenTrial, *, json: bool = False) -> str:
+    """A trial's configuration with a heading that says where it comes from; `regstudy train` reads both formats.
+
+    JSON has no comments, so there the heading is a key that is ignored.
+    """
     facts = study.user_attrs
     threads = trial.user_attrs.get(attributes.THREADS, "?")
     value = trial.user_attrs.get(attributes.BEST_VALUE, math.nan)
@@ -49,4 +55,8 @@ def config_file(study: optuna.Study, trial: FrozenTrial) -> str:
         " seed.",
         f"To reproduce the curve bit for bit, use the same machine and --threads {threads}.",
     ]
-    return "".join(f"# {line}\n" for line in heading) + config_text(trial.user_attrs[attributes.CONFIG])
+    mark, text = outputs.mark("export", sealed=True), config_text(trial.user_attrs[attributes.CONFIG])
+    if json:
+        tree = read_yaml_text(text, "the configuration")
+        return outputs.seal(dumps({outputs.KEY: f"{mark}. {' '.join(heading)}", **tree}, indent=2) + "\n")
+    return outputs.seal("".join(f"# {line}\n" for line in [f"Written by {mark}.", *heading]) + text)

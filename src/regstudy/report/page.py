@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
+from regstudy.files.outputs import mark
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
 from regstudy.report.phrasing import NONE, percent
@@ -24,19 +25,22 @@ from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
 from regstudy.report.verdict_phrasing import Verdict, verdict
+from regstudy.report.written_files import MARK_LINE, check_report_files
 from regstudy.study.tables import Study, Tables, load_tables
 from regstudy.text import counted
 
 LANGUAGE = "en"  # of all texts in the report
 
 
-def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path:
+def write_report(study: Study, folder: Path, refresh: int | None = None, overwrite: bool = False) -> Path:
     """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
 
     With ``refresh``, the page reloads itself after that many seconds.
 
-    Raises StudyError for a study with several objectives.
+    Raises StudyError for a study with several objectives, and FileError for files in the way that are not a report's,
+    unless ``overwrite`` is true.
     """
+    check_report_files(folder, "search", overwrite)
     found = find(study)
     text = verdict(found.tables, found.comparison, found.relations)
     parts = sections(found)
@@ -44,7 +48,7 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
-    write_atomically(folder / "summary.md", summary(found, text, parts))
+    write_atomically(folder / "summary.md", MARK_LINE + summary(found, text, parts))
     page = folder / "report.html"
     write_atomically(page, render(found, text, parts, refresh))
     keep_headline(study, text.headline, found.comparison)
@@ -83,8 +87,9 @@ def page_html(
     text: Verdict,
     parts: list[ReportSection],
     refresh: int | None = None,
+    writer: str = "report",
 ) -> str:
-    """A page as HTML, with user text escaped. ``warnings`` come first."""
+    """A page as HTML, with user text escaped. ``warnings`` come first; ``writer`` is the command that writes it."""
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -104,6 +109,7 @@ def page_html(
     return environment.get_template("template.html").render(
         lang=LANGUAGE,
         refresh=refresh,
+        generator=mark(writer),
         name=name,
         question=question,
         banners=warnings,

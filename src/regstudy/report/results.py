@@ -6,6 +6,7 @@ from pathlib import Path
 from types import NoneType
 
 from regstudy.errors import require
+from regstudy.files.paths import given_path
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
 from regstudy.study.place import StudyPlace, kind_of, open_study
@@ -20,7 +21,7 @@ def load_results(path: str | Path, storage: str | None = None) -> StudyResult:
     """
     require("path", path, (str, Path), "the folder of a study")
     require("storage", storage, (str, NoneType), "the URL of a database server")
-    return result_in(StudyPlace(Path(path), storage))
+    return result_in(StudyPlace(given_path(path, "path"), storage))
 
 
 def result_in(place: StudyPlace) -> StudyResult:

@@ -23,7 +23,14 @@ def pause_after(seconds: float, every: float) -> float:
     return max(every, seconds / MAX_TIME_SHARE)
 
 
-def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], rest: Callable[[float], None]) -> Path:
+def watch(
+    study: Study,
+    folder: Path,
+    every: float,
+    say: Callable[[str], None],
+    rest: Callable[[float], None],
+    overwrite: bool = False,
+) -> Path:
     """Write the report whenever the study has changed, until it is complete; returns the page.
 
     Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
@@ -33,7 +40,7 @@ def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], 
         state, over = progress(study)
         if over or (state != seen and time.monotonic() >= not_before):
             began = time.process_time()
-            page = write_report(study, folder, None if over else max(1, round(every)))
+            page = write_report(study, folder, None if over else max(1, round(every)), overwrite and seen is None)
             pause = pause_after(time.process_time() - began, every)
             if over:
                 return page

@@ -13,13 +13,14 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
+from regstudy.search.stored_weights import folders_of_runs
 from regstudy.space.fixed_plan import stored_plan
 from regstudy.space.parsing import ConfigCheck, differences
 from regstudy.space.plan import Plan, PlanKind
 from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, find_study, kind_of
-from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage
+from regstudy.study.place import DATABASE_FILE, StudyPlace, find_study, kind_of
+from regstudy.study.storage import check_database_file, check_local_disk, exclusive, masked, open_storage
 
 VERSIONED_PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
 PLAN_ATTRIBUTE: dict[PlanKind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
@@ -42,11 +43,14 @@ def _check_direction(study: optuna.Study, place: StudyPlace, plan: Plan) -> None
 def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     """The study to resume, None if one must be created; changes nothing.
 
-    StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there.
+    StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there;
+    FileError if something in the study's folder is in the way.
     """
-    check_folder(place.folder)
+    for folder in (place.folder, *folders_of_runs(place.folder)):
+        check_folder(folder)
     if place.storage is None:
         check_local_disk(place.folder)
+        check_database_file(place.folder / DATABASE_FILE)
     study = find_study(place)
     if study is not None:
         _check_direction(study, place, plan)

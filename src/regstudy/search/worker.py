@@ -22,7 +22,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError
-from regstudy.files import DISK_FULL
+from regstudy.files.paths import DISK_FULL
 from regstudy.records import EpochRecord, PruningDecision, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating

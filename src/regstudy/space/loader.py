@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from regstudy.config.run_config import RunConfig, parse_config, set_path
-from regstudy.errors import ConfigError, Problem, config_error, unknown
+from regstudy.errors import ConfigError, FileError, Problem, config_error, unknown
+from regstudy.files import read_bytes
+from regstudy.files.outputs import KEY
+from regstudy.files.paths import given_path, path_errors, shown
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.plain_values import DEEPEST, plain_problems
 from regstudy.space.search_space import Space
@@ -61,8 +64,10 @@ def size_in_words(path: Path) -> str:
 def find_space(name: str) -> Path:
     """The file of a space: a path, else a name among the known ones. Raises ConfigError."""
     if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path = Path(name)
-        if not path.is_file():
+        path = given_path(name, "The space file")
+        with path_errors(path, "read"):
+            missing = not path.exists() and not path.is_symlink()
+        if missing:
             raise ConfigError(f"There is no space file '{name}'.")
         return path
     known = known_spaces()
@@ -162,6 +167,8 @@ def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
     raw, given = copy.deepcopy(tree), list(overrides)
     if isinstance(raw, dict):  # a section of which only the name is left is an empty one
         raw = {key: {} if value is None and key in SECTIONS else value for key, value in raw.items()}
+    if isinstance(raw, dict) and str(raw.get(KEY, "")).startswith("regstudy "):
+        del raw[KEY]  # the mark that `regstudy export` gives to JSON
     _move_metric(raw, source)
     apply_overrides(raw, given)
     _move_metric(raw, "--set", replace=not any(override.startswith("study.metric=") for override in given))
@@ -208,14 +215,12 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
 def read_text(path: Path) -> str:
     """The text of a file, without a byte-order mark; ConfigError if it cannot be read or is too large to be a space."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        content = read_bytes(path, LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise ConfigError(
-                f"{path} cannot be read: it is larger than {LARGEST_FILE:,} bytes, too large for a space."
-            )
+            words = f"it is larger than {LARGEST_FILE:,} bytes, too large for a space."
+            raise ConfigError(f"{shown(path)} cannot be read: {words}")
         return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text.") from None
+        raise ConfigError(f"{shown(path)} cannot be read: it is not UTF-8 text.") from None

@@ -7,11 +7,12 @@ used: what must not happen twice is done within `exclusive`, and what a lost con
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +20,13 @@ from typing import Any, TypeVar
 import optuna
 import psutil
 import sqlalchemy
-from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from regstudy.errors import StorageError
-from regstudy.files import DISK_FULL
+from regstudy.errors import FileError, StorageError
+from regstudy.files import check_file, locked
+from regstudy.files.paths import DISK_FULL
 
 BUSY_TIMEOUT = 60  # seconds that a SQLite writer waits for another one
 OPENINGS = 20  # attempts at a new database, in which others may be creating the same tables
@@ -160,13 +161,28 @@ def exclusive(url: str) -> Iterator[None]:
     """Only one process at a time, on any machine, is within this block for the database at a URL."""
     path = sqlite_path(url)
     if path is not None:
-        with FileLock(path.with_suffix(".lock"), timeout=BUSY_TIMEOUT):
+        with locked(path.with_suffix(".lock"), BUSY_TIMEOUT):
             yield
         return
     engine = sqlalchemy.create_engine(_with_driver(url), poolclass=sqlalchemy.NullPool, **_connect_args(url))
     with engine.begin() as connection:  # the lock ends with the transaction, and so with the process
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('regstudy'))"))
         yield
+
+
+def check_database_file(path: Path) -> None:
+    """StorageError if a study's database or its lock cannot be written; creates nothing, and opens no database.
+
+    Closing a handle of a database drops the locks that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        check_file(path.with_suffix(".lock"))
+        check_file(path, look_only=True)
+    except FileError as error:
+        raise StorageError(
+            f"{str(error).removesuffix(' Choose another name.')} If something else is in the way of the study's"
+            " database, move it, or use another study name (--study NAME)."
+        ) from None
 
 
 def check_local_disk(folder: Path) -> None:
@@ -186,6 +202,8 @@ def _open_server(url: str) -> RDBStorage:
 
 
 def _open_sqlite(url: str, path: Path) -> RDBStorage:
+    with suppress(OSError):  # SQLite gives its own files the mode 0644 at most; this one gets that of the umask
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     with sqlite3.connect(path, timeout=BUSY_TIMEOUT) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
