@@ -35,6 +35,7 @@ from regstudy.space.comparison_plans import comparison_of_configs, comparison_of
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
+from regstudy.study.place import DATABASE_FILE, holds_database
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -198,6 +199,11 @@ def train(
     check_texts("overrides", overrides)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
     if not isinstance(config, RunConfig):
+        if holds_database(Path(config)) or holds_database(Path(config) / DATABASE_FILE):
+            raise ArgumentError(
+                f"{config} is a study, not a configuration. Write the configuration of its best trial to a file, and train"
+                f" on that: regstudy export {config} -o best.yaml."
+            )
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:
         raise ArgumentError("overrides cannot be combined with a RunConfig; use RunConfig.replaced.")
@@ -209,7 +215,7 @@ def train(
         raise ArgumentError(f"on_epoch must be a function, but it is {on_epoch!r}.")
     folder = Path(output)
     check_folder(folder)
-    if (folder / "study.db").exists():
+    if (folder / DATABASE_FILE).exists():
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
     with machine(device, threads) as used:
         listen = listener_of(progress)

@@ -18,13 +18,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
 
 from regstudy.errors import StorageError
+from regstudy.study.passwords import masked
 from regstudy.study.place import StudyPlace, find_study
 from regstudy.study.storage import (
     NETWORK_FILE_SYSTEMS,
     check_local_disk,
     connection_lost,
     exclusive,
-    masked,
+
     open_named,
     open_storage,
     sqlite_path,

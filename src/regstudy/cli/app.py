@@ -32,7 +32,10 @@ Storage = Annotated[
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
 ]
-StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet.")]
+StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet, or a database file.")]
+StudyName = Annotated[
+    str | None, typer.Option("--study", help="Name of the study, if the database holds several. Default: the folder's.")
+]
 
 
 @app.callback()
@@ -172,6 +175,7 @@ def worker(
 def report(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Keep the report up to date while the study runs, using at most 1% of CPU time."),
@@ -186,37 +190,43 @@ def report(
     """Write (or rewrite) the report of a study or comparison."""
     from regstudy.cli import report_command
 
-    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out))
+    raise typer.Exit(report_command.execute(path, storage, name, watch, every, plots, out))
 
 
 @app.command()
 def dashboard(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
     """Open a study in the Optuna dashboard, with regstudy's figures and findings. No login, so local access only."""
     from regstudy.cli import dashboard_command
 
-    raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
+    raise typer.Exit(dashboard_command.execute(path, storage, name, port, refresh, out))
 
 
 @app.command()
 def export(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
     trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
 ) -> None:
     """Export the best trial's configuration to a YAML file, for `regstudy train`."""
     from regstudy.files import write_atomically
     from regstudy.production.export import chosen_trial, config_file
-    from regstudy.study.place import StudyPlace, open_study
+    from regstudy.study.place import open_study, place_at
+    from regstudy.study.storage import in_words
 
-    opened = open_study(StudyPlace(path, storage))
-    chosen = chosen_trial(opened, trial)
-    write_atomically(output, config_file(opened, chosen))
+    place = place_at(path, storage, name)
+    with in_words(place.url):
+        opened = open_study(place)
+        chosen = chosen_trial(opened, trial)
+        content = config_file(opened, chosen)
+    write_atomically(output, content)
     out.print(f"Wrote trial {chosen.number} to {output}. Train on it: regstudy train {output} -o out")
 
 
@@ -281,6 +291,7 @@ def doctor(
         typer.Option("--fix", help="Print the configuration with the fixable problems fixed: … --fix > fixed.yaml."),
     ] = False,
     storage: Storage = None,
+    name: StudyName = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
@@ -293,6 +304,7 @@ def doctor(
         sets=tuple(sets),
         data_dir=data_dir,
         storage=storage,
+        name=name,
         preflight=preflight,
         full=full,
         json=json,
@@ -329,8 +341,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _typed() -> str:
     """The command line as the user typed it, without the interpreter's path and without passwords."""
-    from regstudy.study.storage import masked
+    from regstudy.study.passwords import masked_words
 
     script = Path(sys.argv[0]).name
     program = ["python", "-m", "regstudy"] if script == "__main__.py" else [script]
-    return masked(shlex.join([*program, *sys.argv[1:]]))
+    return shlex.join([*program, *masked_words(sys.argv[1:])])

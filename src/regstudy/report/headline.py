@@ -8,7 +8,12 @@ from regstudy.study.tables import Study
 
 
 def keep_headline(study: Study, text: str, found: BaselineComparison | None = None) -> None:
-    """Store the headline of a report and the gain of a search over its baseline, if they have changed."""
+    """Store the headline of a report and the gain of a search over its baseline, if they have changed.
+
+    A study that regstudy did not make is left as it is.
+    """
+    if not any(name.startswith(attributes.PREFIX) for name in study.user_attrs):
+        return  # a study of plain Optuna is only read
     gain = None
     if found is not None and found.baseline is not None and found.challenger is not None:
         gain = found.challenger.val - found.baseline.val

@@ -64,6 +64,13 @@ def banners(tables: Tables) -> list[str]:
     if reason := tables.data.get("fallback_reason"):
         asked, used = tables.data.get("requested", "the requested data"), tables.data.get("name", "other data")
         lines.append(f"This study did not use {asked}: {used} was used instead. {reason}")
+    if tables.malformed:
+        shown = ", ".join(tables.malformed[:5]) + (", …" if len(tables.malformed) > 5 else "")
+        are = "is" if len(tables.malformed) == 1 else "are"
+        lines.append(
+            f"{counted(len(tables.malformed), 'stored attribute')} {are} not what regstudy stores under this name and"
+            f" left out: {shown}."
+        )
     if running := int((tables.trials["state"] == "RUNNING").sum()):
         lines.append(f"{counted(running, 'trial')} still running or interrupted: this report is a snapshot.")
     return lines

@@ -22,6 +22,7 @@ from regstudy.study import attributes
 from regstudy.study.owner import is_dead, is_elsewhere, this_process
 from regstudy.study.queue_state import queue_state
 from regstudy.study.storage import OpenStudy, exclusive
+from regstudy.study.stored_facts import fact
 
 GRACE = 900  # seconds without a sign of life until a trial on another machine counts as dead
 
@@ -51,7 +52,7 @@ def _claimed(opened: OpenStudy, token: str) -> Trial | None:
 
 
 def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
-    total, owner = int(study.user_attrs[attributes.TRIALS]), this_process()
+    total, owner = int(fact(study, attributes.TRIALS, 0)), this_process()
     while True:
         trials = study.get_trials(deepcopy=False)
         state = queue_state(trials)
@@ -91,7 +92,7 @@ def close_orphans(opened: OpenStudy) -> None:
     def attempt() -> None:
         with exclusive(opened.url):  # a trial that is being claimed has no owner yet
             for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if is_dead(trial.user_attrs.get(attributes.OWNER)):
+                if is_dead(fact(trial, attributes.OWNER)):
                     close(opened, trial, "killed", "its process ended without a word")
                 elif is_silent(trial):
                     close(opened, trial, "killed", "its machine gave no sign of life any more")
@@ -101,10 +102,10 @@ def close_orphans(opened: OpenStudy) -> None:
 
 def is_silent(trial: FrozenTrial) -> bool:
     """Whether a trial on another machine has given no sign of life for `GRACE` seconds."""
-    if not is_elsewhere(trial.user_attrs.get(attributes.OWNER)):
+    if not is_elsewhere(fact(trial, attributes.OWNER)):
         return False
     began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return time.time() - float(trial.user_attrs.get(attributes.ALIVE, began)) > GRACE
+    return time.time() - float(fact(trial, attributes.ALIVE, began)) > GRACE
 
 
 def close(opened: OpenStudy, trial: FrozenTrial, fault: str, reason: str) -> None:

@@ -27,6 +27,7 @@ from regstudy.study.place import StudyPlace, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
@@ -90,7 +91,7 @@ class Session:
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
-            known = dict(study.user_attrs.get(attributes.DOCTOR) or {}) if study is not None else {}
+            known = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
             ready = Ready(self.plan.kind, self._costs(), self._left(study))
             self.listen(ready)

@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.study import attributes
+from regstudy.study.stored_facts import fact
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 ATTEMPTS = {"error": 3, "timeout": 2, "killed": 10}  # failed attempts of each kind before a slot is given up
@@ -50,14 +51,14 @@ def queue_state(trials: Iterable[FrozenTrial]) -> QueueState:
     faults: dict[int, Counter[str]] = {}
     values: dict[int, dict[str, Any]] = {}
     for trial in trials:
-        slot = trial.user_attrs.get(attributes.SLOT)
+        slot = fact(trial, attributes.SLOT)
         if slot is None:
             continue
         if trial.state in FINISHED:
             finished.add(slot)
         elif trial.state == TrialState.FAIL:
             values.setdefault(slot, {}).update(trial.params)
-            fault = trial.user_attrs.get(attributes.FAULT)  # an attempt interrupted on purpose has none
+            fault = fact(trial, attributes.FAULT)  # an attempt interrupted on purpose has none
             faults.setdefault(slot, Counter()).update([fault] if fault else [])
         else:
             held.add(slot)
