@@ -40,7 +40,7 @@ def choices(folder: Path, options: list[Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kind = CategoricalDistribution(options)
-        for i in range(12):
+        for i in range(1 if isinstance(options[0], tuple) else 12):  # stored, they are lists, and no longer the same
             params = {"sizes": options[i % len(options)], "rate": i / 12}
             distributions = {"sizes": kind, "rate": FloatDistribution(0, 1)}
             study.add_trial(create_trial(params=params, distributions=distributions, value=float(i)))
@@ -71,7 +71,9 @@ def values(folder: Path, numbers: list[float | None], direction: str = "maximize
         value = None if state == TrialState.FAIL else number
         steps = {0: number} if number is not None else {}
         study.add_trial(
-            create_trial(state=state, value=value, params={"rate": i / 99}, distributions=rate, intermediate_values=steps)
+            create_trial(
+                state=state, value=value, params={"rate": i / 99}, distributions=rate, intermediate_values=steps
+            )
         )
 
 

@@ -25,7 +25,6 @@ from regstudy.study.storage import (
     check_local_disk,
     connection_lost,
     exclusive,
-
     open_named,
     open_storage,
     sqlite_path,

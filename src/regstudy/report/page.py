@@ -9,6 +9,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -50,6 +51,7 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     return page
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def find(study: Study, tables: Tables | None = None) -> Findings:
     """Run the whole analysis of a study, whose tables are read unless they are given."""
     tables = load_tables(study) if tables is None else tables

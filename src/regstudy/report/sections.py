@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from regstudy.analysis.attempts import attempts
@@ -67,6 +68,7 @@ class Findings:
     counts: Counts
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
     makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)

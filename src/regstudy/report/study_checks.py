@@ -133,8 +133,7 @@ def _density(tables: Tables) -> Iterator[StudyCheck]:
         return
     half = expected_best(values, len(values) // 2, maximize=tables.maximize)
     loss = abs(float(values.max() if tables.maximize else values.min()) - half)
-    with np.errstate(over="ignore", invalid="ignore"):  # anybody's values may be huge
-        spread = float(np.subtract(*np.quantile(values, [0.75, 0.25])))
+    spread = float(np.subtract(*np.quantile(values, [0.75, 0.25])))
     unit = f"{loss / spread:.2f} interquartile ranges" if spread > 0 else f"{loss:.3g}"
     side = "below" if tables.maximize else "above"
     finding = f"the best of a random half of {len(values)} search trials is on average {unit} {side} the best of all."

@@ -59,6 +59,6 @@ def progress(study: Study) -> tuple[tuple[int, int], bool]:
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
     if total := fact(study, attributes.TRIALS):
-        over = not queue_state(trials).unfinished(int(total))
+        over = not queue_state(trials).count_unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)
     return (ended, sum(len(trial.intermediate_values) for trial in trials)), over

@@ -141,7 +141,9 @@ def create_study(
             f"The images have changed since the study {place} was created: split {known} is now {splits.hash}."
             f" Restore them, or use another study name (--study NAME)."
         )
-    study.set_user_attr(attributes.COMMAND, masked(command, [place.url]))  # the latest one, because it contains the number of trials
+    study.set_user_attr(
+        attributes.COMMAND, masked(command, [place.url])
+    )  # the latest one, because it contains the number of trials
     return study
 
 

@@ -37,6 +37,7 @@ def claim(opened: OpenStudy, plan: Plan) -> Trial | None:
     token = secrets.token_hex(8)
 
     def take() -> Trial | None:
+        opened.check_present()  # before the lock, whose file would create the folder anew
         with exclusive(opened.url):
             return _claimed(opened, token) or _take(opened.study, plan, token)
 
@@ -57,16 +58,17 @@ def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
         trials = study.get_trials(deepcopy=False)
         state = queue_state(trials)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        missing = state.missing(total)
-        if not missing and not any(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting):
+        missing = next(state.missing(total), None)
+        if missing is None and not any(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting):
             return None
         if not waiting:
-            arm, params = plan.order(missing[0])
-            facts = {attributes.SLOT: missing[0], attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
-            study.enqueue_trial({**params, **state.values.get(missing[0], {})}, user_attrs=facts)
+            assert missing is not None
+            arm, params = plan.order(missing)
+            facts = {attributes.SLOT: missing, attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
+            study.enqueue_trial({**params, **state.values.get(missing, {})}, user_attrs=facts)
             return study.ask()
         trial = study.ask()
-        slot = trial.user_attrs.get(attributes.SLOT, missing[0] if missing and plan.adaptive else total)
+        slot = trial.user_attrs.get(attributes.SLOT, missing if missing is not None and plan.adaptive else total)
         if slot < total:
             trial.set_user_attr(attributes.OWNER, owner)
             trial.set_user_attr(attributes.CLAIM, token)
@@ -83,7 +85,7 @@ def count_claimable(study: optuna.Study) -> int:
     trials, total = study.get_trials(deepcopy=False), int(study.user_attrs[attributes.TRIALS])
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     ours = sum(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting)
-    return int(ours) + len(queue_state(trials).missing(total))
+    return int(ours) + queue_state(trials).count_missing(total)
 
 
 def close_orphans(opened: OpenStudy) -> None:

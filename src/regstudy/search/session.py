@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -160,12 +161,12 @@ class Session:
     def _left(self, study: optuna.Study | None) -> dict[str, int]:
         """How many trials of each arm are still to run."""
         total = self.options.trials
-        waiting = range(total) if study is None else queue_state(study.get_trials(deepcopy=False)).unfinished(total)
+        state = queue_state(study.get_trials(deepcopy=False) if study is not None else ())
         names = list(self.plan.representatives())
         if len(names) == 1:
-            return {names[0]: len(waiting)}
-        arms = [self.plan.order(slot)[0] for slot in waiting]
-        return {name: arms.count(name) for name in names}
+            return {names[0]: state.count_unfinished(total)}
+        arms = Counter(self.plan.order(slot)[0] for slot in state.unfinished(total))
+        return {name: arms[name] for name in names}
 
 
 def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tuple[P, Images]:
@@ -202,14 +203,14 @@ def check_fit(plan: Plan, splits: Splits) -> None:
 def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
     """How many trials are left, and why the study stopped."""
     state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
-    left = len(state.unfinished(total))
+    left = state.count_unfinished(total)
     why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
     return StudyEnded(
         "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
         total,
-        finished=sum(slot in state.finished for slot in range(total)),
+        finished=sum(slot < total for slot in state.finished),
         left=left,
-        given_up=sum(state.given_up(slot) for slot in range(total)),
+        given_up=sum(slot < total for slot in state.lost),
         repeated=sum(sum(kinds.values()) for kinds in state.faults.values()),
     )
 

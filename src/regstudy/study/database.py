@@ -89,7 +89,9 @@ def content_of(url: str) -> Content:
         tables = set(sqlalchemy.inspect(engine).get_table_names())
         if not tables:
             return "nothing"
-        columns = {str(c["name"]) for c in sqlalchemy.inspect(engine).get_columns("studies")} if "studies" in tables else ()
+        columns = (
+            {str(c["name"]) for c in sqlalchemy.inspect(engine).get_columns("studies")} if "studies" in tables else ()
+        )
         ours = STUDY_COLUMNS.issubset(columns)
         if ours and tables >= TABLES and _value(engine, "SELECT COUNT(*) FROM alembic_version"):
             return "studies"
@@ -127,7 +129,9 @@ def _has_content(path: Path) -> bool:
 def _reader(url: str, path: Path | None) -> Engine:
     if path is None:
         return sqlalchemy.create_engine(server_url(url), poolclass=sqlalchemy.NullPool, **connect_args(url))
-    return sqlalchemy.create_engine("sqlite://", creator=lambda: connect_file(path, "ro"), poolclass=sqlalchemy.NullPool)
+    return sqlalchemy.create_engine(
+        "sqlite://", creator=lambda: connect_file(path, "ro"), poolclass=sqlalchemy.NullPool
+    )
 
 
 def _value(engine: Engine, query: str) -> Any:

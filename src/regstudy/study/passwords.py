@@ -54,7 +54,9 @@ def masked_words(words: Iterable[str]) -> list[str]:
 def secrets_of(url: str) -> set[str]:
     """The passwords in a URL, as typed and decoded, that are long enough to be recognized in a text."""
     info, typed = _info(url), [value for _, value in _IN_QUERY.findall(url)]
-    forms = {f for secret in typed + ([info[2]] if info else []) for f in (secret, unquote(secret), unquote_plus(secret))}
+    forms = {
+        f for secret in typed + ([info[2]] if info else []) for f in (secret, unquote(secret), unquote_plus(secret))
+    }
     return {secret for secret in forms if len(secret) >= SHORTEST_SECRET}
 
 

@@ -118,7 +118,9 @@ def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
     if place.name in names:
         return place.name
     if place.study is not None:
-        raise StudyError(f"In {place.storage and masked_url(place.storage) or place.file or place.folder}, {unknown('study', place.study, names[:LISTED_STUDIES])}")
+        raise StudyError(
+            f"In {place.storage and masked_url(place.storage) or place.file or place.folder}, {unknown('study', place.study, names[:LISTED_STUDIES])}"
+        )
     if place.storage is None and len(names) == 1:
         return names[0]
     if place.storage is None and names:

@@ -115,7 +115,9 @@ CHECKS: Mapping[str, Check] = {
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,
     attributes.AUDIT: _mapping,
-    attributes.DOCTOR: _has(skipped=_text, findings=_findings, verdict=_text, checked=lambda value: isinstance(value, list)),
+    attributes.DOCTOR: _has(
+        skipped=_text, findings=_findings, verdict=_text, checked=lambda value: isinstance(value, list)
+    ),
     attributes.COMMAND: _text,
     attributes.HEADLINE: _has(text=_text, gain=_optional(_number)),
     attributes.PUSHED: _all(_text),
