@@ -18,6 +18,8 @@ from optuna.trial import TrialState, create_trial
 from regstudy.study import attributes
 
 NAME = "x"
+ODD = '{"name": "Odd", "attributes": {}}'
+LETTERS = '{"name": "CategoricalDistribution", "attributes": {"choices": ["a", "b"]}}'
 FIXTURES = Path(__file__).parent / "fixtures" / "studies"
 
 
@@ -140,10 +142,10 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "no direction": changed("DELETE FROM study_directions"),
     "parameters outside their range": changed("UPDATE trial_params SET param_value = 1e9"),
     "invalid distributions": changed("UPDATE trial_params SET distribution_json = '{' WHERE trial_id = 2"),
-    "an unknown distribution": changed("""UPDATE trial_params SET distribution_json = '{"name": "Odd", "attributes": {}}'"""),
+    "an unknown distribution": changed(f"UPDATE trial_params SET distribution_json = '{ODD}'"),
     "a range that changed": changed(
-        """UPDATE trial_params SET distribution_json = '{"name": "CategoricalDistribution", "attributes": {"choices": ["a", "b"]}}',"""
-        " param_value = 1 WHERE param_name = 'width' AND trial_id > 5"
+        f"UPDATE trial_params SET distribution_json = '{LETTERS}', param_value = 1 WHERE param_name = 'width'"
+        " AND trial_id > 5"
     ),
     "invalid JSON in an attribute": lambda folder: regstudys(
         folder, "UPDATE trial_user_attributes SET value_json = '{\"a\":' WHERE trial_id = 3"

@@ -201,8 +201,8 @@ def train(
     if not isinstance(config, RunConfig):
         if holds_database(Path(config)) or holds_database(Path(config) / DATABASE_FILE):
             raise ArgumentError(
-                f"{config} is a study, not a configuration. Write the configuration of its best trial to a file, and train"
-                f" on that: regstudy export {config} -o best.yaml."
+                f"{config} is a study, not a configuration. Write the configuration of its best trial to a file,"
+                f" and train on that: regstudy export {config} -o best.yaml."
             )
         config = loader.load_config(Path(config), overrides, checks=CHECKS)
     elif overrides:

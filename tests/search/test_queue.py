@@ -25,7 +25,7 @@ from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS, count_finished, queue_state, remaining
-from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_url
+from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_path, sqlite_url
 
 SPACE = parse_space(
     {
@@ -279,21 +279,27 @@ def test_a_lock_that_is_held_for_too_long_is_told_in_words(tmp_path: Path, monke
     assert claim(opened, SPACE) is not None
 
 
-def delete(folder: Path, opened: OpenStudy) -> None:
-    (folder / "study.db").unlink()
+def delete(opened: OpenStudy) -> None:
+    database(opened).unlink()
 
 
-def replace(folder: Path, opened: OpenStudy) -> None:
-    (folder / "study.db").rename(folder / "old.db")
-    shutil.copy(folder / "old.db", folder / "study.db")
+def replace(opened: OpenStudy) -> None:
+    database(opened).rename(database(opened).with_name("old.db"))
+    shutil.copy(database(opened).with_name("old.db"), database(opened))
 
 
-def delete_study(folder: Path, opened: OpenStudy) -> None:
+def delete_study(opened: OpenStudy) -> None:
     optuna.delete_study(study_name="s", storage=open_storage(opened.url))
 
 
-def delete_folder(folder: Path, opened: OpenStudy) -> None:
-    shutil.rmtree(folder)
+def delete_folder(opened: OpenStudy) -> None:
+    shutil.rmtree(database(opened).parent)
+
+
+def database(opened: OpenStudy) -> Path:
+    path = sqlite_path(opened.url)
+    assert path is not None
+    return path
 
 
 @pytest.mark.parametrize(
@@ -306,13 +312,13 @@ def delete_folder(folder: Path, opened: OpenStudy) -> None:
     ],
 )
 def test_a_database_that_goes_away_while_the_study_runs_is_noticed_at_the_next_claim(
-    tmp_path: Path, change: Callable[[Path, OpenStudy], None], words: str
+    tmp_path: Path, change: Callable[[OpenStudy], None], words: str
 ) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
     opened = new_study(folder, 3)
     trial = claimed(opened)
-    change(folder, opened)
+    change(opened)
     with pytest.raises(StorageError, match=words):
         claim(opened, SPACE)
     with pytest.raises(StorageError, match=words), opened.watched():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,4 +59,4 @@ def test_every_command_copes_with_every_foreign_study(
         assert done.stdout.strip()
     if command != "dashboard" and not (command.startswith("report") and kind in OURS):  # those write into the study
         assert fingerprints(folder) == before
-    assert set(os.listdir(tmp_path / "results")) <= {NAME, "index.html"}
+    assert {path.name for path in (tmp_path / "results").iterdir()} <= {NAME, "index.html"}

@@ -32,7 +32,7 @@ def execute(path: Path, storage: str | None, name: str | None, port: int, refres
     )
     try:
         with in_words(place.url):
-            serve(wsgi(open_existing(place.url)), port)  # type: ignore[arg-type]
+            serve(wsgi(open_existing(place.url)), port)
     except KeyboardInterrupt:
         console.print("Dashboard stopped.")
     finally:

@@ -26,7 +26,7 @@ class Quiet(WSGIRequestHandler):
 
 def serve(application: Application, port: int) -> None:
     """Serve an application to this machine until Ctrl-C."""
-    with make_server(LOCAL_HOST, port, local_only(application), handler_class=Quiet) as server:  # type: ignore[arg-type]
+    with make_server(LOCAL_HOST, port, local_only(application), handler_class=Quiet) as server:
         server.serve_forever()
 
 
@@ -47,6 +47,7 @@ def local_only(application: Application) -> Application:
 def is_local(url: str) -> bool:
     """Whether a URL names this machine."""
     try:
-        return urlsplit(url).hostname in LOCAL_NAMES
-    except ValueError:
+        parts = urlsplit(url)
+        return parts.hostname in LOCAL_NAMES and (parts.port is None or parts.port > 0)
+    except ValueError:  # no host, or a port that is no number
         return False

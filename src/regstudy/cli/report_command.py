@@ -51,7 +51,7 @@ def _report(place: StudyPlace, watch: bool, every: float, plots: bool, console: 
         from regstudy.report.static_plots import write_pictures
 
         files = write_pictures(sections(find(opened)), folder / "plots")
-        console.print(f"Plots:  {len(files)} in {path / 'plots'}")
+        console.print(f"Plots:  {len(files)} in {folder / 'plots'}")
     return 0
 
 

@@ -13,9 +13,9 @@ from urllib.parse import unquote, unquote_plus
 
 MASK = "***"
 SHORTEST_SECRET = 3  # characters; a shorter password is masked in its URL, not wherever its letters occur
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://")
+_SCHEME = re.compile(r"(?<![^\s'\"`=(\[{<,;])[A-Za-z][\w+.-]*://")  # at the beginning of a word: not in a password
 _USER_INFO = re.compile(r"([^:@/\\\s'\"]*):(?!\*{3}@)(.*)@", re.DOTALL)  # right behind ://, up to the last @
-_KEY = r"(\b\w*(?:password|passwd|passphrase|pwd|secret|token)=)(?!\*{3})"
+_KEY = r"(\b\w*(?:password|passwd|passphrase|pwd|secret|token)=)(?!\*{3}(?:[&\s'\"]|$))"
 _IN_QUERY = re.compile(_KEY + r"([^&]*)", re.IGNORECASE | re.DOTALL)
 _IN_TEXT = re.compile(_KEY + r"([^&\s'\"]*)", re.IGNORECASE)
 

@@ -11,13 +11,13 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from regstudy.errors import RegstudyError, StorageError, StudyError, describe, unknown
+from regstudy.errors import RegstudyError, StudyError, describe, unknown
 from regstudy.space.plan import PlanKind
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
 from regstudy.study.passwords import masked_url
-from regstudy.study.stored_facts import fact
 from regstudy.study.storage import in_words, open_existing, sqlite_path, sqlite_url
+from regstudy.study.stored_facts import fact
 
 DATABASE_FILE = "study.db"
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -118,9 +118,8 @@ def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
     if place.name in names:
         return place.name
     if place.study is not None:
-        raise StudyError(
-            f"In {place.storage and masked_url(place.storage) or place.file or place.folder}, {unknown('study', place.study, names[:LISTED_STUDIES])}"
-        )
+        where = masked_url(place.storage) if place.storage else place.file or place.folder
+        raise StudyError(f"In {where}, {unknown('study', place.study, names[:LISTED_STUDIES])}")
     if place.storage is None and len(names) == 1:
         return names[0]
     if place.storage is None and names:

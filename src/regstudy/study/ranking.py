@@ -14,8 +14,8 @@ def direction_of(study: optuna.Study) -> StudyDirection:
     """Whether a study minimizes or maximizes its objective; StudyError unless it has exactly one."""
     if len(study.directions) != 1:
         raise StudyError(
-            f"The study '{study.study_name}' has {len(study.directions)} objectives, but this needs a study with exactly"
-            " one. Open it with optuna-dashboard instead."
+            f"The study '{study.study_name}' has {len(study.directions)} objectives, but this needs a study with one."
+            " Open it with optuna-dashboard instead."
         )
     return study.directions[0]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import optuna
 import psutil
@@ -77,8 +77,8 @@ class OpenStudy:
             self.storage.get_study_id_from_name(self.study.study_name)
         except KeyError:
             raise StorageError(
-                f"The study '{self.study.study_name}' was deleted from the database {masked_url(self.url)} while it ran,"
-                " and its trials with it. Restore a backup, or give the same command again to start anew."
+                f"The study '{self.study.study_name}' was deleted from the database {masked_url(self.url)} while it"
+                " ran, and its trials with it. Restore a backup, or give the same command again to start anew."
             ) from None
 
     @contextmanager
@@ -213,8 +213,8 @@ def exclusive(url: str) -> Iterator[None]:
             lock.acquire(timeout=BUSY_TIMEOUT)
         except Timeout:
             raise StorageError(
-                f"Another process has held the lock {lock.lock_file} for {BUSY_TIMEOUT} seconds. Find out which processes"
-                " work on this study, end those that hang, and give the same command again."
+                f"Another process has held the lock {lock.lock_file} for {BUSY_TIMEOUT} seconds. Find out which"
+                " processes work on this study, end those that hang, and give the same command again."
             ) from None
         try:
             yield

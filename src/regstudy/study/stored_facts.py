@@ -1,7 +1,7 @@
-"""Our attributes of studies and trials as they can be relied on: those of another type than regstudy stores are absent.
+"""Our attributes of studies and trials, without those that are of another type than regstudy stores.
 
-Anybody can write attributes, and half-broken databases hold anything. Readers take attributes through `facts_of`, so that
-only this file needs to know what is well-formed.
+Anybody can write attributes, and half-broken databases hold anything. Readers take attributes through `facts_of` and
+`fact`, so that only this file needs to know what is well-formed.
 """
 
 from __future__ import annotations
