@@ -36,7 +36,12 @@ def fingerprints(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+FAST = ("report", "export", "worker")  # the other commands open a study the same way
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in COMMANDS]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_copes_with_every_foreign_study(
     regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, command: str
