@@ -132,6 +132,7 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
     lines = [f"## {markdown(found.tables.name)}", ""]

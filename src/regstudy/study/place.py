@@ -123,9 +123,9 @@ def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
     if place.storage is None and len(names) == 1:
         return names[0]
     if place.storage is None and names:
+        none_of_this_name = "" if place.file else f", none of which is called '{place.name}'"
         raise StudyError(
-            f"{sqlite_path(place.url)} holds {len(names)} studies, none of which is called '{place.name}':"
-            f" {listed(names)}. {remedy}"
+            f"{sqlite_path(place.url)} holds {len(names)} studies{none_of_this_name}: {listed(names)}. {remedy}"
         )
     return None
 

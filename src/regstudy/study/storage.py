@@ -186,7 +186,7 @@ def storage_error(url: str, error: BaseException) -> StorageError:
         remedy = "Its driver is missing: pip install 'regstudy[postgres]'."
     else:
         remedy = "Check that it is a database of Optuna, that the server runs, and that you may write to it."
-    return StorageError(f"The study's database {masked_url(url)} cannot be used: {text.rstrip('.')}. {remedy}")
+    return StorageError(f"The study's database {masked_url(url)} cannot be used: {text.rstrip('.?!')}. {remedy}")
 
 
 @contextmanager
