@@ -37,6 +37,7 @@ from regstudy.space.comparison_plans import comparison_of_configs, comparison_of
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
+from regstudy.study.place import DATABASE_FILE, holds_database
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -203,7 +204,13 @@ def train(
     check_texts("overrides", overrides)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
     if not isinstance(config, RunConfig):
-        config = loader.load_config(given_path(config, "config"), overrides, checks=CHECKS)
+        path = given_path(config, "config")
+        if holds_database(path) or holds_database(path / DATABASE_FILE):
+            raise ArgumentError(
+                f"{config} is a study, not a configuration. Write the configuration of its best trial to a file,"
+                f" and train on that: regstudy export {config} -o best.yaml."
+            )
+        config = loader.load_config(path, overrides, checks=CHECKS)
     elif overrides:
         raise ArgumentError("overrides cannot be combined with a RunConfig; use RunConfig.replaced.")
     else:
@@ -214,7 +221,7 @@ def train(
         raise ArgumentError(f"on_epoch must be a function, but it is {on_epoch!r}.")
     folder, data_folder = given_path(output, "output"), given_path(data_dir, "data_dir")
     check_folder(folder)
-    if (folder / "study.db").exists():
+    if (folder / DATABASE_FILE).exists():
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
     with machine(device, threads) as used:
         listen = listener_of(progress)

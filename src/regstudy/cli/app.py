@@ -54,7 +54,12 @@ Storage = Annotated[
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
 ]
-StudyPath = Annotated[Path, path_argument("The study folder", help="Study folder, such as results/svhn_resnet.")]
+StudyPath = Annotated[
+    Path, path_argument("The study folder", help="Study folder, such as results/svhn_resnet, or a database file.")
+]
+StudyName = Annotated[
+    str | None, typer.Option("--study", help="Name of the study, if the database holds several. Default: the folder's.")
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
 ]
@@ -218,6 +223,7 @@ def worker(
 def report(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Keep the report up to date while the study runs, using at most 1% of CPU time."),
@@ -233,26 +239,28 @@ def report(
     """Write (or rewrite) the report of a study or comparison."""
     from regstudy.cli import report_command
 
-    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out, overwrite))
+    raise typer.Exit(report_command.execute(path, storage, name, watch, every, plots, out, overwrite))
 
 
 @app.command()
 def dashboard(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
     """Open a study in the Optuna dashboard, with regstudy's figures and findings. No login, so local access only."""
     from regstudy.cli import dashboard_command
 
-    raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
+    raise typer.Exit(dashboard_command.execute(path, storage, name, port, refresh, out))
 
 
 @app.command()
 def export(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     output: Annotated[Path, path_option("-o", "--output", help="File to write: NAME.yaml or NAME.json.")] = Path(
         "best.yaml"
     ),
@@ -263,12 +271,16 @@ def export(
     from regstudy.files import write_atomically
     from regstudy.files.outputs import check_output
     from regstudy.production.export import chosen_trial, config_file
-    from regstudy.study.place import StudyPlace, open_study
+    from regstudy.study.place import open_study, place_at
+    from regstudy.study.storage import in_words
 
     check_output(output, "export", overwrite)
-    opened = open_study(StudyPlace(path, storage))
-    chosen = chosen_trial(opened, trial)
-    write_atomically(output, config_file(opened, chosen, json=output.suffix.lower() == ".json"))
+    place = place_at(path, storage, name)
+    with in_words(place.url):
+        opened = open_study(place)
+        chosen = chosen_trial(opened, trial)
+        content = config_file(opened, chosen, json=output.suffix.lower() == ".json")
+    write_atomically(output, content)
     command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
     out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
 
@@ -353,6 +365,7 @@ def doctor(
         typer.Option("--fix", help="Print the configuration with the fixable problems fixed: … --fix > fixed.yaml."),
     ] = False,
     storage: Storage = None,
+    name: StudyName = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
@@ -366,6 +379,7 @@ def doctor(
         sets=tuple(sets),
         data_dir=data_dir,
         storage=storage,
+        name=name,
         preflight=preflight,
         full=full,
         json=json,
@@ -419,8 +433,8 @@ def _more(error: Exception) -> str:
 
 def _typed() -> str:
     """The command line as the user typed it, without the interpreter's path and without passwords."""
-    from regstudy.study.storage import masked
+    from regstudy.study.passwords import masked_words
 
     script = Path(sys.argv[0]).name
     program = ["python", "-m", "regstudy"] if script == "__main__.py" else [script]
-    return masked(shlex.join([*program, *sys.argv[1:]]))
+    return shlex.join([*program, *masked_words(sys.argv[1:])])

@@ -39,6 +39,7 @@ class Request:
     sets: tuple[str, ...]
     data_dir: Path
     storage: str | None
+    name: str | None
     preflight: bool
     full: bool
     json: Path | None
@@ -61,7 +62,7 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     console = stderr if request.fix or request.json == STDOUT else stdout
     with ConsoleListener(console) as listener:
         device = torch.device(use_device(request.device, request.threads))
-        subject = find_subject(request.subject, request.storage, request.sets, request.data_dir, listener)
+        subject = find_subject(request.subject, request.storage, request.name, request.sets, request.data_dir, listener)
         diagnosis = _examined(request, subject, depth, device, listener)
     for warning in (warnings := _warnings(subject.images)):
         console.print(warning)

@@ -27,7 +27,8 @@ from regstudy.report.page import find, summary
 from regstudy.report.sections import sections
 from regstudy.report.verdict_phrasing import verdict
 from regstudy.study import attributes
-from regstudy.study.storage import masked
+from regstudy.study.passwords import masked
+from regstudy.study.stored_facts import fact
 
 PUSHED_SECTIONS = ("curves", "gap", "importance")  # sections whose figures are pushed
 MAX_FIGURE_CHARS = 100_000  # characters of a figure; it is stored in pieces of 2,045
@@ -52,7 +53,7 @@ def push(study: optuna.Study) -> int:
     """
     found = find(study)
     parts = sections(found)
-    known: dict[str, str] = dict(study.user_attrs.get(attributes.PUSHED) or {})
+    known: dict[str, str] = dict(fact(study, attributes.PUSHED) or {})
     figures = {
         f"regstudy-{section.id}-{i:02d}": _fitting(drawing, IMPORTANCE_LINE if section.id == "importance" else "")
         for section in parts

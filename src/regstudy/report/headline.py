@@ -12,8 +12,10 @@ def keep_headline(study: Study, text: str, found: BaselineComparison | None = No
     """Store the headline of a report and the gain that it claims, if they have changed.
 
     ``fair_gain``: see `BaselineComparison.fair_gain`; studies of earlier versions stored ``gain``, the difference
-    of the two best trials, which favors the arm with more of them.
+    of the two best trials, which favors the arm with more of them. A study that regstudy did not make is left as it is.
     """
+    if not any(name.startswith(attributes.PREFIX) for name in study.user_attrs):
+        return  # a study of plain Optuna is only read
     headline = {"text": text, "fair_gain": None if found is None or found.nothing_learned else _gain(found)}
     if study.user_attrs.get(attributes.HEADLINE) != headline:
         study.set_user_attr(attributes.HEADLINE, headline)

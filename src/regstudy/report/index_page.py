@@ -45,10 +45,10 @@ class IndexRow:
 def write_index(place: StudyPlace) -> Path | None:
     """Write index.html into the folder that contains a study; returns the page.
 
-    Does nothing and returns None for a study on a database server, for a page of that name that regstudy did not write,
-    and where the folder cannot be written: a list of studies is never a reason for a command to fail.
+    Does nothing and returns None for a study that has no folder of its own, for a page of that name that regstudy did
+    not write, and where the folder cannot be written: a list of studies is never a reason for a command to fail.
     """
-    if place.storage is not None:
+    if not place.own:
         return None
     named = place.folder.name not in ("", "..")  # unlike ".", whose parent is not in its path
     folder = place.folder.parent if named else place.folder.absolute().parent

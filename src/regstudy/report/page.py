@@ -9,6 +9,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -55,6 +56,7 @@ def write_report(study: Study, folder: Path, refresh: int | None = None, overwri
     return page
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def find(study: Study, tables: Tables | None = None) -> Findings:
     """Run the whole analysis of a study, whose tables are read unless they are given."""
     tables = load_tables(study) if tables is None else tables
@@ -69,6 +71,13 @@ def banners(tables: Tables) -> list[str]:
     if reason := tables.data.get("fallback_reason"):
         asked, used = tables.data.get("requested", "the requested data"), tables.data.get("name", "other data")
         lines.append(f"This study did not use {asked}: {used} was used instead. {reason}")
+    if tables.malformed:
+        shown = ", ".join(tables.malformed[:5]) + (", …" if len(tables.malformed) > 5 else "")
+        are = "is" if len(tables.malformed) == 1 else "are"
+        lines.append(
+            f"{counted(len(tables.malformed), 'stored attribute')} {are} not what regstudy stores under this name and"
+            f" left out: {shown}."
+        )
     if running := int((tables.trials["state"] == "RUNNING").sum()):
         lines.append(f"{counted(running, 'trial')} still running or interrupted: this report is a snapshot.")
     return lines
@@ -130,6 +139,7 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
     lines = [f"## {markdown(found.tables.name)}", ""]

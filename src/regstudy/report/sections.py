@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
 from regstudy.analysis.constant_answer import constant_answer
@@ -32,6 +34,7 @@ from regstudy.study.tables import best
 from regstudy.text import counted
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
     makers = (

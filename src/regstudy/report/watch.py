@@ -11,6 +11,7 @@ from pathlib import Path
 from regstudy.report.page import write_report
 from regstudy.study import attributes
 from regstudy.study.queue_state import queue_state
+from regstudy.study.stored_facts import fact
 from regstudy.study.tables import Study
 
 MAX_TIME_SHARE = 0.01  # share of the time that may go into writing reports
@@ -64,7 +65,7 @@ def progress(study: Study) -> tuple[tuple[int, int], bool]:
     """
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
-    if total := study.user_attrs.get(attributes.TRIALS):
-        over = not queue_state(trials).unfinished(int(total))
+    if total := fact(study, attributes.TRIALS):
+        over = not queue_state(trials).count_unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)
     return (ended, sum(len(trial.intermediate_values) for trial in trials)), over

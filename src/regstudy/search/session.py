@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from regstudy.study.place import StudyPlace, find_study, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
@@ -93,7 +95,7 @@ class Session:
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
-            known = dict(study.user_attrs.get(attributes.DOCTOR) or {}) if study is not None else {}
+            known = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
             ready = Ready(self.plan.kind, self._costs(), self._left(study))
             self.listen(ready)
@@ -161,12 +163,12 @@ class Session:
     def _left(self, study: optuna.Study | None) -> dict[str, int]:
         """How many trials of each arm are still to run."""
         total = self.options.trials
-        waiting = range(total) if study is None else queue_state(study.get_trials(deepcopy=False)).unfinished(total)
+        state = queue_state(study.get_trials(deepcopy=False) if study is not None else ())
         names = list(self.plan.representatives())
         if len(names) == 1:
-            return {names[0]: len(waiting)}
-        arms = [self.plan.order(slot)[0] for slot in waiting]
-        return {name: arms.count(name) for name in names}
+            return {names[0]: state.count_unfinished(total)}
+        arms = Counter(self.plan.order(slot)[0] for slot in state.unfinished(total))
+        return {name: arms[name] for name in names}
 
 
 def gather(
@@ -237,14 +239,14 @@ def check_fit(plan: Plan, splits: Splits) -> None:
 def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
     """How many trials are left, and why the study stopped."""
     state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
-    left = len(state.unfinished(total))
+    left = state.count_unfinished(total)
     why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
     return StudyEnded(
         "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
         total,
-        finished=sum(slot in state.finished for slot in range(total)),
+        finished=sum(slot < total for slot in state.finished),
         left=left,
-        given_up=sum(state.given_up(slot) for slot in range(total)),
+        given_up=sum(slot < total for slot in state.lost),
         repeated=sum(sum(kinds.values()) for kinds in state.faults.values()),
     )
 

@@ -77,7 +77,7 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
 
 
 def _work(job: Job, splits: Splits, watch: Watch) -> None:
-    with contextlib.closing(open_named(job.storage, job.study)) as opened:
+    with contextlib.closing(open_named(job.storage, job.study)) as opened, opened.watched():
         study = opened.study
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
         study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)

@@ -75,7 +75,7 @@ def mean_curves(found: Comparison) -> list[Drawing]:
     All have the same axes, so that they can be compared by eye.
     """
     shown = [arm for arm in found.arms if arm.used]
-    frames = [frame for arm in shown for frame in arm.curves.values()]
+    frames = [frame for arm in shown for frame in arm.curves.values() if not frame.empty]  # nothing was recorded
     low = min((float(frame["min"].min()) for frame in frames), default=0.0)
     high = max((float(frame["max"].max()) for frame in frames), default=1.0)
     room = 0.04 * max(high - low, 0.01)

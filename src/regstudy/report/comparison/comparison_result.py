@@ -52,7 +52,7 @@ class ComparisonResult(StudyResult):
     def report(self) -> Path:
         """Write the page into the study's folder and return it."""
         with in_words(self.place.url):
-            return write_comparison(self.study, self.place.folder)
+            return write_comparison(self.study, self.place.output)
 
     def _summary_html(self) -> str:
         """The differences as a small table."""
