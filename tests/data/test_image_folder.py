@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -281,7 +282,11 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(root: Path, monkeypatc
     with pytest.raises(RegstudyError, match="data is a file"):
         load(root)
     (root.parent / "data").unlink()
-    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    def refused(**_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     with pytest.raises(RegstudyError, match="permission denied"):
         load(root)
 

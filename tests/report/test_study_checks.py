@@ -438,7 +438,7 @@ def test_the_whole_on_a_study_of_known_truth_agrees_each_time() -> None:
 
 
 def accuracies(values: Sequence[float], images: Any = 400, metric: str = "val_accuracy") -> Tables:
-    made = study(metric=metric, data={"validation": images})
+    made = study(metric=metric, data={"validation": images, "split_hash": "ab", "split_seed": 0})
     for value in values:
         add(made, float(value))
     return load_tables(made)

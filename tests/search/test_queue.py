@@ -18,7 +18,7 @@ from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from regstudy.errors import StorageError
+from regstudy.errors import FileError, StorageError
 from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
 from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
@@ -274,7 +274,7 @@ def test_a_million_slots_are_not_listed(tmp_path: Path) -> None:
 def test_a_lock_that_is_held_for_too_long_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regstudy.study.storage.BUSY_TIMEOUT", 0.1)
     opened = new_study(tmp_path, 1)
-    with FileLock(tmp_path / "study.lock"), pytest.raises(StorageError, match="Another process has held the lock"):
+    with FileLock(tmp_path / "study.lock"), pytest.raises(FileError, match="Another process has held"):
         claim(opened, SPACE)
     assert claim(opened, SPACE) is not None
 

@@ -90,7 +90,8 @@ def _findings(value: Any) -> bool:
 
 _described = _has(
     name=_text, requested=_text, fallback_reason=_optional(_text), classes=_texts, train=_whole, clean_train=_whole,
-    validation=_whole, split_hash=_text, split_seed=_whole,
+    validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_whole,
+    validation_per_class=lambda value: isinstance(value, list) and all(map(_whole, value)),
 )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ CHECKS: Mapping[str, Check] = {
         skipped=_text, findings=_findings, verdict=_text, checked=lambda value: isinstance(value, list)
     ),
     attributes.COMMAND: _text,
-    attributes.HEADLINE: _has(text=_text, gain=_optional(_number)),
+    attributes.HEADLINE: _has(text=_text, gain=_optional(_number), fair_gain=_optional(_text)),
     attributes.PUSHED: _all(_text),
     attributes.VERSIONS: _all(_scalar),
     attributes.SLOT: _whole,
