@@ -110,11 +110,12 @@ def space(data: str = "digits", model: str = "small_cnn") -> str:
 
 def cases() -> Iterator[Misuse]:
     for name, code in MODULES.items():
+        codes = frozenset({2, 130} if "KeyboardInterrupt" in str(code) else {2})
         for where in ("network", "data"):
             text = space(**{"model" if where == "network" else "data": f"mine:{where}"})
             for command in ("study", "dry run") if where == "network" else ("study",):
-                arguments = COMMANDS[command]
-                yield Misuse(f"{command}, {where} module {name}", arguments, files={"s.yaml": text, "mine.py": code})
+                files = {"s.yaml": text, "mine.py": code}
+                yield Misuse(f"{command}, {where} module {name}", COMMANDS[command], codes=codes, files=files)
     for name, code in NETWORKS.items():
         files = {"s.yaml": space(model="mine:network"), "mine.py": code}
         for command in ("study", "train"):

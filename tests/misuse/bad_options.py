@@ -45,7 +45,6 @@ OPTIONS: list[tuple[str, ...]] = [
     (*STUDY, "--budget", "nan"),
     (*STUDY, "--budget", "inf"),
     (*STUDY, "--budget", "1e400s"),
-    (*STUDY, "--budget", "0s"),
     (*STUDY, "--trial-timeout", "soon"),
     (*STUDY, "--trial-timeout", "-5s"),
     (*STUDY, "--pruner", "asha"),

@@ -71,7 +71,6 @@ WRONG_SECTIONS = {
     "a number": "7",
     "a list": "[1, 2]",
     "true": "true",
-    "nothing": "",
     "a date": "2024-01-02",
 }
 WRONG_VALUES = [
@@ -182,7 +181,6 @@ OVERRIDES = [
     "model=",
     "data=",
     "data=[]",
-    "study=",
     "study=7",
     "study.seed=x",
     "training.epochs=1.5",

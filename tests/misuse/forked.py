@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
+import sqlite3
 import stat
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,7 @@ PRELOADED = [
     "regstudy.search.worker",
     "torchvision",
 ]
+BESIDE_DATABASES = ("-shm", "-wal", ".lock")
 CACHES = {"data", "__pycache__"}  # folders that may be written by a command that fails
 
 _context = multiprocessing.get_context("forkserver")
@@ -58,16 +62,39 @@ def run(arguments: tuple[str, ...], folder: Path, logs: Path, seconds: float = T
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Everything below a folder but caches, with a digest of each file: two are equal if nothing was written."""
+    """Everything below a folder but caches, with a digest of each file: two are equal if nothing was written.
+
+    What counts of a database is its content: reading one, too, leaves files of SQLite's next to it.
+    """
     found = {}
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in CACHES]
         for name in [*folders, *names]:
             path = Path(place) / name
             kind = stat.S_IFMT(path.lstat().st_mode)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if kind == stat.S_IFREG else ""
+            if name.endswith(BESIDE_DATABASES) and kind == stat.S_IFREG:
+                continue
+            digest = hashlib.sha256(_content(path)).hexdigest() if kind == stat.S_IFREG else ""
             found[str(path.relative_to(folder))] = f"{kind:o} {digest}"
     return found
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, of a database the statements that would make it."""
+    if path.suffix != ".db":
+        return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ("", "-wal"):
+            beside = path.with_name(path.name + ending)
+            if beside.is_file():
+                shutil.copy(beside, Path(folder) / beside.name)
+        connection = sqlite3.connect(Path(folder) / path.name)
+        try:
+            return "\n".join(connection.iterdump()).encode()
+        except sqlite3.Error:
+            return path.read_bytes()
+        finally:
+            connection.close()
 
 
 def _command(arguments: tuple[str, ...], folder: str, logs: str) -> None:

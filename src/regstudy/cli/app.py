@@ -91,7 +91,9 @@ def study(
         str,
         typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
     ],
-    trials: Annotated[int, typer.Option(min=1, help="Total number of finished trials, including earlier runs.")] = 50,
+    trials: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Total number of finished trials, including earlier runs.")
+    ] = 50,
     name: Annotated[
         str | None, typer.Option("--study", help="Name of the study. Default: the name of the space.")
     ] = None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,9 @@ def train_finally(
     check_test_log(data_dir)
     check_training_output(out, overwrite)
     splits = prepare(config.data, data_dir, listen)
-    write_atomically(out / "config.yaml", _config_file(config))  # first, because it marks the folder as a training's
     checkpoint = Checkpoint(out / "checkpoint.pt")
-    trained = run(config, splits, device, on_epoch, on_step, checkpoint)
+    with _marked(out, _config_file(config)):
+        trained = run(config, splits, device, on_epoch, on_step, checkpoint)
     metrics = _metrics(trained, splits.describe())
     if trained.result.best_epoch:
         weights = {name: tensor.contiguous() for name, tensor in trained.weights.items()}
@@ -69,6 +70,23 @@ def train_finally(
     _write_metrics(out, metrics)
     checkpoint.remove()
     return metrics
+
+
+@contextmanager
+def _marked(out: Path, content: str) -> Iterator[None]:
+    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace."""
+    marker, existed = out / "config.yaml", out.exists()
+    new = not marker.exists()
+    write_atomically(marker, content)
+    try:
+        yield
+    except BaseException:
+        if new and not (out / "checkpoint.pt").exists():
+            marker.unlink(missing_ok=True)
+            if not existed:
+                with suppress(OSError):  # something else has been put there meanwhile
+                    out.rmdir()
+        raise
 
 
 def check_test_log(data_dir: Path) -> None:

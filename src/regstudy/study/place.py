@@ -11,7 +11,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from regstudy.errors import RegstudyError, StudyError, describe, unknown
+from regstudy.errors import ArgumentError, RegstudyError, StudyError, describe, unknown
 from regstudy.space.plan import PlanKind
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
@@ -36,6 +36,10 @@ class StudyPlace:
     storage: str | None = field(default=None, repr=False)  # URL of a database server; it may hold a password
     study: str | None = None
     file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.storage is not None and not self.storage.strip():
+            raise ArgumentError("storage (--storage) is empty. Give the URL of a server, or leave it out for a file.")
 
     @property
     def name(self) -> str:

@@ -90,7 +90,7 @@ def _findings(value: Any) -> bool:
 
 _described = _has(
     name=_text, requested=_text, fallback_reason=_optional(_text), classes=_texts, train=_whole, clean_train=_whole,
-    validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_whole,
+    validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_optional(_whole),
     validation_per_class=lambda value: isinstance(value, list) and all(map(_whole, value)),
 )  # fmt: skip
 
