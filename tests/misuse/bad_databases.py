@@ -142,7 +142,6 @@ SERVED_NEVER = (
     "a database without tables",
     "a truncated database",
     "Optuna's without studies",
-    "a newer schema",
     "no trials table",
 )
 
