@@ -37,7 +37,7 @@ def test_what_is_wrong_with_a_configuration_is_recorded_and_costs_only_its_slot(
         study.enqueue_trial(params, user_attrs={attributes.SLOT: slot, attributes.ARM: "search"})
 
     command = start(*STUDY, "--trials", "10", "--trial-timeout", "4s")
-    assert command.wait() == 0, command.said
+    assert command.wait() == 2, command.said
     hopeless = {slot for slot, behaviour in WHOLLY.items() if behaviour in ENDS}
     trials = assert_sound(place, 10, given_up=hopeless)
     for slot in hopeless:
@@ -55,8 +55,8 @@ def test_what_is_wrong_with_a_configuration_is_recorded_and_costs_only_its_slot(
     assert_curves_repeat(place, trials)
 
     again = start(*STUDY, "--trials", "10")
-    assert again.wait() == 0
-    assert "Nothing left to do" in again.stdout
+    assert again.wait() == 2
+    assert "Nothing left to do" in again.stdout and "gave up 4 after repeated failures" in again.stdout
 
 
 def test_faults_that_pass_cost_no_trial_at_all(folder: Path, start: Start) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from foreign_studies import COMMANDS as FOREIGN_COMMANDS
+from foreign_studies import KINDS as FOREIGN_KINDS
 from misuse import bad_code, bad_databases, bad_folders, bad_options, bad_spaces
 from misuse.forked import Ended, contents, run
 from misuse.misuse_case import Misuse
@@ -38,6 +40,13 @@ LEFTOVERS = (
 def test_there_are_at_least_400_of_different_names() -> None:
     assert len(CASES) >= 400
     assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+
+
+def test_the_documentation_states_these_totals() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    stated = re.findall(r"(?m)^\| .* \| (\d+) \|$", page.partition("## What we tried to break")[2])
+    foreign = len(FOREIGN_COMMANDS) * len(FOREIGN_KINDS)
+    assert [int(total) for total in stated][:-1] == [*(len(cases) for cases in KINDS.values()), foreign]
 
 
 @pytest.mark.slow

@@ -7,24 +7,11 @@ from pathlib import Path
 
 import pytest
 from conftest import Command
-from foreign_studies import FIXTURES, KINDS, NAME, OURS
+from foreign_studies import COMMANDS, FIXTURES, KINDS, NAME, OURS
 
 from regstudy.cli import dashboard_command
 
 SPACE = (FIXTURES / "digits.yaml").read_text()
-COMMANDS: dict[str, list[str]] = {
-    "report": ["report", "results/x"],
-    "report of a file": ["report", "results/x/study.db"],
-    "export": ["export", "results/x", "-o", "best.yaml"],
-    "export of a trial": ["export", "results/x", "--trial", "3", "-o", "best.yaml"],
-    "doctor": ["doctor", "results/x", "--preflight"],
-    "dashboard": ["dashboard", "results/x", "--port", "18431"],
-    "study": ["study", "--space", "s.yaml", "--study", NAME, "--trials", "1", "--no-doctor", "--dry-run"],
-    "compare": ["compare", "s.yaml", "--study", NAME, "--repeats", "1", "--dry-run"],
-    "worker": ["worker", "--study", NAME, "--storage", "sqlite:///results/x/study.db"],
-    "train on it": ["train", "results/x/study.db", "-o", "out"],
-    "train into it": ["train", "best.yaml", "-o", "results/x"],
-}
 
 
 def fingerprints(folder: Path) -> dict[str, str]:

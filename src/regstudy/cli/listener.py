@@ -50,7 +50,7 @@ class ConsoleListener:
     def __init__(self, console: Console, *, dry_run: bool = False) -> None:
         self.console, self.dry_run = console, dry_run
         self.started: StudyStarted | None = None
-        self.ended: StudyEnded | None = None
+        self.given_up = 0  # trials
         self._display: StudyDisplay | None = None
         self._status: Status | None = None
         self._bar = DataBar()
@@ -85,9 +85,10 @@ class ConsoleListener:
                 self._display = self._open.enter_context(StudyDisplay(self.console, event))
             case StudyEnded():
                 self._close()
-                self.ended = event
+                self.given_up = event.given_up
                 self.console.print(str(event))
             case _:
+                self.given_up = event.given_up if isinstance(event, NothingLeft) else self.given_up
                 self.console.print(str(event))
         if self.dry_run and isinstance(event, Ready | NothingLeft):
             raise DryRun

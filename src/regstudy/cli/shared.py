@@ -25,7 +25,7 @@ def run(
 ) -> int:
     """Run a study until it ends or Ctrl-C, then show its result. A dry run neither trains nor writes anything.
 
-    Returns the exit code: 0, 130 if Ctrl-C ended it early, 2 if every trial was given up after repeated failures.
+    Returns the exit code: 0, 130 if Ctrl-C ended it early, 2 if a trial was given up after repeated failures.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     interrupted = False
@@ -45,8 +45,7 @@ def run(
     show(console, result)
     if interrupted:
         return 130
-    ended = listener.ended
-    return 2 if ended is not None and ended.finished == 0 and ended.left == 0 else 0
+    return 2 if listener.given_up else 0
 
 
 def where_to_look(console: Console, result: StudyResult, page: str) -> None:

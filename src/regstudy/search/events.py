@@ -113,9 +113,10 @@ def _in_an_hour(per_trial: float) -> str:
 
 @dataclass(frozen=True)
 class NothingLeft:
-    """The study already has all its trials; nothing is written yet."""
+    """The study already has all its trials, except ``given_up`` ones; nothing is written yet."""
 
     text: str
+    given_up: int = 0
 
     def __str__(self) -> str:
         return self.text

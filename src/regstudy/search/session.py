@@ -91,7 +91,7 @@ class Session:
             study = check_place(self.place, self.plan)
             self.listen(Notice(self._introduction()))
             if study is not None and remaining(study, self.options.trials) == 0:
-                self.listen(NothingLeft(self._nothing_left(study)))
+                self.listen(self._nothing_left(study))
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
@@ -151,10 +151,13 @@ class Session:
             f" Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
-    def _nothing_left(self, study: optuna.Study) -> str:
+    def _nothing_left(self, study: optuna.Study) -> NothingLeft:
         done, comparison = count_finished(study), self.plan.kind == "comparison"
         runs, more = (counted(done, "run"), "repeats") if comparison else (counted(done, "finished trial"), "trials")
-        return f"Nothing left to do: {self.place} already has {runs}. To add more, increase {more} (--{more})."
+        lost = sum(slot < self.options.trials for slot in queue_state(study.get_trials(deepcopy=False)).lost)
+        also = f" and gave up {lost} after repeated failures" if lost else ""
+        words = f"Nothing left to do: {self.place} already has {runs}{also}. To add more, increase {more} (--{more})."
+        return NothingLeft(words, lost)
 
     def _costs(self) -> dict[str, Cost]:
         """Build the network of every arm and time a few batches; StudyError if that fails."""
