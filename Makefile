@@ -3,7 +3,7 @@ PYTHON ?= python3
 SPACE ?= digits_cnn
 TRIALS ?= 20
 BIN := .venv/bin
-FAST := not slow and not browser and not postgres and not ray and not gpu
+FAST := not slow and not table and not browser and not postgres and not ray and not gpu
 
 .PHONY: setup study test check clean
 
@@ -18,9 +18,10 @@ setup: .venv/installed
 study: setup
 	$(BIN)/python study.py --space $(SPACE) --trials $(TRIALS)
 
-# Fast tests first, so that a plain mistake shows at once.
+# Fast tests first, so that a plain mistake shows at once; those that kill processes and watch clocks last and alone.
 test: check
 	$(BIN)/python -m pytest -n auto -m '$(FAST)'
+	$(BIN)/python -m pytest -n auto -m table
 	$(BIN)/python -m pytest -m '(slow or browser or postgres or ray) and not gpu'
 
 check: setup

@@ -193,7 +193,7 @@ def test_own_code_that_fails_is_one_paragraph(
     check(case, command, regstudy, tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("case", MODULES)
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "dry run"])
 def test_own_code_that_fails_is_one_paragraph_in_every_command(

@@ -49,7 +49,7 @@ def test_the_documentation_states_these_totals() -> None:
     assert [int(total) for total in stated][:-1] == [*(len(cases) for cases in KINDS.values()), foreign]
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_misuse_ends_in_one_paragraph(case: Misuse, tmp_path: Path) -> None:
     folder, logs = tmp_path / "here", tmp_path / "logs"
@@ -60,7 +60,7 @@ def test_misuse_ends_in_one_paragraph(case: Misuse, tmp_path: Path) -> None:
     check(case, run(case.arguments, folder, logs), before, contents(folder))
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("case", REAL, ids=lambda case: case.name)
 def test_the_real_command_ends_alike(case: Misuse, tmp_path: Path) -> None:
     case.lay_out(tmp_path)

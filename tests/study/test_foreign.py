@@ -27,7 +27,7 @@ FAST = ("report", "export", "worker")  # the other commands open a study the sam
 
 
 @pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in COMMANDS]
+    "command", [pytest.param(name, marks=() if name in FAST else pytest.mark.table) for name in COMMANDS]
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_copes_with_every_foreign_study(
