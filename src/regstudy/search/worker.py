@@ -166,7 +166,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         keep(attributes.EPOCHS, dump_records(records))
         for record in records[reported:]:
             if record.finite:
-                value = float(getattr(record, config.training.metric))
+                value = record.value(config.training.metric)
                 opened.patiently(partial(trial.report, value, step=record.epoch))
         reported = len(records)
         watch.tell(EpochDone(job.worker, number, records[-1]))

@@ -17,12 +17,15 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from regstudy.config.metrics import stored_name
 from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, Problem, config_error, unknown
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section
 from regstudy.text import counted
+
+MEASURED = ("metric", "also")  # of a study; a run keeps them in `training`
 
 
 def shipped_spaces() -> dict[str, Path]:
@@ -120,7 +123,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
             raise config_error(str(path), problems)
         training = raw.get("training") or {}
         if isinstance(training, dict):
-            raw["training"] = {**training, "metric": study.metric}
+            raw["training"] = {**training, **study.measured}
     config = parse_config(raw, str(path))
     found = [problem for check in checks for problem in check(config)]
     if found:
@@ -129,9 +132,10 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A run configuration, given as nested plain values, as YAML; the metric goes into `study`, as in any file."""
-    training = {key: value for key, value in config["training"].items() if key != "metric"}
-    return yaml_text({**config, "training": training, "study": {"metric": config["training"]["metric"]}})
+    """A run configuration, given as nested plain values, as YAML; the metrics go into `study`, as in any file."""
+    training = {key: value for key, value in config["training"].items() if key not in MEASURED}
+    study = {key: config["training"][key] for key in MEASURED if config["training"].get(key)}
+    return yaml_text({**config, "training": training, "study": study})
 
 
 def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | None]:
@@ -147,27 +151,29 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 
 
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
-    """A copy of a tree with the overrides; the metric is moved from `training.metric`, its old place, to `study`."""
+    """A copy of a tree with the overrides; metrics are moved from `training`, their old place, to `study`."""
     raw, given = copy.deepcopy(tree), list(overrides)
-    _move_metric(raw, source)
+    for key in MEASURED:
+        _move(key, raw, source)
     apply_overrides(raw, given)
-    _move_metric(raw, "--set", replace=not any(override.startswith("study.metric=") for override in given))
+    for key in MEASURED:
+        _move(key, raw, "--set", replace=not any(override.startswith(f"study.{key}=") for override in given))
     return raw
 
 
-def _move_metric(raw: Any, source: str, *, replace: bool = False) -> None:
-    """Move `training.metric` to `study.metric`; ConfigError if that conflicts with an existing one."""
+def _move(key: str, raw: Any, source: str, *, replace: bool = False) -> None:
+    """Move a value from `training` to `study`; ConfigError if that conflicts with an existing one."""
     training = raw.get("training") if isinstance(raw, dict) else None
-    if not isinstance(training, dict) or "metric" not in training:
+    if not isinstance(training, dict) or key not in training:
         return
     study = raw.get("study") or {}
     if not isinstance(study, dict):
         return  # rejected when the section is parsed
-    metric = training.pop("metric")
-    if not replace and study.get("metric", metric) != metric:
-        sentence = f"is {metric}, but study.metric is {study['metric']}. Set only study.metric."
-        raise config_error(source, [Problem("training.metric", sentence)])
-    raw["study"] = {**study, "metric": metric}
+    value = training.pop(key)
+    if not replace and stored_name(study.get(key, value)) != stored_name(value):
+        sentence = f"is {value}, but study.{key} is {study[key]}. Set only study.{key}."
+        raise config_error(source, [Problem(f"training.{key}", sentence)])
+    raw["study"] = {**study, key: value}
 
 
 def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:

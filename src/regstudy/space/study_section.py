@@ -6,19 +6,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from regstudy.config.schema import Section
+from regstudy.config.fingerprint import Since
+from regstudy.config.metrics import METRICS, VALIDATION
+from regstudy.config.schema import AnyMetric, Section
 from regstudy.errors import Problem, unknown
 
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    f"{VALIDATION}{name}": "maximize" if metric.maximize else "minimize" for name, metric in METRICS.items()
+}
 
 
 class StudySection(Section):
-    """Settings of a study. ``nuisance``: paths of hyperparameters that are tuned but not under study."""
+    """Settings of a study.
 
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    ``metric`` decides; those in ``also`` are recorded, too. ``nuisance``: paths of hyperparameters that are tuned but not
+    under study.
+    """
+
+    metric: AnyMetric = "val_accuracy"
+    also: Annotated[tuple[AnyMetric, ...], Field(strict=False), Since("0.2.0")] = ()
     direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
     nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What the section `training` of a run must say: the metric that decides, and those that are recorded."""
+        return {"metric": self.metric, "also": list(self.also)}
 
     def plain(self) -> dict[str, Any]:
         """As plain values for a file."""

@@ -19,6 +19,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regstudy import models
+from regstudy.config.metrics import CLEAN_TRAIN, METRICS, VALIDATION
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
@@ -32,6 +33,7 @@ from regstudy.training.mixing import mix, mixed_loss
 from regstudy.training.optimizers import make_optimizer
 from regstudy.training.precision import Precision, computing_in, resolve
 from regstudy.training.schedules import learning_rates
+from regstudy.training.scores import confusion, extra_scores, needs_logits
 
 EVALUATION_BATCH_SIZE = 512
 OnStep = Callable[[int, int], None]  # images done in this epoch, images in total
@@ -60,6 +62,7 @@ class TrainState:
     earlier: list[EpochRecord] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
     whole: RunConfig | None = None
+    confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -88,6 +91,16 @@ class TrainState:
         self.records = parse_records(state["records"])
 
     @property
+    def extra_metrics(self) -> tuple[str, ...]:
+        """What is measured besides loss and accuracy: whatever the run's phases or its early stopping may ask for."""
+        return extra_metrics(self.whole or self.config)
+
+    @property
+    def positive(self) -> int:
+        """The number of the positive class of a data set with two."""
+        return positive_class(self.config.data.positive, self.splits.train)
+
+    @property
     def all_records(self) -> list[EpochRecord]:
         """Records of this phase and of those before it."""
         return [*self.earlier, *self.records]
@@ -101,6 +114,21 @@ class TrainState:
     def device(self) -> torch.device:
         """Where the images are and the network runs."""
         return self.splits.train.images.device
+
+
+def extra_metrics(config: RunConfig) -> tuple[str, ...]:
+    """The metrics that a run records besides loss and accuracy, in the order of `METRICS`."""
+    asked = {config.training.metric, *config.training.also}
+    asked |= {phase.training.monitor for phase in config.in_phases()}
+    return tuple(name for name in METRICS if name not in ("accuracy", "loss") and f"{VALIDATION}{name}" in asked)
+
+
+def positive_class(named: str | None, images: ImageSet) -> int:
+    """The number of the named class, or else of the rarer one (the later of two equal ones)."""
+    if named is not None:
+        return images.classes.index(named)
+    counts = torch.bincount(images.labels, minlength=len(images.classes)).tolist()
+    return min(range(len(counts)), key=lambda number: (counts[number], -number))
 
 
 def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 0) -> TrainState:
@@ -151,21 +179,29 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
             on_step(seen, len(state.splits.train))
     train_loss, train_accuracy = (sums / seen).tolist()
     with state.average.used_by(state.model) if state.average else nullcontext():
-        clean_loss, clean_accuracy = evaluate(state.model, state.splits.clean_train, state.preprocessing)
-        val_loss, val_accuracy = evaluate(state.model, state.splits.validation, state.preprocessing)
+        clean, val = (
+            measure(state.model, images, state.preprocessing, state.extra_metrics, state.positive)
+            for images in (state.splits.clean_train, state.splits.validation)
+        )
     record = EpochRecord(
         epoch=len(state.all_records) + 1,
         train_loss=train_loss,
         train_accuracy=train_accuracy,
-        clean_train_loss=clean_loss,
-        clean_train_accuracy=clean_accuracy,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
+        clean_train_loss=clean.loss,
+        clean_train_accuracy=clean.accuracy,
+        val_loss=val.loss,
+        val_accuracy=val.accuracy,
         lr=rates[0],
         gradient_norm=float(norms) / len(batches),
         seconds=time.perf_counter() - began,
+        more={
+            f"{prefix}{name}": value
+            for prefix, found in ((CLEAN_TRAIN, clean), (VALIDATION, val))
+            for name, value in found.extra.items()
+        },
     )
     state.records.append(record)
+    state.confusions = {"train": clean.confusion, "validation": val.confusion}
     return record
 
 
@@ -233,18 +269,46 @@ def _descend(state: TrainState, lr: float) -> None:
         state.average.update(state.model)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C."""
+
+    loss: float
+    accuracy: float
+    extra: dict[str, float]
+    confusion: Tensor
+
+
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
-    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in eval mode, in their order."""
+def measure(
+    model: nn.Module, images: ImageSet, preprocessing: PixelTransform, extra: Sequence[str] = (), positive: int = 1
+) -> Measured:
+    """Loss, accuracy and the ``extra`` metrics over all images in eval mode, in their order."""
     model.eval()
-    sums = torch.zeros(2, dtype=_exact(images.images.device), device=images.images.device)
+    classes, device = len(images.classes), images.images.device
+    sums = torch.zeros(2, dtype=_exact(device), device=device)
+    counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+    kept: list[Tensor] = []
     for first in range(0, len(images), EVALUATION_BATCH_SIZE):
         labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
         logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
+        predicted = logits.argmax(1)
         sums[0] += cross_entropy(logits, labels, reduction="sum")
-        sums[1] += (logits.argmax(1) == labels).sum()
-    loss, accuracy = (sums / len(images)).tolist()
-    return loss, accuracy
+        sums[1] += (predicted == labels).sum()
+        counts += confusion(predicted, labels, classes)
+        kept += [logits] if needs_logits(extra) else []
+    means = sums / len(images)
+    if extra:
+        scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
+        means = torch.cat([means, scores])
+    loss, accuracy, *others = means.tolist()  # the only wait for the device
+    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu())
+
+
+def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
+    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in eval mode, in their order."""
+    found = measure(model, images, preprocessing)
+    return found.loss, found.accuracy
 
 
 def _exact(device: torch.device) -> torch.dtype:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regstudy.config.metrics import metric
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
@@ -121,7 +122,7 @@ def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
     """Early stopping's signal after the last record, on the series `training.monitor`."""
     training = config.training
     rule = StoppingRule(
-        maximize=training.monitor == "val_accuracy",
+        maximize=metric(training.monitor).maximize,
         epochs=training.epochs,
         patience=_patience(config),
         tolerance=training.tolerance,
@@ -139,14 +140,14 @@ def _patience(config: RunConfig) -> int | None:
 
 def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
     """The same rule applied to the objective metric: any gain counts, and it never stops the run."""
-    metric = config.training.metric
-    rule = StoppingRule(maximize=metric == "val_accuracy", epochs=config.planned_epochs, patience=None)
-    return _last(rule, metric, records)
+    series = config.training.metric
+    rule = StoppingRule(maximize=metric(series).maximize, epochs=config.planned_epochs, patience=None)
+    return _last(rule, series, records)
 
 
 def _last(rule: StoppingRule, series: str, records: Sequence[EpochRecord]) -> Signal:
     gaps = [record.gap_accuracy for record in records]
-    values = [getattr(record, series) if record.finite else math.nan for record in records]
+    values = [record.value(series) if record.finite else math.nan for record in records]
     return rule.signals(values, gaps)[-1]
 
 
