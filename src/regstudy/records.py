@@ -112,6 +112,31 @@ def _from_json(value: float | str) -> Any:
     return _NON_FINITE[value] if isinstance(value, str) else value
 
 
+def dump_confusions(found: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, Any]:
+    """Confusion matrices by part (`train` in eval mode, `validation`), rows by true class, as a JSON value.
+
+    Only cells that are not 0 are written, as [true class, predicted class, images]: with many classes, few are.
+    """
+    return {
+        part: {
+            "classes": len(matrix),
+            "cells": [[i, j, n] for i, row in enumerate(matrix) for j, n in enumerate(row) if n],
+        }
+        for part, matrix in found.items()
+    }
+
+
+def parse_confusions(value: Mapping[str, Any]) -> dict[str, list[list[int]]]:
+    """Inverse of `dump_confusions`."""
+    found = {}
+    for part, stored in value.items():
+        matrix = [[0] * stored["classes"] for _ in range(stored["classes"])]
+        for i, j, n in stored["cells"]:
+            matrix[i][j] = n
+        found[part] = matrix
+    return found
+
+
 @dataclass(frozen=True)
 class PruningDecision:
     """A pruner's decision about a running trial, with the reason."""

@@ -20,7 +20,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError, describe
 from regstudy.files import DISK_FULL
-from regstudy.records import EpochRecord, PruningDecision, dump_records
+from regstudy.records import EpochRecord, PruningDecision, dump_confusions, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, make_pruner
@@ -215,6 +215,7 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
     keep(attributes.BEST_EPOCH, result.best_epoch)
     if result.best_epoch:
         keep(attributes.BEST_VALUE, result.best_value)
+        keep(attributes.CONFUSION, dump_confusions(trained.confusions))
     if result.outcome == "diverged":
         return chance_level(trained.state.config, len(trained.state.splits.train.classes))
     if result.outcome != "pruned":

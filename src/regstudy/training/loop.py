@@ -62,7 +62,8 @@ class TrainState:
     earlier: list[EpochRecord] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
     whole: RunConfig | None = None
-    confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part
+    confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part: int64 C×C
+    best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -73,6 +74,7 @@ class TrainState:
             "generators": [self.order.get_state(), self.augmentation.get_state(), *_global_generators(self.device)],
             "earlier": dump_records(self.earlier),
             "records": dump_records(self.records),
+            "best_confusions": self.best_confusions,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -89,6 +91,7 @@ class TrainState:
             torch.cuda.set_rng_state(generator, self.device)
         self.earlier = parse_records(state["earlier"])
         self.records = parse_records(state["records"])
+        self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:

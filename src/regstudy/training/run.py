@@ -34,6 +34,11 @@ class Trained:
     weights: dict[str, Tensor]
     state: TrainState
 
+    @property
+    def confusions(self) -> dict[str, list[list[int]]]:
+        """At the best epoch: how many images of each class were taken for each class, by part; empty if unknown."""
+        return {part: counts.tolist() for part, counts in self.state.best_confusions.items()}
+
 
 def run(
     config: RunConfig,
@@ -57,9 +62,9 @@ def run(
         following = state.phase + 1
         if outcome in ("diverged", "pruned") or following == len(phases):
             break
-        earlier = state.all_records
+        before = state
         state = start(phases[following], splits, device, following)
-        state.earlier, state.whole = earlier, config
+        state.earlier, state.whole, state.best_confusions = before.all_records, config, before.best_confusions
         _continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
@@ -101,6 +106,7 @@ def _run_phase(
         progress = objective_signal(config, state.all_records)
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
+            state.best_confusions = state.confusions
         verdict = on_epoch(state.all_records, progress) if on_epoch else None
         if not record.finite:
             return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights
