@@ -2,9 +2,10 @@
 
     python benchmarks/overhead.py [--at 10 100 1000] [--epochs 30] [--storage postgresql://…] [--json FILE]
 
-A real worker runs real slots on a real database: a SQLite file, or an empty database of a server. Only the epochs are replaced by simulated records, so that what
-remains is overhead: claiming and sampling, reports and attributes, checkpoints, weights, cleanup. Building the network
-is measured separately. The share is relative to a trial of ten seconds.
+A real worker runs real slots on a real database: a SQLite file, or an empty database of a server. Only the epochs are
+replaced by simulated records, so that what remains is overhead: claiming and sampling, reports and attributes,
+checkpoints, weights, cleanup. Building the network is measured separately. The share is relative to a trial of ten
+seconds.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import optuna
 import pandas as pd
 import pytest
 from conftest import Command
+from PIL import Image
 
 from regstudy.space.arms import load_arms, parse_variant, plan_of
 from regstudy.space.loader import load_space
@@ -87,3 +88,19 @@ def test_an_old_study_resumes(name: str, old: Path, regstudy: Command) -> None:
     for one, other in zip(before, trials, strict=False):
         if one.state.is_finished():
             assert one.user_attrs == other.user_attrs  # what was finished is left alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["study", "doctor"])
+def test_an_old_study_keeps_its_rule_for_image_files_and_says_so(command: str, old: Path, regstudy: Command) -> None:
+    """Today a JPEG is read whatever its suffix, so the split would be another one."""
+    for folder in (old / "pictures").iterdir():
+        picture = next(folder.rglob("*.png"))
+        Image.open(picture).convert("L").save(folder / f"{picture.stem}_copy.jfif", "JPEG")
+    resume = [*RESUME["images"], "--study", "images", "--threads", "1"]
+    done = regstudy(*(resume if command == "study" else ["doctor", "results/images"]))
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode in (0, 1) and "keeps its rule for image files" in said, said
+    assert ".jfif (" in said and "Passed over" in said
+    fresh = regstudy(*RESUME["images"], "--study", "another", "--dry-run", "--no-doctor")
+    assert "keeps its rule" not in fresh.stdout and "Passed over" not in fresh.stdout

@@ -421,7 +421,7 @@ def parts(**changes: Any) -> dict[str, Any]:
         ({"classes": ["a", "b"]}, "Label 3 is out of range"),
         ({"classes": 4}, "classes must be"),
         ({"model": 3}, "model must be a torch module"),
-        ({"model": torch.nn.Linear(3, 4)}, "The model failed on images"),
+        ({"model": torch.nn.Linear(3, 4)}, "The model on images of shape"),
         ({"optimizer": torch.optim.SGD([torch.zeros(1)])}, "pass the model too"),
         ({"model": torch.nn.Flatten(), "optimizer": "sgd"}, "optimizer must be"),
         ({"loss": "mse"}, "loss must be a function"),

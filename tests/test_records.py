@@ -14,7 +14,7 @@ from regstudy.records import COLUMNS, EpochRecord, dump_records, parse_records
 
 RECORD = EpochRecord(1, 1.5, 0.5, 1.25, 0.75, 2.0, 0.5, 0.01, 3.0, 9.5)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
-MORE = st.fixed_dictionaries({}, optional={name: ANY_FLOAT for name in ("val_auroc", "clean_train_auroc")})
+MORE = st.fixed_dictionaries({}, optional=dict.fromkeys(("val_auroc", "clean_train_auroc"), ANY_FLOAT))
 ANY_RECORD = st.builds(EpochRecord, st.integers(1, 10**6), *[ANY_FLOAT] * (len(COLUMNS) - 1))
 
 

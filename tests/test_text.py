@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regstudy.errors import RegstudyError
-from regstudy.text import format_duration, parse_duration
+from regstudy.text import counted, format_duration, parse_duration, sentence
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,23 @@ def test_parts_add_up(hours: int, minutes: int, seconds: int) -> None:
 )
 def test_spans_are_written_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("It failed", "It failed."),
+        ("It failed.", "It failed."),
+        (" It failed. ", "It failed."),
+        ("Why?", "Why?"),
+        ("Stop!", "Stop!"),
+        ("and so on …", "and so on …"),
+    ],
+)
+def test_a_sentence_ends_with_one_mark(text: str, written: str) -> None:
+    assert sentence(text) == written
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 trials"), (1, "1 trial"), (2, "2 trials"), (2000, "2,000 trials")])
+def test_a_count_has_its_noun_in_the_right_number(count: int, text: str) -> None:
+    assert counted(count, "trial") == text

@@ -15,7 +15,9 @@ from regstudy.data.image_set import Splits
 from regstudy.doctor.preflight import Preflight, skipped
 from regstudy.errors import ArgumentError, RegstudyError, require
 from regstudy.files import check_folder
+from regstudy.files.paths import given_path
 from regstudy.production.final_training import train_finally
+from regstudy.report.written_files import check_report_files
 from regstudy.search.arguments import (
     check_comparison,
     check_config,
@@ -35,6 +37,7 @@ from regstudy.space.comparison_plans import comparison_of_configs, comparison_of
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
+from regstudy.study.place import DATABASE_FILE, holds_database
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -106,10 +109,11 @@ def run_study(
     with machine(device, threads) as used:
         options = options_of(trials, workers, budget, trial_timeout, pruner, used)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
-        plan, images = gather(asked, asked.fallback, where.data_dir, listen)
+        plan, images = gather(asked, asked.fallback, where.data_dir, listen, where.place)
         whole = doctor_command(asked, where.data_dir)
         examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
         place = where.place(plan)
+        check_report_files(place.folder, "search")
         Session(plan, images, place, options, listen, command or call_text(run_study, given), examine).run()
         from regstudy.report.results import result_in
 
@@ -166,10 +170,11 @@ def compare(
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
     with machine(device, threads) as used:
         options = options_of(asked.slots(repeats), workers, budget, trial_timeout, "none", used)
-        plan, images = gather(asked, substitute, where.data_dir, listen)
+        plan, images = gather(asked, substitute, where.data_dir, listen, where.place)
         if note:
             listen(Notice(note))
         place, facts = where.place(plan), {attributes.MARGIN: margin / 100}
+        check_report_files(place.folder, "comparison")
         Session(plan, images, place, options, listen, command or call_text(compare, given), facts=facts).run()
         from regstudy.report.results import comparison_in
 
@@ -186,19 +191,26 @@ def train(
     threads: int | None = None,
     on_epoch: OnEpoch | None = None,
     progress: Listener | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Train one configuration, evaluate on the test set once at the end, and return the metrics.
 
-    Weights, metrics and learning curves are written to ``output``, replacing those of an earlier training; an
-    interrupted training resumes from its checkpoint there. ``config`` may be a file without ranges, as written by
-    `regstudy export`. ``on_epoch`` is called with all records so far and the signal of the metric; without
-    ``on_epoch`` and ``progress`` each epoch is logged to the logger `regstudy`. Raises RegstudyError for problems that
-    the caller can fix.
+    Weights, metrics and learning curves are written to ``output``, replacing those of an earlier training, and files of
+    other origin only with ``overwrite``; an interrupted training resumes from its checkpoint there. ``config`` may be
+    a file without ranges, as written by `regstudy export`. ``on_epoch`` is called with all records so far and the
+    signal of the metric; without ``on_epoch`` and ``progress`` each epoch is logged to the logger `regstudy`. Raises
+    RegstudyError for problems that the caller can fix.
     """
     check_texts("overrides", overrides)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
     if not isinstance(config, RunConfig):
-        config = loader.load_config(Path(config), overrides, checks=CHECKS)
+        path = given_path(config, "config")
+        if holds_database(path) or holds_database(path / DATABASE_FILE):
+            raise ArgumentError(
+                f"{config} is a study, not a configuration. Write the configuration of its best trial to a file,"
+                f" and train on that: regstudy export {config} -o best.yaml."
+            )
+        config = loader.load_config(path, overrides, checks=CHECKS)
     elif overrides:
         raise ArgumentError("overrides cannot be combined with a RunConfig; use RunConfig.replaced.")
     else:
@@ -207,14 +219,16 @@ def train(
         require(argument, value, (str, Path), "a folder")
     if on_epoch is not None and not callable(on_epoch):
         raise ArgumentError(f"on_epoch must be a function, but it is {on_epoch!r}.")
-    folder = Path(output)
+    folder, data_folder = given_path(output, "output"), given_path(data_dir, "data_dir")
     check_folder(folder)
-    if (folder / "study.db").exists():
+    if (folder / DATABASE_FILE).exists():
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
     with machine(device, threads) as used:
         listen = listener_of(progress)
         callback = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
-        return train_finally(config, Path(data_dir), folder, torch.device(used), callback, listen=listen)
+        return train_finally(
+            config, data_folder, folder, torch.device(used), callback, listen=listen, overwrite=overwrite
+        )
 
 
 def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:
@@ -228,6 +242,6 @@ def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, prog
     require("data_dir", data_dir, (str, Path), "a folder")
     listen = listener_of(progress)
     if isinstance(config, Space):
-        return gather(config, config.fallback, Path(data_dir), listen)[1].splits
+        return gather(config, config.fallback, given_path(data_dir, "data_dir"), listen)[1].splits
     check_config(config)
-    return prepare(config.data, Path(data_dir), listen)
+    return prepare(config.data, given_path(data_dir, "data_dir"), listen)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+
+LONGEST_NAME = 100  # characters of an unknown name in a message
 
 
 class RegstudyError(Exception):
@@ -27,6 +29,10 @@ class DataUnavailable(DataError):
     """The data set is not here and cannot be downloaded: the only case in which a fallback data set is used."""
 
 
+class FileError(RegstudyError):
+    """A file or folder that cannot be read or written, or that must not be replaced."""
+
+
 class StorageError(RegstudyError):
     """A database that cannot be opened, written or reached."""
 
@@ -37,10 +43,14 @@ class StudyError(RegstudyError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration: the dotted path of the value and a sentence about it."""
+    """One thing wrong in a configuration: the dotted path of the value and a sentence about it.
+
+    ``cause`` is the error that showed it, if there is one.
+    """
 
     path: str
     message: str
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -64,14 +74,18 @@ def argument_error(problems: Iterable[Problem]) -> ArgumentError:
 
 def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
     """All problems of one file as a single error, in the order found, without repetitions."""
-    lines = list(dict.fromkeys(str(problem) for problem in problems))
+    found = list(problems)
+    lines = list(dict.fromkeys(str(problem) for problem in found))
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return ConfigError(f"{source} has {count}:" + "".join(f"\n  - {line}" for line in lines))
+    error = ConfigError(f"{source} has {count}:" + "".join(f"\n  - {line}" for line in lines))
+    error.__cause__ = next((problem.cause for problem in found if problem.cause), None)
+    return error
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """Sentence about a name that does not exist, with the closest valid name and all allowed ones."""
     names = sorted(allowed)
+    given = given if len(given) <= LONGEST_NAME else f"{given[:LONGEST_NAME]}…"
     close = get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"there is no {kind} '{given}'.{hint} Allowed: {', '.join(names) or 'none'}."
@@ -79,7 +93,12 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
 
 def describe(error: BaseException) -> str:
     """Why something failed, in one line without a final period; all kinds of out-of-memory errors read alike."""
-    text = " ".join(str(error).split())[:500].rstrip(".")
+    if isinstance(error, SystemExit):
+        return f"the code called sys.exit({'' if error.code is None else repr(error.code)})"
+    try:
+        text = " ".join(str(error).split())[:500].rstrip(".")
+    except Exception:  # a user's exception may fail even at this
+        text = "its message cannot be shown"
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     memory = memory or "can't allocate memory" in text
     return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"

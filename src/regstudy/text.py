@@ -1,4 +1,4 @@
-"""Durations and counts in human-readable form."""
+"""Durations, counts and foreign text in human-readable form."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 
 from regstudy.errors import ArgumentError
 
+# control characters but for tab and new line, marks that reverse the direction of text, and halves of characters
+UNPRINTABLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
 SECONDS_PER_UNIT = {"h": 3600, "m": 60, "s": 1}
 
 
@@ -32,6 +36,26 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
+def sentence(text: str) -> str:
+    """A text of unknown origin as a sentence, with a single mark at its end."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun, as in 1 trial and 2,000 trials."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """A text with escapes such as ``\\x1b`` for control characters, which would command the terminal."""
+    return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def shortened(value: object, length: int = 80) -> str:
+    """A value as Python writes it, cut off if it is long."""
+    try:
+        shown = repr(value)
+    except ValueError:  # Python refuses to write numbers of thousands of digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"

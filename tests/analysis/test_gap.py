@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from synthetic import make_study
 
+from regstudy.analysis.constant_answer import ConstantAnswer
 from regstudy.analysis.gap import BaselineComparison, Relation, RelationKind, Scores, compare, qualify, relations
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
 from regstudy.report.finding_phrasing import relation_sentence
@@ -52,22 +53,27 @@ def test_nothing_to_compare() -> None:
 
 
 @pytest.mark.parametrize(
-    ("observed", "clean", "classes", "few", "untrained"),
+    ("observed", "clean", "guess", "few", "untrained"),
     [
-        (9, 0.9, 10, True, False),
-        (10, 0.9, 10, False, False),
-        (40, 0.148, 10, False, True),
-        (40, 0.22, 10, False, False),
-        (40, 0.58, 2, False, True),
-        (40, 0.70, 2, False, False),
+        (9, 0.9, 0.1, True, False),
+        (10, 0.9, 0.1, False, False),
+        (40, 0.148, 0.1, False, True),
+        (40, 0.22, 0.1, False, False),
+        (40, 0.58, 0.5, False, True),
+        (40, 0.70, 0.5, False, False),
+        (40, 0.005, 0.01, False, True),
+        (40, 0.03, 0.01, False, False),
+        (40, 0.955, 0.95, False, True),  # 760 and 40 images
+        (40, 0.97, 0.95, False, False),
         (40, 0.05, None, False, False),
     ],
 )
 def test_what_is_too_little_to_judge(
-    observed: int, clean: float, classes: int | None, few: bool, untrained: bool
+    observed: int, clean: float, guess: float | None, few: bool, untrained: bool
 ) -> None:
     baseline, challenger = scores(0, clean, 0.04), scores(7, 0.99, 0.9)
-    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, observed, NOT_KNOWN, classes)
+    constant = None if guess is None else ConstantAnswer("val_accuracy", guess, 2)
+    comparison = BaselineComparison("val_accuracy", True, baseline, challenger, 3, 40, observed, NOT_KNOWN, constant)
     assert (comparison.few, comparison.untrained) == (few, untrained)
 
 
@@ -79,7 +85,8 @@ def test_differences_agree_with_the_rounded_values() -> None:
         assert all(round(1000 * x, 9) == round(1000 * x) for x in (s.train, s.clean_train, s.val, s.gap))
     assert found.val_gain == round(b.val - a.val, 3)
     assert found.gap_change == pytest.approx(b.gap - a.gap)
-    assert (found.classes, found.search_observed) == (10, 19)
+    assert found.constant is not None and found.constant.source == "assumed"
+    assert (found.constant.value, found.search_observed) == (0.1, 19)
 
 
 @pytest.mark.parametrize("maximize", [True, False])

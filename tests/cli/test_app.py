@@ -149,10 +149,18 @@ MISUSES = {
     "a space is no configuration": (["train", "ranges.yaml"], "model.dropout"),
     "folder of a study": (["train", "plain.yaml", "-o", "study"], "study is the folder of a study"),
     "threads": ([*STUDY, "--threads", "100000"], "must be at most"),
-    "size": ([*STUDY, "--set", "data.size=100000"], "less than or equal to 2048"),
-    "own data": ([*STUDY, "--set", "data={name: mine:wrong_images}"], "is not an ImageSet"),
+    "size": ([*STUDY, "--set", "data.size=100000"], "at most 2048"),
+    "own data": ([*STUDY, "--set", "data={name: mine:wrong_images}"], "of the type numpy.ndarray. Use torch"),
     "own network": ([*STUDY, "--set", "model={name: mine:wrong_network}"], "failed: RuntimeError"),
     "images missing": ([*STUDY, "--set", "data.name=image_folder"], "data.root: is required"),
+    "parts of a data set that has none": (
+        [*STUDY, "--set", "data={name: digits, parts: none}"],
+        "data.parts: is for image_fo",
+    ),
+    "parts that are no folders": (
+        [*STUDY, "--set", "data={name: image_folder, root: ., parts: x}"],
+        "data.parts: must be none,",
+    ),
     "no such folder": ([*STUDY, "--set", "data={name: image_folder, root: nowhere}"], "'nowhere' does not exist"),
 }
 

@@ -64,9 +64,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str]
     """Lines, column titles and rows of every sheet that is drawn from now on."""
     seen: list[tuple[list[str], list[str], list[Row]]] = []
 
-    def draw(title: str, lines: list[str], columns: list[str], rows: list[Row]) -> bytes:
+    def draw(title: str, lines: list[str], columns: list[str], rows: list[Row], software: str) -> bytes:
         seen.append((lines, columns, rows))
-        return draw_sheet(title, lines, columns, rows)
+        return draw_sheet(title, lines, columns, rows, software)
 
     monkeypatch.setattr(preview_command, "draw_sheet", draw)
     return seen

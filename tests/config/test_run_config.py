@@ -22,10 +22,18 @@ WRONG = {
     "key of another optimizer": ({"optimizer": {"name": "adam", "alpha": 0.9}}, "optimizer.alpha", "no key 'alpha'"),
     "schedule without a name": ({"schedule": {"gamma": 0.5}}, "schedule", "needs a name"),
     "missing key": ({"schedule": {"name": "step"}}, "schedule.step_size", "required"),
-    "too large": ({"model": {"dropout": 1.0}}, "model.dropout", "less than 1"),
-    "word for a number": ({"optimizer": {"name": "sgd", "lr": "fast"}}, "optimizer.lr", "valid number"),
-    "true for a count": ({"training": {"epochs": True}}, "training.epochs", "valid integer"),
-    "broken count": ({"training": {"batch_size": 12.5}}, "training.batch_size", "valid integer"),
+    "too large": ({"model": {"dropout": 1.0}}, "model.dropout", "must be below 1, but it is 1.0"),
+    "word for a number": (
+        {"optimizer": {"name": "sgd", "lr": "fast"}},
+        "optimizer.lr",
+        "must be a number, but it is 'fast'",
+    ),
+    "true for a count": ({"training": {"epochs": True}}, "training.epochs", "must be a whole number, but it is true"),
+    "broken count": (
+        {"training": {"batch_size": 12.5}},
+        "training.batch_size",
+        "must be a whole number, but it is 12.5",
+    ),
     "infinite": ({"optimizer": {"name": "sgd", "lr": float("inf")}}, "optimizer.lr", "finite"),
     "share and more": ({"data": {"validation": 1.5}}, "data.validation", "a share between 0 and 1"),
     "operation": ({"augmentation": {"ops": ["crop", "rotat"]}}, "augmentation.ops", "Did you mean 'rotate'?"),
@@ -33,7 +41,7 @@ WRONG = {
     "normalization numbers": (
         {"preprocessing": {"normalize": {"mean": [0.5], "std": [0.0]}}},
         "preprocessing.normalize.std",
-        "greater than 0",
+        "must be above 0",
     ),
     "not a mapping": ({"model": 3}, "model", "mapping of keys to values"),
 }

@@ -178,7 +178,7 @@ def test_a_division_of_the_users_own_is_kept_and_groups_in_both_parts_are_counte
 
 def test_a_part_whose_paths_are_not_as_many_as_its_images_is_refused() -> None:
     images = ImageSet(scenes(4), torch.arange(4) % 2, ("a", "b"), ("one.png",))
-    with pytest.raises(DataError, match="is not an ImageSet"):
+    with pytest.raises(DataError, match="paths must be empty or name the file of each image, but there are 1 for 4"):
         data._sound(images, Data(name="mine:images"), "training")
 
 
@@ -187,7 +187,7 @@ def test_a_validation_part_of_another_size_is_refused(tmp_path: Path, monkeypatc
         return ImageSet(scenes(6, side=16 if part == "train" else 12), torch.arange(6) % 2, ("a", "b"))
 
     monkeypatch.setattr(data, "source", lambda _: load)
-    with pytest.raises(DataError, match="different classes or image sizes"):
+    with pytest.raises(DataError, match=r"images are 3×16×16 .* for training, but 3×12×12 .* Resize them"):
         prepare(Data(name="mine:images"), tmp_path)
 
 

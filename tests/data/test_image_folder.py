@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,7 @@ def train_and(part: str, *classes: str) -> Callable[[Path], Any]:
 def without_dogs(root: Path) -> None:
     divided("train", "test")(root)
     for path in (root / "test" / "dog").iterdir():
+        path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
         path.rename(path.with_suffix(".heic"))
 
 
@@ -226,7 +228,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "an empty class": (
         lambda root: (write_folder(root, 2), (root / "emu").mkdir()),
         "train",
-        r"has no images for 'emu'\. Add images \(\.bmp, \.gif.*\) or remove the folder",
+        r"has no images for 'emu'\. Add images \(\.bmp, \.gif.* or other formats\) or remove the folder",
     ),
     "no images": (
         lambda root: [(root / name).mkdir(parents=True) for name in ("cat", "dog")],
@@ -280,7 +282,11 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(root: Path, monkeypatc
     with pytest.raises(RegstudyError, match="data is a file"):
         load(root)
     (root.parent / "data").unlink()
-    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    def refused(**_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     with pytest.raises(RegstudyError, match="permission denied"):
         load(root)
 

@@ -41,14 +41,14 @@ def test_the_stages_are_in_the_doctors_order() -> None:
     ("found", "words"),
     [
         ((), r"No findings in 3 checks\."),
-        (many(blocks=1), r"1 finding: 1 blocks the study\."),
-        (many(distorts=1), r"1 finding: 1 distorts results\."),
-        (many(note=1), r"1 finding: 1 note\."),
-        (many(note=2), r"2 findings: 2 notes\."),
-        (many(blocks=1, distorts=1, note=3), r"5 findings: 1 blocks the study, 1 distorts results, 3 notes\."),
-        (many(blocks=2, note=1), r"3 findings: 2 block the study, 1 note\."),
-        (many(note=11), r"11 findings: 11 notes\."),
-        (many(distorts=21), r"21 findings: 21 distort results\."),
+        (many(blocks=1), r"1 finding \(1 blocks the study\)\."),
+        (many(distorts=1), r"1 finding \(1 distorts results\)\."),
+        (many(note=1), r"1 finding \(1 note\)\."),
+        (many(note=2), r"2 findings \(2 notes\)\."),
+        (many(blocks=1, distorts=1, note=3), r"5 findings \(1 blocks the study, 1 distorts results, 3 notes\)\."),
+        (many(blocks=2, note=1), r"3 findings \(2 block the study, 1 note\)\."),
+        (many(note=11), r"11 findings \(11 notes\)\."),
+        (many(distorts=21), r"21 findings \(21 distort results\)\."),
     ],
 )
 def test_the_verdict_counts_what_was_found(found: tuple[Finding, ...], words: str) -> None:

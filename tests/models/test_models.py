@@ -269,7 +269,7 @@ def test_a_network_of_ones_own_gets_its_options_and_the_dropout(own: str) -> Non
         ),
         ("build", {}, ["model.options: the option 'width' is required but missing."]),
         ("build", {"options": {"width": 1, "channels": 3}}, ["model.options: there is no option 'channels'"]),
-        ("nothing", {}, ["model.name: 'OWN:nothing': module OWN has no 'nothing'."]),
+        ("nothing", {}, ["Did you mean 'OWN:anything'?"]),
         ("number", {}, ["model.name: 'OWN:number' is not a function."]),
     ],
 )

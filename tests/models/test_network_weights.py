@@ -165,7 +165,7 @@ class CannotBeUnpickledSafely:
         ),
         ("w.pt", lambda path: torch.save([torch.ones(1)], path), "it contains a list."),
         ("w.pt", lambda path: torch.save({}, path), "it contains a dict."),
-        ("w.pt", lambda path: path.mkdir(), "there is no file"),
+        ("w.pt", lambda path: path.mkdir(), "is a folder"),
         (
             "w.bin",
             lambda path: path.write_bytes(b"x"),
@@ -196,7 +196,7 @@ def test_a_file_that_holds_no_weights_is_refused_in_one_paragraph(
         ("resnet18_transfer", "IMAGENET1K_V2", "Did you mean 'IMAGENET1K_V1'? Allowed: IMAGENET1K_V1, imagenet."),
         ("resnet50_transfer", "imagenet1k", "You can also give a file that ends in .safetensors, .pt or .pth."),
         ("svhn_resnet", "/nowhere/w.safetensors", "there is no file /nowhere/w.safetensors."),
-        ("svhn_resnet", "~nobody_of_that_name/w.pt", "there is no file ~nobody_of_that_name/w.pt in /"),
+        ("svhn_resnet", "~nobody_of_that_name/w.pt", "there is no home folder of ~nobody_of_that_name"),
     ],
 )
 def test_names_that_do_not_exist_are_refused_when_built(name: str, weights: str, words: str) -> None:

@@ -53,6 +53,9 @@ def test_curves_gaps_importances_and_the_findings_are_put_into_the_study() -> No
     titles = " ".join(figure["layout"]["title"]["text"] for figure in seen.values())
     assert "model.dropout" in titles and "gap" in titles
     assert "Use the settings of trial" in get_note(study)
+    assert "“Hyperparameter importance” of the dashboard differs from the importance above" in get_note(study)
+    own = [figure["layout"]["title"]["text"] for name, figure in seen.items() if "importance" in name]
+    assert len(own) == 2 and all("differs from the dashboard's own: pruned trials count" in text for text in own)
 
 
 def test_what_has_not_changed_is_not_written_again() -> None:

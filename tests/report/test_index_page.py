@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -17,6 +18,7 @@ from synthetic import make_study
 from regstudy.report.headline import keep_headline
 from regstudy.report.index_page import INDEX_FILE, NO_REPORT, index_row, index_rows, render_index, write_index
 from regstudy.report.page import write_report
+from regstudy.report.phrasing import NONE
 from regstudy.study import attributes
 from regstudy.study.place import DATABASE_FILE, StudyPlace
 
@@ -43,14 +45,33 @@ def test_a_study_without_a_report_says_so(tmp_path: Path) -> None:
 
 
 def test_a_report_gives_the_answer_its_gain_and_a_link(tmp_path: Path) -> None:
-    study = stored(tmp_path / "mine", 12)
-    study.set_user_attr(attributes.TRIALS, 20)
+    study = stored(tmp_path / "mine", 30)
+    study.set_user_attr(attributes.TRIALS, 40)
     write_report(study, tmp_path / "mine")
     row = index_row(tmp_path / "mine")
     assert row is not None
     headline = study.user_attrs[attributes.HEADLINE]
     assert row.answer == headline["text"] and row.page == "mine/report.html" and row.date.startswith("20")
-    assert row.gain.endswith("points") and row.status.endswith("of 20 finished")
+    assert row.gain == headline["fair_gain"] and row.gain.endswith("points")
+    assert row.gain.replace("+", "") in headline["text"] and row.status.endswith("of 40 finished")
+
+
+@pytest.mark.parametrize(
+    ("headline", "gain"),
+    [
+        ({"text": "one", "fair_gain": "+1.3 points"}, "+1.3 points"),
+        ({"text": "one", "fair_gain": None}, NONE),
+        ({"text": "one", "gain": 0.03}, "+3.0 points (selected)"),  # as earlier versions stored it
+        ({"text": "one", "gain": None}, NONE),
+    ],
+)
+def test_a_selected_gain_is_called_so(headline: dict[str, Any], gain: str, tmp_path: Path) -> None:
+    study = stored(tmp_path / "mine", 3)
+    write_report(study, tmp_path / "mine")
+    study.set_user_attr(attributes.HEADLINE, headline)
+    row = index_row(tmp_path / "mine")
+    assert row is not None and row.gain == gain
+    assert "Gain at equal attempts" in render_index("results", [row])
 
 
 def test_trials_under_way_are_counted(tmp_path: Path) -> None:
@@ -63,7 +84,7 @@ def test_trials_under_way_are_counted(tmp_path: Path) -> None:
 def test_a_headline_is_written_only_if_it_changed() -> None:
     study = make_study(3)
     keep_headline(study, "one")
-    assert study.user_attrs[attributes.HEADLINE] == {"text": "one", "gain": None}
+    assert study.user_attrs[attributes.HEADLINE] == {"text": "one", "fair_gain": None}
     study.set_user_attr = None  # type: ignore[method-assign, assignment]  # a second write would fail
     keep_headline(study, "one")
 

@@ -11,6 +11,7 @@ from regstudy.errors import RegstudyError
 from regstudy.report import static_plots
 from regstudy.report.figures import Drawing
 from regstudy.report.sections import ReportSection
+from regstudy.report.written_files import MARK_LINE
 
 EVIL = "<script>alert(1)</script> & 'more'"
 
@@ -23,10 +24,11 @@ def section(count: int) -> ReportSection:
 @pytest.mark.browser
 def test_every_figure_becomes_a_file_with_its_title_and_stale_ones_go(tmp_path: Path) -> None:
     require(static_plots.browser() is not None, "needs Chromium")
-    (tmp_path / "gap-3.svg").write_text("old")
+    (tmp_path / "gap-3.svg").write_text(MARK_LINE + "old")
+    (tmp_path / "my-own.svg").write_text("of the user")
     files = static_plots.write_pictures([section(2)], tmp_path)
     assert [file.name for file in files] == ["gap-1.svg", "gap-2.svg"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["gap-1.svg", "gap-2.svg"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gap-1.svg", "gap-2.svg", "my-own.svg"]
     for i, file in enumerate(files):
         tree = ElementTree.parse(file)
         assert tree.getroot().get("width") == "760"

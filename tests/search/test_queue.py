@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import time
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from regstudy.errors import FileError, StorageError
 from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
 from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
 from regstudy.study import attributes
-from regstudy.study.queue_state import ATTEMPTS, count_finished, queue_state
-from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_url
+from regstudy.study.queue_state import ATTEMPTS, count_finished, queue_state, remaining
+from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_path, sqlite_url
 
 SPACE = parse_space(
     {
@@ -66,16 +70,16 @@ def trial(slot: int, state: TrialState, fault: str | None = None) -> FrozenTrial
     ],
 )
 def test_missing_slots(trials: list[tuple[int, TrialState]], missing: list[int]) -> None:
-    assert queue_state([trial(*each) for each in trials]).missing(3) == missing
+    assert list(queue_state([trial(*each) for each in trials]).missing(3)) == missing
 
 
 @pytest.mark.parametrize(("fault", "most"), ATTEMPTS.items())
 def test_a_slot_is_given_up_after_its_attempts_of_a_kind(fault: str, most: int) -> None:
     failures = [trial(0, TrialState.FAIL, fault)] * most
-    assert queue_state(failures[1:]).missing(1) == [0]
-    assert queue_state(failures).missing(1) == []
+    assert list(queue_state(failures[1:]).missing(1)) == [0]
+    assert list(queue_state(failures).missing(1)) == []
     assert queue_state(failures).given_up(0)
-    assert queue_state(failures).unfinished(2) == [1]
+    assert list(queue_state(failures).unfinished(2)) == [1]
     assert not queue_state([*failures, trial(0, TrialState.COMPLETE)]).given_up(0)
 
 
@@ -85,11 +89,11 @@ def test_slots_whose_attempts_failed_come_last() -> None:
         trial(0, TrialState.FAIL, "error"),
         trial(1, TrialState.FAIL, "error"),
     ]
-    assert queue_state([*failures, trial(2, TrialState.FAIL)]).missing(5) == [2, 3, 4, 1, 0]
+    assert list(queue_state([*failures, trial(2, TrialState.FAIL)]).missing(5)) == [2, 3, 4, 1, 0]
 
 
 def test_interruptions_on_purpose_never_use_up_a_slot() -> None:
-    assert queue_state([trial(1, TrialState.FAIL)] * 100).missing(2) == [0, 1]
+    assert list(queue_state([trial(1, TrialState.FAIL)] * 100).missing(2)) == [0, 1]
 
 
 def test_trials_that_are_not_ours_are_passed_over() -> None:
@@ -242,3 +246,83 @@ def test_with_the_queue_of_optuna_itself_some_slots_are_taken_twice(tmp_path: Pa
     taken = taken_by_eight(tmp_path, 300, "optuna's")
     assert set(taken) == set(range(300))
     assert len(taken) > 300
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [trial(0, TrialState.COMPLETE), trial(5, TrialState.COMPLETE), trial(2, TrialState.RUNNING)],
+        [trial(1, TrialState.FAIL, "error")] * 3 + [trial(1, TrialState.FAIL, "error"), trial(9, TrialState.PRUNED)],
+        [trial(3, TrialState.FAIL, "timeout")] * 2 + [trial(3, TrialState.COMPLETE)],
+    ],
+)
+def test_counts_are_those_of_the_slots_themselves(trials: list[FrozenTrial]) -> None:
+    state = queue_state(trials)
+    for total in range(12):
+        assert state.count_missing(total) == len(list(state.missing(total)))
+        assert state.count_unfinished(total) == len(list(state.unfinished(total)))
+
+
+def test_a_million_slots_are_not_listed(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 10**12)  # listing them would never end
+    assert count_claimable(opened.study) == 10**12
+    assert claimed(opened).user_attrs[attributes.SLOT] == 0
+    assert remaining(opened.study, 10**12) == 10**12
+
+
+def test_a_lock_that_is_held_for_too_long_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.study.storage.BUSY_TIMEOUT", 0.1)
+    opened = new_study(tmp_path, 1)
+    with FileLock(tmp_path / "study.lock"), pytest.raises(FileError, match="Another process has held"):
+        claim(opened, SPACE)
+    assert claim(opened, SPACE) is not None
+
+
+def delete(opened: OpenStudy) -> None:
+    database(opened).unlink()
+
+
+def replace(opened: OpenStudy) -> None:
+    database(opened).rename(database(opened).with_name("old.db"))
+    shutil.copy(database(opened).with_name("old.db"), database(opened))
+
+
+def delete_study(opened: OpenStudy) -> None:
+    optuna.delete_study(study_name="s", storage=open_storage(opened.url))
+
+
+def delete_folder(opened: OpenStudy) -> None:
+    shutil.rmtree(database(opened).parent)
+
+
+def database(opened: OpenStudy) -> Path:
+    path = sqlite_path(opened.url)
+    assert path is not None
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (delete, "was deleted while the study ran"),
+        (replace, "was replaced by another file while"),
+        (delete_study, "'s' was deleted from the database"),
+        (delete_folder, "was deleted while the study ran"),
+    ],
+)
+def test_a_database_that_goes_away_while_the_study_runs_is_noticed_at_the_next_claim(
+    tmp_path: Path, change: Callable[[OpenStudy], None], words: str
+) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    opened = new_study(folder, 3)
+    trial = claimed(opened)
+    change(opened)
+    with pytest.raises(StorageError, match=words):
+        claim(opened, SPACE)
+    with pytest.raises(StorageError, match=words), opened.watched():
+        raise KeyError("Record does not exist.")
+    assert (folder / "study.db").exists() == (change in (replace, delete_study))
+    with contextlib.suppress(KeyError):
+        opened.study.tell(trial, 0.5)

@@ -168,7 +168,7 @@ def test_a_module_that_only_workers_cannot_import_is_given_up_with_the_reason(fo
     )
     assert command.wait() == 2, command.said
     assert "4 of 4 trials failed repeatedly and were given up" in command.stdout
-    assert "'faulty:network' cannot be imported: not in a worker" in command.stdout
+    assert "ImportError: not in a worker (faulty.py, line" in command.stdout
     attempts = optuna.load_study(study_name=None, storage=sqlite_url(folder / "results/faulty/study.db")).trials
     assert [t.state.name for t in attempts] == ["FAIL"] * 4 * ATTEMPTS["error"]
     assert "Traceback" not in command.said

@@ -9,6 +9,7 @@ import pytest
 from tiny import make_config
 
 from regstudy.errors import ConfigError
+from regstudy.space import loader
 from regstudy.space.loader import (
     apply_overrides,
     config_text,
@@ -171,8 +172,8 @@ def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "data: {name: svhn, fallback: {name: digits}}\nmodel: {name: small_cnn}\n")
     read: list[Path] = []
-    original = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda self, **given: read.append(self) or original(self, **given))
+    original = loader.read_bytes
+    monkeypatch.setattr(loader, "read_bytes", lambda path, limit: read.append(path) or original(path, limit))
     assert load_space(path).fallback is not None
     assert read == [path]
 

@@ -192,8 +192,8 @@ MISTAKES = [
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0}, "must be above 0"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "step": 0.1, "log": True}, "cannot have both log and step"),
     ("optimizer.lr", {"low": 0.1, "high": 0.2, "default": 0.3}, "must lie between"),
-    ("optimizer.lr", {"low": -0.1, "high": 0.2}, "greater than 0"),
-    ("model.dropout", {"low": 0.0, "high": 1.5}, "less than 1"),
+    ("optimizer.lr", {"low": -0.1, "high": 0.2}, "must be above 0"),
+    ("model.dropout", {"low": 0.0, "high": 1.5}, "must be below 1"),
     ("training.batch_size", {"low": 10, "high": 64, "powers_of": 2}, "must be powers of 2"),
     ("training.batch_size", {"low": 16, "high": 64, "powers_of": 1}, "at least 2"),
     ("training.batch_size", {"low": 16.5, "high": 64}, "whole numbers"),
@@ -223,7 +223,7 @@ def test_each_mistake_in_a_space_is_one_problem_with_its_path(path: str, value: 
 
 def test_a_mistake_under_one_choice_only_is_found() -> None:
     schedule = {"choices": [{"name": "constant"}, {"name": "step", "step_size": {"low": 0, "high": 3}}]}
-    with pytest.raises(ConfigError, match=r"schedule\.step_size.*greater than or equal to 1"):
+    with pytest.raises(ConfigError, match=r"schedule\.step_size.*at least 1"):
         space_of(schedule=schedule, study={})
 
 
@@ -287,7 +287,7 @@ def test_ranges_and_choices_directly_within_a_choice_are_parameters_and_are_chec
         return space_of(model={"name": "x", "dropout": dropout})
 
     assert "model.dropout.on" in [parameter.name for parameter in space_with(0.5).parameters()]
-    with pytest.raises(ConfigError, match=r"model\.dropout.*less than 1"):
+    with pytest.raises(ConfigError, match=r"model\.dropout.*below 1"):
         space_with(1.5)
 
 

@@ -269,13 +269,13 @@ NOT_FACTORS: dict[str, tuple[Callable[..., Any], str]] = {
     "negative": (lambda _: -0.5, "returned -0.5."),
     "unknown": (lambda _: math.nan, "returned nan."),
     "infinite": (lambda _: math.inf, "returned inf."),
-    "huge": (lambda _: 10**400, "raised OverflowError"),
+    "huge": (lambda _: 10**400, "failed: OverflowError"),
     "text": (lambda _: "0.5", "returned '0.5'."),
-    "nothing": (lambda _: None, "returned None."),
+    "nothing": (lambda _: None, "returned None (is its `return` missing?)."),
     "truth": (lambda _: True, "returned True."),
     "imaginary": (lambda _: 1j, "returned 1j."),
-    "failing": (lambda epochs: 1 / (epochs - epochs), "raised ZeroDivisionError"),
-    "deaf": (lambda: 1.0, "raised TypeError"),
+    "failing": (lambda epochs: 1 / (epochs - epochs), "failed: ZeroDivisionError"),
+    "deaf": (lambda: 1.0, "failed: TypeError"),
     "sinking": (sinking, "returned -0.125."),
 }
 

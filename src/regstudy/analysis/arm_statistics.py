@@ -18,8 +18,9 @@ from regstudy.analysis.gap import MARGIN as MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
-from regstudy.space.loader import read_yaml_text
+from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
+from regstudy.study.stored_facts import fact, facts_of
 from regstudy.study.tables import Study, Tables, load_tables
 
 MOMENTS = ("first", "last", "best")  # epochs of a run at which it is evaluated
@@ -112,13 +113,13 @@ class Comparison:
 
 def load_comparison(study: Study) -> Comparison:
     """Read the study of a plan. Raises StudyError if it is none."""
-    facts = study.user_attrs
+    facts = facts_of(study)
     if not facts.get(attributes.PLAN):
-        raise StudyError(f"the study '{study.study_name}' is not a comparison: it holds no plan.")
+        raise StudyError(f"The study '{study.study_name}' is not a comparison: it holds no plan.")
     plan = parse_plan(read_yaml_text(facts[attributes.PLAN], study.study_name), study.study_name, study.study_name)
     tables = load_tables(study)
     runs = run_table(tables, plan)
-    workers = {trial.number: trial.user_attrs.get(attributes.WORKERS) for trial in study.get_trials(deepcopy=False)}
+    workers = {trial.number: fact(trial, attributes.WORKERS) for trial in study.get_trials(deepcopy=False)}
     sizes = facts.get(attributes.PARAMETERS) or {}
     asked = int(facts.get(attributes.TRIALS, 0)) // len(plan.arms)
     arms = [_arm(name, tables, plan, runs, asked, sizes.get(name), workers) for name in plan.arms]

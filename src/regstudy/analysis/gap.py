@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from regstudy.analysis.constant_answer import ConstantAnswer, constant_answer
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, expected_best, holm, partial_spearman, rank
 from regstudy.records import accuracy_gap
 from regstudy.study.tables import Tables, best
@@ -32,6 +33,7 @@ from regstudy.study.tables import Tables, best
 CLEAN_TRAIN_TOLERANCE = 0.05
 MARGIN = 0.003  # accuracy differences up to this count as none
 MIN_TRIALS = 10  # needed for a correlation, and for a verdict
+NEAR_CONSTANT = 0.1, 0.2  # of accuracy, and of what is left above it: within both, a network has barely learned
 PLACES = 3  # of an accuracy as a fraction: tenths of a percent
 
 Word = Literal["closed the gap", "helped validation", "underfit", "hurt", "no effect", "nothing to compare"]
@@ -68,7 +70,9 @@ class BaselineComparison:
     # mean best value among as many search trials, drawn at random, as there are baseline trials: with pruned trials at
     # their last score (too pessimistic), and without them (too optimistic)
     equal_effort: tuple[float, float]
-    classes: int | None = None
+    constant: ConstantAnswer | None = None  # the accuracy of the best answer that ignores the images
+    nothing_learned: bool = False  # trials have ended, and none of them beats the constant answer
+    balanced: bool = False  # some balanced the classes (`training.balance`), which costs accuracy
 
     @property
     def few(self) -> bool:
@@ -77,10 +81,15 @@ class BaselineComparison:
 
     @property
     def untrained(self) -> bool:
-        """Whether even the best baseline trial is near chance: below twice chance, or within 10 points of it."""
-        if self.baseline is None or not self.classes:
+        """Whether even the best baseline trial is hardly better on its own training images than a constant answer."""
+        return self.baseline is not None and self.near_constant(self.baseline)
+
+    def near_constant(self, scores: Scores) -> bool:
+        """Whether a trial's train accuracy (eval mode) is hardly better than that of a constant answer."""
+        if self.constant is None:
             return False
-        return self.baseline.clean_train < min(2 / self.classes, 1 / self.classes + 0.1)
+        constant = self.constant.value
+        return scores.clean_train < constant + min(constant, NEAR_CONSTANT[0], NEAR_CONSTANT[1] * (1 - constant))
 
     @property
     def best(self) -> Scores | None:
@@ -94,6 +103,29 @@ class BaselineComparison:
     def baseline_wins(self) -> bool:
         """Whether the best of all is a baseline trial."""
         return self.baseline is not None and self.best is self.baseline
+
+    @property
+    def fair_gain(self) -> tuple[float, float]:
+        """Gain of the objective over the baseline with equally many attempts, lowest and highest estimate.
+
+        Positive is better. The best of many trials is ahead of the best of few by luck alone, so this is the only gain
+        that may be claimed. NaN if it is unknown.
+        """
+        if self.baseline is None or self.challenger is None:
+            return math.nan, math.nan
+        equal = self.search_trials <= self.baseline_trials
+        reached = (self.challenger.value, self.challenger.value) if equal else self.equal_effort
+        places = PLACES if (self.metric or "").endswith("accuracy") else 15  # of the values that are shown
+        own = round(self.baseline.value, places)
+        low, high = sorted((round(value, places) - own) * (1 if self.maximize else -1) for value in reached)
+        return low, high
+
+    @property
+    def gains(self) -> bool | None:
+        """Whether the fair gain is one, by the margin; None if its estimates disagree or are unknown."""
+        low, high = self.fair_gain
+        margin = MARGIN if (self.metric or "").endswith("accuracy") else 0.0
+        return True if low > margin else False if high <= margin else None
 
     @property
     def val_gain(self) -> float:
@@ -189,7 +221,6 @@ def compare(tables: Tables) -> BaselineComparison:
     is_baseline = trials["arm"] == "baseline"
     observed = tables.observed()
     count = int((observed & is_baseline).sum())
-    classes = tables.data.get("classes")
     competed = trials[~is_baseline & trials["state"].isin(["COMPLETE", "PRUNED"])]
     ended = competed[competed["state"] == "COMPLETE"]
     baseline, challenger = best(tables, "baseline"), best(replace(tables, trials=trials[~is_baseline]))
@@ -205,8 +236,31 @@ def compare(tables: Tables) -> BaselineComparison:
             expected_best(competed["value"].to_numpy(), count, maximize=tables.maximize),
             expected_best(ended["value"].to_numpy(), count, maximize=tables.maximize),
         ),
-        classes=len(classes) if isinstance(classes, list) else None,
+        constant=constant_answer(tables.data, "val_accuracy", tables.doctor),
+        nothing_learned=nothing_learned(tables),
+        balanced=balancing(tables),
     )
+
+
+def balancing(tables: Tables) -> bool:
+    """Whether some trials balance the classes, which may cost accuracy."""
+    return any(isinstance(value, str) and value != "none" for value in tables.trials.get("training.balance", ()))
+
+
+def nothing_learned(tables: Tables) -> bool:
+    """Whether trials have ended, and none of them, pruned ones included, beats the best constant answer.
+
+    Neither in the study's metric nor in accuracy: a confident network can learn and still have a high loss.
+    """
+    trials = tables.trials
+    ended = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")]
+    judged = [
+        (constant, ended[column].dropna())
+        for metric, column in ((tables.metric, "value"), ("val_accuracy", "val_accuracy"))
+        if (constant := constant_answer(tables.data, metric, tables.doctor)) is not None
+    ]
+    values = [(constant, value) for constant, column in judged for value in column]
+    return bool(values) and not any(constant.beaten_by(value) for constant, value in values)
 
 
 def qualify(tables: Tables) -> Qualification:

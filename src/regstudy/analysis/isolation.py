@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import mannwhitneyu
 
 from regstudy.analysis.gap import qualify
+from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, holm
 from regstudy.study.tables import PARAM, Tables
 
 RANGE_PARTS = 4  # of a numeric range, of equal width on its scale
 MAX_CHOICES_LISTED = 8  # of a hyperparameter without a range, the most frequent ones
 TOP_QUARTER = 0.25
+MIN_PART_TRIALS = 4  # finished ones, for a part to be judged
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class RangePart:
     best: float
     top_quarter: float
     gap: float
+    values: tuple[float, ...] = ()  # the objectives of the finished trials
 
 
 def isolation(tables: Tables, path: str) -> list[RangePart]:
@@ -56,7 +60,7 @@ def isolation(tables: Tables, path: str) -> list[RangePart]:
     if numbers[values.notna()].isna().any() or (values.nunique() <= RANGE_PARTS and not drawn):
         shown = values.dropna().value_counts().index[:MAX_CHOICES_LISTED]
         ordered = sorted(shown, key=lambda value: (value != null, value if isinstance(value, int | float) else 0.0))
-        return [_part(tables, _label(value, null), None, None, values == value) for value in ordered]
+        return [_part(tables, value_label(value, null), None, None, values == value) for value in ordered]
     off = numbers == null if null is not None else pd.Series(False, index=values.index)
     on = numbers[~off].dropna()
     parts = [_part(tables, "off", None, None, off)] if off.any() else []
@@ -67,7 +71,7 @@ def isolation(tables: Tables, path: str) -> list[RangePart]:
     if span and span.low is not None and span.high is not None and span.low <= low and high <= span.high:
         low, high = span.low, span.high
     if not low < high:
-        return [*parts, _part(tables, _label(low, null), None, None, numbers == low)]
+        return [*parts, _part(tables, value_label(low, null), None, None, numbers == low)]
     edges = np.geomspace(low, high, RANGE_PARTS + 1) if log else np.linspace(low, high, RANGE_PARTS + 1)
     edges[0], edges[-1] = min(edges[0], on.min()), max(edges[-1], on.max())
     for i, (left, right) in enumerate(pairwise(edges.tolist())):
@@ -76,7 +80,7 @@ def isolation(tables: Tables, path: str) -> list[RangePart]:
     return parts
 
 
-def best_part(parts: list[RangePart], *, maximize: bool, min_trials: int = 4) -> RangePart | None:
+def best_part(parts: list[RangePart], *, maximize: bool, min_trials: int = MIN_PART_TRIALS) -> RangePart | None:
     """The part with the best “best quarter”, among those with at least ``min_trials`` finished trials; None if none."""
     usable = [part for part in parts if part.observed >= min_trials and math.isfinite(part.top_quarter)]
     if not usable:
@@ -86,7 +90,9 @@ def best_part(parts: list[RangePart], *, maximize: bool, min_trials: int = 4) ->
 
 def settings(tables: Tables) -> list[str]:
     """The searched hyperparameters other than regularizers: the declared nuisances, else all Optuna parameters."""
-    known = tables.nuisances or [column.removeprefix(PARAM) for column in tables.trials.columns if PARAM in column]
+    drawn = [column.removeprefix(PARAM) for column in tables.trials.columns if column.startswith(PARAM)]
+    # the switch of a range with `or` belongs to its number, as in `training.patience.on`
+    known = tables.nuisances or [name.removesuffix(".on") for name in drawn if tables.regularizer_of(name) is None]
     columns = set(tables.trials.columns)
     # a section such as `schedule` is a nuisance by its name
     paths = [f"{name}.name" if name not in columns and f"{name}.name" in columns else name for name in known]
@@ -115,10 +121,30 @@ def _part(tables: Tables, label: str, low: float | None, high: float | None, ins
         best=float(values[0]) if len(values) else math.nan,
         top_quarter=float(values[: max(1, math.ceil(TOP_QUARTER * len(values)))].mean()) if len(values) else math.nan,
         gap=float(trials.loc[comparable, "gap_accuracy"].median()) if comparable.any() else math.nan,
+        values=tuple(values.tolist()),
     )
 
 
-def _label(value: Any, null: Any) -> str:
+def clear_best(parts: list[RangePart], *, maximize: bool) -> RangePart | None:
+    """The best part if its trials are significantly better than those of every other part; None if any may tie.
+
+    Mann–Whitney tests of all pairs of parts with enough finished trials, adjusted by Holm, because the best one was
+    not known before.
+    """
+    top = best_part(parts, maximize=maximize)
+    judged = [part for part in parts if part.observed >= MIN_PART_TRIALS]
+    pairs = list(combinations(judged, 2))
+    if top is None or not pairs:
+        return None
+    found = holm([float(mannwhitneyu(a.values, b.values).pvalue) for a, b in pairs])
+    own = [p for (a, b), p in zip(pairs, found, strict=True) if top in (a, b)]
+    return top if max(own) < SIGNIFICANCE_LEVEL else None
+
+
+def value_label(value: Any, null: Any) -> str:
+    """A single value of a hyperparameter for readers; ``null`` is the off value of a regularizer, None of others."""
     if null is not None and value == null:
         return "off"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -88,7 +88,7 @@ def evaluate(found: Sequence[Regime], groups: int, tops: Places, regions: Places
 def _key(distribution: BaseDistribution) -> Hashable:
     """Equal for equal distributions; hashing those of numbers themselves takes as long as all that follows."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution
+        return repr(distribution.choices)  # a choice itself may be a list, which cannot be hashed
     return type(distribution), *vars(distribution).values()
 
 

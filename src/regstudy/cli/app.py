@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import json as json_format
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
+from regstudy.cli.completion import complete_space
+from regstudy.cli.console import err, out
+from regstudy.cli.path_options import path_argument, path_option
+from regstudy.cli.signals import ending_on_signals
+from regstudy.config.user_code import user_code
 from regstudy.errors import RegstudyError
+from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-out = Console(soft_wrap=True, markup=False, highlight=False)
-err = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
+
+
+class Commands(TyperGroup):
+    """The commands; a `sys.exit(0)` in code that they call must not end the program as if all were done."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            if error.code not in (0, None):
+                raise  # as rich does when nobody reads its output any more
+            with user_code("The command", RegstudyError):
+                raise
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
 ]
-DataDir = Annotated[Path, typer.Option(envvar="REGSTUDY_DATA", help="Folder for data sets.")]
+DataDir = Annotated[Path, path_option("--data-dir", envvar="REGSTUDY_DATA", help="Folder for data sets.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest one available.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads. Results are bit-identical only with the same number of threads.")
@@ -32,23 +54,51 @@ Storage = Annotated[
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
 ]
-StudyPath = Annotated[Path, typer.Argument(help="Study folder, such as results/svhn_resnet.")]
+StudyPath = Annotated[
+    Path, path_argument("The study folder", help="Study folder, such as results/svhn_resnet, or a database file.")
+]
+StudyName = Annotated[
+    str | None, typer.Option("--study", help="Name of the study, if the database holds several. Default: the folder's.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from regstudy import __version__
+
+        out.print(f"regstudy {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def _about() -> None:
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of every error, also of failed trials.")
+    ] = False,
+) -> None:
     """Find out which regularizers really close the train/validation gap of an image classifier."""
 
 
 @app.command()
 def study(
-    space: Annotated[str, typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
-    trials: Annotated[int, typer.Option(min=1, help="Total number of finished trials, including earlier runs.")] = 50,
+    space: Annotated[
+        str,
+        typer.Option(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
+    ],
+    trials: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Total number of finished trials, including earlier runs.")
+    ] = 50,
     name: Annotated[
         str | None, typer.Option("--study", help="Name of the study. Default: the name of the space.")
     ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
+    results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
@@ -95,7 +145,10 @@ def study(
 
 @app.command()
 def compare(
-    spaces: Annotated[list[str], typer.Argument(metavar="SPACE...", help="Names of spaces, or YAML files.")],
+    spaces: Annotated[
+        list[str],
+        typer.Argument(metavar="SPACE...", help="Names of spaces, or YAML files.", autocompletion=complete_space),
+    ],
     arms: Annotated[
         list[str],
         typer.Option(
@@ -114,7 +167,7 @@ def compare(
         str | None, typer.Option("--study", help="Name of the study. Default: compare- and the names of the files.")
     ] = None,
     sets: SetOption = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Folder that holds the studies.")] = Path("results"),
+    results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
@@ -155,9 +208,9 @@ def worker(
     name: Annotated[str, typer.Option("--study", help="Name of the study.")],
     storage: Annotated[str, typer.Option(help="Database server that holds the study: postgresql://user@host/name.")],
     workers: Workers = 1,
-    results: Annotated[Path, typer.Option(help="Folder for checkpoints and weights on this machine.")] = Path(
-        "results"
-    ),
+    results: Annotated[
+        Path, path_option("--results", help="Folder for checkpoints and weights on this machine.")
+    ] = Path("results"),
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
@@ -172,6 +225,7 @@ def worker(
 def report(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Keep the report up to date while the study runs, using at most 1% of CPU time."),
@@ -182,83 +236,115 @@ def report(
     plots: Annotated[
         bool, typer.Option("--plots", help="Also write the figures as SVG files. Needs a browser.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write (or rewrite) the report of a study or comparison."""
     from regstudy.cli import report_command
 
-    raise typer.Exit(report_command.execute(path, storage, watch, every, plots, out))
+    raise typer.Exit(report_command.execute(path, storage, name, watch, every, plots, out, overwrite))
 
 
 @app.command()
 def dashboard(
     path: StudyPath,
     storage: Storage = None,
+    name: StudyName = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8080,
     refresh: Annotated[float, typer.Option(min=1.0, help="Seconds between checks for newly finished trials.")] = 30.0,
 ) -> None:
     """Open a study in the Optuna dashboard, with regstudy's figures and findings. No login, so local access only."""
     from regstudy.cli import dashboard_command
 
-    raise typer.Exit(dashboard_command.execute(path, storage, port, refresh, out))
+    raise typer.Exit(dashboard_command.execute(path, storage, name, port, refresh, out))
 
 
 @app.command()
 def export(
     path: StudyPath,
     storage: Storage = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path("best.yaml"),
+    name: StudyName = None,
+    output: Annotated[Path, path_option("-o", "--output", help="File to write: NAME.yaml or NAME.json.")] = Path(
+        "best.yaml"
+    ),
     trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Export the best trial's configuration to a YAML file, for `regstudy train`."""
+    """Export the best trial's configuration to a YAML or JSON file, for `regstudy train`."""
     from regstudy.files import write_atomically
+    from regstudy.files.outputs import check_output
     from regstudy.production.export import chosen_trial, config_file
-    from regstudy.study.place import StudyPlace, open_study
+    from regstudy.study.place import open_study, place_at
+    from regstudy.study.storage import in_words
 
-    opened = open_study(StudyPlace(path, storage))
-    chosen = chosen_trial(opened, trial)
-    write_atomically(output, config_file(opened, chosen))
-    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: regstudy train {output} -o out")
+    check_output(output, "export", overwrite)
+    place = place_at(path, storage, name)
+    with in_words(place.url):
+        opened = open_study(place)
+        chosen = chosen_trial(opened, trial)
+        content = config_file(opened, chosen, json=output.suffix.lower() == ".json")
+    write_atomically(output, content)
+    command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
+    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
 
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="Configuration file without ranges, as written by `regstudy export`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for weights, metrics and curves.")] = Path(
+    config: Annotated[
+        Path,
+        path_argument(
+            "The configuration file", help="Configuration file without ranges, as written by `regstudy export`."
+        ),
+    ],
+    output: Annotated[Path, path_option("-o", "--output", help="Folder for weights, metrics and curves.")] = Path(
         "out"
     ),
     sets: SetOption = [],  # noqa: B006
-    init: Annotated[Path | None, typer.Option(help="Weights file to start from. Same as --set model.weights=…")] = None,
+    init: Annotated[
+        Path | None, path_option("--init", help="Weights file to start from. Same as --set model.weights=…")
+    ] = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train one configuration and evaluate it on the test set. Saves the best weights, metrics and learning curves."""
     from regstudy.cli import train_command
 
     if init is not None:
-        sets = [*sets, f"model.weights={init}"]
-    arguments = {"overrides": sets, "data_dir": data_dir, "device": device, "threads": threads}
+        sets = [*sets, f"model.weights={json_format.dumps(str(init))}"]  # a path, which need not be plain YAML
+    arguments = {
+        "overrides": sets, "data_dir": data_dir, "device": device, "threads": threads, "overwrite": overwrite
+    }  # fmt: skip
     raise typer.Exit(train_command.execute(out, config, output, arguments))
 
 
 @app.command()
 def preview(
-    space: Annotated[str, typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
+    space: Annotated[
+        str,
+        typer.Argument(help="Name of a space (see `regstudy spaces`), or a YAML file.", autocompletion=complete_space),
+    ],
+    output: Annotated[Path, path_option("-o", "--output", help="PNG file to write.")] = Path("preview.png"),
     sets: SetOption = [],  # noqa: B006
     images: Annotated[int, typer.Option(min=1, max=64, help="Number of training images to show.")] = 8,
     data_dir: DataDir = Path("data"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw training images at increasing augmentation strength. The result is one PNG file."""
     from regstudy.cli import preview_command
 
-    raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out))
+    raise typer.Exit(preview_command.execute(space, output, tuple(sets), data_dir, images, out, overwrite))
 
 
 @app.command()
 def doctor(
     subject: Annotated[
-        str, typer.Argument(metavar="SPACE|CONFIG|STUDY", help="Name of a space, a YAML file, or a study folder.")
+        str,
+        typer.Argument(
+            metavar="SPACE|CONFIG|STUDY",
+            help="Name of a space, a YAML file, or a study folder.",
+            autocompletion=complete_space,
+        ),
     ],
     preflight: Annotated[
         bool,
@@ -271,19 +357,21 @@ def doctor(
     ] = False,
     sets: SetOption = [],  # noqa: B006
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write the findings as JSON to a file; - prints them.")
+        Path | None, path_option("--json", help="Write the findings as JSON to a file; - prints them.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write an HTML page with figures: NAME.html.")
+        Path | None, path_option("-o", "--output", help="Write an HTML page with figures: NAME.html.")
     ] = None,
     fix: Annotated[
         bool,
         typer.Option("--fix", help="Print the configuration with the fixable problems fixed: … --fix > fixed.yaml."),
     ] = False,
     storage: Storage = None,
+    name: StudyName = None,
     data_dir: DataDir = Path("data"),
     device: Device = None,
     threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Check for problems that would make a study meaningless. Examples: data leaks, wrong labels, dead networks."""
     from regstudy.cli import doctor_command
@@ -293,6 +381,7 @@ def doctor(
         sets=tuple(sets),
         data_dir=data_dir,
         storage=storage,
+        name=name,
         preflight=preflight,
         full=full,
         json=json,
@@ -300,6 +389,7 @@ def doctor(
         fix=fix,
         device=device,
         threads=threads,
+        overwrite=overwrite,
     )
     raise typer.Exit(doctor_command.execute(request, out, err))
 
@@ -310,7 +400,7 @@ def spaces() -> None:
     from regstudy.space.loader import known_spaces, question, size_in_words
 
     for name, path in known_spaces().items():
-        out.print(f"{name}\n    {question(path)}\n    {size_in_words(path)}")
+        out.print("\n    ".join(line for line in (name, question(path), size_in_words(path)) if line))
     out.print("Preview one with `regstudy preview NAME`; run it with `regstudy study --space NAME`.")
 
 
@@ -320,17 +410,33 @@ def main(arguments: list[str] | None = None) -> None:
     # each other; too short a wait is slow, too (dropout_cnn, batch 32, images/s alone and with two busy programs:
     # 1,000 turns 5,800 and 1,170; 30,000 turns 6,380 and 2,860).
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
-    try:
-        app(arguments, prog_name="regstudy")
-    except RegstudyError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+    given = sys.argv[1:] if arguments is None else arguments
+    others = [word for word in given if word != "--debug"]  # it may stand before or behind the command
+    out.debug = err.debug = len(others) < len(given)
+    with ending_on_signals():
+        try:
+            app(others, prog_name="regstudy")
+        except (RegstudyError, OSError) as error:
+            if err.debug:
+                err.print("".join(traceback.format_exception(error)))
+            words = system_error(error) if isinstance(error, OSError) else str(error)
+            err.print(f"error: {words}{_more(error)}", style="red")
+            sys.exit(2)
+
+
+def _more(error: Exception) -> str:
+    """How to see more of an error that was not ours at first, such as one of the user's own code."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    hint = "\nTo see the whole traceback, add --debug."
+    return "" if err.debug or isinstance(first, RegstudyError | OSError) else hint
 
 
 def _typed() -> str:
     """The command line as the user typed it, without the interpreter's path and without passwords."""
-    from regstudy.study.storage import masked
+    from regstudy.study.passwords import masked_words
 
     script = Path(sys.argv[0]).name
     program = ["python", "-m", "regstudy"] if script == "__main__.py" else [script]
-    return masked(shlex.join([*program, *sys.argv[1:]]))
+    return shlex.join([*program, *masked_words(sys.argv[1:])])

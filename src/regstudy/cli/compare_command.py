@@ -15,6 +15,7 @@ from regstudy.report.comparison.comparison_page import arm_rows, timing_note
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
+from regstudy.text import printable
 
 
 def execute(console: Console, spaces: Sequence[str], dry_run: bool, arguments: dict[str, Any]) -> int:
@@ -32,9 +33,9 @@ def show(console: Console, found: Comparison) -> None:
     """The arms as a table, or line by line without a terminal, then the verdict."""
     names, rows = [arm.name for arm in found.arms], arm_rows(found)
     if console.is_terminal:
-        table = Table("", *names)
+        table = Table("", *map(printable, names))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         console.print(table, soft_wrap=False)
     else:
         for position, name in enumerate(names, start=1):

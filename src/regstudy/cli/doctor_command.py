@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from rich.console import Console
 
 from regstudy.cli.listener import ConsoleListener
+from regstudy.config.user_code import user_code
 from regstudy.data.loading_events import listening
 from regstudy.doctor.examine import Depth
 from regstudy.doctor.findings import Diagnosis
@@ -18,8 +20,9 @@ from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
-from regstudy.errors import ConfigError, RegstudyError, StudyError, describe
-from regstudy.files import check_folder, write_atomically
+from regstudy.errors import ConfigError, StudyError
+from regstudy.files import write_atomically
+from regstudy.files.outputs import KEY, check_output, mark
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
 from regstudy.search.session import Images
@@ -36,6 +39,7 @@ class Request:
     sets: tuple[str, ...]
     data_dir: Path
     storage: str | None
+    name: str | None
     preflight: bool
     full: bool
     json: Path | None
@@ -43,6 +47,7 @@ class Request:
     fix: bool
     device: str | None
     threads: int | None
+    overwrite: bool = False
 
 
 def execute(request: Request, stdout: Console, stderr: Console) -> int:
@@ -57,7 +62,7 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     console = stderr if request.fix or request.json == STDOUT else stdout
     with ConsoleListener(console) as listener:
         device = torch.device(use_device(request.device, request.threads))
-        subject = find_subject(request.subject, request.storage, request.sets, request.data_dir, listener)
+        subject = find_subject(request.subject, request.storage, request.name, request.sets, request.data_dir, listener)
         diagnosis = _examined(request, subject, depth, device, listener)
     for warning in (warnings := _warnings(subject.images)):
         console.print(warning)
@@ -76,7 +81,8 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     if request.fix:
         _write_fixed(request, subject, diagnosis, stdout, stderr)
     elif any(finding.changes for finding in diagnosis.findings):
-        console.print(f"To write a file with these fixes: regstudy doctor {request.subject} --fix > fixed.yaml")
+        command = shlex.join(["regstudy", "doctor", request.subject, "--fix"])
+        console.print(f"To write a file with these fixes: {command} > fixed.yaml")
     return 1 if diagnosis.blocks else 0
 
 
@@ -88,20 +94,15 @@ def _examined(
         f"Examining {space.name}: {splits.name}, {counted(len(splits.train), 'training image')} and"
         f" {counted(len(splits.validation), 'validation image')}. The model does not see the test part."
     )
-    try:
-        with listening(listener):
-            return examine_space(
-                space,
-                splits,
-                data_dir=request.data_dir,
-                device=device,
-                depth=depth,
-                on_progress=lambda check: listener(Examining(space.name, check)),
-            )
-    except RegstudyError:
-        raise
-    except Exception as error:  # the user's model or data may raise anything
-        raise StudyError(f"The examination of {space.name} failed: {describe(error)}.") from error
+    with user_code(f"The examination of {space.name}", StudyError), listening(listener):
+        return examine_space(
+            space,
+            splits,
+            data_dir=request.data_dir,
+            device=device,
+            depth=depth,
+            on_progress=lambda check: listener(Examining(space.name, check)),
+        )
 
 
 def _write_fixed(request: Request, subject: Subject, diagnosis: Diagnosis, stdout: Console, stderr: Console) -> None:
@@ -126,7 +127,7 @@ def _warnings(images: Images) -> list[str]:
 
 
 def _as_json(diagnosis: Diagnosis) -> str:
-    return json.dumps(diagnosis.plain(), indent=2)
+    return json.dumps({KEY: mark("doctor"), **diagnosis.plain()}, indent=2)
 
 
 def _depth(request: Request) -> Depth:
@@ -141,8 +142,8 @@ def _check(request: Request) -> None:
         raise ConfigError("--fix and --json - would both write to standard output: give --json a file name.")
     if request.output is not None and request.output.suffix.lower() != ".html":
         raise ConfigError(f"The output '{request.output}' must end in .html: the page is written as HTML.")
+    if request.output is not None and request.output == request.json:
+        raise ConfigError(f"--json and --output both name {request.output}: give them different files.")
     for path in (request.output, request.json):
         if path is not None and path != STDOUT:
-            if path.is_dir():
-                raise RegstudyError(f"{path} is a folder, not a file.")
-            check_folder(path.parent)
+            check_output(path, "doctor", request.overwrite)

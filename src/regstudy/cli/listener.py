@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 from rich.status import Status
 from rich.text import Text
 
+from regstudy.cli.console import err
 from regstudy.cli.progress import StudyDisplay
 from regstudy.search.events import (
     EpochDone,
@@ -29,6 +31,7 @@ from regstudy.search.events import (
     TrialEnded,
     TrialStarted,
 )
+from regstudy.text import printable
 
 LARGE_TASK = 2000  # items; the progress bar of a larger task is shown at once
 BAR_DELAY = 1.0  # seconds until the progress bar of a smaller task is shown
@@ -75,7 +78,7 @@ class ConsoleListener:
             case Examining():
                 self._examine(event)
             case SubstituteData():
-                words = Panel(Text(str(event)), title="Substitute data", border_style="yellow")
+                words = Panel(Text(printable(str(event))), title="Substitute data", border_style="yellow")
                 self.console.print(words, soft_wrap=False)
             case StudyStarted():
                 self.started = event
@@ -94,9 +97,9 @@ class ConsoleListener:
         if not self.console.is_terminal:
             return
         if self._status is None:
-            self._status = self.console.status(Text(str(event)))
+            self._status = self.console.status(Text(printable(str(event))))
             self._status.start()
-        self._status.update(Text(str(event)))
+        self._status.update(Text(printable(str(event))))
 
     def _close(self) -> None:
         if self._status is not None:
@@ -124,8 +127,8 @@ class DataBar:
             self._label, self._began = event.label, time.monotonic()
         slow = event.total > LARGE_TASK or time.monotonic() - self._began > BAR_DELAY
         if self._bar is None and slow and event.done < event.total:
-            self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(event.label, total=event.total)
+            self._bar = Bar(console=err, transient=True)
+            self._task = self._bar.add_task(escape(printable(event.label)), total=event.total)
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=event.done)

@@ -12,8 +12,9 @@ from regstudy import data
 from regstudy.api import load_space
 from regstudy.cli.listener import ConsoleListener
 from regstudy.data.preprocessing import prepare
-from regstudy.errors import ConfigError, RegstudyError
-from regstudy.files import check_folder, write_atomically
+from regstudy.errors import ConfigError
+from regstudy.files import write_atomically
+from regstudy.files.outputs import check_output, mark
 from regstudy.search.session import gather
 from regstudy.text import counted
 from regstudy.training.contact_sheet import draw_sheet
@@ -22,12 +23,20 @@ from regstudy.training.preview_rows import STRENGTHS, operations, positions_in_t
 MAX_PREVIEW_IMAGES = 64
 
 
-def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, images: int, console: Console) -> int:
+def execute(
+    space: str,
+    output: Path,
+    sets: Sequence[str],
+    data_dir: Path,
+    images: int,
+    console: Console,
+    overwrite: bool = False,
+) -> int:
     """Write a contact sheet of training images at increasing strengths and with the space's other image augmentations.
 
     The test set is not used. Returns the exit code; raises RegstudyError for problems that the user can fix.
     """
-    _check(output, images)
+    _check(output, images, overwrite)
     asked = load_space(space, sets)
     with ConsoleListener(console) as listener:
         found, used = gather(asked, asked.fallback, data_dir, listener)
@@ -42,7 +51,7 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
         f"Operations: {named}",
     ]
     titles = [picked.classes[label] for label in picked.labels.tolist()]
-    write_atomically(output, draw_sheet(f"Space {found.name}", lines, titles, rows))
+    write_atomically(output, draw_sheet(f"Space {found.name}", lines, titles, rows, mark("preview")))
     others = [row.label.partition("\n")[0] for row in rows[len(STRENGTHS) :]]
     shown = f", then {', '.join(others)}" if others else ""
     console.print(
@@ -52,12 +61,10 @@ def execute(space: str, output: Path, sets: Sequence[str], data_dir: Path, image
     return 0
 
 
-def _check(output: Path, images: int) -> None:
+def _check(output: Path, images: int, overwrite: bool) -> None:
     """Check the arguments before any image is loaded."""
     if output.suffix.lower() != ".png":
         raise ConfigError(f"The output file '{output}' must end in .png.")
     if not 1 <= images <= MAX_PREVIEW_IMAGES:
         raise ConfigError(f"A preview can show 1 to {MAX_PREVIEW_IMAGES} images, not {images}.")
-    if output.is_dir():
-        raise RegstudyError(f"{output} is a folder. Choose another file name.")
-    check_folder(output.parent)
+    check_output(output, "preview", overwrite)

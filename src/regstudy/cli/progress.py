@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
+from regstudy.cli.console import PlainConsole
 from regstudy.search.events import EpochDone, StepDone, StudyStarted, TrialEnded, TrialEvent, TrialStarted
-from regstudy.text import format_duration
+from regstudy.text import format_duration, printable
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
 METRIC_LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
@@ -27,7 +28,10 @@ class StudyDisplay:
         self.running: dict[int, TrialStarted] = {}  # by worker
         self.epochs: dict[int, int] = {}  # finished epochs of each worker's trial
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
         )
         self.study_task = self.bar.add_task("study", total=self.trials, completed=self.finished, note="")
         self.tasks = [self.bar.add_task("", total=1, note="", visible=False) for _ in range(started.workers)]
@@ -51,7 +55,7 @@ class StudyDisplay:
         match event:
             case TrialStarted():
                 self.running[event.worker], self.epochs[event.worker] = event, 0
-                name = f"trial {event.number} ({event.arm})"
+                name = printable(f"trial {event.number} ({event.arm})")
                 self.bar.update(task, total=event.epochs, completed=0, description=name, note="", visible=True)
             case StepDone():
                 self.bar.update(task, completed=self.epochs.get(event.worker, 0) + event.done / event.total)
@@ -72,6 +76,8 @@ class StudyDisplay:
         if event.outcome in ("finished", "stopped"):
             self.best = event.value if self.best is None else self._better(self.best, event.value)
         self.console.print(self._line(event))
+        if event.trace and isinstance(self.console, PlainConsole) and self.console.debug:
+            self.console.print(event.trace)
 
     def _better(self, one: float, other: float) -> float:
         return max(one, other) if self.metric == "val_accuracy" else min(one, other)

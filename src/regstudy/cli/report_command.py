@@ -12,39 +12,55 @@ from regstudy.report.comparison.comparison_page import write_comparison
 from regstudy.report.index_page import write_index
 from regstudy.report.page import find, write_report
 from regstudy.report.sections import sections
-from regstudy.study.place import StudyPlace, kind_of, open_study
+from regstudy.study.place import StudyPlace, kind_of, open_study, place_at
+from regstudy.study.storage import in_words
 
 
-def execute(path: Path, storage: str | None, watch: bool, every: float, plots: bool, console: Console) -> int:
-    """Write a study's report, or the page of a comparison; returns the exit code."""
-    place = StudyPlace(path, storage)
-    opened = open_study(place)
+def execute(
+    path: Path,
+    storage: str | None,
+    name: str | None,
+    watch: bool,
+    every: float,
+    plots: bool,
+    console: Console,
+    overwrite: bool = False,
+) -> int:
+    """Write a study's report, or the page of a comparison; returns the exit code, 130 after Ctrl-C."""
+    place = place_at(path, storage, name)
+    with in_words(place.url):
+        return _report(place, watch, every, plots, console, overwrite)
+
+
+def _report(place: StudyPlace, watch: bool, every: float, plots: bool, console: Console, overwrite: bool) -> int:
+    opened, folder = open_study(place), place.output
     if kind_of(opened) == "comparison":
         if watch or plots:
             raise RegstudyError(
-                f"{path} is a comparison, but --watch and --plots only work for studies that search a space."
+                f"{place} is a comparison, but --watch and --plots only work for studies that search a space."
             )
-        console.print(f"Report: {write_comparison(opened, path)}")
+        console.print(f"Report: {write_comparison(opened, folder, overwrite)}")
         _show_index(place, console)
         return 0
+    code = 0
     if watch:
         from regstudy.report import watch as watching
 
         watching.step_back()
         try:
-            page = watching.watch(opened, path, every, console.print, time.sleep)
+            page = watching.watch(opened, folder, every, console.print, time.sleep, overwrite)
         except KeyboardInterrupt:
-            page = write_report(opened, path)
+            page, code = write_report(opened, folder), 130
     else:
-        page = write_report(opened, path)
+        page = write_report(opened, folder, overwrite=overwrite)
     console.print(f"Report: {page}")
     _show_index(place, console)
     if plots:
         from regstudy.report.static_plots import write_pictures
 
-        files = write_pictures(sections(find(opened)), path / "plots")
-        console.print(f"Plots:  {len(files)} in {path / 'plots'}")
-    return 0
+        files = write_pictures(sections(find(opened)), folder / "plots", overwrite)
+        console.print(f"Plots:  {len(files)} in {folder / 'plots'}")
+    return code
 
 
 def _show_index(place: StudyPlace, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from regstudy.cli.listener import ConsoleListener, DryRun
 from regstudy.search.events import Listener
-from regstudy.study.storage import masked
+from regstudy.study.passwords import masked_url
 
 if TYPE_CHECKING:
     from regstudy.report.study_result import StudyResult
@@ -51,11 +52,11 @@ def run(
 def where_to_look(console: Console, result: StudyResult, page: str) -> None:
     """Print where the results are and what to run next; ``page`` is the label of the page."""
     written, place = result.report(), result.place
-    storage = f" --storage {masked(place.storage)}" if place.storage else ""
+    there = [str(place.folder), *(["--storage", masked_url(place.storage)] if place.storage else [])]
     console.print(f"{page + ':':<10} {written}")
     show_index(console, place)
-    console.print(f"Dashboard: regstudy dashboard {place.folder}{storage}")
-    console.print(f"Export:    regstudy export {place.folder}{storage} -o best.yaml")
+    console.print(f"Dashboard: {shlex.join(['regstudy', 'dashboard', *there])}")
+    console.print(f"Export:    {shlex.join(['regstudy', 'export', *there, '-o', 'best.yaml'])}")
 
 
 def show_index(console: Console, place: StudyPlace) -> None:

@@ -10,7 +10,10 @@ from rich.console import Console
 
 from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
+from regstudy.config.user_code import user_code
+from regstudy.errors import StudyError
 from regstudy.records import EpochRecord
+from regstudy.text import counted, sentence
 from regstudy.training.early_stopping import Signal
 
 
@@ -25,11 +28,15 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
 
     with ConsoleListener(console) as listener:
         try:
-            metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
+            with user_code("The training", StudyError):
+                metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
+            if (output / "checkpoint.pt").exists():
+                console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
+            else:
+                console.print("Interrupted before the first checkpoint. The same command starts from the beginning.")
             return 130
-    console.print(f"{metrics['outcome']}: {metrics['reason']}.")
+    console.print(sentence(f"{metrics['outcome']}: {metrics['reason']}"))
     if metrics["best_epoch"]:
         console.print(
             f"Best epoch {metrics['best_epoch']}: train accuracy (eval mode) {metrics['clean_train_accuracy']:.1%},"
@@ -37,9 +44,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
         )
         test = metrics["test"]
         console.print(
-            f"Test accuracy: {test['accuracy']:.1%} on {test['images']:,} images (evaluation no. {test['opening']} on"
-            " this"
-            " test set)."
+            f"Test accuracy: {test['accuracy']:.1%} on {counted(test['images'], 'image')} (evaluation no."
+            f" {test['opening']} on this test set)."
             if test["images"]
             else f"Test accuracy: not measured. {test['note']}",
         )

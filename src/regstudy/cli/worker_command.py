@@ -14,10 +14,12 @@ from regstudy.errors import StudyError
 from regstudy.search.arguments import use_device
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
-from regstudy.search.session import help_with
+from regstudy.search.session import help_with, rule_of
 from regstudy.study import attributes
-from regstudy.study.place import open_study, study_place
-from regstudy.study.storage import masked
+from regstudy.study.passwords import masked_url
+from regstudy.study.place import StudyPlace, open_study, study_place
+from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import facts_of
 from regstudy.text import counted
 from regstudy.training.validation import CHECKS
 
@@ -36,12 +38,17 @@ def execute(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     used = use_device(device, threads)
     place = study_place(results, name, storage)
+    with in_words(storage):
+        return _work(console, place, workers, data_dir, used)
+
+
+def _work(console: Console, place: StudyPlace, workers: int, data_dir: Path, used: str) -> int:
     study = open_study(place)
-    plan, facts = plan_of_study(study, str(place), CHECKS), study.user_attrs
+    plan, facts = plan_of_study(study, str(place), CHECKS), facts_of(study)
     known, trials = facts[attributes.DATA], int(facts[attributes.TRIALS])
     with ConsoleListener(console) as listener:
         section = plan.data.model_copy(update={"split_seed": known["split_seed"]})
-        splits = data.prepare(section, data_dir, listener)
+        splits = data.prepare(section, data_dir, listener, rule_of(known))
         if splits.hash != known["split_hash"]:
             raise StudyError(
                 f"The images on this machine (split {splits.hash}) are not those of the study (split"
@@ -49,7 +56,7 @@ def execute(
                 f" the data set from the machine that started the study to {data_dir}."
             )
         options = SearchOptions(trials, used, torch.get_num_threads(), workers)
-        console.print(f"Joined study {name} on {masked(storage)}: {counted(trials, 'trial')} in total.")
+        console.print(f"Joined study {place.name} on {masked_url(place.url)}: {counted(trials, 'trial')} in total.")
         try:
             help_with(place, study, plan, splits, options, listener)
         except KeyboardInterrupt:

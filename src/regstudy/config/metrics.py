@@ -65,6 +65,11 @@ def metric(series: str) -> Metric:
     return METRICS[series]
 
 
+def is_metric(series: str) -> bool:
+    """Whether this is the name of a metric or of a recorded series."""
+    return any(series.removeprefix(prefix) in METRICS for prefix in (VALIDATION, CLEAN_TRAIN, GAP))
+
+
 def stored_name(name: object) -> object:
     """A metric as it is stored: `auroc` → `val_auroc`. Anything else is returned unchanged."""
     return f"{VALIDATION}{name}" if isinstance(name, str) and name in METRICS else name

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from regstudy.config.fields import is_section, sections_at
+from regstudy.config.fields import field_paths, is_section, sections_at
+from regstudy.config.known_keys import unknown_key
 from regstudy.config.schema import (
     AdamW,
     AnyOptimizer,
@@ -23,8 +24,11 @@ from regstudy.config.schema import (
     Section,
     Training,
 )
+from regstudy.config.value_words import KINDS, LIMITS, value_words
 from regstudy.errors import ArgumentError, Problem, config_error, unknown
+from regstudy.text import shortened
 
+STUDY_PATHS = ("study.metric", "study.nuisance", "study.seed")  # of the section that only spaces have
 SECTIONS_FIXED_IN_PHASES = {"data", "preprocessing", "model", "phases"}  # one network on the same images
 
 
@@ -73,7 +77,7 @@ class RunConfig(Section):
             fixed += ["training.metric"] if "training.metric" in flatten(changes) else []
             problems += [Problem(key, "cannot change between phases.") for key in fixed]
             if problems:
-                raise ValueError(f"phase {number}: " + "; ".join(f"{p.path}: {p.message}" for p in problems))
+                raise ValueError(f"phase {number}: " + " ".join(f"{p.path}: {p.message}" for p in problems))
         return self
 
     def in_phases(self) -> list[RunConfig]:
@@ -156,25 +160,46 @@ def config_problems(tree: Any) -> list[Problem]:
         RunConfig.model_validate(tree)
     except ValidationError as error:
         details = [dict(detail) for detail in error.errors(include_url=False)]
-        return [_problem(detail, tree) for detail in details if not _other_member(detail, details)]
+        by_path: dict[str, list[dict[str, Any]]] = {}  # a value that may be of several kinds has an error for each
+        for detail in [one for one in details if not _other_member(one, details)] or details:
+            by_path.setdefault(".".join(_path(detail, tree)), []).append(detail)
+        return [problem for found in by_path.values() for problem in _problems_at_a_path(found, tree)]
     return []
 
 
-def _problem(detail: dict[str, Any], tree: Any) -> Problem:
-    """One pydantic error as a readable problem: the path without union tags, and the closest valid name."""
+def _problems_at_a_path(details: list[dict[str, Any]], tree: Any) -> Iterator[Problem]:
+    """The errors that pydantic found at one path, as readable problems."""
+    of_values = [detail for detail in details if detail["type"] in {*KINDS, *LIMITS}]
+    for detail in details:
+        if detail not in of_values:
+            yield _problem(detail, tree)
+    for given in {repr(detail.get("input")): None for detail in of_values}:  # of each item in a list
+        same = [detail for detail in of_values if repr(detail.get("input")) == given]
+        yield _problem(same[0], tree, same)
+
+
+def _path(detail: dict[str, Any], tree: Any) -> list[str]:
+    """The keys on the way to a value that pydantic found wrong, without the tags of unions."""
     path: list[str] = []
     here = tree
-    given, kind = detail.get("input"), detail["type"]
     for key in detail["loc"]:
-        missing = kind == "missing" and key == detail["loc"][-1]
+        missing = detail["type"] == "missing" and key == detail["loc"][-1]
         if isinstance(here, dict) and (key in here or missing):  # else pydantic names the member of a union here
             path.append(str(key))
             here = here.get(key)
+    return path
+
+
+def _problem(detail: dict[str, Any], tree: Any, same: Sequence[Mapping[str, Any]] = ()) -> Problem:
+    """One pydantic error as a readable problem, with the closest valid name; ``same`` are all those of its value."""
+    path = _path(detail, tree)
+    given, kind = detail.get("input"), detail["type"]
     dotted = ".".join(path)
     if kind == "extra_forbidden":
         allowed = {name for s in sections_at(RunConfig, path[:-1], tree) for name in s.model_fields}
         allowed |= {"study"} if len(path) == 1 else set()  # a space's own section; a plain configuration has none
-        return Problem(dotted, unknown("key", path[-1], allowed))
+        known = [*field_paths(RunConfig), *STUDY_PATHS]
+        return Problem(dotted, unknown_key(".".join(path[:-1]), path[-1], allowed, known))
     if kind == "missing":
         return Problem(dotted, "is required but missing.")
     if kind == "union_tag_not_found":
@@ -183,15 +208,14 @@ def _problem(detail: dict[str, Any], tree: Any) -> Problem:
         return Problem(dotted, unknown(path[-1], str(detail["ctx"]["tag"]), _quoted(detail["ctx"]["expected_tags"])))
     if kind == "literal_error":
         return Problem(dotted, unknown("value", str(given), _quoted(detail["ctx"]["expected"])))
-    if kind in ("model_type", "model_attributes_type"):
-        return Problem(dotted, f"must be a mapping of keys to values, but it is {given!r}.")
     if kind == "value_error":
-        return Problem(dotted, f"{detail['ctx']['error']}" + (f", but it is {given!r}." if path else "."))
+        words = str(detail["ctx"]["error"]).rstrip(".")
+        return Problem(dotted, f"{words}, but it is {shortened(given)}." if path else f"{words}.")
     if isinstance(given, dict) and {"low", "high", "choices"} & given.keys():
         return Problem(
             dotted, "is a range or a choice, but this needs a single value. Only `regstudy study` searches ranges."
         )
-    return Problem(dotted, f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {given!r}.")
+    return Problem(dotted, value_words(same or [detail]))
 
 
 def _other_member(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:

@@ -42,11 +42,27 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Parts(Section):
+    """The folder of each part of a folder of images, within `data.root`."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+def _parts(value: object) -> object:
+    if value is None or value == "none" or isinstance(value, dict | Parts):
+        return value
+    raise ValueError("must be none, or a mapping of train, validation and test to folders")
+
+
 class Data(Section):
     """Which images, and how they are split. The test set is not configured here: searches do not use it."""
 
     name: str
     root: str | None = None  # folder of your own images
+    # which of its folders are parts; none: they are classes; by default known by their names
+    parts: Annotated[Parts | Literal["none"] | None, BeforeValidator(_parts), Since("0.2.0")] = None
     size: Annotated[int, Field(ge=4, le=2048)] | None = None  # pixels per side, for sources that resize
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how a non-square image becomes a square of that size
     unreadable: Literal["error", "skip"] = "error"  # what to do about image files that cannot be decoded

@@ -8,6 +8,7 @@ also called with `validation` and returns None if it has no such part. A user-de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -15,12 +16,16 @@ from typing import NamedTuple, get_args
 import numpy as np
 import torch
 
-from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.plugins import call_problems, is_plugin, load_plugin, option_problems
 from regstudy.config.run_config import RunConfig
-from regstudy.config.schema import Data, Operation
+from regstudy.config.schema import Data, Operation, Parts
+from regstudy.config.user_code import guarded
+from regstudy.data.file_rule import LATEST_RULE
+from regstudy.data.folder_parts import parts_problem
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.loading_events import OnProgress, listening
+from regstudy.data.requirements import difference, requirement_problem
 from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
 from regstudy.errors import ConfigError, DataError, Problem, unknown
 
@@ -52,13 +57,15 @@ SOURCES = {
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
 }
-SOURCE_ARGUMENTS = {"part", "config", "data_dir"}
+IN_A_FOLDER = ("image_folder", "cifar10")  # the data sets that can lie in data.root
+SOURCE_ARGUMENTS = ("part", "config", "data_dir")
+ARGUMENTS_OF_FOLDERS = ("rule",)  # of image_folder, which are no options either
 
 
 def source(name: str) -> Source:
     """The function that loads a data set; ConfigError if there is none of that name."""
     if is_plugin(name):
-        return load_plugin(name)
+        return guarded(name, load_plugin(name), DataError)
     if name not in SOURCES:
         raise ConfigError(f"data.name: {unknown('data set', name, SOURCES)}")
     load: Source = import_module(SOURCES[name].module).load
@@ -79,14 +86,26 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     try:
         load = source(data.name)
     except ConfigError as error:
-        yield Problem("data.name", str(error))
+        yield Problem("data.name", str(error), error)
         return
-    for sentence in option_problems(load, data.options, SOURCE_ARGUMENTS):
+    wrong = call_problems(load, SOURCE_ARGUMENTS, by_name=False)
+    if wrong:
+        yield from (Problem("data.name", f"'{data.name}' {sentence}") for sentence in wrong)
+        return
+    own = ARGUMENTS_OF_FOLDERS if data.name == "image_folder" else ()
+    for sentence in option_problems(load, data.options, (*SOURCE_ARGUMENTS, *own), by_name=False):
         yield Problem("data.options", sentence)
     if data.name == "image_folder" and data.root is None:
         yield Problem(
             "data.root", "is required for image_folder: the folder that has one subfolder of images per class."
         )
+    if data.root is not None and data.name in SOURCES and data.name not in IN_A_FOLDER:
+        allowed = " and ".join(IN_A_FOLDER)
+        yield Problem("data.root", f"is for {allowed} only, but data.name is {data.name}. Remove it.")
+    if data.parts is not None and data.name != "image_folder":
+        yield Problem("data.parts", f"is for image_folder only, but data.name is {data.name}. Remove it.")
+    elif isinstance(data.parts, Parts) and (overlap := parts_problem(data.parts)):
+        yield Problem("data.parts", overlap)
     yield from _group_problems(data)
     yield from _operation_problems(config)
 
@@ -118,25 +137,30 @@ def _operation_problems(config: RunConfig) -> Iterable[Problem]:
         )
 
 
-def prepare(config: Data, data_dir: Path, on_progress: OnProgress | None = None) -> Splits:
+def prepare(
+    config: Data, data_dir: Path, on_progress: OnProgress | None = None, file_rule: int = LATEST_RULE
+) -> Splits:
     """The training, clean-training and validation splits; the test set is not read.
 
-    ``on_progress`` is called with notices about the images and with progress while files are read. Raises DataError.
+    ``on_progress`` is called with notices about the images and with progress while files are read. ``file_rule`` is
+    the number of the rule that says which files of a folder are images: that of an existing study. Raises DataError.
     """
     with listening(on_progress):
-        return _prepare(config, data_dir)
+        return _prepare(config, data_dir, file_rule)
 
 
-def _prepare(config: Data, data_dir: Path) -> Splits:
-    load = source(config.name)
-    pool = _required(load("train", config, data_dir, **config.options), config, "training")
-    validation = load("validation", config, data_dir, **config.options)
+def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
+    load, given = source(config.name), dict(config.options)
+    folder = config.name == "image_folder"
+    if folder:
+        given["rule"] = file_rule
+    pool = _required(load("train", config, data_dir, **given), config, "training")
+    validation = load("validation", config, data_dir, **given)
     if validation is not None:
         _sound(validation, config, "validation")
-        if (validation.shape, validation.classes) != (pool.shape, pool.classes):
-            raise DataError(
-                f"The validation set of '{config.name}' has different classes or image sizes than its training set."
-            )
+        different = difference(pool, validation)
+        if different is not None:
+            raise DataError(f"The training and validation sets of '{config.name}' do not fit together: {different}")
     groups = _groups(pool, validation, config, data_dir)
     grouping = None
     if config.group is not None and groups is not None:
@@ -152,7 +176,12 @@ def _prepare(config: Data, data_dir: Path) -> Splits:
         check_sizes(pool.labels.numpy(), limit, len(validation), pool.classes)
         train = pool.subset(torch.from_numpy(stratified_subset(pool.labels.numpy(), limit, config.split_seed, least=1)))
     clean = stratified_subset(train.labels.numpy(), len(validation), config.split_seed)
-    return Splits(train, train.subset(torch.from_numpy(clean)), validation, config.name, config.split_seed, grouping)
+    splits = Splits(train, train.subset(torch.from_numpy(clean)), validation, config.name, config.split_seed, grouping)
+    if not folder:
+        return splits
+    from regstudy.data.image_folder import part_folders
+
+    return replace(splits, parts=part_folders(config, file_rule), file_rule=file_rule)
 
 
 def _groups(pool: ImageSet, validation: ImageSet | None, config: Data, data_dir: Path) -> Indices | None:
@@ -175,6 +204,14 @@ def open_test(config: Data, data_dir: Path) -> ImageSet:
     return _required(source(config.name)("test", config, data_dir, **config.options), config, "test")
 
 
+def check_test(config: Data) -> None:
+    """DataError if a folder of images has a test part that cannot be used; its files are not opened."""
+    if config.name == "image_folder":
+        from regstudy.data import image_folder
+
+        image_folder.check_test(config)
+
+
 def _required(images: ImageSet | None, config: Data, part: str) -> ImageSet:
     if images is None:
         raise DataError(f"The data set '{config.name}' has no {part} set.")
@@ -183,21 +220,7 @@ def _required(images: ImageSet | None, config: Data, part: str) -> ImageSet:
 
 def _sound(images: ImageSet, config: Data, part: str) -> ImageSet:
     """The unchanged images; DataError if they are not a valid ImageSet, as may happen with a user-defined data set."""
-    try:
-        sound = (
-            images.images.dtype == torch.uint8
-            and images.images.ndim == 4
-            and images.labels.dtype == torch.int64
-            and images.labels.shape == images.images.shape[:1]
-            and len(images) > 0
-            and len(images.paths) in (0, len(images))
-            and 0 <= int(images.labels.min()) <= int(images.labels.max()) < len(images.classes)
-        )
-    except (AttributeError, TypeError):
-        sound = False
-    if not sound:
-        raise DataError(
-            f"The {part} set of '{config.name}' is not an ImageSet of images (torch uint8, N×C×H×W), labels (torch"
-            " int64, N, starting at 0) and classes (one name per label)."
-        )
+    wrong = requirement_problem(images)
+    if wrong is not None:
+        raise DataError(f"The {part} set of '{config.name}' cannot be used: {wrong}")
     return images

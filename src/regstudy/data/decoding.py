@@ -1,7 +1,8 @@
 """One image file to one square of RGB pixels.
 
-Only the formats of `FORMATS` are tried, whatever a file is called: Pillow would pass other formats to external
-programs, such as PostScript to an interpreter. Color profiles are ignored. Resizing is bilinear with
+Only the formats of `FORMATS` are tried, whatever a file is called. Pillow would pass other formats to external
+programs, such as PostScript to an interpreter, or they can hold a picture larger than the size that they declare, as
+icons can. Color profiles are ignored. Resizing is bilinear with
 antialiasing. An image more than twice as large as needed is first reduced (Pillow's ``draft`` and ``reducing_gap``):
 JPEG is decoded at a half, quarter or eighth of its size, any other is averaged over whole blocks. That looks the same
 and takes a fraction of the time.
@@ -24,7 +25,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Pixels = npt.NDArray[np.uint8]
 
 DECODING_VERSION = 1  # increase if the same file and policy give different pixels
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS_OF_RULE_1 = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # of version 0.1.0, see `file_rule`
+FORMATS = (*FORMATS_OF_RULE_1, "AVIF", "JPEG2000", "QOI", "PSD", "DDS", "SGI", "SUN", "PCX", "TGA")
 MAX_PIXELS = 200_000_000  # width × height; an image of this size takes 600 MB while it is decoded
 REDUCING_GAP = 2.0  # fast reduction leaves an image this much larger than the target, for the antialiased resize
 BLACK = (0, 0, 0)
@@ -36,15 +38,17 @@ class Policy:
     """How a picture becomes a square of ``size`` pixels per side.
 
     ``fit`` is crop (the shorter side is resized, the center cut out), pad (the longer side is resized, the rest black)
-    or stretch (both sides are resized).
+    or stretch (both sides are resized). ``formats`` are those that are tried.
     """
 
     size: int
     fit: str = "crop"
+    formats: tuple[str, ...] = FORMATS
 
     def __str__(self) -> str:
-        """Identifies the policy, for the key of the cache."""
-        return f"decoding {DECODING_VERSION}, {self.size} pixels, {self.fit}"
+        """Identifies the policy, for the key of the cache; formats only matter where fewer of them leave files out."""
+        fewer = "" if self.formats == FORMATS else f", {' '.join(self.formats)}"
+        return f"decoding {DECODING_VERSION}, {self.size} pixels, {self.fit}{fewer}"
 
 
 class Unreadable(Exception):
@@ -72,7 +76,7 @@ def decode(content: bytes, policy: Policy) -> Pixels:
     Transparent pixels and the margin of a padded image become black.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=policy.formats) as image:
             square = _square(_rgb(_opened(image, policy)), policy)
     except Unreadable:
         raise

@@ -69,8 +69,8 @@ def _looked_up(file: File, known: dict[str, IndexEntry]) -> File:
     try:
         status = file.path.stat()
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        return replace(file, reason="a broken link" if missing else _why(error))
+        broken = isinstance(error, FileNotFoundError) and file.path.is_symlink()
+        return replace(file, reason="a broken link" if broken else _why(error))
     if not stat.S_ISREG(status.st_mode):
         return replace(file, reason="not a file")
     stamp = stamp_of(status)

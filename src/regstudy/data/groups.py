@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from regstudy.data import near_duplicates
+from regstudy.data.bounded_search import first_groups
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError
 from regstudy.files import write_atomically
@@ -20,6 +22,7 @@ from regstudy.files import write_atomically
 Indices = npt.NDArray[np.int64]
 
 NEAR_DUPLICATES = "near_duplicates"
+MAX_RULE_SHOWN = 200  # characters
 
 
 def rule_problem(rule: str) -> str | None:
@@ -27,10 +30,12 @@ def rule_problem(rule: str) -> str | None:
     if rule == NEAR_DUPLICATES:
         return None
     try:
-        re.compile(rule)
-    except re.error as error:
+        with warnings.catch_warnings(action="ignore"):  # about sets that may mean something else in later Pythons
+            re.compile(rule)
+    except (re.error, OverflowError, RecursionError, MemoryError) as error:
+        shown = rule if len(rule) <= MAX_RULE_SHOWN else f"{rule[:MAX_RULE_SHOWN]}…"
         return (
-            f"'{rule}' is not a valid regular expression: {error}. It is searched in each image's path, and its first"
+            f"'{shown}' is not a valid regular expression: {error}. It is searched in each image's path, and its first"
             f" (…) gives the group, as in '([^/_]+)_\\d+\\.png'. Or use {NEAR_DUPLICATES}."
         )
     return None
@@ -53,7 +58,18 @@ def path_groups(paths: tuple[str, ...], rule: str, name: str) -> Indices:
             f"data.group '{rule}' is matched against image paths, but the images of '{name}' have no paths. Use"
             f" `group: {NEAR_DUPLICATES}`, which compares pixels, or remove data.group."
         )
-    keys = [_key(rule, path) for path in paths]
+    try:
+        keys = first_groups(rule, paths)
+    except TimeoutError as error:
+        raise DataError(
+            f"data.group '{rule}' takes too long on the paths of '{name}': {error}. A pattern with one repetition"
+            " inside another, as in '(a+)+', can take forever. Use a pattern without nested repetition, such as"
+            " '([^/_]+)_', or remove data.group."
+        ) from None
+    except ValueError as error:
+        raise DataError(
+            f"data.group '{rule}' fails on the paths of '{name}': {error}. Use a simpler pattern."
+        ) from None
     missed = [path for path, key in zip(paths, keys, strict=True) if key is None]
     if len(missed) == len(keys):
         raise DataError(
@@ -70,13 +86,6 @@ def path_groups(paths: tuple[str, ...], rule: str, name: str) -> Indices:
         )
     number: dict[str | None, int] = {}
     return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-
-
-def _key(rule: str, path: str) -> str | None:
-    found = re.search(rule, path)
-    if found is None:
-        return None
-    return found[1] if found.re.groups else found[0]
 
 
 def _kept_clusters(images: ImageSet, data_dir: Path) -> Indices:

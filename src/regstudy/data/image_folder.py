@@ -14,9 +14,12 @@ from pathlib import Path
 import torch
 
 from regstudy.config.schema import Data
-from regstudy.data.decoding import Policy
+from regstudy.data.decoding import FORMATS, FORMATS_OF_RULE_1, Policy
 from regstudy.data.file_digests import File, digested
-from regstudy.data.folder_layout import Found, find_part
+from regstudy.data.file_rule import LATEST_RULE, SUFFIXES_OF_RULE_1
+from regstudy.data.folder_layout import Found, find_part, unusable_test_part
+from regstudy.data.folder_parts import division_of
+from regstudy.data.folder_walk import printable
 from regstudy.data.image_set import ImageSet
 from regstudy.data.loading_events import Notice, tell
 from regstudy.data.pixel_cache import Skipped, load_pixels, skipped_path
@@ -28,16 +31,18 @@ FILES_IN_ERROR = 10  # unreadable files that an error names
 FILES_IN_NOTICE = 3  # skipped files that a notice names
 
 
-def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
+def load(part: str, config: Data, data_dir: Path, rule: int = LATEST_RULE) -> ImageSet | None:
     """Part `train`, `validation` or `test`, 3 channels; None if the folder has no such part.
 
-    Raises DataError if the folder, a file or the data directory cannot be used. Under ``data.unreadable: skip`` files
-    that cannot be decoded are skipped, and a notice lists their names.
+    ``rule`` is the number of the rule that says which files are images. Raises DataError if the folder, a file or the
+    data directory cannot be used. Under ``data.unreadable: skip`` files that cannot be decoded are skipped, and a
+    notice lists their names. Other notices say what was passed over.
     """
-    found = _find(part, config)
+    found = find_part(part, config, rule)
     if found is None:
         return None
-    files, policy, cache = _digested(found, data_dir), _policy(config), _cache(data_dir)
+    _tell_about(found, part, config, rule)
+    files, policy, cache = _digested(found, data_dir), _policy(config, rule), _cache(data_dir)
     pixels, skipped = load_pixels(files, policy, cache)
     kept = [(name, label) for name, label in zip(found.names, found.labels, strict=True) if name not in skipped]
     if skipped:
@@ -51,8 +56,42 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
     return ImageSet(torch.from_numpy(pixels), labels, found.classes, tuple(name for name, _ in kept))
 
 
-def _policy(config: Data) -> Policy:
-    return Policy(config.size or DEFAULT_SIZE, config.fit)
+def check_test(config: Data) -> None:
+    """DataError if there is a test part that cannot be used, by the names of its files; none of them is opened."""
+    train = find_part("train", config)
+    problem = unusable_test_part(train, config) if train else None
+    if problem is not None:
+        raise DataError(f"The test part cannot be used, so no training was started: {problem}")
+
+
+def part_folders(config: Data, rule: int = LATEST_RULE) -> dict[str, str]:
+    """The folder of each part within `data.root`; empty if its folders are the classes."""
+    division = division_of(config, rule)
+    return dict(division.folders) if division.divided else {}
+
+
+def _tell_about(found: Found, part: str, config: Data, rule: int) -> None:
+    for remark in found.remarks:
+        tell(Notice(remark, warning=True))
+    if part != "train":
+        return
+    if rule < LATEST_RULE:
+        tell(
+            Notice(
+                "This study was created by an earlier version of regstudy and keeps its rule for image files: only"
+                f" {', '.join(sorted(SUFFIXES_OF_RULE_1))}. A new study (--study NAME) reads all formats."
+            )
+        )
+    problem = unusable_test_part(found, config, rule)
+    if problem is not None:
+        words = f"A search does not use the test part, but `regstudy train` will, and it cannot be used: {problem}"
+        tell(Notice(words, warning=True))
+
+
+def _policy(config: Data, rule: int) -> Policy:
+    """Earlier rules tried fewer formats, which matters only where files are skipped that could be read today."""
+    formats = FORMATS_OF_RULE_1 if rule == 1 and config.unreadable == "skip" else FORMATS
+    return Policy(config.size or DEFAULT_SIZE, config.fit, formats)
 
 
 def _cache(data_dir: Path) -> Path:
@@ -62,12 +101,6 @@ def _cache(data_dir: Path) -> Path:
 def _digested(found: Found, data_dir: Path) -> list[File]:
     place = hashlib.sha256(os.fsencode(found.folder.absolute())).hexdigest()[:24]
     return digested(found.root, found.names, _cache(data_dir) / f"{place}.files.json")
-
-
-def _find(part: str, config: Data) -> Found | None:
-    if config.root is None:
-        raise DataError("data.root is missing: the folder that has one subfolder of images per class.")
-    return find_part(part, config.root)
 
 
 def _unreadable(found: Found, skipped: Skipped, listed: Path) -> DataError:
@@ -86,6 +119,6 @@ def _unreadable(found: Found, skipped: Skipped, listed: Path) -> DataError:
 
 
 def _named(skipped: Skipped, most: int) -> str:
-    named = [f"{name} ({reason})" for name, reason in islice(skipped.items(), most)]
+    named = [f"{printable(name)} ({reason})" for name, reason in islice(skipped.items(), most)]
     more = [f"and {len(skipped) - most:,} more"] if len(skipped) > most else []
     return "; ".join(named + more)

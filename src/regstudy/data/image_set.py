@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from regstudy.errors import DataError
 
 SHARED_MEMORY = Path("/dev/shm")
+MAX_CLASSES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class ImageSet:
         paths = tuple(self.paths[index] for index in indices.tolist()) if self.paths else ()
         return ImageSet(self.images[indices], self.labels[indices], self.classes, paths)
 
+    @property
+    def per_class(self) -> list[int]:
+        """How many images each class has."""
+        counts: list[int] = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return counts
+
     def to(self, device: torch.device) -> ImageSet:
         """The same images on a device; not copied if they are already there."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.classes, self.paths)
@@ -71,7 +79,11 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Splits:
-    """The images a run uses: training, a fixed subset of it for the clean training accuracy, and validation."""
+    """The images a run uses: training, a fixed subset of it for the clean training accuracy, and validation.
+
+    Of a folder of images, ``parts`` has the folder of each part (empty if its folders are the classes), and
+    ``file_rule`` is the number of the rule that says which files are images.
+    """
 
     train: ImageSet
     clean_train: ImageSet
@@ -79,6 +91,8 @@ class Splits:
     name: str
     split_seed: int
     grouping: Grouping | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    file_rule: int | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -94,12 +108,32 @@ class Splits:
             "train": len(self.train),
             "clean_train": len(self.clean_train),
             "validation": len(self.validation),
+            "validation_per_class": self.validation.per_class,
             "split_seed": self.split_seed,
             "split_hash": self.hash,
             "group": self.grouping.rule if self.grouping else None,
             "groups": self.grouping.groups if self.grouping else None,
             "groups_in_both_parts": self.grouping.in_both_parts if self.grouping else None,
+            "parts": dict(self.parts),
+            "file_rule": self.file_rule,
         }
+
+    def in_words(self) -> str:
+        """Parts and classes with their numbers of images, for the start of a study."""
+        names, counts = self.train.classes, []
+        for part in (self.train, self.validation):
+            counts.append(part.labels.bincount(minlength=len(names)).tolist())
+        shown = list(zip(names, *counts, strict=True))[:MAX_CLASSES_SHOWN]
+        listed = ", ".join(f"{name} ({train:,} + {validation:,})" for name, train, validation in shown)
+        more = f", and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
+        sources = self.parts.get("train"), self.parts.get("validation", self.parts.get("train"))  # perhaps held out
+        sizes = [
+            f"{len(images):,} for {use}" + (f" (from {folder})" if folder else "")
+            for images, use, folder in zip(
+                (self.train, self.validation), ("training", "validation"), sources, strict=True
+            )
+        ]
+        return f"{self.name}, {', '.join(sizes)}; {len(names)} classes, training + validation: {listed}{more}"
 
     def share(self) -> Splits:
         """The same splits in shared memory, for other processes; DataError if there is not enough of it."""

@@ -24,17 +24,20 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, large_images
+from regstudy.data.decoding import FORMATS, Pixels, Policy, Unreadable, decode, large_images
 from regstudy.data.file_digests import File, stamp_of
 from regstudy.data.loading_events import Notice, tell
 from regstudy.data.parallel import FILES_PER_BATCH, in_parallel
 from regstudy.errors import DataError
-from regstudy.files import DISK_FULL, make_folder, write_atomically
+from regstudy.files import make_folder, write_atomically
+from regstudy.files.paths import DISK_FULL
 
 MAX_BATCH_BYTES = 16_000_000  # of decoded pixels that one thread holds before they are written
 SILENT_WAIT = 1.0  # seconds to wait for another process before a notice
 
 Skipped = dict[str, str]  # reason by file name
+
+_READER = f"# not readable by Pillow {PIL.__version__}, {len(FORMATS)} formats"
 
 
 def load_pixels(files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
@@ -178,6 +181,8 @@ def _decoded(file: File, policy: Policy) -> Pixels | str:
             return decode(content.read(), policy)
     except FileNotFoundError:
         raise DataError(f"{file.path} changed while the images were being read. Try again.") from None
+    except MemoryError:
+        return "too large for the available memory"
     except (Unreadable, OSError) as error:
         return str(error)
 
@@ -192,20 +197,20 @@ def _room(files: Sequence[File], policy: Policy) -> str:
 
 def _skipped_text(skipped: Skipped) -> bytes:
     """One line per file: its name in quotation marks and the reason. The first names the Pillow that failed."""
-    lines = [f"# not readable by Pillow {PIL.__version__}"]
+    lines = [_READER]
     lines += [f"{json.dumps(name, ensure_ascii=False)} {reason}" for name, reason in skipped.items()]
     return os.fsencode("\n".join(lines) + "\n")
 
 
 def _read_skipped(path: Path) -> Skipped | None:
-    """The files listed by `_skipped_text`; None if a different Pillow version might read them."""
+    """The files listed by `_skipped_text`; None if this version of Pillow or of the formats might read them."""
     try:
         head, *lines = os.fsdecode(path.read_bytes()).split("\n")
     except FileNotFoundError:
         return {}
     except OSError:
         return None
-    if head != f"# not readable by Pillow {PIL.__version__}":
+    if head != _READER:
         return None
     skipped: Skipped = {}
     for line in filter(None, lines):

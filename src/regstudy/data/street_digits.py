@@ -25,6 +25,7 @@ from regstudy.data.loading_events import Progress, tell
 from regstudy.errors import DataError
 from regstudy.files import write_atomically
 from regstudy.house_numbers.picture import SIZE, Labels, Pixels, draw_chunk
+from regstudy.interrupts import serve_parent, signals_held_back
 
 PICTURES_VERSION = 1  # part of the cache name; increase if pictures change
 PICTURES_PER_CHUNK = 500  # that a process draws at a time
@@ -67,7 +68,10 @@ def draw_many(seed: int, start: int, count: int, workers: int | None = None) -> 
         drawn: Iterable[tuple[Pixels, Labels]] = map(draw_chunk, chunks)
         if workers > 1 and count >= MIN_FOR_PROCESSES and not multiprocessing.current_process().daemon:
             context = multiprocessing.get_context("spawn")  # safe where torch already runs threads
-            drawn = stack.enter_context(ProcessPoolExecutor(workers, context)).map(draw_chunk, chunks)
+            pool = ProcessPoolExecutor(workers, context, serve_parent)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            with signals_held_back():
+                drawn = pool.map(draw_chunk, chunks)
         for at, (part, part_labels) in zip(range(0, count, PICTURES_PER_CHUNK), drawn, strict=True):
             images[at : at + PICTURES_PER_CHUNK], labels[at : at + PICTURES_PER_CHUNK] = part, part_labels
             tell(Progress("drawing street_digits", min(at + PICTURES_PER_CHUNK, count), count))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from regstudy.config.user_code import failure
 from regstudy.doctor.checks import (
     capacity_checks,
     input_checks,
@@ -24,6 +25,7 @@ from regstudy.doctor.checks import (
     training_checks,
 )
 from regstudy.doctor.checks.label_order import judge_labels
+from regstudy.doctor.checks.split_checks import Balance
 from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Finding, Media, Result, Sure, Unjudged, in_order
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
@@ -122,11 +124,10 @@ def run_checks(
             on_progress(check.name)
         try:
             result = check.make()
-        except RegstudyError:
+        except (RegstudyError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a user's model, optimizer or loss may raise anything
-            why = f"the check failed: {type(error).__name__}: {error}"
-            unjudged.append(Unjudged(check.name, check.stage, " ".join(why.split())))
+        except BaseException as error:  # a user's model, optimizer or loss may raise anything
+            unjudged.append(Unjudged(check.name, check.stage, f"the check failed: {failure(error)}"))
             continue
         findings += result.findings
         media += result.media
@@ -145,9 +146,9 @@ def _why_not(check: PlannedCheck, depth: Depth, findings: Sequence[Finding]) -> 
 
 
 def data_checks(
-    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balanced: bool = False
+    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balance: Balance = "none"
 ) -> Iterator[PlannedCheck]:
-    """Checks of leakage, labels and split, without a model; ``balanced`` as in `split_checks.class_counts`."""
+    """Checks of leakage, labels and split, without a model; ``balance`` as in `split_checks.class_counts`."""
     grouped = bool(train.groups and validation.groups)
     yield PlannedCheck(
         "copies",
@@ -160,7 +161,7 @@ def data_checks(
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
     yield PlannedCheck(
-        "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balanced)
+        "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balance)
     )
     yield PlannedCheck("train/validation similarity", "split", lambda: _apart(train, validation))
     if test is not None:

@@ -132,7 +132,7 @@ class Diagnosis:
         """The diagnosis in one sentence."""
         if not self.findings:
             return f"No findings in {counted(len(self.checked), 'check')}."
-        return f"{counted(len(self.findings), 'finding')}: {severity_counts(self.findings)}."
+        return f"{counted(len(self.findings), 'finding')} ({severity_counts(self.findings)})."
 
     def __str__(self) -> str:
         from regstudy.doctor.render.diagnosis_phrasing import lines

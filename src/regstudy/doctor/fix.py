@@ -20,9 +20,10 @@ from regstudy.doctor.render.diagnosis_phrasing import on_one_line
 from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_value
 from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
 from regstudy.errors import ConfigError
-from regstudy.space.loader import read_yaml_text, space_from_text
+from regstudy.space.loader import space_from_text
 from regstudy.space.ranges import Choice, Range
 from regstudy.space.search_space import Space
+from regstudy.space.yaml_values import read_yaml_text
 from regstudy.training.validation import CHECKS
 
 FIXED_FILE = "the fixed file"

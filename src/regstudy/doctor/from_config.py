@@ -64,9 +64,11 @@ def examine_space(
         dropout=config.model.dropout,
     )
     names = splits.train.classes
-    balanced = config.training.balance != "none" or "training.balance" in searched
+    balance: split_checks.Balance = "set" if config.training.balance != "none" else "none"
+    if "training.balance" in searched:
+        balance = "searched"
     checks = [
-        *data_checks(train, validation, names, None, depth, balanced),
+        *data_checks(train, validation, names, None, depth, balance),
         PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from regstudy.config.user_code import user_code
 from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, describe
 
@@ -174,12 +175,10 @@ def _read(source: Any) -> _Given:
 
 
 def _item(data: Any, index: int) -> tuple[Tensor, int]:
-    try:
+    with user_code(f"Reading item {index} of the data set as (image, label)", DataError):
         image, label = data[index][:2]
         tensor = image if isinstance(image, Tensor) else _from_array(np.asarray(image))
         return tensor, int(label)
-    except Exception as error:  # a user's data set may raise anything
-        raise DataError(f"Item {index} of the data set cannot be read as (image, label): {describe(error)}.") from error
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.data.loading_events import listening
 from regstudy.doctor.findings import Diagnosis
 from regstudy.doctor.render.diagnosis_phrasing import short_lines
-from regstudy.errors import RegstudyError, StudyError, describe
+from regstudy.errors import RegstudyError, StudyError
 from regstudy.report.stored_diagnosis import as_stored, diagnosed, holds_for
 from regstudy.search.events import Examining, Heard, Listener, Notice
 from regstudy.space.search_space import Space
@@ -43,12 +44,12 @@ class Preflight:
         try:
             with listening(heard):
                 diagnosis = self._examine(space, splits, heard)
-        except RegstudyError:
+        except (RegstudyError, KeyboardInterrupt):
             raise
-        except Exception as error:  # the user's model or data may raise anything
+        except BaseException as error:  # the user's model or data may raise anything
             if heard.error is not None:
                 raise
-            why = f"the examination failed: {describe(error)}"
+            why = f"the examination failed: {failure(error)}"
             self.listen(Notice(f"Doctor: {why}. The study starts without it.", warning=True))
             return {"skipped": why}
         serious = any(finding.severity != "note" for finding in diagnosis.findings)

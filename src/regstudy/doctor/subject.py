@@ -9,11 +9,12 @@ from pathlib import Path
 from regstudy import data
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
-from regstudy.search.session import Images, gather
+from regstudy.search.session import Images, gather, rule_of
 from regstudy.space.loader import known_spaces, load_space, space_from_text
 from regstudy.space.search_space import Space
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, find_study, kind_of, open_study
+from regstudy.study.place import StudyPlace, find_study, holds_database, kind_of, open_study, place_at
+from regstudy.study.stored_facts import facts_of
 from regstudy.training.validation import CHECKS
 
 
@@ -30,16 +31,18 @@ class Subject:
     stored: bool = False
 
 
-def find_subject(name: str, storage: str | None, overrides: Sequence[str], data_dir: Path, listen: Listener) -> Subject:
+def find_subject(
+    name: str, storage: str | None, study: str | None, overrides: Sequence[str], data_dir: Path, listen: Listener
+) -> Subject:
     """The study in a folder or a database, else the space or configuration of that name.
 
     Raises ConfigError or StudyError if there is none, DataError if its images are unavailable.
     """
-    place = StudyPlace(Path(name), storage)
-    if storage is not None or (place.folder.is_dir() and find_study(place) is not None):
+    place = place_at(Path(name), storage, study)
+    if storage is not None or study is not None or holds_database(Path(name)):
         return _of_study(place, overrides, data_dir, listen)
-    if place.folder.is_dir() and name not in known_spaces():
-        open_study(place)  # raises: there is no study
+    if Path(name).is_dir() and (name not in known_spaces() or find_study(place) is not None):
+        return _of_study(place, overrides, data_dir, listen)
     space = load_space(name, overrides, checks=CHECKS)
     used, images = gather(space, space.fallback, data_dir, listen)
     return Subject(space.text, used, images)
@@ -48,17 +51,17 @@ def find_subject(name: str, storage: str | None, overrides: Sequence[str], data_
 def _of_study(place: StudyPlace, overrides: Sequence[str], data_dir: Path, listen: Listener) -> Subject:
     """The space that a study searches, with exactly the images that it uses."""
     study = open_study(place)
-    facts = study.user_attrs
+    facts = facts_of(study)
     if kind_of(study) == "comparison":
         raise StudyError(f"{place} is a comparison of several configurations. Examine one of their files instead.")
-    if not {attributes.SPACE, attributes.DATA} <= facts.keys():
+    if not {attributes.SPACE, attributes.SPACE_NAME, attributes.DATA} <= facts.keys():
         raise StudyError(f"{place} was not created by `regstudy study`, so its search space is unknown.")
     text, known = facts[attributes.SPACE], facts[attributes.DATA]
     space = space_from_text(text, facts[attributes.SPACE_NAME], str(place), overrides, checks=CHECKS)
     wanted = space.data
     if not any(override.startswith("data.split_seed=") for override in overrides):
         wanted = wanted.model_copy(update={"split_seed": known["split_seed"]})
-    splits = data.prepare(wanted, data_dir, listen)
+    splits = data.prepare(wanted, data_dir, listen, rule_of(known))
     if splits.hash != known["split_hash"] and not any(override.startswith("data") for override in overrides):
         raise StudyError(
             f"The images here (split {splits.hash}) differ from those of the study (split {known['split_hash']}). Copy"

@@ -8,8 +8,9 @@ from types import NoneType
 import torch
 from torch import nn
 
+from regstudy.config.user_code import user_code
 from regstudy.doctor.parts import Part
-from regstudy.errors import ArgumentError, DataError, describe, require
+from regstudy.errors import ArgumentError, DataError, require
 
 
 def check_arguments(
@@ -55,11 +56,10 @@ def check_forward(model: nn.Module, part: Part) -> None:
     """DataError if the model fails on the images; the model is not changed."""
     was_training = model.training
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    shape = tuple(part.images.shape[1:])
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        what = f"The model on images of shape {shape} (C×H×W)"
+        with user_code(what, DataError), torch.random.fork_rng(devices=[]), torch.no_grad():
             model.eval()(part.inputs(part.sample(2)).to(device))
-    except Exception as error:  # a user's model may raise anything
-        shape = tuple(part.images.shape[1:])
-        raise DataError(f"The model failed on images of shape {shape} (C×H×W): {describe(error)}.") from error
     finally:
         model.train(was_training)

@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from regstudy.config.plugins import is_plugin, load_plugin, option_problems
+from regstudy.config.plugins import call_problems, is_plugin, load_plugin, option_problems
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Model
+from regstudy.config.user_code import guarded, returned
 from regstudy.errors import ConfigError, Problem, unknown
 from regstudy.models.dropout_cnn import dropout_cnn
 from regstudy.models.options import value_problems
@@ -40,7 +41,8 @@ BUILDERS: dict[str, Builder] = {
     "svhn_vgg": svhn_vgg,
 }
 BUILDER_REGULARIZERS = ("dropout", "block_dropout", "stochastic_depth")  # fields of the section that go to builders
-BUILDER_ARGUMENTS = {"channels", "size", "classes", *BUILDER_REGULARIZERS}
+SIZES = ("channels", "size", "classes")
+BUILDER_ARGUMENTS = (*SIZES, *BUILDER_REGULARIZERS)
 
 
 def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
@@ -53,6 +55,10 @@ def build(config: Model, channels: int, size: int, classes: int) -> nn.Module:
     rates = {name: getattr(config, name) for name in BUILDER_REGULARIZERS if _takes(builder, name)}
     weights = find_weights(config.name, config.weights) if config.weights is not None else None
     network = builder(channels=channels, size=size, classes=classes, **rates, **config.options)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(
+            f"'{config.name}' must return a torch module (nn.Module), but it returned {returned(network)}."
+        )
     if weights:
         fill(network, config.name, weights)
     freeze(network, config.trainable, config.name)
@@ -65,7 +71,11 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     try:
         builder = _builder(model.name)
     except ConfigError as error:
-        yield Problem("model.name", str(error))
+        yield Problem("model.name", str(error), error)
+        return
+    wrong = call_problems(builder, SIZES, by_name=True, optional=BUILDER_REGULARIZERS)
+    if wrong:
+        yield from (Problem("model.name", f"'{model.name}' {sentence}") for sentence in wrong)
         return
     for sentence in option_problems(builder, model.options, BUILDER_ARGUMENTS):
         yield Problem("model.options", sentence)
@@ -77,9 +87,9 @@ def problems(config: RunConfig) -> Iterable[Problem]:
                 f"model.{name}",
                 f"must be 0 because '{model.name}' does not support {name}. Networks that do: {_those_with(name)}.",
             )
-    wrong = weights_problem(model.name, model.weights) if model.weights is not None else None
-    if wrong:
-        yield Problem("model.weights", wrong)
+    unfit = weights_problem(model.name, model.weights) if model.weights is not None else None
+    if unfit:
+        yield Problem("model.weights", unfit)
     if model.options.get("head_size") and any(c.training.balance == "weights" for c in config.in_phases()):
         yield Problem(
             "model.options",
@@ -90,7 +100,7 @@ def problems(config: RunConfig) -> Iterable[Problem]:
 
 def _builder(name: str) -> Builder:
     if is_plugin(name):
-        return load_plugin(name)
+        return guarded(name, load_plugin(name), ConfigError)
     if name not in BUILDERS:
         raise ConfigError(unknown("model", name, BUILDERS))
     return BUILDERS[name]

@@ -18,7 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from regstudy.errors import ConfigError, unknown
+from regstudy.errors import ConfigError, FileError, unknown
+from regstudy.files import check_readable
+from regstudy.files.paths import given_path, path_errors
 from regstudy.models.stages import stages_of
 from regstudy.models.torchvision_resnet import PRETRAINED
 
@@ -38,10 +40,17 @@ def weights_problem(model: str, weights: str) -> str | None:
     """A problem of ``model.weights`` that can be found without reading or downloading; None if there is none."""
     if weights in _names(model):
         return None
-    path = _path(weights)
+    try:
+        path = given_path(weights, "The file")
+        with path_errors(path, "read"):
+            is_file, exists = path.is_file(), path.exists()
+    except FileError as error:
+        return str(error)
+    if exists and not is_file:
+        return f"{path} is a folder, a pipe or a device, not a file."
     if path.suffix in WEIGHT_SUFFIXES:
-        return None if path.is_file() else f"there is no file {path}{_from_here(path)}."
-    if path.is_file():
+        return None if is_file else f"there is no file {path}{_from_here(path)}."
+    if is_file:
         return f"the name of the file {path} must end in {_either(WEIGHT_SUFFIXES)}."
     files = f"You can also give a file that ends in {_either(WEIGHT_SUFFIXES)}."
     if not _names(model):
@@ -59,17 +68,20 @@ def find_weights(model: str, weights: str) -> StoredWeights:
     if problem:
         raise ConfigError(f"model.weights: {problem}")
     published = _names(model).get(weights)
-    path = _download(published, weights) if published else _path(weights)
+    path = _download(published, weights) if published else given_path(weights)
     return StoredWeights(path, read_weights(path))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU. Raises ConfigError if it contains anything else or cannot be read."""
     try:
+        check_readable(path)
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileError as error:
+        raise ConfigError(f"model.weights: {error}") from None
     except Exception as error:  # both libraries raise many kinds for damaged files
         raise ConfigError(
             f"model.weights: {path} cannot be read as weights ({type(error).__name__}). It is damaged, has a different"
@@ -167,13 +179,6 @@ def _download(published: WeightsEnum, name: str) -> Path:
             " model.weights to start with random weights."
         ) from None
     return path
-
-
-def _path(weights: str) -> Path:
-    try:
-        return Path(weights).expanduser()
-    except RuntimeError:  # ~ of somebody who does not exist
-        return Path(weights)
 
 
 def _from_here(path: Path) -> str:

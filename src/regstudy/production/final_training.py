@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import torch
 from safetensors.torch import save
 
 from regstudy.config.run_config import RunConfig
-from regstudy.data import open_test, prepare
+from regstudy.data import check_test, open_test, prepare
 from regstudy.data.loading_events import OnProgress, listening
-from regstudy.errors import DataError
-from regstudy.files import make_folder, write_atomically
+from regstudy.errors import FileError, RegstudyError, describe
+from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
+from regstudy.files.paths import path_errors
 from regstudy.records import EpochRecord
 from regstudy.space.loader import config_text
 from regstudy.training.checkpoint import Checkpoint
@@ -25,6 +27,8 @@ from regstudy.training.loop import OnStep, evaluate
 from regstudy.training.run import OnEpoch, Trained, run
 
 TEST_LOG_FILE = "test_openings.jsonl"  # in the data directory: every evaluation on a test set
+METRICS_BEGIN = rb'\A\{\n  "outcome": '  # how every metrics.json begins
+UNFINISHED = "The evaluation on the test set was interrupted. Run the same command again."
 
 
 def train_finally(
@@ -35,29 +39,93 @@ def train_finally(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
     listen: OnProgress | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Train once and write weights.safetensors, config.yaml, epochs.csv and metrics.json; returns the metrics.
+    """Train once and write config.yaml, weights.safetensors, epochs.csv and metrics.json; returns the metrics.
 
     An interrupted training resumes from the checkpoint in ``out``. The test set is evaluated once, after training, with
-    the weights of the best validation epoch, which is logged in the data directory. If there is no test set, the
-    metrics say so.
+    the weights of the best validation epoch, which is logged in the data directory. If there is no test set, or if it
+    cannot be evaluated, the metrics say so. That all of this can be written is checked before training: an evaluation
+    that cannot be logged must not happen, and one that is logged must not be lost. DataError before training if it can
+    be seen without opening the test set that it cannot be used.
     """
+    check_test(config.data)
+    check_test_log(data_dir)
+    check_training_output(out, overwrite)
     splits = prepare(config.data, data_dir, listen)
     checkpoint = Checkpoint(out / "checkpoint.pt")
-    trained = run(config, splits, device, on_epoch, on_step, checkpoint)
+    with _marked(out, _config_file(config)):
+        trained = run(config, splits, device, on_epoch, on_step, checkpoint)
     metrics = _metrics(trained, splits.describe())
     if trained.result.best_epoch:
         weights = {name: tensor.contiguous() for name, tensor in trained.weights.items()}
-        write_atomically(out / "weights.safetensors", save(weights))
-    write_atomically(out / "config.yaml", config_text(config.model_dump(mode="json")))
+        write_atomically(out / "weights.safetensors", save(weights, {outputs.KEY: outputs.mark("train")}))
     write_atomically(out / "epochs.csv", epochs_csv(trained.result.records))
-    if trained.result.best_epoch:  # the training results are saved by now, whatever is wrong with the test set
+    if trained.result.best_epoch:
+        metrics["test"] = {"images": 0, "note": UNFINISHED}  # what stands there should the evaluation be interrupted
+        _write_metrics(out, metrics)
         trained.state.model.load_state_dict(trained.weights)
         with listening(listen):
             metrics["test"] = _test(config, trained, data_dir)
-    write_atomically(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    _write_metrics(out, metrics)
     checkpoint.remove()
     return metrics
+
+
+@contextmanager
+def _marked(out: Path, content: str) -> Iterator[None]:
+    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace."""
+    marker, existed = out / "config.yaml", out.exists()
+    new = not marker.exists()
+    write_atomically(marker, content)
+    try:
+        yield
+    except BaseException:
+        if new and not (out / "checkpoint.pt").exists():
+            marker.unlink(missing_ok=True)
+            if not existed:
+                with suppress(OSError):  # something else has been put there meanwhile
+                    out.rmdir()
+        raise
+
+
+def check_test_log(data_dir: Path) -> None:
+    """FileError if evaluations on the test set cannot be logged in a data folder."""
+    try:
+        check_file(data_dir / TEST_LOG_FILE)
+    except FileError as error:
+        raise FileError(
+            f"{error} Every evaluation on the test set is logged there, so it must be possible before training. Give a"
+            " data folder that you may write to with --data-dir; links to the data sets are enough."
+        ) from None
+
+
+def check_training_output(out: Path, overwrite: bool = False) -> None:
+    """FileError if a training's results cannot be written to a folder, or would replace what is not a training's.
+
+    The file of the configuration says whose the folder is; a training that ran to its end has left its metrics, too.
+    """
+    check_folder(out)
+    names = ("config.yaml", "weights.safetensors", "epochs.csv", "metrics.json", "checkpoint.pt")
+    files: dict[Path, Sequence[bytes]] = {out / name: () for name in names}
+    files[out / "metrics.json"] = (METRICS_BEGIN,)
+    try:
+        first = out / ("config.yaml" if (out / "config.yaml").exists() else "metrics.json")
+        outputs.check_outputs({first: files[first]}, "train", overwrite)
+        ours = first.exists()
+    except FileError:
+        ours = False
+    remedy = "Choose another output folder (-o), or replace the files with --overwrite."
+    outputs.check_outputs(files, "train", overwrite or ours, remedy)
+
+
+def _config_file(config: RunConfig) -> str:
+    head = f"# Written by {outputs.mark('train', sealed=True)}.\n"
+    return outputs.seal(head + config_text(config.model_dump(mode="json")))
+
+
+def _write_metrics(out: Path, metrics: Mapping[str, Any]) -> None:
+    write_atomically(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
 
 
 def epochs_csv(records: Sequence[EpochRecord]) -> str:
@@ -87,11 +155,18 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
-    """Loss and accuracy on the test set, which is logged; a note if there is no test set."""
+    """Loss and accuracy on the test set, which is logged; without numbers but with a note where that is impossible."""
     try:
-        test = open_test(config.data, data_dir).to(trained.state.device)
-    except DataError as error:
+        return _evaluated(config, trained, data_dir)
+    except RegstudyError as error:
         return {"images": 0, "note": str(error)}
+    except Exception as error:  # the data set may be the user's own code
+        return {"images": 0, "note": f"The evaluation on the test set failed: {describe(error)}."}
+
+
+def _evaluated(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
+    """What was measured on the test set. It is logged before anybody sees it; OSError or FileError if that fails."""
+    test = open_test(config.data, data_dir).to(trained.state.device)
     loss, accuracy = evaluate(trained.state.model, test, trained.state.preprocessing)
     facts = {
         "images": len(test),
@@ -102,8 +177,8 @@ def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]
     }
     openings = data_dir / TEST_LOG_FILE
     make_folder(data_dir)
-    earlier = openings.read_text(encoding="utf-8") if openings.exists() else ""
-    facts["opening"] = 1 + earlier.count(f'"hash": "{test.hash}"')
-    with openings.open("a", encoding="utf-8") as file:  # one line in one write: other processes may append, too
-        file.write(json.dumps({"data": config.data.name, **facts}) + "\n")
+    earlier = read_bytes(openings) if openings.exists() else b""
+    facts["opening"] = 1 + earlier.count(f'"hash": "{test.hash}"'.encode())
+    with path_errors(openings, "written"), openings.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"data": config.data.name, **facts}) + "\n")  # in one write: others may append, too
     return facts

@@ -8,6 +8,7 @@ from typing import Literal
 
 from regstudy.analysis.curves import MIN_EPOCHS, CurveFault, annealed, diagnose, epochs_of, ranked
 from regstudy.study.tables import Tables
+from regstudy.text import counted
 
 CheckSeverity = Literal["act", "note", "fine"]
 
@@ -54,7 +55,9 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
         return
     shares = top["best_epoch"].astype("float64") / planned
     first, median = int(top["best_epoch"].iloc[0]), float(top["best_epoch"].astype("float64").median())
-    finding = f"With {planned} planned epochs, the best epoch of the best trial was {first}; median of the top "
+    finding = (
+        f"With {counted(planned, 'planned epoch')}, the best epoch of the best trial was {first}; median of the top "
+    )
     finding += f"{len(top)}: {median:g}"
     for where, inside in (("first tenth", shares <= EARLY_SHARE + 1e-9), ("last quarter", shares > LATE_SHARE + 1e-9)):
         middle = float(shares.median())
@@ -73,8 +76,8 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
     yield StudyCheck("budget", "fine", f"{finding}.")
 
 
-def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
-    """What the learning curves of the best few look like."""
+def look_at_curves(tables: Tables, *, few: bool = False) -> Iterator[StudyCheck]:
+    """What the learning curves of the best few look like; no advice on regularizers with too ``few`` trials."""
     trials = tables.trials.set_index("number")
     numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES_CHECKED]]
     numbers = [number for number in numbers if len(epochs_of(tables, number))]
@@ -90,6 +93,8 @@ def look_at_curves(tables: Tables) -> Iterator[StudyCheck]:
         if who := found.get(diagnosis):
             severity: CheckSeverity = "act" if diagnosis == "training loss rising" else "note"
             finding = f"{_CURVE_FINDINGS[diagnosis]}: {_names(who)} (of the best {len(numbers)})."
+            if few and diagnosis == "overfitting":
+                advice = "Set `training.patience` to stop such runs earlier."
             yield StudyCheck(f"curve:{diagnosis.replace(' ', '_')}", severity, finding, advice)
     if short:
         finding = f"The learning curve of {_names(short)} was not checked: it has fewer than {MIN_EPOCHS} epochs."

@@ -7,7 +7,8 @@ import math
 
 import plotly.graph_objects as go
 
-from regstudy.report.figures import BLUE, GRAY, GREEN, ORANGE, RED, Drawing, finish, whole_ticks
+from regstudy.report import palette
+from regstudy.report.figures import Drawing, finish, whole_ticks
 from regstudy.report.grids import best_and_newest, state_words
 from regstudy.report.phrasing import gap_percent, metric_name
 from regstudy.study.tables import Tables
@@ -15,19 +16,22 @@ from regstudy.text import counted
 
 MAX_CURVES_DRAWN = 200  # the best, then the newest
 CURVE_STYLES = {  # colors differ in lightness too, and dashes mark trials that did not finish
-    "finished": (BLUE, "solid"),
-    "stopped early": (GREEN, "solid"),
-    "complete": (BLUE, "solid"),
-    "pruned": (GRAY, "dot"),
-    "diverged": (RED, "dash"),
-    "running": (ORANGE, "solid"),
+    "finished": (palette.FINISHED, "solid"),
+    "stopped early": (palette.STOPPED, "solid"),
+    "complete": (palette.FINISHED, "solid"),
+    "pruned": (palette.PRUNED, "dot"),
+    "diverged": (palette.DIVERGED, "dash"),
+    "running": (palette.RUNNING, "solid"),
 }
 
 
 def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
     """Gap (train accuracy in eval mode minus validation accuracy) by epoch, for trials given as (label, number)."""
+    arms = tables.trials.set_index("number")["arm"]
     figure, ends, trials = go.Figure(), [], tables.trials.set_index("number")
-    for (label, number), color, dash in zip(shown, (ORANGE, BLUE), ("dash", "solid"), strict=False):
+    for label, number in shown:
+        baseline = arms[number] == "baseline"
+        color, dash = (palette.BASELINE, "dash") if baseline else (palette.SEARCH, "solid")
         epochs = tables.epochs[tables.epochs["number"] == number]
         figure.add_scatter(
             x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
@@ -52,7 +56,7 @@ def all_curves(tables: Tables) -> Drawing | None:
     figure = go.Figure()
     order = [*CURVE_STYLES, *sorted(set(words) - set(CURVE_STYLES))]
     for word in [word for word in order if (words == word).any()]:
-        color, dash = CURVE_STYLES.get(word, (RED, "dashdot"))
+        color, dash = CURVE_STYLES.get(word, (palette.FAILED, "dashdot"))
         x: list[int | None] = []
         y: list[float | None] = []
         texts: list[str | None] = []
@@ -71,6 +75,7 @@ def all_curves(tables: Tables) -> Drawing | None:
         )  # fmt: skip
     name = metric_name(tables.metric)
     finish(figure, "epoch", html.escape(name + (" (%)" if unit == 100 else "")), hovermode="closest")
+    whole_ticks(figure, 1, int(tables.epochs["epoch"].max()))
     figure.update_layout(height=420)
     if unit == 1:  # one exploding loss must not hide the others
         finite = tables.epochs[tables.metric][tables.epochs[tables.metric].map(math.isfinite)]

@@ -21,12 +21,14 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from regstudy.errors import RegstudyError
-from regstudy.report.figures import GRAY, Drawing
+from regstudy.report import palette
+from regstudy.report.figures import Drawing
 from regstudy.report.page import find, summary
-from regstudy.report.phrasing import verdict
 from regstudy.report.sections import sections
+from regstudy.report.verdict_phrasing import verdict
 from regstudy.study import attributes
-from regstudy.study.storage import masked
+from regstudy.study.passwords import masked
+from regstudy.study.stored_facts import fact
 
 PUSHED_SECTIONS = ("curves", "gap", "importance")  # sections whose figures are pushed
 MAX_FIGURE_CHARS = 100_000  # characters of a figure; it is stored in pieces of 2,045
@@ -34,6 +36,13 @@ MAX_POINTS_PER_TRACE = 200  # the newest markers are kept
 REMOVED_TEXT = "This plot is no longer part of the report."
 TOO_LARGE_TEXT = "This plot is too large for the dashboard. See report.html."
 NOTE_MARKER = "\n[//]: # (regstudy {})\n"  # a link definition that nothing uses, which Markdown does not show
+IMPORTANCE_LINE = "differs from the dashboard's own: pruned trials count, baseline trials do not, chance is marked"
+IMPORTANCE_NOTE = (
+    "\n“Hyperparameter importance” of the dashboard differs from the importance above, for three reasons. It uses "
+    "completed trials only, so a setting that got trials pruned looks unimportant there. It counts baseline trials, in "
+    "which all regularizers are off at once. And it always names a ranking, whether or not it can be told from chance. "
+    "Use the one above.\n"
+)
 ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -44,9 +53,9 @@ def push(study: optuna.Study) -> int:
     """
     found = find(study)
     parts = sections(found)
-    known: dict[str, str] = dict(study.user_attrs.get(attributes.PUSHED) or {})
+    known: dict[str, str] = dict(fact(study, attributes.PUSHED) or {})
     figures = {
-        f"regstudy-{section.id}-{i:02d}": _fitting(drawing)
+        f"regstudy-{section.id}-{i:02d}": _fitting(drawing, IMPORTANCE_LINE if section.id == "importance" else "")
         for section in parts
         if section.id in PUSHED_SECTIONS
         for i, drawing in enumerate(section.figures, start=1)
@@ -58,7 +67,7 @@ def push(study: optuna.Study) -> int:
             save_plotly_graph_object(study, figure, graph_object_id=name)
             known[name] = digest
             written += 1
-    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts)
+    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts) + IMPORTANCE_NOTE
     note, present = text + NOTE_MARKER.format(_digest(text)), get_note(study)
     if present != note and (not present or _ours(present)):
         save_note(study, note)
@@ -103,20 +112,21 @@ def ended(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=ENDED_STATES))
 
 
-def _fitting(drawing: Drawing) -> go.Figure:
+def _fitting(drawing: Drawing, line: str = "") -> go.Figure:
     """A titled figure of at most `MAX_FIGURE_CHARS` characters: hover texts are dropped if need be, then all of it."""
-    figure = _titled(drawing)
+    figure = _titled(drawing, line)
     if len(str(figure.to_json())) > MAX_FIGURE_CHARS:
         figure.update_traces(text=None, hovertemplate=None)
     return figure if len(str(figure.to_json())) <= MAX_FIGURE_CHARS else _empty(TOO_LARGE_TEXT)
 
 
-def _titled(drawing: Drawing) -> go.Figure:
-    """A figure with its heading inside, its numbers rounded and only the newest points of each kind."""
+def _titled(drawing: Drawing, line: str) -> go.Figure:
+    """A figure with heading and line inside, its numbers rounded and only the newest points of each kind."""
     figure = go.Figure(_rounded(json.loads(str(drawing.figure.to_json()))))
     shortened = [_newest(trace) for trace in figure.data]
     note = f" (showing the newest {MAX_POINTS_PER_TRACE} of each kind)" if any(shortened) else ""
-    title = {"text": html.escape(drawing.title) + note, "font": {"size": 14}, "x": 0.02}
+    below = f"<br><sup>{line}</sup>" if line else ""
+    title = {"text": html.escape(drawing.title) + note + below, "font": {"size": 14}, "x": 0.02}
     figure.update_layout(title=title, margin={"t": 80}, height=min((figure.layout.height or 340) + 60, 450))
     return figure
 
@@ -148,7 +158,7 @@ def _empty(words: str) -> go.Figure:
     return go.Figure(
         layout={
             "template": "none", "height": 60, "margin": {"t": 40, "b": 0}, "xaxis": hidden, "yaxis": hidden,
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": GRAY},
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": palette.TEXT},
             "title": {"text": words, "font": {"size": 14}, "x": 0.02},
         }
     )  # fmt: skip

@@ -17,19 +17,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.gap import Qualification, Relation
+from regstudy.report import palette
 from regstudy.report.grids import best_and_newest
 from regstudy.report.phrasing import gap_percent, metric_name, objective, percent, setting
 from regstudy.study.tables import ParameterRange, Tables
 from regstudy.text import counted
 
-BLUE, ORANGE, GRAY, GREEN, RED = "#3d8fd6", "#e08a1e", "#8a8f98", "#2f9e74", "#d6514a"
 FIGURE_HEIGHT = 340  # pixels
 MAX_TRIALS_DRAWN = 1000  # per figure: the best and the newest
 MAX_INTEGER_TICKS = 12  # up to this many integers on an axis, each gets a tick
 SERIES_LINES = (
-    ("train_accuracy", "train (train mode)", GRAY, "dot"),
-    ("clean_train_accuracy", "train (eval mode)", ORANGE, "solid"),
-    ("val_accuracy", "validation", BLUE, "solid"),
+    ("train_accuracy", "train (train mode)", palette.TRAIN_MODE, "dot"),
+    ("clean_train_accuracy", "train (eval mode)", palette.TRAIN, "solid"),
+    ("val_accuracy", "validation", palette.VALIDATION, "solid"),
 )
 
 
@@ -57,11 +57,11 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
         )
     best_epoch = row["best_epoch"]
     if pd.notna(best_epoch) and best_epoch > 0:
-        figure.add_vline(x=int(best_epoch), line={"color": GREEN, "dash": "dash", "width": 1})
+        figure.add_vline(x=int(best_epoch), line={"color": palette.BEST_EPOCH, "dash": "dash", "width": 1})
         left = best_epoch > epochs["epoch"].max() / 2
         figure.add_annotation(
             x=int(best_epoch), y=0, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
-            text=f" best epoch {int(best_epoch)} ", showarrow=False, font={"color": GREEN},
+            text=f" best epoch {int(best_epoch)} ", showarrow=False, font={"color": palette.BEST_EPOCH},
         )  # fmt: skip
     finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
     whole_ticks(figure, 1, int(epochs["epoch"].max()))
@@ -86,27 +86,23 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
     baseline = rows["arm"] == "baseline"
     texts = [_hover(row, relation, value) for (_, row), value in zip(rows.iterrows(), strength[shown], strict=True)]
     hover = pd.Series(texts, index=rows.index, dtype="object")
-    values = 100 * rows["val_accuracy"]
     figure = go.Figure()
-    low, high = (values[good].min(), values[good].max()) if good.any() else (0.0, 1.0)
-    for name, mask, symbol in (("search", good & ~baseline, "circle"), ("baseline", good & baseline, "diamond")):
+    for name, mask, symbol, color in (
+        ("search", good & ~baseline, "circle", palette.SEARCH),
+        ("baseline", good & baseline, "diamond", palette.BASELINE),
+    ):
         figure.add_scatter(
             x=x[mask].tolist(), y=(100 * rows.loc[mask, "gap_accuracy"]).round(3).tolist(), mode="markers", name=name,
             text=hover[mask].tolist(), hovertemplate="%{text}<extra></extra>",
             marker={
-                "symbol": symbol, "size": 10 if len(rows) <= 200 else 6,
-                "color": values[mask].round(2).tolist(), "colorscale": "Viridis",
-                "cmin": low, "cmax": high,
-                "showscale": name == "search",
-                "colorbar": {"title": {"text": "val. %"}, "thickness": 10, "outlinewidth": 0},
-                "line": {"color": GRAY, "width": 1},
+                "symbol": symbol, "size": 9 if len(rows) <= 200 else 6, "color": color, "opacity": 0.75,
             },
         )  # fmt: skip
     if (~good).any():
         figure.add_scatter(
             x=x[~good].tolist(), y=(100 * rows.loc[~good, "gap_accuracy"]).tolist(), mode="markers",
             name="excluded", text=hover[~good].tolist(), hovertemplate="%{text}<extra></extra>",
-            marker={"symbol": "circle-open", "size": 9, "color": GRAY, "line": {"width": 1.5}},
+            marker={"symbol": "circle-open", "size": 9, "color": palette.EXCLUDED, "line": {"width": 1.5}},
         )  # fmt: skip
     finish(figure, html.escape(relation.path), "gap (points)")
     figure.update_xaxes(**axis)
@@ -121,18 +117,18 @@ def importance_bars(importances: pd.DataFrame, target: str, label: str) -> Drawi
     figure = go.Figure()
     figure.add_bar(
         x=rows["importance"].tolist(), y=texts, orientation="h", name="importance", showlegend=False,
-        marker={"color": [GREEN if above else GRAY for above in named]},
+        marker={"color": [palette.SIGNIFICANT if above else palette.NOT_SIGNIFICANT for above in named]},
         text=[_importance_hover(row) for row in rows.itertuples()], textposition="none",
         hovertemplate="%{y}: %{x:.4f}<br>%{text}<extra></extra>",
         error_x={
-            "type": "data", "symmetric": False, "color": GRAY, "thickness": 1, "width": 3,
+            "type": "data", "symmetric": False, "color": palette.TEXT, "thickness": 1, "width": 3,
             "array": (rows["stable_high"] - rows["importance"]).clip(lower=0).fillna(0).tolist(),
             "arrayminus": (rows["importance"] - rows["stable_low"]).clip(lower=0).fillna(0).tolist(),
         },
     )  # fmt: skip
     figure.add_scatter(
         x=rows["null_95"].tolist(), y=texts, mode="markers", name="chance threshold",
-        marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": RED}},
+        marker={"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": palette.THRESHOLD}},
         hovertemplate="%{y}: chance threshold %{x:.4f}<extra></extra>",
     )  # fmt: skip
     count = int(named.sum())
@@ -161,13 +157,13 @@ def history(tables: Tables) -> Drawing:
     baseline = trials["arm"] == "baseline"
     diverged = trials["outcome"] == "diverged"
     groups = (
-        ("search", observed & ~baseline, "circle", BLUE),
-        ("baseline", observed & baseline, "diamond", ORANGE),
-        ("pruned", trials["state"] == "PRUNED", "x-thin-open", GRAY),
-        ("diverged", diverged, "x", RED),
-        ("running", trials["state"] == "RUNNING", "circle-open", GREEN),
+        ("search", observed & ~baseline, "circle", palette.SEARCH),
+        ("baseline", observed & baseline, "diamond", palette.BASELINE),
+        ("pruned", trials["state"] == "PRUNED", "x-thin-open", palette.PRUNED),
+        ("diverged", diverged, "x", palette.DIVERGED),
+        ("running", trials["state"] == "RUNNING", "circle-open", palette.RUNNING),
     )
-    kinds, colors = pd.Series("", index=trials.index), pd.Series(GRAY, index=trials.index)
+    kinds, colors = pd.Series("", index=trials.index), pd.Series(palette.TEXT, index=trials.index)
     for name, mask, _, color in groups:
         kinds[mask], colors[mask] = name, color
     poor = (sign * trials["value"] < worst) & (kinds != "")
@@ -177,7 +173,8 @@ def history(tables: Tables) -> Drawing:
     for name, mask, symbol in [*drawn, ("outside the axis", poor, edge)]:
         if mask.any():
             text = [
-                f"trial {row.number}, {kinds[row.Index]}: {objective(row.value, tables.metric)}"
+                f"trial {row.number}, {kinds[row.Index]}"
+                + (": no result" if diverged[row.Index] else f": {objective(row.value, tables.metric)}")
                 + (" (drawn at the edge)" if poor[row.Index] else "")
                 + ("" if pd.isna(row.reason) else f"<br>{html.escape(row.reason)}")
                 for row in trials.loc[mask, ["number", "value", "reason"]].itertuples()
@@ -186,6 +183,7 @@ def history(tables: Tables) -> Drawing:
             figure.add_scatter(
                 x=trials.loc[mask, "number"].tolist(), y=height[mask].tolist(), mode="markers", name=name, text=text,
                 hovertemplate="%{text}<extra></extra>",
+                showlegend=mask is not poor,  # outliers have the colors of their kinds
                 marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     if observed.any():
@@ -193,7 +191,7 @@ def history(tables: Tables) -> Drawing:
         running = (sign * seen["value"]).cummax().clip(lower=worst) * sign
         figure.add_scatter(
             x=seen["number"].tolist(), y=(unit * running).tolist(), mode="lines", name="best so far", hoverinfo="skip",
-            line={"color": GREEN, "shape": "hv", "width": 2},
+            line={"color": palette.BEST, "shape": "hv", "width": 2},
         )  # fmt: skip
     clipped = int(poor.sum())
     note = f" ({counted(clipped, 'outlier')} at the edge)" if clipped else ""
@@ -269,7 +267,7 @@ def finish(figure: go.Figure, x: str, y: str, **layout: Any) -> None:
     """Axis titles and the style that all figures share."""
     figure.update_layout(
         template="none", height=FIGURE_HEIGHT, margin={"l": 56, "r": 12, "t": 12, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": GRAY, "size": 12},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"color": palette.TEXT, "size": 12},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, **layout,
     )  # fmt: skip
     figure.update_xaxes(title={"text": x}, gridcolor="rgba(128,128,128,.2)", zeroline=False, automargin=True)

@@ -15,14 +15,15 @@ def relation_sentence(relation: Relation) -> str:
         case "too few":
             return f"Too few comparable trials ({relation.used}; {MIN_TRIALS} are needed)."
         case "not rankable":
-            return f"No rank correlation: its value is not a number or barely varied among {relation.used} trials."
+            among = counted(relation.used, "trial")
+            return f"No rank correlation: its value is not a number or barely varied among {among}."
         case "chance":
-            return f"No significant correlation ({relation.used} trials)."
+            return f"No significant correlation ({counted(relation.used, 'trial')})."
         case "significant":
             p = "< 0.001" if relation.p < 0.001 else f"= {relation.p:.3f}"
             return (
                 f"The gap {relation.verb} as {relation.path} increases, adjusted for the other settings (p {p}, "
-                f"{relation.used} trials)."
+                f"{counted(relation.used, 'trial')})."
             )
     more = f" (at least {relation.needed} are needed)" if relation.used < relation.needed else ""
     return (

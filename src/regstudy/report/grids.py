@@ -52,7 +52,8 @@ def trial_grid(tables: Tables) -> Grid:
     for _, row in trials.iterrows():
         epoch = NONE if pd.isna(row["best_epoch"]) else str(row["best_epoch"])
         arm, reason = (NONE if pd.isna(row[column]) else str(row[column]) for column in ("arm", "reason"))
-        scores = [objective(row["value"], tables.metric), gap_percent(row)]
+        diverged = row["outcome"] == "diverged"  # its value is a placeholder for the sampler
+        scores = [NONE if diverged else objective(row["value"], tables.metric), gap_percent(row)]
         scores += [percent(row["clean_train_accuracy"]), f"{epoch} / {row['epochs']}"]
         values = [_strength(tables, row, path) for path in paths]
         rows.append([str(row["number"]), arm, state_words(row), *scores, *values, reason])
@@ -69,6 +70,15 @@ def part_row(tables: Tables, path: str, part: RangePart) -> list[str]:
     """Results within one part of a hyperparameter's range; see `PART_HEAD`."""
     scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
     return [path, part.label, str(part.observed), str(part.pruned), *scores]
+
+
+def data_facts(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study stores about its images, for readers: the images of each class stand next to its name."""
+    facts = {key.replace("_", " "): value for key, value in data.items()}
+    classes, counts = data.get("classes"), data.get("validation_per_class")
+    if isinstance(classes, list) and isinstance(counts, list) and len(classes) == len(counts):
+        facts["validation per class"] = ", ".join(f"{name}: {n:,}" for name, n in zip(classes, counts, strict=True))
+    return facts
 
 
 def fact_grid(facts: Mapping[str, Any]) -> Grid:

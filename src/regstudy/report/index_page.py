@@ -45,10 +45,10 @@ class IndexRow:
 def write_index(place: StudyPlace) -> Path | None:
     """Write index.html into the folder that contains a study; returns the page.
 
-    Does nothing and returns None for a study on a database server, for a page of that name that regstudy did not write,
-    and where the folder cannot be written: a list of studies is never a reason for a command to fail.
+    Does nothing and returns None for a study that has no folder of its own, for a page of that name that regstudy did
+    not write, and where the folder cannot be written: a list of studies is never a reason for a command to fail.
     """
-    if place.storage is not None:
+    if not place.own:
         return None
     named = place.folder.name not in ("", "..")  # unlike ".", whose parent is not in its path
     folder = place.folder.parent if named else place.folder.absolute().parent
@@ -96,15 +96,21 @@ def _row_of(found: StudyGlance, name: str, link: Mapping[str, str]) -> IndexRow:
     facts = found.attributes
     kind = "comparison" if facts.get(attributes.PLAN) else "search"
     headline: dict[str, Any] = (facts.get(attributes.HEADLINE) or {}) if link else {}
-    gain = headline.get("gain")
     return IndexRow(
         name,
         kind,
         _status(found),
         str(headline.get("text") or ("see the report" if link else NO_REPORT)),
-        NONE if gain is None else points(float(gain)),
+        _gain(headline),
         **link,
     )
+
+
+def _gain(headline: Mapping[str, Any]) -> str:
+    """The fair gain; reports of earlier versions stored only the difference of the selected trials."""
+    if headline.get("fair_gain") is not None:
+        return str(headline["fair_gain"])
+    return NONE if headline.get("gain") is None else f"{points(float(headline['gain']))} (selected)"
 
 
 def _status(found: StudyGlance) -> str:

@@ -9,6 +9,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,25 +18,30 @@ from markupsafe import Markup, escape
 from regstudy.analysis.gap import compare, qualify, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.files import write_atomically
+from regstudy.files.outputs import mark
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
-from regstudy.report.phrasing import NONE, Verdict, percent, verdict
+from regstudy.report.phrasing import NONE, percent
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
+from regstudy.report.verdict_phrasing import Verdict, verdict
+from regstudy.report.written_files import MARK_LINE, check_report_files
 from regstudy.study.tables import Study, Tables, load_tables
 from regstudy.text import counted
 
 LANGUAGE = "en"  # of all texts in the report
 
 
-def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path:
+def write_report(study: Study, folder: Path, refresh: int | None = None, overwrite: bool = False) -> Path:
     """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
 
     With ``refresh``, the page reloads itself after that many seconds.
 
-    Raises StudyError for a study with several objectives.
+    Raises StudyError for a study with several objectives, and FileError for files in the way that are not a report's,
+    unless ``overwrite`` is true.
     """
+    check_report_files(folder, "search", overwrite)
     found = find(study)
     text = verdict(found.tables, found.comparison, found.relations)
     parts = sections(found)
@@ -43,13 +49,14 @@ def write_report(study: Study, folder: Path, refresh: int | None = None) -> Path
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
-    write_atomically(folder / "summary.md", summary(found, text, parts))
+    write_atomically(folder / "summary.md", MARK_LINE + summary(found, text, parts))
     page = folder / "report.html"
     write_atomically(page, render(found, text, parts, refresh))
     keep_headline(study, text.headline, found.comparison)
     return page
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def find(study: Study, tables: Tables | None = None) -> Findings:
     """Run the whole analysis of a study, whose tables are read unless they are given."""
     tables = load_tables(study) if tables is None else tables
@@ -64,6 +71,13 @@ def banners(tables: Tables) -> list[str]:
     if reason := tables.data.get("fallback_reason"):
         asked, used = tables.data.get("requested", "the requested data"), tables.data.get("name", "other data")
         lines.append(f"This study did not use {asked}: {used} was used instead. {reason}")
+    if tables.malformed:
+        shown = ", ".join(tables.malformed[:5]) + (", …" if len(tables.malformed) > 5 else "")
+        are = "is" if len(tables.malformed) == 1 else "are"
+        lines.append(
+            f"{counted(len(tables.malformed), 'stored attribute')} {are} not what regstudy stores under this name and"
+            f" left out: {shown}."
+        )
     if running := int((tables.trials["state"] == "RUNNING").sum()):
         lines.append(f"{counted(running, 'trial')} still running or interrupted: this report is a snapshot.")
     return lines
@@ -82,8 +96,9 @@ def page_html(
     text: Verdict,
     parts: list[ReportSection],
     refresh: int | None = None,
+    writer: str = "report",
 ) -> str:
-    """A page as HTML, with user text escaped. ``warnings`` come first."""
+    """A page as HTML, with user text escaped. ``warnings`` come first; ``writer`` is the command that writes it."""
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -103,6 +118,7 @@ def page_html(
     return environment.get_template("template.html").render(
         lang=LANGUAGE,
         refresh=refresh,
+        generator=mark(writer),
         name=name,
         question=question,
         banners=warnings,
@@ -123,6 +139,7 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
     lines = [f"## {markdown(found.tables.name)}", ""]
@@ -145,8 +162,9 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
         lines += [*rows, ""]
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
-    lines += [f"- {markdown(finding)}" for finding in findings if finding not in text.sentences]
-    before = diagnosed(found.tables.doctor).checks if found.tables.doctor else []
+    lines += [f"- {markdown(finding)}" for finding in findings if finding not in (text.headline, *text.sentences)]
+    learned = not found.comparison.nothing_learned
+    before = diagnosed(found.tables.doctor, learned=learned).checks if found.tables.doctor else []
     todo = [check for check in [*before, *checks(found.tables)] if check.severity == "act"]
     lines += [f"- To do: {markdown(f'{check.finding} {check.advice}')}" for check in todo]
     lines += [f"- Caution: {markdown(caution)}" for caution in text.cautions]

@@ -1,14 +1,13 @@
-"""Number formats, the verdict, and the settings in which two trials differ."""
+"""Number formats, names, and the settings in which two trials differ."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from regstudy.analysis.gap import MIN_TRIALS, PLACES, BaselineComparison, Relation
+from regstudy.analysis.gap import MIN_TRIALS, PLACES, Relation
 from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
 
@@ -51,7 +50,7 @@ def objective(value: float, metric: str | None) -> str:
     """The objective: accuracies in percent, anything else with four significant digits."""
     if not math.isfinite(value):
         return NONE
-    return percent(value) if _in_percent(metric) else minus(f"{value:.4g}")
+    return percent(value) if in_percent(metric) else minus(f"{value:.4g}")
 
 
 def setting(value: Any, null: Any = None, *, regularizer: bool = False) -> str:
@@ -70,7 +69,8 @@ def listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
 
 
-def _in_percent(metric: str | None) -> bool:
+def in_percent(metric: str | None) -> bool:
+    """Whether a metric is shown in percent."""
     return (metric or "").endswith("accuracy")
 
 
@@ -130,182 +130,3 @@ def differences(tables: Tables, first: int, second: int) -> list[tuple[str, str,
              setting(b, null, regularizer=regularizer))
         )  # fmt: skip
     return found
-
-
-_SELECTION_BIAS = (
-    "Every trial ran with a single seed, and the best of many trials is partly luck (winner's curse). Expect a lower "
-    "score with new seeds. To measure it, export the trial and train it with other seeds (“--set training.seed=1”)."
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The recommendation (headline), the reasons (sentences) and the caveats (cautions)."""
-
-    headline: str
-    sentences: list[str]
-    cautions: list[str]
-    good: bool = False  # whether regularization visibly helped
-
-    def __str__(self) -> str:
-        return "\n".join([self.headline, *self.sentences, *self.cautions])
-
-
-def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Relation]) -> Verdict:
-    """The study's answer in a few sentences; never stronger than one seed per trial supports."""
-    top = comparison.best
-    if top is None:
-        return _nothing(tables)
-    value, name = objective(top.value, tables.metric), metric_name(tables.metric)
-    answer = [] if comparison.untrained or not relations else [gap_finding(relations)]
-    if comparison.baseline is None:
-        headline = f"Trial {top.number} is the best: {name} {value}."
-        missing = "No baseline trial finished, so the study cannot tell whether regularization helped."
-        return Verdict(headline, [missing, *answer], [_SELECTION_BIAS])
-    count = counted(comparison.baseline_trials, "baseline trial")
-    if comparison.challenger is None:
-        headline = f"Only the baseline has results: {name} {value} (trial {top.number}, best of {count})."
-        return Verdict(headline, ["No trial of the search arm finished with a usable result."], [_SELECTION_BIAS])
-    sentences = _sentences(tables, comparison, answer)
-    if comparison.few or comparison.untrained:
-        return Verdict(_open_headline(comparison), [*_why_open(comparison), *sentences], _cautions(comparison))
-    if comparison.baseline_wins:
-        headline = f"Leave the regularizers off: no search trial beat the best of {count} (trial {top.number})."
-        return Verdict(headline, sentences, _cautions(comparison))
-    good = comparison.word in ("closed the gap", "helped validation")
-    return Verdict(_headline(comparison, count), sentences, _cautions(comparison), good)
-
-
-def _open_headline(comparison: BaselineComparison) -> str:
-    """The headline while there is too little evidence for a verdict."""
-    head = "Too few trials for a verdict" if comparison.few else "No verdict: the networks have barely learned"
-    gain, trial = comparison.val_gain, comparison.challenger.number if comparison.challenger else 0
-    if not math.isfinite(gain):
-        assert comparison.best is not None
-        return f"{head}. Best so far: trial {comparison.best.number}."
-    if gain == 0:
-        return f"{head}. So far, trial {trial} ties with the best baseline trial in validation accuracy."
-    where = "above" if gain > 0 else "below"
-    return (
-        f"{head}. So far, the validation accuracy of trial {trial} is {100 * abs(gain):.1f} points {where} the best "
-        "baseline trial."
-    )
-
-
-def _why_open(comparison: BaselineComparison) -> list[str]:
-    sentences = []
-    if comparison.few:
-        sentences.append(
-            f"A verdict needs at least {MIN_TRIALS} finished search trials; so far there "
-            f"{_be(comparison.search_observed)}."
-        )
-    if comparison.untrained and comparison.baseline and comparison.classes:
-        sentences.append(
-            f"The best baseline trial reached only {percent(comparison.baseline.clean_train)} train accuracy (eval "
-            f"mode), and guessing among {comparison.classes} classes gives {percent(1 / comparison.classes)}. A "
-            "network that has not learned has no gap to close."
-        )
-    return sentences
-
-
-def _be(count: int) -> str:
-    return f"{'is' if count == 1 else 'are'} {count}"
-
-
-def _headline(comparison: BaselineComparison, count: str) -> str:
-    trial = f"trial {comparison.challenger.number}" if comparison.challenger else ""
-    gain = f"{100 * abs(comparison.val_gain):.1f} points"
-    shrank = f"{100 * abs(comparison.gap_change):.1f} points"
-    match comparison.word:
-        case "closed the gap":
-            return (
-                f"Use the settings of {trial}: validation accuracy is {gain} above the best of {count}, "
-                f"and the gap is {shrank} smaller."
-            )
-        case "helped validation":
-            return (
-                f"Use the settings of {trial}: validation accuracy is {gain} above the best of {count}. "
-                "The gap did not shrink."
-            )
-        case "underfit":
-            return (
-                f"The gap was not closed: in {trial} it is {shrank} smaller, but only because train accuracy fell. "
-                f"Validation accuracy is no better than the best of {count}."
-            )
-        case "hurt":
-            return (
-                f"{trial.capitalize()} has the best {metric_name(comparison.metric)}, "
-                f"but its validation accuracy is {gain} below the best of {count}."
-            )
-        case "no effect":
-            return f"Regularization made no measurable difference: {trial} is as good as the best of {count}."
-        case _:
-            return f"{trial.capitalize()} is the best. Its epochs were not recorded, so its gap is unknown."
-
-
-def _sentences(tables: Tables, comparison: BaselineComparison, answer: list[str]) -> list[str]:
-    a, b = comparison.baseline, comparison.challenger
-    assert a is not None
-    assert b is not None
-    sentences = []
-    if math.isfinite(comparison.gap_change):
-        sentences.append(
-            f"Best baseline (trial {a.number}) → best of the search (trial {b.number}): validation {percent(a.val)} → "
-            f"{percent(b.val)} ({points(comparison.val_gain)}), train in eval mode {percent(a.clean_train)} → "
-            f"{percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap {percent(a.gap)} → "
-            f"{percent(b.gap)} ({points(comparison.gap_change)})."
-        )
-    if comparison.underfit and comparison.baseline_wins:
-        sentences.append("The smaller gap is not an improvement: it shrank only because train accuracy fell.")
-    sentences += answer
-    changed = differences(tables, a.number, b.number)
-    regularizers = [f"{path} {old} → {new}" for path, old, new in changed if path in tables.regularizers]
-    if regularizers:
-        sentences.append(f"Regularizers of trial {b.number}, baseline → search: {', '.join(regularizers)}.")
-    return sentences
-
-
-def _cautions(comparison: BaselineComparison) -> list[str]:
-    return [*([] if comparison.baseline_wins else _effort(comparison)), _SELECTION_BIAS]
-
-
-def _effort(comparison: BaselineComparison) -> list[str]:
-    """How much of the gain is selection: the search had more attempts. Empty if it had not, or if it is unknown."""
-    low, high = comparison.equal_effort
-    if comparison.baseline is None or not (math.isfinite(low) and math.isfinite(high)):
-        return []
-    if comparison.search_trials <= comparison.baseline_trials:
-        return []
-    base_value = comparison.baseline.value
-    if _in_percent(comparison.metric):  # compare the rounded values that are shown
-        low, high, base_value = (round(value, PLACES) for value in (low, high, base_value))
-    sign = 1 if comparison.maximize else -1
-    gains = [sign * (value - base_value) for value in (low, high)]
-    reached, optimistic, base = (objective(value, comparison.metric) for value in (low, high, base_value))
-    if reached != optimistic:
-        reached += f" (pruned trials at their last score) to {optimistic} (without pruned trials)"
-    word = "" if min(gains) > 0 else ": no gain with equal attempts" if max(gains) <= 0 else ": the gain is not certain"
-    return [
-        f"Part of this gain is selection: the search had {counted(comparison.search_trials, 'attempt')}, the baseline "
-        f"{comparison.baseline_trials}. With only {counted(comparison.baseline_trials, 'attempt')}, the search would "
-        f"have reached {reached} {metric_name(comparison.metric)} on average, and the baseline reached {base}{word}."
-    ]
-
-
-def _nothing(tables: Tables) -> Verdict:
-    trials = tables.trials
-    if trials.empty:
-        return Verdict("Nothing to report yet: the study has no trials.", [], [])
-    states = [
-        counted(int((trials["state"] == state).sum()), word)
-        for state, word in (("PRUNED", "pruned trial"), ("FAIL", "failed trial"), ("RUNNING", "running trial"))
-        if (trials["state"] == state).any()
-    ]
-    diverged = int((trials["outcome"] == "diverged").sum())
-    states += [counted(diverged, "diverged trial")] if diverged else []
-    sentences = [f"The study has {listing(states)}."] if states else []
-    reasons = trials["reason"].dropna()
-    if len(reasons):
-        top = reasons.value_counts()
-        sentences.append(f"Most frequent reason ({top.iloc[0]} of {len(trials)}): {top.index[0]}.")
-    return Verdict("No trial finished with a usable result, so there is nothing to recommend.", sentences, [])

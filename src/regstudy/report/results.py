@@ -6,21 +6,24 @@ from pathlib import Path
 from types import NoneType
 
 from regstudy.errors import require
+from regstudy.files.paths import given_path
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
-from regstudy.study.place import StudyPlace, kind_of, open_study
+from regstudy.study.place import StudyPlace, kind_of, open_study, place_at
 from regstudy.study.storage import in_words
 
 
-def load_results(path: str | Path, storage: str | None = None) -> StudyResult:
+def load_results(path: str | Path, storage: str | None = None, study: str | None = None) -> StudyResult:
     """The results of a study in a folder such as ``results/digits_cnn``; a `ComparisonResult` if it is a comparison.
 
-    ``storage`` is the URL of the database server that keeps the study, if one does; the folder's name is then the
-    study's. Raises StudyError if there is no study.
+    ``storage`` is the URL of the database server that keeps the study, if one does. ``path`` may be a database file,
+    too. ``study`` is the study's name; by default it is the folder's, or that of the only study in a file. Raises
+    StudyError if there is no study.
     """
     require("path", path, (str, Path), "the folder of a study")
     require("storage", storage, (str, NoneType), "the URL of a database server")
-    return result_in(StudyPlace(Path(path), storage))
+    require("study", study, (str, NoneType), "the name of a study")
+    return result_in(place_at(given_path(path, "path"), storage, study))
 
 
 def result_in(place: StudyPlace) -> StudyResult:

@@ -2,75 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import pandas as pd
+import numpy as np
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
-from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS, BaselineComparison, Qualification, Relation
-from regstudy.analysis.importance import Counts
-from regstudy.analysis.isolation import isolation, settings
+from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
 from regstudy.report.curve_figures import all_curves, gap_curves
-from regstudy.report.figures import Drawing
 from regstudy.report.finding_phrasing import (
     attempts_sentence,
     audit_sentence,
-    relation_sentence,
     winners_curse_sentence,
 )
-from regstudy.report.grids import PART_HEAD, Grid, fact_grid, part_row, state_words, trial_grid
-from regstudy.report.media import Album, FindingCard
-from regstudy.report.phrasing import differences, gap_finding, listing, metric_name, percent, points, signed
-from regstudy.report.setting_figures import metric_against
+from regstudy.report.grids import Grid, data_facts, fact_grid, state_words, trial_grid
+from regstudy.report.phrasing import differences, metric_name, percent, points
+from regstudy.report.report_section import Findings as Findings
+from regstudy.report.report_section import ReportSection as ReportSection
+from regstudy.report.setting_sections import (
+    GAP_TITLE,
+    IMPORTANCE_TITLE,
+    SETTINGS_TITLE,
+    gap_section,
+    importance_section,
+    settings_section,
+)
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
-from regstudy.study.tables import Tables, best
+from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, constant_words, fair_gain_words, nothing_learned_words
+from regstudy.study.tables import best
 from regstudy.text import counted
 
 
-@dataclass(frozen=True)
-class ReportSection:
-    """One section of the page: ``notes`` explain how to read it, ``method`` (collapsed) how it was computed.
-
-    A ``folded`` section is a single line with its title and finding until it is opened.
-    """
-
-    id: str
-    title: str
-    finding: str
-    notes: list[str] = field(default_factory=list)
-    grids: list[Grid] = field(default_factory=list)
-    figures: list[Drawing] = field(default_factory=list)
-    cards: list[FindingCard] = field(default_factory=list)
-    albums: list[Album] = field(default_factory=list)
-    method: list[str] = field(default_factory=list)
-    folded: bool = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing but the finding."""
-        return not (self.notes or self.grids or self.figures or self.cards or self.albums or self.method)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Everything that the analysis computed for one report."""
-
-    tables: Tables
-    comparison: BaselineComparison
-    qualification: Qualification
-    relations: list[Relation]
-    importances: pd.DataFrame
-    counts: Counts
-
-
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
 def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
-    makers = (_checks, _comparison, _curves, _gaps, _importances, _settings, _history, _trials, _data, _making)
-    return [make(found) for make in makers]
+    makers = (
+        _checks,
+        _comparison,
+        _curves,
+        gap_section,
+        importance_section,
+        settings_section,
+        _history,
+        _trials,
+        _data,
+        _making,
+    )
+    if not found.comparison.nothing_learned:
+        return [make(found) for make in makers]
+    unlearned = nothing_learned_words(found.comparison.constant, balanced=found.comparison.balanced)
+    silent = {
+        gap_section: ("gap", GAP_TITLE),
+        importance_section: ("importance", IMPORTANCE_TITLE),
+        settings_section: ("settings", SETTINGS_TITLE),
+    }
+    return [ReportSection(*silent[make], unlearned) if make in silent else make(found) for make in makers]
 
 
 SEVERITY_LABELS = {
@@ -92,7 +79,7 @@ def _checks(found: Findings) -> ReportSection:
     rows = [[SEVERITY_LABELS[check.severity], check.finding, check.advice] for check in listed]
     head, grids = ["", "finding", "what to do"], []
     if found.tables.doctor:
-        before = diagnosed(found.tables.doctor)
+        before = diagnosed(found.tables.doctor, learned=not found.comparison.nothing_learned)
         finding = f"{before.words} {finding}"
         urgent = frozenset(i for i, check in enumerate(before.checks) if check.severity == "act")
         before_rows = [[SEVERITY_LABELS[check.severity], check.finding, check.advice] for check in before.checks]
@@ -124,7 +111,7 @@ def _comparison(found: Findings) -> ReportSection:
         "augmentation. The accuracy in train mode is measured while they are active: do not compare it with validation."
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
-    if curse := winners_curse(tables):
+    if (curse := winners_curse(tables)) and not comparison.nothing_learned:
         notes.append(winners_curse_sentence(curse))
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
@@ -132,10 +119,13 @@ def _comparison(found: Findings) -> ReportSection:
         finding = f"Nothing to compare: {missing} finished with a usable result."
         return ReportSection("comparison", title, finding, notes if grids else [], grids)
     finding = (
-        f"Best of the search: validation {points(comparison.val_gain)}, gap {points(comparison.gap_change)}, "
-        f"compared with the best of {counted(comparison.baseline_trials, 'baseline trial')}."
+        f"Best of the search, as selected: validation {points(comparison.val_gain)}, gap "
+        f"{points(comparison.gap_change)}, compared with the best of "
+        f"{counted(comparison.baseline_trials, 'baseline trial')}."
     )
-    if comparison.underfit:
+    if not (comparison.few or comparison.untrained or comparison.nothing_learned) and fair_gain_words(comparison):
+        finding += f" With equal attempts: {metric_name(tables.metric)} {fair_gain_words(comparison)}."
+    if comparison.underfit and not (comparison.few or comparison.nothing_learned):
         finding += " The gap was not closed: it shrank only because train accuracy fell."
     changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
     rows.append(["difference (points)", *(points(change).removesuffix(" points") for change in changes)])
@@ -168,112 +158,9 @@ def _curves(found: Findings) -> ReportSection:
         f"The best trial ({comparison.best.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
         f"({planned} planned)."
     )
-    if pd.notna(row["best_epoch"]) and row["best_epoch"] >= 0.75 * planned:
-        finding += " The peak is in the last quarter: longer training may help."
-    elif pd.notna(row["best_epoch"]) and row["best_epoch"] <= 0.1 * planned:
-        finding += " The peak is in the first tenth: use fewer epochs or a lower learning rate."
     own = [figures.learning_curves(tables, number, label) for label, number in drawn]
     gaps = gap_curves(tables, [(label.lower(), number) for label, number in drawn])
     return ReportSection("curves", title, finding, figures=[*own, gaps, *others])
-
-
-def _gaps(found: Findings) -> ReportSection:
-    title, tables, qualification = "Gap vs. each regularizer", found.tables, found.qualification
-    if not found.relations:
-        missing = "No regularizer was varied." if tables.regularizers else "The study declares no regularizers."
-        return ReportSection("gap", title, missing)
-    reference = "baseline trial" if qualification.from_baseline else "trial (there is no baseline)"
-    notes = [
-        "Two plots per regularizer: the gap, and the metric. Other settings vary between trials. Green bars show "
-        "the mean of the best quarter of trials in a part of the range. Correlations are adjusted for the other "
-        "settings; “unadjusted” ones are hints, not findings."
-    ]
-    method = [
-        f"Included: finished search trials with a train accuracy (eval mode) at most {100 * CLEAN_TRAIN_TOLERANCE:.0f} "
-        f"points below that of the best {reference} ({percent(qualification.reference)}). {qualification.excluded} "
-        "trials (including baseline) are excluded (hollow gray circles): an underfit network has no meaningful gap. "
-        "Baseline trials (diamonds) are shown but not counted because all their regularizers are off at once.",
-        "Spearman rank correlation, first unadjusted, then as a partial correlation adjusted for the other "
-        "regularizers, the numeric nuisance hyperparameters and the order of the trials. The partial correlation "
-        f"needs {MIN_TRIALS} more trials than it has covariates. The unadjusted correlation is biased "
-        "with an adaptive sampler, because it improves several settings together: in simulated searches of "
-        "50 trials, a regularizer without any effect had a significant unadjusted correlation (1 % level) in about "
-        "one of five studies. p-values are corrected for the number of regularizers (Holm). All correlations are "
-        "among trials with a single seed each; only an ablation (one regularizer off at a time) would prove an effect.",
-        "The best value in a part of the range improves with its number of "
-        "trials, and a search runs more trials where it has found good ones, so compare the counts as well. Pruned "
-        "trials (crosses) that are worse than every finished trial are drawn at the height of the worst one; hover to "
-        "see their value.",
-    ]
-    rows = [[r.path, f"{signed(r.plain)} / {signed(r.rho)}", relation_sentence(r)] for r in found.relations]
-    strong = frozenset(i for i, r in enumerate(found.relations) if r.significant)
-    grids = [
-        Grid(["regularizer", "rank correlation, unadjusted / adjusted", "finding"], rows, strong=strong, stacked=True)
-    ]
-    few = all(r.kind == "too few" for r in found.relations)
-    drawn, parts = [], []
-    for r in found.relations:
-        if r.used or r.excluded:
-            drawn.append(figures.gap_against(tables, r, qualification))
-        if found_parts := isolation(tables, r.path):
-            drawn.append(metric_against(tables, r.path, found_parts))
-            parts += [part_row(tables, r.path, part) for part in found_parts]
-    if parts:
-        folded = "Table: results by part of each regularizer's range"
-        grids.append(Grid(["regularizer", *PART_HEAD], parts, frozenset(range(2, 7)), folded=folded))
-    if not drawn:
-        notes, method = [], []
-    return ReportSection("gap", title, gap_finding(found.relations), notes, grids, drawn, method=method, folded=few)
-
-
-def _settings(found: Findings) -> ReportSection:
-    """The objective against every searched hyperparameter that is not a regularizer."""
-    tables = found.tables
-    parts = {path: isolation(tables, path) for path in settings(tables)}
-    drawn = [metric_against(tables, path, found_parts) for path, found_parts in parts.items() if found_parts]
-    if not drawn:
-        return ReportSection("settings", "Other hyperparameters", "Only regularizers were searched.")
-    finding = (
-        f"Tuned but not under study: {listing(list(parts))}. If one is badly tuned, the results above are unreliable."
-    )
-    rows = [part_row(tables, path, part) for path, found_parts in parts.items() for part in found_parts]
-    folded = "Table: results by part of each range"
-    grid = Grid(["hyperparameter", *PART_HEAD], rows, frozenset(range(2, 7)), folded=folded)
-    return ReportSection("settings", "Other hyperparameters", finding, grids=[grid], figures=drawn)
-
-
-def _importances(found: Findings) -> ReportSection:
-    title, frame, counts, tables = "Hyperparameter importance", found.importances, found.counts, found.tables
-    sentences, drawn, method, some = [], [], [], False
-    for target, label in (("val_accuracy", metric_name(tables.metric).capitalize()), ("gap", "Gap")):
-        rows = frame[frame["target"] == target]
-        named = rows.loc[rows["above_chance"], "parameter"].tolist()
-        if rows["importance"].notna().any():
-            n = int(rows["trials_used"].iloc[0])
-            some = some or bool(named)
-            sentences.append(f"{label}: {listing(named) if named else 'no parameter'} above chance ({n} trials).")
-            drawn.append(figures.importance_bars(frame, target, label))
-        elif len(rows):
-            sentences.append(f"{label}: {rows['note'].iloc[0]}.")
-    notes = [
-        f"Search trials: {counts.complete} finished, {counts.pruned} pruned, {counts.diverged} diverged, "
-        f"{counts.failed} failed; {counts.excluded} finished but excluded for the gap (train accuracy too low)."
-    ]
-    if counts.baseline:
-        notes[0] += f" Not counted: {counted(counts.baseline, 'baseline trial')} (all regularizers off at once)."
-    if drawn:
-        notes.append("A bar that stays below its red mark (chance threshold) may be chance, which is not “no effect”.")
-        method.append(
-            "PED-ANOVA of the best fifth of the trials; a regularizer's switch and strength are summed. The "
-            "chance threshold comes from a permutation test with values shuffled among neighboring trials: if no "
-            "parameter mattered, any bar would pass its threshold in about 5 % of studies. The test is weak below "
-            "about 100 trials. The thin lines show stability, not confidence: 80 % of random subsamples with four "
-            "fifths of the trials stay within them."
-        )
-    finding = " ".join(sentences) or "No hyperparameter was searched."
-    return ReportSection(
-        "importance", title, finding, notes if sentences else [], figures=drawn, method=method, folded=not some
-    )
 
 
 def _history(found: Findings) -> ReportSection:
@@ -284,7 +171,7 @@ def _history(found: Findings) -> ReportSection:
     row, last = best(tables), int(tables.trials["number"].max())
     assert row is not None
     finding = f"The best result came from trial {row['number']} (latest trial: {last})."
-    if last >= 20 and row["number"] >= 0.8 * last:
+    if last >= 20 and row["number"] >= 0.8 * last and not found.comparison.nothing_learned:
         finding += " That is late in the search: more trials may find a better one."
     pruning = audit_sentence(audit(tables))
     notes = [pruning] if pruning else []
@@ -318,8 +205,11 @@ def _data(found: Findings) -> ReportSection:
     finding = (
         f"{data.get('name', 'unnamed')}: {' and '.join(sizes) or 'sizes unknown'}. The search never uses a test set."
     )
-    facts = {key.replace("_", " "): value for key, value in data.items()}
-    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)], folded=True)
+    constant = constant_answer(data, found.tables.metric, found.tables.doctor)
+    notes = [f"Best answer that ignores the images: {constant_words(constant)}."] if constant else []
+    notes += [ASSUMED_CLASSES] if constant and constant.source == "assumed" else []
+    grids = [fact_grid(data_facts(data))]
+    return ReportSection("data", "Data and split", finding, notes, grids, folded=True)
 
 
 def _making(found: Findings) -> ReportSection:

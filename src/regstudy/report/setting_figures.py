@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from regstudy.analysis.isolation import RangePart, best_part
-from regstudy.report.figures import BLUE, GRAY, GREEN, MAX_TRIALS_DRAWN, ORANGE, Drawing, finish, strength_axis
+from regstudy.analysis.isolation import RangePart, best_part, clear_best, value_label
+from regstudy.report import palette
+from regstudy.report.figures import MAX_TRIALS_DRAWN, Drawing, finish, strength_axis
 from regstudy.report.grids import best_and_newest
 from regstudy.report.phrasing import metric_name, objective, setting
 from regstudy.study.tables import Tables
@@ -27,21 +29,21 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
     shown = values.notna() & trials["value"].map(math.isfinite) & (trials["outcome"] != "diverged")
     shown &= trials["state"].isin(["COMPLETE", "PRUNED"])
     rows = best_and_newest(replace(tables, trials=trials[shown]), MAX_TRIALS_DRAWN)
-    null, regularizer = tables.regularizers.get(path), path in tables.regularizers
+    null = tables.regularizers.get(path)
     numeric = parts and any(part.low is not None for part in parts)
     place: Any = str
     axis: dict[str, Any] = {"type": "category", "categoryorder": "array", "categoryarray": [p.label for p in parts]}
     if numeric:
         place, axis = strength_axis(values[shown], null, tables.ranges.get(path))
     else:
-        place = lambda value: setting(value, null, regularizer=regularizer)  # noqa: E731
+        place = partial(value_label, null=null)
     figure = go.Figure()
     heights = _clipped(tables, rows)
     pruned, baseline = rows["state"] == "PRUNED", rows["arm"] == "baseline"
     groups = (
-        ("pruned", pruned & ~baseline, "x-thin-open", GRAY),
-        ("search", ~pruned & ~baseline, "circle", BLUE),
-        ("baseline", baseline, "diamond", ORANGE),
+        ("pruned", pruned & ~baseline, "x-thin-open", palette.PRUNED),
+        ("search", ~pruned & ~baseline, "circle", palette.SEARCH),
+        ("baseline", baseline, "diamond", palette.BASELINE),
     )
     for name, mask, symbol, color in groups:
         if mask.any():
@@ -49,7 +51,8 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
                 x=values[rows.index][mask].map(place).tolist(), y=(unit * heights[mask]).round(3).tolist(),
                 mode="markers", name=name, text=[_hover(tables, row, path, null) for _, row in rows[mask].iterrows()],
                 hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75, "line": {"width": 1.5}},
+                marker={"symbol": symbol, "size": 8, "color": color, "opacity": 0.75,
+                        "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     _add_bars(figure, tables, parts, place, null, unit)
     name = metric_name(tables.metric)
@@ -90,10 +93,12 @@ def _add_bars(figure: go.Figure, tables: Tables, parts: list[RangePart], place: 
         "name": "mean of the best quarter", "legendgroup": "top", "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
     if segments:
-        figure.add_scatter(x=segments, y=heights, text=texts, mode="lines", line={"color": GREEN, "width": 4}, **style)
+        figure.add_scatter(
+            x=segments, y=heights, text=texts, mode="lines", line={"color": palette.BEST, "width": 4}, **style
+        )
     if points:
         x, y, text_of = zip(*points, strict=True)
-        marker = {"symbol": "line-ew", "size": 22, "line": {"width": 4, "color": GREEN}}
+        marker = {"symbol": "line-ew", "size": 22, "line": {"width": 4, "color": palette.BEST}}
         figure.add_scatter(
             x=list(x), y=list(y), text=list(text_of), mode="markers", marker=marker, showlegend=not segments, **style
         )
@@ -105,6 +110,8 @@ def _title(tables: Tables, parts: list[RangePart]) -> str:
         return "too few trials in every part of its range"
     where = best.label if best.label == "off" else f"at {best.label}"
     mean = objective(best.top_quarter, tables.metric)
+    if clear_best(parts, maximize=tables.maximize) is None:
+        return f"no clear best value (best mean {where}, but others may be as good)"
     return f"works best {where} (mean of the best quarter {mean}, {counted(best.observed, 'trial')})"
 
 

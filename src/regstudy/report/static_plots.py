@@ -16,9 +16,11 @@ from urllib.parse import unquote
 import plotly.offline
 
 from regstudy.errors import RegstudyError
-from regstudy.files import write_atomically
+from regstudy.files import make_folder, read_bytes, write_atomically
+from regstudy.files.outputs import check_outputs
 from regstudy.report.figures import Drawing
 from regstudy.report.sections import ReportSection
+from regstudy.report.written_files import MARK_LINE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 FLAGS = (
@@ -27,6 +29,7 @@ FLAGS = (
 )  # fmt: skip
 WIDTH = 760  # pixels
 TIMEOUT = 120  # seconds
+EARLIER = (rb'\A<svg class="main-svg"',)  # how a figure begins that an earlier version has written
 PAGE = """<!doctype html><meta charset="utf-8"><script>%s</script><pre id="drawn"></pre><script>
 Promise.all(%s.map((figure) => Plotly.toImage(figure, {format: "svg", width: %d, height: figure.layout.height}))).then(
   (images) => { document.getElementById("drawn").textContent = JSON.stringify(images); });
@@ -38,10 +41,10 @@ def browser() -> str | None:
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
-def write_pictures(sections: list[ReportSection], folder: Path) -> list[Path]:
+def write_pictures(sections: list[ReportSection], folder: Path, overwrite: bool = False) -> list[Path]:
     """Write every figure as `<section>-<number>.svg` below a folder; returns the files.
 
-    Raises RegstudyError if there is no browser, or if it fails.
+    Raises RegstudyError if there is no browser, if it fails, or if files of other origin are in the way.
     """
     program = browser()
     if program is None:
@@ -51,12 +54,14 @@ def write_pictures(sections: list[ReportSection], folder: Path) -> list[Path]:
         )
     named = [(f"{part.id}-{i}", drawing) for part in sections for i, drawing in enumerate(part.figures, start=1)]
     images = _draw(program, [drawing for _, drawing in named]) if named else []
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     files = [folder / f"{name}.svg" for name, _ in named]
+    check_outputs(dict.fromkeys(files, EARLIER), "report", overwrite, "Move it away, or replace it with --overwrite.")
     for file, image in zip(files, images, strict=True):
-        write_atomically(file, image)
+        write_atomically(file, MARK_LINE + image)
     for old in set(folder.glob("*-*.svg")) - set(files):  # left over from an earlier report with more figures
-        old.unlink()
+        if old.is_file() and read_bytes(old, len(MARK_LINE)) == MARK_LINE.encode():
+            old.unlink()
     return files
 
 

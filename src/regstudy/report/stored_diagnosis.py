@@ -7,12 +7,15 @@ that make it meaningless.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from regstudy.report.curve_checks import CheckSeverity, StudyCheck
+from regstudy.text import counted
 
+PREMATURE_STAGES = {"regularizers", "capacity"}  # for a network that has learned nothing
 CHECK_SEVERITIES: dict[str, CheckSeverity] = {"blocks": "act", "distorts": "act", "note": "note"}
 
 
@@ -35,10 +38,13 @@ def holds_for(facts: Mapping[str, Any], split_hash: str, fingerprint: str) -> bo
     return "findings" in facts and known == (split_hash, fingerprint)
 
 
-def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
-    """The stored diagnosis as text and checks for the report."""
+def diagnosed(facts: Mapping[str, Any], *, learned: bool = True) -> Diagnosed:
+    """The stored diagnosis as text and checks for the report.
+
+    Where nothing was ``learned``, advice on regularizers would be premature, so those findings are left out.
+    """
     if "findings" not in facts:
-        why = str(facts.get("skipped") or "reason unknown")
+        why = str(facts.get("skipped") or "reason unknown").rstrip(".")
         advice = "Run `regstudy doctor` on the folder of this study."
         return Diagnosed(
             f"The doctor did not run before the search ({why}).",
@@ -52,18 +58,25 @@ def diagnosed(facts: Mapping[str, Any]) -> Diagnosed:
             str(finding["advice"]),
         )
         for finding in facts["findings"]
+        if learned or finding.get("stage") not in PREMATURE_STAGES
     ]
+    left_out = len(facts["findings"]) - len(found)
     checked = len(facts.get("checked", ()))
-    if not found:
+    if not found and not left_out:
         return Diagnosed(
-            f"The doctor found no problems in {checked} checks.",
+            f"The doctor found no problems in {counted(checked, 'check')}.",
             [
                 StudyCheck(
-                    "doctor:clean", "fine", f"The doctor found no problems in {checked} checks before the search.", ""
+                    "doctor:clean",
+                    "fine",
+                    f"The doctor found no problems in {counted(checked, 'check')} before the search.",
                 )
             ],
         )
-    words = f"Doctor, before the search: {str(facts['verdict'])[:1].lower()}{str(facts['verdict'])[1:]}"
+    found_words = re.sub(r": (.*)\.$", r" (\1).", str(facts["verdict"]))  # earlier versions wrote two colons
+    words = f"Doctor, before the search: {found_words}"
+    if left_out:
+        words += f" Not shown, because nothing was learned: {counted(left_out, 'finding')} about regularizers."
     if facts.get("forced"):
         words = f"The study was started with --force despite the doctor's findings. {words}"
     return Diagnosed(words, found)

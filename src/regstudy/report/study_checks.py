@@ -2,34 +2,32 @@
 
 ``act``: change something before trusting or repeating the study; ``note``: for information; ``fine``: passed.
 A check that cannot be made (too few trials, nothing recorded) is left out. The rules are a practitioner's checklist,
-not statistical tests, so false alarms are limited by hand: an irrelevant parameter has its single best trial in one of
-the outer tenths of its range in 1 of 5 studies, but three of its top five in the same one in 1 of 60. Only the latter
-is an ``act``, and only in a range of many values and with at least `MIN_TRIALS` finished trials.
+not statistical tests. Advice on ranges and regularizers needs as many trials as the verdict.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from regstudy.analysis.audit import audit
-from regstudy.analysis.curves import ranked
 from regstudy.analysis.gap import MIN_TRIALS, compare, qualify
 from regstudy.analysis.ranks import expected_best
-from regstudy.report.curve_checks import MAJORITY_OF_TOP, TOP_TRIALS, budget, look_at_curves
+from regstudy.report.boundary_checks import boundaries, places
 from regstudy.report.curve_checks import CheckSeverity as CheckSeverity
 from regstudy.report.curve_checks import StudyCheck as StudyCheck
-from regstudy.study.tables import PARAM, ParameterRange, Tables
+from regstudy.report.curve_checks import budget, look_at_curves
+from regstudy.report.verdict_phrasing import nothing_learned_words
+from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
 
+CheckMaker = Callable[[Tables], Iterator[StudyCheck]]
 SEVERITIES: tuple[CheckSeverity, ...] = ("act", "note", "fine")
 
-OUTER_SHARE = 0.1  # part of a range at either end, on its scale
 ISOLATED_BEST_IQR = 0.25  # interquartile ranges by which the best of all may exceed the expected best of half
 MAX_INFEASIBLE_SHARE = 0.25  # share of trials
 CLUSTER_P_LEVEL = 0.01  # for what infeasible trials have in common, divided by the number of parameters
@@ -40,90 +38,39 @@ MIN_BASELINE_TRIALS = 3  # trials
 
 def checks(tables: Tables) -> list[StudyCheck]:
     """Every check that can be made, most urgent first."""
-    made = (_boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
+    comparison = compare(tables)
+    if comparison.nothing_learned:
+        made: tuple[CheckMaker, ...] = (_unlearned, _infeasible)
+    elif comparison.few or comparison.untrained:  # as for the verdict, too little to judge settings by
+        made = (_few, _infeasible, budget, partial(look_at_curves, few=True), _pruning, _baseline)
+    else:
+        made = (boundaries, _density, _infeasible, budget, look_at_curves, _training, _pruning, _baseline)
     found = [check for make in made for check in make(tables)]
     return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
 
 
-def _boundaries(tables: Tables) -> Iterator[StudyCheck]:
-    """Whether the best trials lie at an end of the searched range, for each numeric parameter."""
-    judged, found = 0, []
-    for name, span in tables.ranges.items():
-        null = _null(tables, name)
-        place = _places(tables.trials[PARAM + name], span) if PARAM + name in tables.trials else None
-        if place is None:
-            continue
-        usable = tables.observed() & place.notna()
-        if null is not None:  # in the baseline arm it was not free
-            usable &= tables.trials["arm"] != "baseline"
-        place = place[ranked(tables, usable)]
-        if len(place) < TOP_TRIALS or place.nunique() < 2:
-            continue
-        judged += 1
-        many_valued = not span.choices and _many_valued(place)
-        outer = {"lower": place <= OUTER_SHARE + 1e-9, "upper": place >= 1 - OUTER_SHARE - 1e-9}
-        counts = {end: int(inside.iloc[:TOP_TRIALS].sum()) for end, inside in outer.items()}
-        end = max(counts, key=lambda name: counts[name])
-        if counts[end] < MAJORITY_OF_TOP and many_valued:
-            end = next((name for name, inside in outer.items() if inside.iloc[0]), "")
-        if counts.get(end, 0) >= MAJORITY_OF_TOP or (end and many_valued and outer[end].iloc[0]):
-            firm = counts[end] >= MAJORITY_OF_TOP and many_valued and len(place) >= MIN_TRIALS
-            found.append(_boundary(name, span, null, end, counts[end], firm))
-    yield from found
-    if judged and not found:
-        yield StudyCheck(
-            "boundary",
-            "fine",
-            f"No best trials at the edge of {'the range' if judged == 1 else f'any of the {judged} ranges'} searched.",
-        )
+def _unlearned(tables: Tables) -> Iterator[StudyCheck]:
+    """What to do before anything else where no trial beats the best constant answer."""
+    advice = "Make one network learn first: run `regstudy doctor`, raise `training.epochs`, and widen `optimizer.lr`"
+    comparison = compare(tables)
+    balance = "training.balance" if comparison.constant and comparison.constant.largest else ""
+    if balance and not comparison.balanced:
+        advice += f"; with unequal classes, also set `{balance}`"
+    finding = nothing_learned_words(comparison.constant, balanced=comparison.balanced)
+    yield StudyCheck("learned", "act", finding, f"{advice}.")
 
 
-def _places(values: pd.Series, span: ParameterRange) -> pd.Series | None:
-    """Position of each trial's value in its range, 0 to 1 on its scale; None if the range is not numeric."""
-    if span.choices:
-        numbers = [choice for choice in span.choices if _is_number(choice)]
-        if len(numbers) < max(2, len(span.choices)):
-            return None
-        ordered = sorted(set(numbers))
-        return pd.to_numeric(values, errors="coerce").map(
-            {value: i / max(1, len(ordered) - 1) for i, value in enumerate(ordered)}
-        )
-    if span.low is None or span.high is None or not span.low < span.high:
-        return None
-    numeric = pd.to_numeric(values, errors="coerce").astype("float64")
-    if span.log:
-        return (np.log(numeric.where(numeric > 0)) - math.log(span.low)) / math.log(span.high / span.low)
-    return (numeric - span.low) / (span.high - span.low)
-
-
-def _boundary(name: str, span: ParameterRange, null: float | None, end: str, count: int, firm: bool) -> StudyCheck:
-    ends = [float(choice) for choice in span.choices] or [value for value in (span.low, span.high) if value is not None]
-    low, high = min(ends), max(ends)
-    limit = low if end == "lower" else high
-    many = count >= MAJORITY_OF_TOP
-    who = (
-        f"{count} of the top {TOP_TRIALS} trials are"
-        if many
-        else f"The best trial ({count} of the top {TOP_TRIALS}) is"
-    )
-    where = f"at the {end} end of the choices" if span.choices else f"in the {end} tenth of the range"
-    chance = (
-        "" if firm else "; with so few trials or values this may be chance" if many else "; one trial may be chance"
-    )
-    finding = f"{who} {where} of {name} ({low:g} to {high:g}){chance}."
-    weak = null is not None and (null <= low if end == "lower" else null >= high)
-    share = limit == 1 and end == "upper" and low >= 0 and not span.log
-    if not (weak or share or limit == 0):
-        way = "downward" if end == "lower" else "upward"
-        advice = f"Extend the range of `{name}` {way}, beyond {limit:g}."
-        return StudyCheck(f"boundary:{name}", "act" if firm else "note", finding, advice)
-    if null is None:
-        advice = f"`{name}` cannot go beyond {limit:g}; consider searching only near that value."
-    elif weak:
-        advice = f"The weakest value of `{name}` works best: try {null:g}, which turns it off."
-    else:
-        advice = f"The strongest value of `{name}` works best and cannot be exceeded: add another regularizer."
-    return StudyCheck(f"boundary:{name}", "note", finding, advice)
+def _few(tables: Tables) -> Iterator[StudyCheck]:
+    """Why ranges and regularizers are not judged yet."""
+    comparison = compare(tables)
+    count = comparison.search_observed
+    if not comparison.few:
+        finding = "The baseline has barely learned, so ranges and regularizers are not judged."
+        yield StudyCheck("few", "act", finding, "Raise `training.epochs`, and widen the range of `optimizer.lr`.")
+    elif count:
+        finding = f"{counted(count, 'search trial')} finished, too few to judge ranges and regularizers by"
+        advice = f"Run at least {MIN_TRIALS} search trials{_how(tables)}."
+        yield StudyCheck("few", "note", f"{finding} ({MIN_TRIALS} are needed).", advice)
 
 
 def _density(tables: Tables) -> Iterator[StudyCheck]:
@@ -138,7 +85,7 @@ def _density(tables: Tables) -> Iterator[StudyCheck]:
     side = "below" if tables.maximize else "above"
     finding = f"the best of a random half of {len(values)} search trials is on average {unit} {side} the best of all."
     if loss > ISOLATED_BEST_IQR * spread:
-        advice = "Run more trials (raise `--trials`): they may well find a better one."
+        advice = f"Run more trials{_how(tables)}: they may well find a better one."
         yield StudyCheck("density", "note", f"The best trial is an outlier: {finding}", advice)
     else:
         yield StudyCheck("density", "fine", f"Other trials come close to the best: {finding}")
@@ -161,6 +108,11 @@ def _infeasible(tables: Tables) -> Iterator[StudyCheck]:
     if not bad.mean() > MAX_INFEASIBLE_SHARE:
         yield StudyCheck("infeasible", "fine", f"{finding}.")
         return
+    if bad.all():
+        advice = "Run `regstudy doctor`; lower the range of `optimizer.lr`"
+        more = ", and `training.batch_size` against out-of-memory failures." if memory.any() else "."
+        yield StudyCheck("infeasible", "act", f"{finding}.", advice + more)
+        return
     where = _cluster(tables, trials, bad)
     advice = "Shrink the ranges" if where is None else f"Shrink the range of `{where[0]}` at its {where[1]} end"
     more = "; lower `training.batch_size` against out-of-memory failures." if memory.any() else "."
@@ -171,7 +123,7 @@ def _cluster(tables: Tables, trials: pd.DataFrame, bad: pd.Series) -> tuple[str,
     """Parameter, end and description of where infeasible trials lie, if they clearly differ from the others."""
     tested: list[tuple[float, str, pd.Series, pd.Series]] = []
     for name, span in tables.ranges.items():
-        if PARAM + name not in trials or _places(trials[PARAM + name], span) is None:
+        if PARAM + name not in trials or places(trials[PARAM + name], span) is None:
             continue
         values = pd.to_numeric(trials[PARAM + name], errors="coerce").astype("float64")
         a, b = values[bad].dropna(), values[~bad].dropna()
@@ -249,24 +201,10 @@ def _baseline(tables: Tables) -> Iterator[StudyCheck]:
         yield StudyCheck("baseline", "note", finding, "Raise `--trials`: the baseline arm gets about a tenth of them.")
 
 
+def _how(tables: Tables) -> str:
+    """The option for more trials; a study of plain Optuna has none."""
+    return "" if tables.metric is None else " (raise `--trials`)"
+
+
 def _search(tables: Tables) -> pd.Series:
     return tables.trials["arm"] != "baseline"
-
-
-def _many_valued(places: pd.Series) -> bool:
-    """Whether the drawn values are so many that few of them lie in the outer tenth of the range."""
-    return int(places.nunique()) == len(places) or int(places.nunique()) > MIN_TRIALS
-
-
-def _null(tables: Tables, name: str) -> float | None:
-    """The off value of a regularizer, by its parameter, whose name may contain choices within its path."""
-    for path, null in tables.regularizers.items():
-        parts = iter(name.split("."))
-        ends = name.split(".")[0] == path.split(".")[0] and name.split(".")[-1] == path.split(".")[-1]
-        if ends and all(part in parts for part in path.split(".")) and _is_number(null):
-            return float(null)
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

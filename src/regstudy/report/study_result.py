@@ -16,11 +16,13 @@ import plotly.graph_objects as go
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
 from regstudy.report.page import find, write_report
-from regstudy.report.phrasing import Verdict, metric_name, objective, percent, verdict
+from regstudy.report.phrasing import metric_name, objective, percent
 from regstudy.report.sections import Findings, ReportSection, sections
+from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import fact
 from regstudy.study.tables import Tables, best, load_tables
 
 
@@ -81,8 +83,8 @@ class StudyResult:
             return None
         number = int(row["number"])
         with in_words(self.place.url):
-            trials = {trial.number: trial.user_attrs for trial in self.study.get_trials(deepcopy=False)}
-        stored, epoch = trials[number].get(attributes.CONFIG), row["best_epoch"]
+            trials = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+        stored, epoch = fact(trials[number], attributes.CONFIG), row["best_epoch"]
         return BestTrial(number, float(row["value"]), 0 if pd.isna(epoch) else int(epoch), stored)
 
     @cached_property
@@ -103,7 +105,7 @@ class StudyResult:
     def report(self) -> Path:
         """Write the report into the study's folder and return its page."""
         with in_words(self.place.url):
-            return write_report(self.study, self.place.folder)
+            return write_report(self.study, self.place.output)
 
     @cached_property
     def _findings(self) -> Findings:

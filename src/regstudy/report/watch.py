@@ -11,6 +11,7 @@ from pathlib import Path
 from regstudy.report.page import write_report
 from regstudy.study import attributes
 from regstudy.study.queue_state import queue_state
+from regstudy.study.stored_facts import fact
 from regstudy.study.tables import Study
 
 MAX_TIME_SHARE = 0.01  # share of the time that may go into writing reports
@@ -23,7 +24,14 @@ def pause_after(seconds: float, every: float) -> float:
     return max(every, seconds / MAX_TIME_SHARE)
 
 
-def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], rest: Callable[[float], None]) -> Path:
+def watch(
+    study: Study,
+    folder: Path,
+    every: float,
+    say: Callable[[str], None],
+    rest: Callable[[float], None],
+    overwrite: bool = False,
+) -> Path:
     """Write the report whenever the study has changed, until it is complete; returns the page.
 
     Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
@@ -33,7 +41,7 @@ def watch(study: Study, folder: Path, every: float, say: Callable[[str], None], 
         state, over = progress(study)
         if over or (state != seen and time.monotonic() >= not_before):
             began = time.process_time()
-            page = write_report(study, folder, None if over else max(1, round(every)))
+            page = write_report(study, folder, None if over else max(1, round(every)), overwrite and seen is None)
             pause = pause_after(time.process_time() - began, every)
             if over:
                 return page
@@ -57,7 +65,7 @@ def progress(study: Study) -> tuple[tuple[int, int], bool]:
     """
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
-    if total := study.user_attrs.get(attributes.TRIALS):
-        over = not queue_state(trials).unfinished(int(total))
+    if total := fact(study, attributes.TRIALS):
+        over = not queue_state(trials).count_unfinished(int(total))
     ended = sum(trial.state.is_finished() for trial in trials)
     return (ended, sum(len(trial.intermediate_values) for trial in trials)), over

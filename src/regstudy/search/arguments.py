@@ -13,6 +13,7 @@ import torch
 
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, config_error, require
+from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
 from regstudy.search.events import Listener
 from regstudy.search.search_options import PrunerName, SearchOptions
@@ -63,7 +64,7 @@ def where_of(results: str | Path, name: str | None, storage: str | None, data_di
     if name is not None:
         require("name", name, str, "a string")
         check_name(name)
-    return Where(Path(results), name, storage, Path(data_dir))
+    return Where(given_path(results, "results"), name, storage, given_path(data_dir, "data_dir"))
 
 
 def options_of(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regstudy.space.search_space import Space
-from regstudy.study.storage import masked
+from regstudy.study.passwords import masked_url
 
 DATA_DIR = Path("data")  # the default folder for data sets
 
@@ -18,7 +18,7 @@ def call_text(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
     (_, subject), *others = given.items()
     defaults = getattr(function, "__kwdefaults__", None) or {}
     words = [_shown(subject), *(f"{key}={_shown(value)}" for key, value in others if defaults.get(key) != value)]
-    return masked(f"regstudy.{function.__name__}({', '.join(words)})")
+    return f"regstudy.{function.__name__}({', '.join(words)})"
 
 
 def doctor_command(space: Space, data_dir: Path) -> str:
@@ -43,4 +43,6 @@ def _shown(value: object) -> str:
             return "{" + ", ".join(f"{label!r}: <configuration>" for label in value) + "}"
         case list() | tuple():
             return f"[{', '.join(map(_shown, value))}]"
+        case str():
+            return repr(masked_url(value))
     return repr(value)

@@ -13,13 +13,16 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
+from regstudy.search.stored_weights import folders_of_runs
 from regstudy.space.fixed_plan import stored_plan
-from regstudy.space.loader import read_yaml_text, yaml_text
 from regstudy.space.parsing import ConfigCheck, differences
 from regstudy.space.plan import Plan, PlanKind
+from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, find_study, kind_of
-from regstudy.study.storage import check_local_disk, exclusive, masked, open_storage
+from regstudy.study.passwords import masked
+from regstudy.study.place import DATABASE_FILE, StudyPlace, find_study, kind_of
+from regstudy.study.storage import check_database_file, check_local_disk, exclusive, open_storage
+from regstudy.study.stored_facts import fact, facts_of
 
 VERSIONED_PACKAGES = ("regstudy", "torch", "torchvision", "optuna", "numpy", "scikit-learn")
 PLAN_ATTRIBUTE: dict[PlanKind, str] = {"search": attributes.SPACE, "comparison": attributes.PLAN}
@@ -42,17 +45,20 @@ def _check_direction(study: optuna.Study, place: StudyPlace, plan: Plan) -> None
 def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     """The study to resume, None if one must be created; changes nothing.
 
-    StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there.
+    StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there;
+    FileError if something in the study's folder is in the way.
     """
-    check_folder(place.folder)
+    for folder in (place.folder, *folders_of_runs(place.folder)):
+        check_folder(folder)
     if place.storage is None:
         check_local_disk(place.folder)
-    study = find_study(place)
+        check_database_file(place.folder / DATABASE_FILE)
+    study = find_study(place, ANOTHER_NAME)
     if study is not None:
         _check_direction(study, place, plan)
-    if study is None or study.user_attrs.get(attributes.FINGERPRINT) == plan.fingerprint or _unfinished(study):
+    if study is None or fact(study, attributes.FINGERPRINT) == plan.fingerprint or _unfinished(study):
         return study
-    ours = attributes.FINGERPRINT in study.user_attrs
+    ours = fact(study, attributes.FINGERPRINT) is not None
     if ours and kind_of(study) != plan.kind:
         raise StudyError(f"{place} holds a {kind_of(study)}, not a {plan.kind}. {ANOTHER_NAME}")
     changed = "; ".join(_changes(_stored(study, place, plan), plan.plain())) if ours else "regstudy did not create it"
@@ -85,7 +91,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _stored(study: optuna.Study, place: StudyPlace, plan: Plan) -> dict[str, Any]:
     """The plain values of the plan that a study was created for, including fields added by later versions."""
-    raw = read_yaml_text(study.user_attrs.get(PLAN_ATTRIBUTE[plan.kind], "{}"), str(place))
+    raw = read_yaml_text(fact(study, PLAN_ATTRIBUTE[plan.kind], "{}"), str(place))
     try:
         return stored_plan(plan.kind, raw, plan.name, str(place)).plain()
     except ConfigError:
@@ -97,8 +103,9 @@ def plan_of_study(study: optuna.Study, source: str, checks: Iterable[ConfigCheck
 
     ``source`` names the study in errors.
     """
-    facts, kind = study.user_attrs, kind_of(study)
-    if attributes.FINGERPRINT not in facts or attributes.TRIALS not in facts:
+    facts, kind = facts_of(study), kind_of(study)
+    needed = {attributes.FINGERPRINT, attributes.TRIALS, attributes.SPACE_NAME, attributes.DATA, PLAN_ATTRIBUTE[kind]}
+    if not needed <= facts.keys():
         raise StudyError(
             f"{source} was not started by `regstudy study` or `regstudy compare`, so it has no trials to run."
         )
@@ -116,13 +123,13 @@ def create_study(
     """
     make_folder(place.folder)
     with exclusive(place.url):
-        study = find_study(place)
+        study = find_study(place, ANOTHER_NAME)
         if study is None or _unfinished(study):
             if study is not None:
                 _check_direction(study, place, plan)
             before = study.user_attrs if study is not None else {}
             study = optuna.create_study(
-                study_name=place.name,
+                study_name=place.name if study is None else study.study_name,
                 storage=open_storage(place.url),
                 direction=plan.study.direction,
                 load_if_exists=True,
@@ -132,13 +139,15 @@ def create_study(
             described = stale | _describe(plan) | {attributes.DATA: splits.describe()} | dict(facts or {})
             for name, value in {**described, attributes.FINGERPRINT: plan.fingerprint}.items():
                 study.set_user_attr(name, value)  # the fingerprint comes last: with it the creation is complete
-    known = study.user_attrs[attributes.DATA]["split_hash"]
+    known = fact(study, attributes.DATA, {"split_hash": "unknown"})["split_hash"]
     if known != splits.hash:
         raise StudyError(
             f"The images have changed since the study {place} was created: split {known} is now {splits.hash}."
             f" Restore them, or use another study name (--study NAME)."
         )
-    study.set_user_attr(attributes.COMMAND, masked(command))  # the latest one, because it contains the number of trials
+    study.set_user_attr(
+        attributes.COMMAND, masked(command, [place.url])
+    )  # the latest one, because it contains the number of trials
     return study
 
 

@@ -47,9 +47,10 @@ def serve(
     """Run slots of a study until none is left to take or the budget is spent, whoever asked for them."""
     deadline = time.time() + options.budget
     job = Job(place.url, study.study_name, place.folder, plan, options, deadline=deadline)
-    with closing(open_named(place.url, study.study_name)) as opened:
+    with closing(open_named(place.url, study.study_name)) as opened, opened.watched():
         before: Counter[str] | None = None
         while True:
+            opened.check_present()  # all that follows would count trials that are in no file any more
             close_orphans(opened)
             trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
             drop_checkpoints(place.folder, queue_state(trials).finished)

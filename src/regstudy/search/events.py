@@ -189,12 +189,13 @@ class TrialEnded:
     best: EpochRecord | None
     epochs: int
     seconds: float
+    trace: str = ""  # traceback of what made it fail
 
     def __str__(self) -> str:
         head = f"trial {self.number:<3} {self.arm:<8} {self.outcome:<8}"
         if self.best is None:
             return f"{head} {self.reason}"
-        return f"{head} {self.epochs:>2} epochs, best {self.best.epoch:>2}: {self.best.in_words}"
+        return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.in_words}"
 
 
 @dataclass(frozen=True)
@@ -215,14 +216,18 @@ class StudyEnded:
                 f"{counted(self.repeated, 'attempt')} failed and {verb} retried. The report lists the reasons."
             )
         if self.given_up:
-            lines.append(f"{self.given_up} of {self.total} trials failed repeatedly and were given up.")
+            were = "was" if self.total == 1 else "were"
+            lines.append(f"{self.given_up} of {counted(self.total, 'trial')} failed repeatedly and {were} given up.")
         if not self.left:
             if self.given_up:
-                return "\n".join([*lines, f"{self.finished} of {self.total} trials finished."])
+                return "\n".join([*lines, f"{self.finished} of {counted(self.total, 'trial')} finished."])
             return "\n".join([*lines, f"All {self.finished} trials finished." if self.finished > 1 else "Finished."])
         reasons = {"interrupted": "Interrupted", "budget": "The time budget is used up"}
         why = reasons.get(self.why, "Other workers are still running")
-        words = f"{why}: {self.left} of {self.total} trials are left. Run the same command again to resume."
+        are = "is" if self.total == 1 else "are"
+        words = (
+            f"{why}: {self.left} of {counted(self.total, 'trial')} {are} left. Run the same command again to resume."
+        )
         return "\n".join([*lines, words])
 
 
@@ -236,12 +241,12 @@ class Heard:
 
     def __init__(self, listen: Listener) -> None:
         self.listen = listen
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __call__(self, event: Event) -> None:
         """Pass the event on, and remember an exception that this raises."""
         try:
             self.listen(event)
-        except Exception as error:
+        except BaseException as error:
             self.error = error
             raise

@@ -16,6 +16,7 @@ from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, W
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
+from regstudy.study.stored_facts import fact
 
 AUDIT_SHARE = 0.1  # of the trials are never pruned, to measure how often pruning is wrong
 HYPERBAND_REDUCTION = 3
@@ -68,7 +69,7 @@ class SignalPruner(BasePruner):
 
     def exempt(self, trial: FrozenTrial) -> bool:
         """Whether a trial is exempt for the audit; the same for all attempts at a slot."""
-        number = trial.user_attrs.get(attributes.SLOT, trial.number)
+        number = fact(trial, attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
     def _peers(self, name: str, trial: FrozenTrial, trials: list[FrozenTrial], sign: float) -> list[Peer]:

@@ -22,6 +22,7 @@ from regstudy.study import attributes
 from regstudy.study.owner import is_dead, is_elsewhere, this_process
 from regstudy.study.queue_state import queue_state
 from regstudy.study.storage import OpenStudy, exclusive
+from regstudy.study.stored_facts import fact
 
 GRACE = 900  # seconds without a sign of life until a trial on another machine counts as dead
 
@@ -36,6 +37,7 @@ def claim(opened: OpenStudy, plan: Plan) -> Trial | None:
     token = secrets.token_hex(8)
 
     def take() -> Trial | None:
+        opened.check_present()  # before the lock, whose file would create the folder anew
         with exclusive(opened.url):
             return _claimed(opened, token) or _take(opened.study, plan, token)
 
@@ -51,21 +53,22 @@ def _claimed(opened: OpenStudy, token: str) -> Trial | None:
 
 
 def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
-    total, owner = int(study.user_attrs[attributes.TRIALS]), this_process()
+    total, owner = int(fact(study, attributes.TRIALS, 0)), this_process()
     while True:
         trials = study.get_trials(deepcopy=False)
         state = queue_state(trials)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        missing = state.missing(total)
-        if not missing and not any(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting):
+        missing = next(state.missing(total), None)
+        if missing is None and not any(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting):
             return None
         if not waiting:
-            arm, params = plan.order(missing[0])
-            facts = {attributes.SLOT: missing[0], attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
-            study.enqueue_trial({**params, **state.values.get(missing[0], {})}, user_attrs=facts)
+            assert missing is not None
+            arm, params = plan.order(missing)
+            facts = {attributes.SLOT: missing, attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
+            study.enqueue_trial({**params, **state.values.get(missing, {})}, user_attrs=facts)
             return study.ask()
         trial = study.ask()
-        slot = trial.user_attrs.get(attributes.SLOT, missing[0] if missing and plan.adaptive else total)
+        slot = trial.user_attrs.get(attributes.SLOT, missing if missing is not None and plan.adaptive else total)
         if slot < total:
             trial.set_user_attr(attributes.OWNER, owner)
             trial.set_user_attr(attributes.CLAIM, token)
@@ -82,7 +85,7 @@ def count_claimable(study: optuna.Study) -> int:
     trials, total = study.get_trials(deepcopy=False), int(study.user_attrs[attributes.TRIALS])
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     ours = sum(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting)
-    return int(ours) + len(queue_state(trials).missing(total))
+    return int(ours) + queue_state(trials).count_missing(total)
 
 
 def close_orphans(opened: OpenStudy) -> None:
@@ -91,7 +94,7 @@ def close_orphans(opened: OpenStudy) -> None:
     def attempt() -> None:
         with exclusive(opened.url):  # a trial that is being claimed has no owner yet
             for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if is_dead(trial.user_attrs.get(attributes.OWNER)):
+                if is_dead(fact(trial, attributes.OWNER)):
                     close(opened, trial, "killed", "its process ended without a word")
                 elif is_silent(trial):
                     close(opened, trial, "killed", "its machine gave no sign of life any more")
@@ -101,10 +104,10 @@ def close_orphans(opened: OpenStudy) -> None:
 
 def is_silent(trial: FrozenTrial) -> bool:
     """Whether a trial on another machine has given no sign of life for `GRACE` seconds."""
-    if not is_elsewhere(trial.user_attrs.get(attributes.OWNER)):
+    if not is_elsewhere(fact(trial, attributes.OWNER)):
         return False
     began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return time.time() - float(trial.user_attrs.get(attributes.ALIVE, began)) > GRACE
+    return time.time() - float(fact(trial, attributes.ALIVE, began)) > GRACE
 
 
 def close(opened: OpenStudy, trial: FrozenTrial, fault: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from regstudy.errors import Problem, argument_error, unknown
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
-MAX_WORKERS = 256
+LIMITS = {"trials": 10_000_000, "workers": 256}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class SearchOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 yield Problem(name, f"must be a whole number of at least 1, but it is {value!r}.")
-            elif name == "workers" and value > MAX_WORKERS:
-                yield Problem(name, f"must be at most {MAX_WORKERS}, but it is {value}.")
+            elif value > LIMITS.get(name, value):
+                yield Problem(name, f"must be at most {LIMITS[name]:,}, but it is {value:,}.")
         if not self.budget >= 0:
             yield Problem("budget", f"must be a time of at least 0 seconds, but it is {self.budget!r}.")
         if self.trial_timeout is not None and not self.trial_timeout > 0:

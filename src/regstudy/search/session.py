@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,19 +15,23 @@ import torch
 
 from regstudy import data, models
 from regstudy.config.run_config import RunConfig
+from regstudy.config.user_code import user_code
+from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
-from regstudy.errors import DataUnavailable, RegstudyError, StudyError, describe
+from regstudy.errors import DataUnavailable, RegstudyError, StudyError
 from regstudy.search.create import check_place, create_study
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
+from regstudy.space.study_name import name_of_file
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, study_place
+from regstudy.study.place import StudyPlace, find_study, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
@@ -51,7 +56,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Where:
-    """Where a study is stored and where its images are; without ``name`` it has the plan's."""
+    """Where a study is stored and where its images are; without ``name`` it has the plan's, in letters for a folder."""
 
     results: Path = Path("results")
     name: str | None = None
@@ -60,7 +65,7 @@ class Where:
 
     def place(self, plan: Plan) -> StudyPlace:
         """The study's place."""
-        return study_place(self.results, self.name or plan.name, self.storage)
+        return study_place(self.results, self.name or name_of_file(plan.name), self.storage)
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ class Session:
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
-            known = dict(study.user_attrs.get(attributes.DOCTOR) or {}) if study is not None else {}
+            known = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
             ready = Ready(self.plan.kind, self._costs(), self._left(study))
             self.listen(ready)
@@ -139,11 +144,10 @@ class Session:
 
     def _introduction(self) -> str:
         splits, options = self.images.splits, self.options
+        test = f" ({splits.parts['test']})" if "test" in splits.parts else ""
         return (
             f"{self.plan.describe(options.trials)}\n"
-            f"Images: {splits.name}, {len(splits.train):,} for training, {len(splits.validation):,} for validation"
-            " (split"
-            f" {splits.hash}, the same for all runs). The test set is not used."
+            f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs). The test set{test} is not used."
             f" Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
@@ -159,28 +163,62 @@ class Session:
     def _left(self, study: optuna.Study | None) -> dict[str, int]:
         """How many trials of each arm are still to run."""
         total = self.options.trials
-        waiting = range(total) if study is None else queue_state(study.get_trials(deepcopy=False)).unfinished(total)
+        state = queue_state(study.get_trials(deepcopy=False) if study is not None else ())
         names = list(self.plan.representatives())
         if len(names) == 1:
-            return {names[0]: len(waiting)}
-        arms = [self.plan.order(slot)[0] for slot in waiting]
-        return {name: arms.count(name) for name in names}
+            return {names[0]: state.count_unfinished(total)}
+        arms = Counter(self.plan.order(slot)[0] for slot in state.unfinished(total))
+        return {name: arms[name] for name in names}
 
 
-def gather(plan: P, fallback: P | None, data_dir: Path, listen: Listener) -> tuple[P, Images]:
+def gather(
+    plan: P, fallback: P | None, data_dir: Path, listen: Listener, place: Callable[[P], StudyPlace] | None = None
+) -> tuple[P, Images]:
     """A plan with its images; if they are unavailable, its fallback with other images, which is announced as an event.
 
-    Raises DataError, or DataUnavailable if there is no fallback.
+    ``place`` gives the place of the plan's study, whose rule for image files is kept. Raises DataError, or
+    DataUnavailable if there is no fallback.
     """
     requested = plan.data.name
+
+    def prepared(plan: P) -> Splits:
+        return data.prepare(plan.data, data_dir, listen, stored_rule(plan, place(plan)) if place else LATEST_RULE)
+
     try:
-        return plan, Images(data.prepare(plan.data, data_dir, listen), requested)
+        return plan, Images(prepared(plan), requested)
     except DataUnavailable as error:
         if fallback is None:
             raise
         why = str(error)
     listen(SubstituteData(fallback.data.name, why))
-    return fallback, Images(data.prepare(fallback.data, data_dir, listen), requested, why)
+    return fallback, Images(prepared(fallback), requested, why)
+
+
+def stored_rule(plan: Plan, place: StudyPlace) -> int:
+    """The rule for image files of the study in a place, or of new studies if there is none."""
+    if plan.data.name != "image_folder":
+        return LATEST_RULE
+    with in_words(place.url):
+        study = find_study(place)
+    return LATEST_RULE if study is None else rule_of(study.user_attrs.get(attributes.DATA))
+
+
+def rule_of(known: Mapping[str, Any] | None) -> int:
+    """The rule for image files that a study has stored; StudyError if it is that of a later version.
+
+    Studies of version 0.1.0 stored none.
+    """
+    if known is None:
+        return LATEST_RULE
+    rule = known.get("file_rule", 1 if known.get("name") == "image_folder" else None)
+    if rule is None:
+        return LATEST_RULE
+    if rule not in range(1, LATEST_RULE + 1):
+        raise StudyError(
+            f"This study uses rule {rule} for image files, but this version of regstudy only knows the rules up to"
+            f" {LATEST_RULE}. Use the version that created the study."
+        )
+    return int(rule)
 
 
 def check_fit(plan: Plan, splits: Splits) -> None:
@@ -201,14 +239,14 @@ def check_fit(plan: Plan, splits: Splits) -> None:
 def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
     """How many trials are left, and why the study stopped."""
     state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
-    left = len(state.unfinished(total))
+    left = state.count_unfinished(total)
     why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
     return StudyEnded(
         "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
         total,
-        finished=sum(slot in state.finished for slot in range(total)),
+        finished=sum(slot < total for slot in state.finished),
         left=left,
-        given_up=sum(state.given_up(slot) for slot in range(total)),
+        given_up=sum(slot < total for slot in state.lost),
         repeated=sum(sum(kinds.values()) for kinds in state.faults.values()),
     )
 
@@ -239,12 +277,11 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
 def _explained(plan: Plan, arm: str) -> Iterator[None]:
     """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
     search = plan.kind == "search"
+    what = "the default configuration" if search else f"the arm '{arm}'"
     try:
-        yield
+        with user_code(f"Training the first batches of {what}", StudyError):
+            yield
     except RegstudyError as error:
-        if search:
+        if search or isinstance(error, StudyError):
             raise
-        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from None
-    except Exception as error:
-        what = "the default configuration" if search else f"the arm '{arm}'"
-        raise StudyError(f"Training the first batches of {what} failed: {describe(error)}.") from error
+        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from error

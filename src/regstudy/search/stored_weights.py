@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 
 BEST_TRIALS_KEPT = 3
+
+
+def folders_of_runs(folder: Path) -> tuple[Path, Path]:
+    """The folders of weights and of checkpoints within a study's folder."""
+    return folder / "weights", folder / "checkpoints"
 
 
 def weights_path(folder: Path, number: int) -> Path:
@@ -39,7 +45,10 @@ def drop_weights(folder: Path, study: optuna.Study) -> None:
     running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
     wanted = running | worth_keeping(usable_trials(study))
     for path in files:
-        if number_in(path.name) not in wanted or (path.name.startswith(".") and number_in(path.name) not in running):
+        number = number_in(path.name)
+        if number is None or not path.is_file():
+            continue  # something of the user's
+        if number not in wanted or (path.name.startswith(".") and number not in running):
             path.unlink(missing_ok=True)
 
 
@@ -50,6 +59,7 @@ def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:
             path.unlink(missing_ok=True)
 
 
-def number_in(name: str) -> int:
-    """The number of the trial or slot in the name of its file, which half-written files share."""
-    return int(name.partition("_")[2].partition(".")[0])
+def number_in(name: str) -> int | None:
+    """The number of the trial or slot in the name of its file, which half-written files share; None for other files."""
+    found = re.match(r"\.?(?:trial|ticket)_(\d{5,})\.", name)
+    return int(found[1]) if found else None

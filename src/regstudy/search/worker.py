@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,12 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from regstudy.analysis.constant_answer import constant_value
 from regstudy.config.run_config import RunConfig
+from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
-from regstudy.errors import StorageError, describe
-from regstudy.files import DISK_FULL
+from regstudy.errors import StorageError
+from regstudy.files.paths import DISK_FULL
 from regstudy.records import EpochRecord, PruningDecision, dump_confusions, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
@@ -74,7 +77,7 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
 
 
 def _work(job: Job, splits: Splits, watch: Watch) -> None:
-    with contextlib.closing(open_named(job.storage, job.study)) as opened:
+    with contextlib.closing(open_named(job.storage, job.study)) as opened, opened.watched():
         study = opened.study
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
         study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
@@ -104,7 +107,7 @@ def _run(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial
 
     try:
         ended = _objective(job, opened, splits, watch, trial)
-    except (Exception, KeyboardInterrupt):
+    except BaseException:
         with contextlib.suppress(StorageInternalError, SQLAlchemyError, ValueError, UpdateFinishedTrialError):
             opened.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
@@ -180,9 +183,9 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         if watch.stop_asked():
             raise KeyboardInterrupt
 
-    def ended(outcome: str, reason: str, value: float, best: EpochRecord | None) -> TrialEnded:
+    def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
         seconds = time.perf_counter() - began
-        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds)
+        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds, trace)
 
     try:
         # two ends that are valid one by one can be invalid together
@@ -195,13 +198,15 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         value = _finish(job, trained, number, keep)
     except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
         raise
-    except Exception as error:
+    except BaseException as error:  # a user's network may raise anything, even SystemExit
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        reason = describe(error)
+        if isinstance(error, KeyboardInterrupt) and watch.stop_asked():
+            raise
+        reason = failure(error)
         keep(attributes.FAULT, "error")
         keep(attributes.REASON, reason)
-        return ended("failed", reason, math.nan, None)
+        return ended("failed", reason, math.nan, None, "".join(traceback.format_exception(error)))
     result = trained.result
     best = result.records[result.best_epoch - 1] if result.best_epoch else None
     return ended(result.outcome, result.reason, value, best)
@@ -217,12 +222,8 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
         keep(attributes.BEST_VALUE, result.best_value)
         keep(attributes.CONFUSION, dump_confusions(trained.confusions))
     if result.outcome == "diverged":
-        return chance_level(trained.state.config, len(trained.state.splits.train.classes))
+        # so that a sampler learns to stay away: a failed or pruned trial would not tell it
+        return constant_value(trained.state.config.training.metric, trained.state.splits.validation.per_class)
     if result.outcome != "pruned":
         keep_weights(job.folder, number, trained.weights)
     return result.best_value
-
-
-def chance_level(config: RunConfig, classes: int) -> float:
-    """The objective of guessing: the value of a run that diverged, so that a sampler learns to stay away from there."""
-    return 1 / classes if config.training.metric == "val_accuracy" else math.log(classes)

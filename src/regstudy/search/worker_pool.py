@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.connection
 import pickle
-import signal
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
-from types import FrameType
 from typing import Any
 
 import optuna
@@ -24,6 +21,7 @@ import torch
 
 from regstudy.data.image_set import Splits
 from regstudy.errors import RegstudyError
+from regstudy.interrupts import Interrupts, noting_interrupts, serve_parent, signals_held_back
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
 from regstudy.search.queue import close, close_orphans
 from regstudy.search.worker import Job, Watch, work
@@ -62,36 +60,25 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
     What the listener raises ends the trial under way without a fault and is raised again. Outside the main thread
     nobody can be asked to stop.
     """
-    asked = False
-    raised: Exception | None = None
+    raised: BaseException | None = None
 
     def tell(event: Event) -> None:
         nonlocal raised
         try:
             listen(event)
-        except Exception as error:
+        except BaseException as error:
             raised = error
             raise KeyboardInterrupt from error
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+    with noting_interrupts() as interrupts:
+        try:
+            work(job, splits, Watch(tell, lambda: interrupts.asked > 0 or raised is not None))
+        except KeyboardInterrupt:
+            if raised is not None:
+                raise raised from None
+            raise
+        if interrupts.asked:
             raise KeyboardInterrupt
-        asked = True
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, ask) if main else None
-    try:
-        work(job, splits, Watch(tell, lambda: asked))
-    except KeyboardInterrupt:
-        if raised is not None:
-            raise raised from None
-        raise
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
 
 
 def run_pool(
@@ -104,52 +91,70 @@ def run_pool(
     """
     context = torch.multiprocessing.get_context("spawn")
     shared = splits.share()
-    pool = [_spawn(context, job, shared) for job in jobs]
+    pool: list[PoolWorker] = []
+    with noting_interrupts() as interrupts:
+        try:
+            for job in jobs:
+                pool.append(_spawn(context, job, shared, interrupts))
+            _attend(pool, opened, lambda job: _spawn(context, job, shared, interrupts), listen, timeout, interrupts)
+        finally:
+            _stop_all(pool, at_once=interrupts.asked > 1)
+        if interrupts.asked:
+            raise KeyboardInterrupt
+
+
+def _attend(
+    pool: list[PoolWorker],
+    opened: OpenStudy,
+    spawn: Callable[[Job], PoolWorker],
+    listen: Listener,
+    timeout: float | None,
+    interrupts: Interrupts,
+) -> None:
+    """Pass on what the workers say and replace those that die, until all have ended or Ctrl-C is pressed."""
     deaths = stillborn = 0
-    try:
-        while pool:
-            for member in _those_with_news(pool):
-                for event in _news(member):
-                    if isinstance(event, WorkerError):
-                        raise RegstudyError(event.message)
-                    if isinstance(event, TrialEnded):
-                        deaths = 0
-                    listen(event)
-            for member in [m for m in pool if _overdue(m, timeout)]:
-                member.process.kill()
-                member.process.join()
-                _reap(opened, member, "timeout", f"took longer than {timeout:g} s")
-            for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
-                pool.remove(member)
-                if member.process.exitcode == 0:
-                    continue
-                deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
-                _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
-                close_orphans(opened)
-                if stillborn >= STILLBORN:
-                    raise RegstudyError(
-                        f"{STILLBORN} worker processes in a row ended before they began; their own messages stand"
-                        ' above. A script that starts workers must do so under `if __name__ == "__main__":`.'
-                    )
-                if deaths >= DEATHS:
-                    raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
-                pool.append(_spawn(context, member.job, shared))
-    finally:
-        _stop_all(pool)
+    while pool and not interrupts.asked:
+        for member in _those_with_news(pool):
+            for event in _news(member):
+                if isinstance(event, WorkerError):
+                    raise RegstudyError(event.message)
+                if isinstance(event, TrialEnded):
+                    deaths = 0
+                listen(event)
+        for member in [m for m in pool if _overdue(m, timeout)]:
+            member.process.kill()
+            member.process.join()
+            _reap(opened, member, "timeout", f"took longer than {timeout:g} s")
+        for member in [m for m in pool if not m.process.is_alive() and not _has_news(m)]:
+            pool.remove(member)
+            if member.process.exitcode == 0 and member.trial is None:
+                continue  # with a trial under way, the user's code has called os._exit(0)
+            deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
+            _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
+            close_orphans(opened)
+            if stillborn >= STILLBORN:
+                raise RegstudyError(
+                    f"{STILLBORN} worker processes in a row ended before they began; their own messages stand"
+                    ' above. A script that starts workers must do so under `if __name__ == "__main__":`.'
+                )
+            if deaths >= DEATHS:
+                raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
+            pool.append(spawn(member.job))
 
 
-def _spawn(context: Any, job: Job, splits: Splits) -> PoolWorker:
-    here, there = context.Pipe()
-    process = context.Process(target=_worker_process, args=(job, splits, there), daemon=True)
-    process.start()
-    there.close()
+def _spawn(context: Any, job: Job, splits: Splits, interrupts: Interrupts) -> PoolWorker:
+    with interrupts.later(), signals_held_back():
+        here, there = context.Pipe()
+        process = context.Process(target=_worker_process, args=(job, splits, there), daemon=True)
+        process.start()
+        there.close()
     return PoolWorker(job, process, here)
 
 
 def _worker_process(job: Job, splits: Splits, pipe: Connection) -> None:
     """A worker process from start to end."""
+    interrupts = serve_parent()
     keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
     def tell(event: Event) -> None:
@@ -157,7 +162,8 @@ def _worker_process(job: Job, splits: Splits, pipe: Connection) -> None:
             pipe.send(event)
 
     try:
-        work(job, splits, Watch(tell, pipe.poll))  # whatever comes from the parent, its end included, means stop
+        # whatever comes from the parent, its end included, means stop
+        work(job, splits, Watch(tell, lambda: interrupts.asked > 0 or pipe.poll()))
     except RegstudyError as error:
         with contextlib.suppress(OSError):
             pipe.send(WorkerError(str(error)))
@@ -208,13 +214,13 @@ def _reap(opened: OpenStudy, member: PoolWorker, fault: str, reason: str) -> Non
     member.trial = None
 
 
-def _stop_all(pool: Sequence[PoolWorker]) -> None:
+def _stop_all(pool: Sequence[PoolWorker], *, at_once: bool) -> None:
     """Ask all workers to stop, wait for a while, and end those that do not; a second Ctrl-C ends them at once."""
     for member in pool:
         with contextlib.suppress(OSError):
             member.pipe.send("stop")
     try:
-        until = time.monotonic() + FAREWELL
+        until = time.monotonic() + (0 if at_once else FAREWELL)
         for member in pool:
             while member.process.is_alive() and time.monotonic() < until:
                 _news(member)  # a worker that waits for room in its pipe could not stop

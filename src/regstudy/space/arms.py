@@ -152,7 +152,7 @@ def _varied(whole: Space, path: Path, variant: Variant, overrides: Sequence[str]
         changes = [*overrides, *variant.changes]
         space = space_from_text(whole.text, path.stem, str(path), changes, checks=checks)
     except ConfigError as error:
-        raise ConfigError(f"The arm '{variant.label}' is invalid: {error}") from None
+        raise ConfigError(f"The arm '{variant.label}' is invalid: {error}") from error
     for change in variant.changes:
         place = change.partition("=")[0]
         if any(p.path == place or p.path.startswith(f"{place}.") for p in space.parameters()):

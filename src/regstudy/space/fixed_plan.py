@@ -172,7 +172,7 @@ def parse_plan(raw: Any, name: str, source: str, checks: Iterable[ConfigCheck] =
         if not wrong:
             found[label] = RunConfig.model_validate(arms[label])
             wrong = [problem for check in checks for problem in check(found[label])]
-        problems += [Problem(f"{label}: {problem.path}", problem.message) for problem in wrong]
+        problems += [Problem(f"{label}: {problem.path}", problem.message, problem.cause) for problem in wrong]
     if problems:
         raise config_error(source, problems)
     return make_plan(name, found, StudySection.model_validate(raw["study"]), source)

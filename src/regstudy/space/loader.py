@@ -1,12 +1,8 @@
-"""Space files: finding, reading, overriding and writing them.
-
-YAML 1.2 in safe mode: `1e-4` is a number, `off` and `yes` are strings, and a duplicate key is an error.
-"""
+"""Space files: finding, reading, overriding and writing them."""
 
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,16 +10,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from regstudy.config.metrics import stored_name
 from regstudy.config.run_config import RunConfig, parse_config, set_path
-from regstudy.errors import ConfigError, Problem, config_error, unknown
+from regstudy.errors import ConfigError, FileError, Problem, config_error, unknown
+from regstudy.files import read_bytes
+from regstudy.files.outputs import KEY
+from regstudy.files.paths import given_path, path_errors, shown
 from regstudy.space.parsing import ConfigCheck, parse_space
+from regstudy.space.plain_values import DEEPEST, plain_problems
 from regstudy.space.search_space import Space
 from regstudy.space.study_section import parse_study_section
-from regstudy.text import counted
+from regstudy.space.yaml_values import read_yaml_text, yaml_text
+from regstudy.text import counted, shortened
+
+SECTIONS = {*RunConfig.model_fields, "study"} - {"phases"}
+LARGEST_FILE = 200_000  # bytes; the largest space so far has 3,000
 
 MEASURED = ("metric", "also")  # of a study; a run keeps them in `training`
 
@@ -43,7 +44,10 @@ def known_spaces() -> dict[str, Path]:
 
 def question(path: Path) -> str:
     """The first comment line of a space file: the question that its study answers."""
-    first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    try:
+        first = read_text(path).partition("\n")[0]
+    except ConfigError:
+        return ""  # the next line of the list says why
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
@@ -52,7 +56,7 @@ def size_in_words(path: Path) -> str:
     try:
         space = load_space(path)
     except ConfigError as error:
-        return f"cannot be used: {error}"
+        return f"cannot be used: {' '.join(str(error).split())}"
     config = space.defaults()
     images = " or ".join([config.data.name, *([space.fallback.data.name] if space.fallback else [])])
     opened = len({parameter.path for parameter in space.parameters()})
@@ -63,8 +67,10 @@ def size_in_words(path: Path) -> str:
 def find_space(name: str) -> Path:
     """The file of a space: a path, else a name among the known ones. Raises ConfigError."""
     if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path = Path(name)
-        if not path.is_file():
+        path = given_path(name, "The space file")
+        with path_errors(path, "read"):
+            missing = not path.exists() and not path.is_symlink()
+        if missing:
             raise ConfigError(f"There is no space file '{name}'.")
         return path
     known = known_spaces()
@@ -101,6 +107,7 @@ def space_from_tree(
     overrides take precedence.
     """
     checks = list(checks)
+    _check_plain(tree, source)
     raw, substitute = _without_fallback(tree, source)
     space = parse_space(_prepared(raw, overrides, source), name, source, checks)
     if substitute is None:
@@ -112,7 +119,9 @@ def space_from_tree(
 
 def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[ConfigCheck] = ()) -> RunConfig:
     """A run configuration from a file without ranges, with `a.b=c` overrides. Raises ConfigError."""
-    raw = _prepared(read_yaml_text(read_text(path), str(path)), overrides, str(path))
+    tree = read_yaml_text(read_text(path), str(path))
+    _check_plain(tree, str(path))
+    raw = _prepared(tree, overrides, str(path))
     if isinstance(raw, dict) and "study" in raw:
         problems: list[Problem] = []
         study = parse_study_section(raw.pop("study"), problems)
@@ -138,6 +147,13 @@ def config_text(config: Mapping[str, Any]) -> str:
     return yaml_text({**config, "training": training, "study": study})
 
 
+def _check_plain(tree: Any, source: str) -> None:
+    """ConfigError unless a tree is one of plain values."""
+    problems = plain_problems(tree)
+    if problems:
+        raise config_error(source, problems)
+
+
 def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | None]:
     """A copy of a tree without its `data.fallback`, and the fallback."""
     raw = copy.deepcopy(tree)
@@ -153,6 +169,10 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
     """A copy of a tree with the overrides; metrics are moved from `training`, their old place, to `study`."""
     raw, given = copy.deepcopy(tree), list(overrides)
+    if isinstance(raw, dict):  # a section of which only the name is left is an empty one
+        raw = {key: {} if value is None and key in SECTIONS else value for key, value in raw.items()}
+    if isinstance(raw, dict) and str(raw.get(KEY, "")).startswith("regstudy "):
+        del raw[KEY]  # the mark that `regstudy export` gives to JSON
     for key in MEASURED:
         _move(key, raw, source)
     apply_overrides(raw, given)
@@ -181,13 +201,17 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
     problems = []
     for override in overrides if isinstance(raw, dict) else ():  # anything but a mapping is rejected when it is parsed
         path, equals, text = override.partition("=")
-        if not equals or not all(path.split(".")):
-            problems.append(Problem(override, "must be of the form a.b=value, as in training.epochs=10."))
+        if not equals or not all(path.split(".")) or path.count(".") >= DEEPEST:
+            sentence = "must be of the form a.b=value, as in training.epochs=10."
+            problems.append(Problem(shortened(override)[1:-1], sentence))
             continue
         try:
-            set_path(raw, path, YAML(typ="safe", pure=True).load(text))
-        except YAMLError:
-            problems.append(Problem(path, f"the value {text!r} is not valid YAML."))
+            wrong = plain_problems({path: None}) or plain_problems({path: (value := read_yaml_text(text, "the value"))})
+            problems += wrong
+            if not wrong:
+                set_path(raw, path, value)
+        except ConfigError as error:
+            problems.append(Problem(path, f"{str(error).replace('the value', f'the value {shortened(text)}', 1)}"))
         except KeyError as key:
             problems.append(Problem(path, f"{key} is a single value in this space and has no keys."))
     if problems:
@@ -195,39 +219,14 @@ def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; ConfigError if it cannot be read."""
+    """The text of a file, without a byte-order mark; ConfigError if it cannot be read or is too large to be a space."""
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+        content = read_bytes(path, LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            words = f"it is larger than {LARGEST_FILE:,} bytes, too large for a space."
+            raise ConfigError(f"{shown(path)} cannot be read: {words}")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text.") from None
-
-
-def read_yaml_text(text: str, source: str) -> Any:
-    """Plain values from YAML; ConfigError with `source` and the line if it is invalid."""
-    try:
-        return _unshared(YAML(typ="safe", pure=True).load(text))
-    except RecursionError:
-        raise ConfigError(f"{source} is nested too deeply to be a space or a configuration.") from None
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{source}{line} is not valid YAML: {' '.join(str(what).split())}.") from None
-
-
-def _unshared(value: Any) -> Any:
-    """A copy without shared values, which YAML aliases create: an override must change only one place."""
-    if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
-
-
-def yaml_text(tree: Any) -> str:
-    """Plain values as YAML in block style, keys in the order given."""
-    yaml = YAML()
-    yaml.default_flow_style = False
-    stream = io.StringIO()
-    yaml.dump(tree, stream)
-    return stream.getvalue()
+        raise ConfigError(f"{shown(path)} cannot be read: it is not UTF-8 text.") from None

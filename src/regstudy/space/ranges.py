@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regstudy.config.fields import field_default, value_types
+from regstudy.config.fields import field_default, is_section, value_types
+from regstudy.config.known_keys import RANGE_SYNONYMS, unknown_range_key
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import Problem, unknown
+from regstudy.text import shortened
 
 Scalar = bool | int | float | str | None
 RANGE_KEYS = {"low", "high", "log", "step", "powers_of", "default", "or"}
 CHOICE_KEYS = {"choices", "default"}
+MOST_STEPS = 1_000_000  # of a range with `step`
+MOST_CHOICES = 200  # each is checked, and a search could not try more
 TYPE_NAMES = {str: "text", bool: "true or false", tuple: "a list", dict: "a mapping"}
 
 
@@ -97,19 +101,34 @@ def parse(value: Any, path: str, whole: Any, problems: list[Problem]) -> Any:
         return _parse_choice(value, path, whole, problems)
     if {"low", "high"} & value.keys() or ("or" in value and value.keys() <= RANGE_KEYS):
         return _parse_range(value, path, whole, problems)
+    types = value_types(RunConfig, path) if path else None
+    if types and not any(kind is dict or is_section(kind) for kind in types):
+        problems.append(Problem(path, _not_a_mapping(value)))
+        return value
     return {key: parse(inner, f"{path}.{key}" if path else str(key), whole, problems) for key, inner in value.items()}
 
 
+def _not_a_mapping(value: Mapping[str, Any]) -> str:
+    """Sentence about a mapping where only a value, a range or a choice can stand."""
+    meant = [f"'{RANGE_SYNONYMS[key]}' instead of '{key}'" for key in value if key in RANGE_SYNONYMS]
+    hint = f" Write {' and '.join(meant)}." if meant else ""
+    return (
+        "must be a single value, a range {low: …, high: …} or a choice {choices: […]}, but it is a mapping of"
+        f" {shortened(', '.join(value)) if value else 'nothing'}.{hint}"
+    )
+
+
 def _parse_range(value: dict[str, Any], path: str, whole: Any, problems: list[Problem]) -> Any:
-    found = [Problem(path, unknown("key of a range", str(key), RANGE_KEYS)) for key in value.keys() - RANGE_KEYS]
+    others = sorted(value.keys() - RANGE_KEYS)
+    found = [Problem(path, unknown_range_key("key of a range", key, RANGE_KEYS)) for key in others]
     found += [Problem(path, f"a range also needs '{end}'.") for end in ("low", "high") if end not in value]
     found += [
-        Problem(f"{path}.{key}", f"must be a finite number, but it is {value[key]!r}.")
+        Problem(f"{path}.{key}", f"must be a finite number, but it is {shortened(value[key])}.")
         for key in ("low", "high", "step", "powers_of", "or", "default")
         if key in value and not _is_number(value[key])
     ]
     if not isinstance(value.get("log", False), bool):
-        found.append(Problem(f"{path}.log", f"must be true or false, but it is {value['log']!r}."))
+        found.append(Problem(f"{path}.log", f"must be true or false, but it is {shortened(value['log'])}."))
     types = value_types(RunConfig, path)
     if types is not None and not types & {int, float}:
         kinds = " or ".join(sorted(TYPE_NAMES.get(kind, "a mapping") for kind in types))
@@ -146,6 +165,8 @@ def _range_problems(value: dict[str, Any], path: str, integer: bool) -> list[Pro
     """Rules about the numbers of a range whose keys are complete and of the right types."""
     low, high, step, base = value["low"], value["high"], value.get("step"), value.get("powers_of")
     found = []
+    if not math.isfinite(high - low):
+        return [Problem(path, f"low ({low}) and high ({high}) are too far apart for a search.")]
     if low >= high:
         found.append(Problem(path, f"low ({low}) must be smaller than high ({high})."))
     if integer and not all(float(n).is_integer() for n in (low, high, step or 1)):
@@ -156,6 +177,10 @@ def _range_problems(value: dict[str, Any], path: str, integer: bool) -> list[Pro
         found.append(Problem(path, "a range cannot have both log and step."))
     if step is not None and step <= 0:
         found.append(Problem(f"{path}.step", f"must be above 0, but it is {step}."))
+    elif step is not None and (high - low) / step > MOST_STEPS:
+        found.append(
+            Problem(f"{path}.step", f"divides the range into more than {MOST_STEPS:,} values; {step} is too small.")
+        )
     elif step is not None and not math.isclose((high - low) / step, round((high - low) / step), abs_tol=1e-9):
         found.append(Problem(f"{path}.step", f"must divide high - low ({high - low}) evenly, but it is {step}."))
     if base is not None and (value.get("log") or step is not None):
@@ -174,6 +199,8 @@ def _default(value: dict[str, Any], wanted: Any, integer: bool) -> float:
     """Where a search starts: the wanted value if it is in the range, else the middle of the range on its scale."""
     low, high, base = value["low"], value["high"], value.get("powers_of")
     middle = math.sqrt(low * high) if value.get("log") or base else (low + high) / 2
+    if not low <= middle <= high:  # the product was too large or too small for a float
+        middle = math.sqrt(low) * math.sqrt(high) if value.get("log") or base else low / 2 + high / 2
     start = wanted if _is_number(wanted) and low <= wanted <= high else middle
     if base:
         return float(base ** round(math.log(start, base))) if not integer else base ** round(math.log(start, base))
@@ -183,10 +210,15 @@ def _default(value: dict[str, Any], wanted: Any, integer: bool) -> float:
 
 
 def _parse_choice(value: dict[str, Any], path: str, whole: Any, problems: list[Problem]) -> Any:
-    found = [Problem(path, unknown("key of a choice", str(key), CHOICE_KEYS)) for key in value.keys() - CHOICE_KEYS]
+    others = sorted(value.keys() - CHOICE_KEYS)
+    found = [Problem(path, unknown_range_key("key of a choice", key, CHOICE_KEYS)) for key in others]
     listed = value["choices"]
     if not isinstance(listed, list) or len(listed) < 2:
         problems += [*found, Problem(f"{path}.choices", "must be a list of at least two values.")]
+        return None
+    if len(listed) > MOST_CHOICES:
+        words = f"must be a list of at most {MOST_CHOICES} values, but it has {len(listed):,}."
+        problems += [*found, Problem(f"{path}.choices", words)]
         return None
     options: dict[Scalar, Any] = {}
     for option in listed:
@@ -194,13 +226,13 @@ def _parse_choice(value: dict[str, Any], path: str, whole: Any, problems: list[P
         if label in options:
             found.append(Problem(path, f"two choices are called '{label}'. Give them different labels (label: …)."))
         if isinstance(option, dict) and "name" not in option and "label" not in option:
-            found.append(Problem(path, f"a choice that is a mapping needs a name or a label: {option!r}."))
+            found.append(Problem(path, f"a choice that is a mapping needs a name or a label: {shortened(option)}."))
         if isinstance(option, dict):
             option = {key: inner for key, inner in option.items() if key != "label"}
         options[label] = parse(option, path, _replaced(whole, path, option), found)
     default = value.get("default", _choice_default(field_default(RunConfig, path, whole), options))
-    if default not in options:
-        found.append(Problem(f"{path}.default", unknown("choice", str(default), map(str, options))))
+    if not isinstance(default, Scalar) or default not in options:
+        found.append(Problem(f"{path}.default", unknown("choice", shortened(default).strip("'"), map(str, options))))
         default = next(iter(options))
     problems += found
     return Choice(options, default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def check_name(name: str) -> None:
             f"'{name}' is not a valid study name. Use at most {MAX_STUDY_NAME_LENGTH} letters, digits and characters of"
             " '@._-', starting with a letter or digit."
         )
+
+
+def name_of_file(name: str) -> str:
+    """The name of a study of a space: that of its file, with other characters than allowed ones replaced."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9@._-]+", "-", letters).lstrip("@._-")[:MAX_STUDY_NAME_LENGTH] or "study"
 
 
 def default_name(paths: Sequence[Path]) -> str:

@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from regstudy.config.fields import field_paths
 from regstudy.config.fingerprint import Since
+from regstudy.config.known_keys import unknown_key
 from regstudy.config.metrics import METRICS, VALIDATION
+from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import AnyMetric, Section
+from regstudy.config.value_words import value_words
 from regstudy.errors import Problem, unknown
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
@@ -45,13 +49,17 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
         study = StudySection.model_validate({} if raw is None else raw)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            path = ".".join(["study", *map(str, detail["loc"])])
+            path = ".".join(["study", *(key for key in detail["loc"] if isinstance(key, str))])
             if detail["type"] == "extra_forbidden":
-                message = unknown("key", str(detail["loc"][-1]), StudySection.model_fields)
-            elif detail["type"] == "model_type":
-                message = f"must be a mapping of keys to values, but it is {detail['input']!r}."
+                message = unknown_key(
+                    "study", str(detail["loc"][-1]), StudySection.model_fields, field_paths(RunConfig)
+                )
+            elif detail["type"] == "literal_error":
+                message = unknown(
+                    "value", str(detail["input"]), DIRECTIONS if path == "study.metric" else DIRECTIONS.values()
+                )
             else:
-                message = f"{detail['msg'][0].lower()}{detail['msg'][1:]}, but it is {detail['input']!r}."
+                message = value_words([detail])
             problems.append(Problem(path, message))
         return StudySection()
     direction = DIRECTIONS[study.metric]

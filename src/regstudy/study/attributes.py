@@ -25,7 +25,7 @@ PRUNER = PREFIX + "pruner"  # name of the pruner requested last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
 DOCTOR = PREFIX + "doctor"  # the doctor's findings before the search, or {"skipped": why}; see report.stored_diagnosis
 COMMAND = PREFIX + "command"  # reproduces the study
-HEADLINE = PREFIX + "headline"  # when its report was last written: {"text", "gain": accuracy over the baseline, 0..1}
+HEADLINE = PREFIX + "headline"  # when its report was last written: {"text", "fair_gain": over the baseline, in words}
 PUSHED = PREFIX + "pushed"  # {dashboard item: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 

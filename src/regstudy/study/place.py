@@ -2,41 +2,73 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from regstudy.errors import StudyError
+from regstudy.errors import ArgumentError, RegstudyError, StudyError, describe, unknown
 from regstudy.space.plan import PlanKind
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
-from regstudy.study.storage import BUSY_TIMEOUT, masked, open_storage, sqlite_path, sqlite_url
+from regstudy.study.passwords import masked_url
+from regstudy.study.storage import in_words, open_existing, sqlite_path, sqlite_url
+from regstudy.study.stored_facts import fact
 
 DATABASE_FILE = "study.db"
+DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+LISTED_STUDIES = 20  # names in an error
+CHOOSE = "Choose one with --study NAME."
 
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """Where a study is stored: a folder named after it, and a database, by default a file in that folder."""
+    """Where a study is stored: a folder named after it, and a database, by default a file in that folder.
+
+    ``study`` names a study that is not called like the folder; ``file`` is a database that is not called study.db.
+    """
 
     folder: Path
     storage: str | None = field(default=None, repr=False)  # URL of a database server; it may hold a password
+    study: str | None = None
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.storage is not None and not self.storage.strip():
+            raise ArgumentError("storage (--storage) is empty. Give the URL of a server, or leave it out for a file.")
 
     @property
     def name(self) -> str:
-        """The study's name: that of the folder."""
-        return self.folder.absolute().name
+        """The study's name: that of the folder, unless another is given."""
+        return self.study or self.folder.absolute().name
 
     @property
     def url(self) -> str:
         """The storage URL of the database."""
-        return self.storage or sqlite_url(self.folder / DATABASE_FILE)
+        return self.storage or sqlite_url(self.file or self.folder / DATABASE_FILE)
+
+    @property
+    def own(self) -> bool:
+        """Whether the folder belongs to this study alone, as regstudy creates it."""
+        return self.storage is None and self.file is None and self.study in (None, self.folder.absolute().name)
+
+    @property
+    def output(self) -> Path:
+        """The folder for reports: the study's own, or one with its name beside a database that holds anything."""
+        if self.own or self.storage is not None:
+            return self.folder
+        name = self.study or (self.file.stem if self.file else self.name)
+        return self.folder / (re.sub(r"[^\w@.+-]+", "-", name).strip("-.") or "report")
 
     def __str__(self) -> str:
-        return f"{masked(self.storage)}, study {self.name}" if self.storage else str(self.folder)
+        if self.storage:
+            return f"{masked_url(self.storage)}, study {self.name}"
+        shown = str(self.file or self.folder)
+        return f"{shown}, study {self.study}" if self.study else shown
 
 
 def study_place(results: Path, name: str, storage: str | None = None) -> StudyPlace:
@@ -45,47 +77,86 @@ def study_place(results: Path, name: str, storage: str | None = None) -> StudyPl
     return StudyPlace(results / name, storage)
 
 
-def find_study(place: StudyPlace) -> optuna.Study | None:
-    """The study in a place, None if there is none. If a file holds a single study, its name does not matter."""
-    path = sqlite_path(place.url)
-    if path is not None and not _is_database(path):
-        return None
-    storage = open_storage(place.url)
-    names = [study.study_name for study in storage.get_all_studies()]
+def place_at(path: Path, storage: str | None = None, study: str | None = None) -> StudyPlace:
+    """The place of an existing study: its folder or its database file, and its name if that is not the folder's."""
+    if storage is None and path.is_file():
+        return StudyPlace(path.parent, None, study, None if path.name == DATABASE_FILE else path)
+    return StudyPlace(path, storage, study)
+
+
+def holds_database(path: Path) -> bool:
+    """Whether a path is a database file; a folder or another file, such as a space, is none."""
+    return path.suffix.lower() in DATABASE_SUFFIXES and path.is_file()
+
+
+def find_study(place: StudyPlace, remedy: str = CHOOSE) -> optuna.Study | None:
+    """The study in a place, None if there is none. If a file holds a single study, its name does not matter.
+
+    Changes nothing. StudyError if it is not clear which study is meant, or if the study cannot be read; StorageError if
+    the database is not one of Optuna.
+    """
+    with in_words(place.url), warnings.catch_warnings():
+        storage = open_existing(place.url)
+        if storage is None:
+            return None
+        try:
+            warnings.filterwarnings("ignore", "Choices for a categorical", UserWarning)  # tells nothing on reading
+            names = [study.study_name for study in storage.get_all_studies()]
+            name = _chosen(place, names, remedy)
+            if name is None:
+                return None
+            study = optuna.load_study(study_name=name, storage=storage)
+            study.get_trials(deepcopy=False)  # whatever cannot be read is found out now; Optuna keeps the others
+        except (RegstudyError, StorageInternalError, SQLAlchemyError):
+            raise
+        except Exception as error:  # Optuna raises all kinds of errors on values that it did not write
+            raise StudyError(
+                f"{place} cannot be read: a value in the database is damaged ({describe(error)}). Restore a backup, or"
+                " give another study."
+            ) from None
+    return study
+
+
+def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
+    """The name of the study that is meant; None if there is none."""
     if place.name in names:
-        return optuna.load_study(study_name=place.name, storage=storage)
+        return place.name
+    if place.study is not None:
+        where = masked_url(place.storage) if place.storage else place.file or place.folder
+        raise StudyError(f"In {where}, {unknown('study', place.study, names[:LISTED_STUDIES])}")
     if place.storage is None and len(names) == 1:
-        return optuna.load_study(study_name=names[0], storage=storage)
+        return names[0]
+    if place.storage is None and names:
+        none_of_this_name = "" if place.file else f", none of which is called '{place.name}'"
+        raise StudyError(
+            f"{sqlite_path(place.url)} holds {len(names)} studies{none_of_this_name}: {listed(names)}. {remedy}"
+        )
     return None
 
 
-def _is_database(path: Path) -> bool:
-    """Whether there is a SQLite file; an empty one, from an interrupted creation, does not count.
-
-    Only SQLite may open it: closing any other handle drops the locks of this process's connections, whereupon the
-    next process to leave deletes the log that they go on reading (sqlite.org/howtocorrupt.html, 2.2).
-    """
-    if not path.is_file() or path.stat().st_size == 0:
-        return False
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as file:
-            file.execute("PRAGMA schema_version")
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise StudyError(
-                f"{path} is not a SQLite database. Move it away, or use another study name (--study NAME)."
-            ) from None
-    return True
+def listed(names: list[str]) -> str:
+    """The names of studies, as many as one can read."""
+    shown = sorted(names)
+    return ", ".join(shown[:LISTED_STUDIES]) + (", …" if len(shown) > LISTED_STUDIES else "")
 
 
 def open_study(place: StudyPlace) -> optuna.Study:
     """The study in a place; StudyError if there is none."""
     study = find_study(place)
     if study is None:
-        raise StudyError(f"There is no study in {place}. Give the folder of a study, such as results/NAME.")
+        raise StudyError(f"There is no study in {place}. {_where_else(place)}")
     return study
+
+
+def _where_else(place: StudyPlace) -> str:
+    """What to give instead of a place without a study."""
+    if place.storage is None:
+        return "Give the folder of a study, such as results/NAME."
+    storage = open_existing(place.storage)
+    names = [study.study_name for study in storage.get_all_studies()] if storage else []
+    return f"The database holds these studies: {listed(names)}." if names else "The database holds no studies yet."
 
 
 def kind_of(study: optuna.Study) -> PlanKind:
     """Whether a study searches a space or runs fixed configurations; a study of plain Optuna counts as a search."""
-    return "comparison" if study.user_attrs.get(attributes.PLAN) else "search"
+    return "comparison" if fact(study, attributes.PLAN) else "search"

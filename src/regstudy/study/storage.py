@@ -7,29 +7,31 @@ used: what must not happen twice is done within `exclusive`, and what a lost con
 
 from __future__ import annotations
 
-import re
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import optuna
 import psutil
 import sqlalchemy
-from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from regstudy.errors import StorageError
-from regstudy.files import DISK_FULL
+from regstudy.errors import FileError, StorageError
+from regstudy.files import check_file, locked
+from regstudy.files.paths import DISK_FULL
+from regstudy.study.database import BUSY_TIMEOUT, UPGRADE, connect_args, connect_file, content_of, server_url
+from regstudy.study.database import sqlite_path as sqlite_path
+from regstudy.study.database import sqlite_url as sqlite_url
+from regstudy.study.passwords import masked, masked_url
 
-BUSY_TIMEOUT = 60  # seconds that a SQLite writer waits for another one
 OPENINGS = 20  # attempts at a new database, in which others may be creating the same tables
-CONNECT_TIMEOUT = 10  # seconds for a server to answer a new connection
 PATIENCE = (0.5, 1, 2, 4, 8, 15, 30, 30, 60, 60, 90)  # seconds between attempts to reach a server: five minutes in all
 FREE_SPACE = "Free some space and give the same command again; finished trials are safe."
 # fmt: off
@@ -61,6 +63,33 @@ class OpenStudy:
     study: optuna.Study
     storage: RDBStorage
     url: str
+    file: tuple[int, int] | None = None  # which file on disk the database was when it was opened
+
+    def check_present(self) -> None:
+        """StorageError if the database file was deleted or replaced, or if the study was deleted from the database."""
+        path = sqlite_path(self.url)
+        if path is not None and self.file is not None and file_identity(path) != self.file:
+            what = "replaced by another file" if path.exists() else "deleted"
+            raise StorageError(
+                f"The study's database {path} was {what} while the study ran. The trials that finished in it are lost,"
+                " unless you have a copy. Put a copy back, or give the same command again to start anew."
+            )
+        try:
+            self.storage.get_study_id_from_name(self.study.study_name)
+        except KeyError:
+            raise StorageError(
+                f"The study '{self.study.study_name}' was deleted from the database {masked_url(self.url)} while it"
+                " ran, and its trials with it. Restore a backup, or give the same command again to start anew."
+            ) from None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Errors within this block whose cause is that the database or the study was deleted say so."""
+        try:
+            yield
+        except (StorageInternalError, SQLAlchemyError, KeyError, sqlite3.Error):
+            self.check_present()
+            raise
 
     def patiently(self, action: Callable[[], T]) -> T:
         """What an action gives, which is repeated for a while when the connection to the server is lost.
@@ -90,30 +119,51 @@ class OpenStudy:
 
 def open_named(url: str, name: str) -> OpenStudy:
     """The study of a name in a database; KeyError if there is none, StorageError if it cannot be opened."""
-    storage = open_storage(url)
-    return OpenStudy(optuna.load_study(study_name=name, storage=storage), storage, url)
+    path = sqlite_path(url)
+    file = None if path is None else file_identity(path)
+    storage = open_existing(url)
+    if storage is None:
+        raise StorageError(f"There is no study '{name}' in the database {masked_url(url)} any more.")
+    return OpenStudy(optuna.load_study(study_name=name, storage=storage), storage, url, file)
 
 
-def sqlite_url(path: Path) -> str:
-    """The storage URL of a database file."""
-    return f"sqlite:///{path.absolute()}"
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The database file of a SQLite URL, None for any other."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_storage(url: str) -> RDBStorage:
-    """The storage at a URL.
+    """The storage at a URL, which is created if need be.
 
-    A SQLite file is created if need be, in WAL mode: readers and one writer do not block each other. Raises
-    StorageError in words if the database cannot be used.
+    A SQLite file is put in WAL mode: readers and one writer do not block each other. Raises StorageError in words if
+    the database cannot be used or is not one of Optuna.
     """
+    return _opened(url, create=True)
+
+
+def open_existing(url: str) -> RDBStorage | None:
+    """The storage at a URL without changing it; None if nothing has been stored there yet.
+
+    StorageError in words if the database cannot be used or is not one of Optuna.
+    """
+    try:
+        content = content_of(url)
+    except (SQLAlchemyError, ImportError, sqlite3.Error) as error:
+        raise storage_error(url, error) from None
+    return _opened(url, create=False) if content == "studies" else None
+
+
+def _opened(url: str, *, create: bool) -> RDBStorage:
     path = sqlite_path(url)
     for attempt in range(OPENINGS):
         try:
-            return _open_server(url) if path is None else _open_sqlite(url, path)
+            if create:
+                content_of(url)  # raises if the database is not one of Optuna
+            return _open_server(url, create) if path is None else _open_sqlite(url, path, create)
         except (SQLAlchemyError, StorageInternalError, ImportError, sqlite3.Error, RuntimeError, ValueError) as error:
             raced = any(words in str(error) for words in ("already exists", "duplicate key", "UNIQUE constraint"))
             if not raced or attempt + 1 == OPENINGS:
@@ -125,14 +175,19 @@ def open_storage(url: str) -> RDBStorage:
 def storage_error(url: str, error: BaseException) -> StorageError:
     """A database error in words, without the password that the URL may hold."""
     cause = error.__cause__ or error
-    text = " ".join(str(getattr(cause, "orig", None) or cause).split())
+    text = " ".join(masked(str(getattr(cause, "orig", None) or cause), [url]).split())
     if "disk is full" in text or "No space left" in text:
         remedy = f"The disk is full. {FREE_SPACE}"
+    elif "no longer compatible with the table schema" in text:
+        remedy = f"Another version of Optuna created it. {UPGRADE}"
+        text = "its tables are of another version"
+    elif "malformed" in text or "not a database" in text:
+        remedy = "The file is damaged or something else. Restore a backup, or give another study."
     elif isinstance(error, ImportError):
         remedy = "Its driver is missing: pip install 'regstudy[postgres]'."
     else:
         remedy = "Check that it is a database of Optuna, that the server runs, and that you may write to it."
-    return StorageError(f"The study's database {masked(url)} cannot be used: {masked(text)}. {remedy}")
+    return StorageError(f"The study's database {masked_url(url)} cannot be used: {text.rstrip('.?!')}. {remedy}")
 
 
 @contextmanager
@@ -149,24 +204,33 @@ def in_words(url: str) -> Iterator[None]:
         raise StorageError(f"The disk{where} is full. {FREE_SPACE}") from None
 
 
-def masked(text: str) -> str:
-    """A text with the passwords of all URLs in it replaced by stars, up to the last @ of a word."""
-    text = re.sub(r"(password=)[^&\s'\"]*", r"\1***", text)
-    return re.sub(r"(://[^:@/\s]*:)[^\s'\"]*@", r"\1***@", text)
-
-
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
     """Only one process at a time, on any machine, is within this block for the database at a URL."""
     path = sqlite_path(url)
     if path is not None:
-        with FileLock(path.with_suffix(".lock"), timeout=BUSY_TIMEOUT):
+        with locked(path.with_suffix(".lock"), BUSY_TIMEOUT):
             yield
         return
-    engine = sqlalchemy.create_engine(_with_driver(url), poolclass=sqlalchemy.NullPool, **_connect_args(url))
+    engine = sqlalchemy.create_engine(server_url(url), poolclass=sqlalchemy.NullPool, **connect_args(url))
     with engine.begin() as connection:  # the lock ends with the transaction, and so with the process
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('regstudy'))"))
         yield
+
+
+def check_database_file(path: Path) -> None:
+    """StorageError if a study's database or its lock cannot be written; creates nothing, and opens no database.
+
+    Closing a handle of a database drops the locks that this process holds on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        check_file(path.with_suffix(".lock"))
+        check_file(path, look_only=True)
+    except FileError as error:
+        raise StorageError(
+            f"{str(error).removesuffix(' Choose another name.')} If something else is in the way of the study's"
+            " database, move it, or use another study name (--study NAME)."
+        ) from None
 
 
 def check_local_disk(folder: Path) -> None:
@@ -181,33 +245,21 @@ def check_local_disk(folder: Path) -> None:
         )
 
 
-def _open_server(url: str) -> RDBStorage:
-    return RDBStorage(_with_driver(url), engine_kwargs={"pool_pre_ping": True, **_connect_args(url)})
+def _open_server(url: str, create: bool) -> RDBStorage:
+    options = {"pool_pre_ping": True, **connect_args(url)}
+    return RDBStorage(_literal(server_url(url)), engine_kwargs=options, skip_table_creation=not create)
 
 
-def _open_sqlite(url: str, path: Path) -> RDBStorage:
-    with sqlite3.connect(path, timeout=BUSY_TIMEOUT) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT}})
-    sqlalchemy.event.listen(storage.engine, "connect", _synchronize_at_checkpoints)
-    storage.engine.dispose()  # connections opened before the listener stood
-    return storage
+def _open_sqlite(url: str, path: Path, create: bool) -> RDBStorage:
+    if create:
+        with suppress(OSError):  # SQLite gives its own files the mode 0644 at most; this one gets that of the umask
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        with closing(connect_file(path, "rwc")) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    options = {"creator": lambda: connect_file(path, "rw")}
+    return RDBStorage(_literal(url), engine_kwargs=options, skip_table_creation=not create)
 
 
-def _with_driver(url: str) -> str:
-    """`postgresql://…` names the driver that the extra `postgres` installs."""
-    for scheme in ("postgresql://", "postgres://"):
-        if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
-    return url
-
-
-def _connect_args(url: str) -> dict[str, Any]:
-    """A server that never answers must not be waited for; only PostgreSQL's drivers know this argument."""
-    return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}} if url.startswith("postgres") else {}
-
-
-def _synchronize_at_checkpoints(connection: Any, _record: Any) -> None:
-    """In WAL mode this is safe against a crash of the program and saves a disk flush per commit."""
-    connection.execute("PRAGMA synchronous=NORMAL")
+def _literal(url: str) -> str:
+    """A URL whose braces Optuna must not take for the name of a variable."""
+    return url.replace("{", "{{").replace("}", "}}")

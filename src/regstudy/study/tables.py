@@ -21,9 +21,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
-from regstudy.errors import StudyError
 from regstudy.records import COLUMNS, accuracy_gap, loss_gap
 from regstudy.study import attributes
+from regstudy.study.passwords import masked
+from regstudy.study.ranking import direction_of
+from regstudy.study.stored_facts import facts_of
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
 PARAM = "param:"  # prefix of columns that hold Optuna's own parameters
@@ -89,6 +91,7 @@ class Tables:
     seed: int | None
     ranges: dict[str, ParameterRange]  # by Optuna parameter, without the prefix
     doctor: dict[str, Any] = field(default_factory=dict)  # see report.stored_diagnosis
+    malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
     @property
     def maximize(self) -> bool:
@@ -100,6 +103,15 @@ class Tables:
         for column in (path, PARAM + path):
             if column in self.trials.columns:
                 return self.trials[column]
+        return None
+
+    def regularizer_of(self, parameter: str) -> str | None:
+        """The regularizer that an Optuna parameter sets; its name may contain choices within the path, and a switch."""
+        name = parameter.removesuffix(".on").split(".")
+        for path in self.regularizers:
+            keys, rest = path.split("."), iter(name)
+            if (name[0], name[-1]) == (keys[0], keys[-1]) and all(key in rest for key in keys):
+                return path
         return None
 
     def searched(self) -> list[str]:
@@ -115,16 +127,11 @@ class Tables:
 
 def load_tables(study: optuna.Study) -> Tables:
     """Read a study with one objective. Raises StudyError if it has several."""
-    if len(study.directions) != 1:
-        raise StudyError(
-            f"the study '{study.study_name}' has {len(study.directions)} objectives; a report needs a study with one. "
-            "Open it with optuna-dashboard instead."
-        )
-    attrs = study.user_attrs
+    direction = direction_of(study).name.lower()
+    attrs = facts_of(study)
     metric = attrs.get(attributes.METRIC)
-    direction = study.direction.name.lower()
     trials = [trial for trial in study.get_trials(deepcopy=False) if _has_started(trial)]
-    stored = [trial.user_attrs for trial in trials]
+    stored = [facts_of(trial) for trial in trials]
     records = [_records(facts) for facts in stored]
     return Tables(
         trials=_trial_table(trials, stored, records, metric, maximize=direction == "maximize"),
@@ -136,13 +143,24 @@ def load_tables(study: optuna.Study) -> Tables:
         regularizers=dict(attrs.get(attributes.REGULARIZERS) or {}),
         nuisances=list(attrs.get(attributes.NUISANCES) or []),
         data=dict(attrs.get(attributes.DATA) or {}),
-        command=attrs.get(attributes.COMMAND),
+        command=masked(attrs.get(attributes.COMMAND) or "") or None,  # older versions masked less
         versions=dict(attrs.get(attributes.VERSIONS) or {}),
         epochs_planned=attrs.get(attributes.EPOCHS_PLANNED),
         seed=attrs.get(attributes.SEED),
         ranges={name: _range(value) for trial in trials for name, value in trial.distributions.items()},
         doctor=dict(attrs.get(attributes.DOCTOR) or {}),
+        malformed=_malformed(study, trials, attrs, stored),
     )
+
+
+def _malformed(
+    study: optuna.Study, trials: list[FrozenTrial], attrs: Mapping[str, Any], stored: list[dict[str, Any]]
+) -> list[str]:
+    """Which attributes are left out because they are not well-formed, such as "regstudy:epochs of trial 3"."""
+    found = [f"{name} of the study" for name in study.user_attrs if name not in attrs]
+    for trial, facts in zip(trials, stored, strict=True):
+        found += [f"{name} of trial {trial.number}" for name in trial.user_attrs if name not in facts]
+    return found
 
 
 def _has_started(trial: FrozenTrial) -> bool:
@@ -181,7 +199,7 @@ def _range(distribution: BaseDistribution) -> ParameterRange:
     if isinstance(distribution, FloatDistribution | IntDistribution):
         return ParameterRange(float(distribution.low), float(distribution.high), distribution.log)
     if isinstance(distribution, CategoricalDistribution):
-        return ParameterRange(choices=tuple(distribution.choices))
+        return ParameterRange(choices=tuple(map(_cell, distribution.choices)))
     return ParameterRange()
 
 
@@ -195,7 +213,7 @@ def _trial_table(
 ) -> pd.DataFrame:
     fixed = [_trial_row(*each, metric, maximize) for each in zip(trials, stored, records, strict=True)]
     configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
-    params = [{PARAM + name: value for name, value in trial.params.items()} for trial in trials]
+    params = [{PARAM + name: _cell(value) for name, value in trial.params.items()} for trial in trials]
     columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in TRIAL_COLUMNS.items()}
     for rows in (configs, params):
         for name in _names(rows):
@@ -220,7 +238,7 @@ def _trial_row(
         "fault": attrs.get(attributes.FAULT),
         "resumed": attrs.get(attributes.RESUMED),
         "shadow": (attrs.get(attributes.SHADOW) or {}).get("epoch"),
-        "value": _value(trial, maximize),
+        "value": _value(trial, attrs, maximize),
         "best_epoch": best_epoch,
         "epochs": len(records) or len(trial.intermediate_values),
         "seconds": sum(records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
@@ -242,11 +260,11 @@ def _gaps(of: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _value(trial: FrozenTrial, maximize: bool) -> float:
+def _value(trial: FrozenTrial, attrs: Mapping[str, Any], maximize: bool) -> float:
     """Objective at the best epoch; Optuna itself keeps the last report of a pruned trial, which is not it."""
     if trial.state == TrialState.COMPLETE and trial.value is not None:
         return trial.value
-    stored = trial.user_attrs.get(attributes.BEST_VALUE)
+    stored = attrs.get(attributes.BEST_VALUE)
     if stored is not None:
         return float(stored)
     reported = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
@@ -289,9 +307,9 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+    if isinstance(value, list | tuple) and all(isinstance(item, str | int | float) for item in value):
         return ", ".join(map(str, value))
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
 
 
 def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from regstudy.config.fingerprint import hashed
 from regstudy.config.run_config import RunConfig
 from regstudy.files import write_atomically
+from regstudy.files.paths import given_path
 from regstudy.training.loop import TrainState
 
 CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints
@@ -82,9 +83,10 @@ def _identity(state: TrainState) -> str:
 
 def _digest(weights: str | None) -> str | None:
     """Digest of the file of initial weights, which its path alone does not identify."""
-    if weights is None or not Path(weights).is_file():
+    path = given_path(weights) if weights is not None else None
+    if path is None or not path.is_file():
         return weights
-    with Path(weights).open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

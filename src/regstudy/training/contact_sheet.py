@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 ENLARGED_SIDE = 112  # pixels; small pictures are enlarged up to this, by a whole factor
 MAX_PICTURE_SIDE = 256  # pixels; larger pictures are reduced to this
@@ -41,8 +42,10 @@ class Layout:
     size: tuple[int, int]
 
 
-def draw_sheet(title: str, lines: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """The sheet as a PNG file; all rows have as many pictures, of the same size, as there are columns."""
+def draw_sheet(
+    title: str, lines: Sequence[str], columns: Sequence[str], rows: Sequence[Row], software: str = "regstudy"
+) -> bytes:
+    """The sheet as a PNG file that names its ``software``; all rows have as many pictures of one size as columns."""
     sheet = Image.new("RGB", (1, 1), PAPER)
     large, small, tiny = (ImageFont.load_default(size) for size in (TITLE_SIZE, TEXT_SIZE, CAPTION_SIZE))
     texts = [(_drawable(title), large, INK), *((_drawable(line), small, FAINT) for line in lines)]
@@ -66,7 +69,9 @@ def draw_sheet(title: str, lines: Sequence[str], columns: Sequence[str], rows: S
             below = (left + plan.cell // 2, top + plan.cell + 2)
             pen.text(below, _shortened(_drawable(caption), tiny, plan.cell), FAINT, tiny, anchor="mt")
     stream = io.BytesIO()
-    sheet.save(stream, "PNG", optimize=True)
+    facts = PngInfo()
+    facts.add_text("Software", software)
+    sheet.save(stream, "PNG", optimize=True, pnginfo=facts)
     return stream.getvalue()
 
 

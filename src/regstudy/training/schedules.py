@@ -13,9 +13,10 @@ from numbers import Real
 
 from regstudy.config import schema
 from regstudy.config.metrics import metric
-from regstudy.config.plugins import is_plugin, load_plugin
+from regstudy.config.plugins import call_problems, is_plugin, load_plugin
 from regstudy.config.run_config import RunConfig
-from regstudy.errors import ConfigError, Problem, describe
+from regstudy.config.user_code import returned, user_code
+from regstudy.errors import ConfigError, Problem
 from regstudy.records import EpochRecord
 
 
@@ -116,13 +117,12 @@ def _own_factor(name: str, elapsed: float) -> float:
     call = f"'{name}' (schedule.function), called with {elapsed:g} epochs after the warm-up,"
     remedy = "It must take one float and return a finite number of at least 0: the share of the base rate."
     function = load_plugin(name)
-    try:
+    with user_code(call, remedy=remedy):
         value = function(elapsed)
         factor = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    except Exception as error:
-        raise ConfigError(f"{call} raised {describe(error)}. {remedy}") from error
     if not math.isfinite(factor) or factor < 0:
-        raise ConfigError(f"{call} returned {value!r}. {remedy}")
+        shown = repr(value) if isinstance(value, int | float | complex | str) else returned(value)
+        raise ConfigError(f"{call} returned {shown}. {remedy}")
     return factor
 
 
@@ -139,10 +139,13 @@ def _function_problems(schedule: schema.Lambda, epochs: int) -> Iterable[Problem
         yield Problem("schedule.function", f"must be package.module:function, but it is '{schedule.function}'.")
         return
     try:
+        for sentence in call_problems(load_plugin(schedule.function), ["epochs"], by_name=False):
+            yield Problem("schedule.function", f"'{schedule.function}' {sentence}")
+            return
         for elapsed in (0, epochs - schedule.warmup_epochs - 1):
             _own_factor(schedule.function, float(elapsed))
     except ConfigError as error:
-        yield Problem("schedule.function", str(error))
+        yield Problem("schedule.function", str(error), error)
 
 
 def _milestone_problems(schedule: schema.MultiStep, epochs: int) -> Iterable[Problem]:

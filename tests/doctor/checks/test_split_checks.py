@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from regstudy.doctor.checks.split_checks import (
+    Balance,
     class_counts,
     parts_apart,
     separation_auc,
@@ -61,15 +62,22 @@ def test_the_missing_classes_and_their_side_are_named() -> None:
     )
 
 
-@pytest.mark.parametrize("balanced", [True, False])
-def test_classes_that_training_evens_out_are_no_fault(balanced: bool) -> None:
-    result = class_counts(labels(1000, 100), labels(200, 20), ["cat", "dog"], balanced)
-    assert severities(result) == ({} if balanced else {"imbalance": "distorts"})
-    if not balanced:
-        finding = result.findings[0]
-        assert finding.sentence == "Classes are imbalanced: cat has 10.0 times as many training images as dog."
-        assert dict(finding.changes) == {"training.balance": "weights"}
-        assert "Always predicting cat gives 91% accuracy" in finding.evidence[0]
+@pytest.mark.parametrize(
+    ("balance", "severity", "changes"),
+    [
+        ("none", "distorts", {"training.balance": "weights"}),
+        ("set", "note", {}),
+        ("searched", "note", {}),
+    ],
+)
+def test_unequal_classes_always_get_a_word(balance: Balance, severity: str, changes: dict[str, str]) -> None:
+    result = class_counts(labels(1200, 100), labels(190, 10), ["cat", "dog"], balance)  # validation: 95 %
+    assert severities(result) == {"imbalance": severity}
+    finding = result.findings[0]
+    assert finding.sentence == "Classes are imbalanced: cat has 12.0 times as many training images as dog."
+    assert dict(finding.changes) == changes
+    assert "Always predicting cat gives 95.0% validation accuracy" in finding.evidence[0]
+    assert "Compare every validation accuracy with 95.0%" in finding.advice and "training.balance" in finding.advice
 
 
 # Like or unlike

@@ -198,9 +198,19 @@ def test_exploding_gradients_come_before_all_else(factor: float) -> None:
     assert result.findings[0].id == "exploding-gradients" and result.findings[0].severity == "blocks"
 
 
-def test_losses_that_are_no_numbers_explode() -> None:
-    result = first_batch(setup(mlp(64, 10)), INPUTS / 0, LABELS)
-    assert severities(result)["exploding-gradients"] == "blocks"
+@pytest.mark.parametrize(
+    ("inputs", "finding"),
+    [
+        (INPUTS * math.nan, "not-a-number"),
+        (INPUTS / 0, "not-a-number"),
+        (INPUTS * 1e6, "exploding-gradients"),
+    ],
+    ids=["NaN", "infinite", "large"],
+)
+def test_nan_is_no_exploding_gradient(inputs: Tensor, finding: str) -> None:
+    result = first_batch(setup(mlp(64, 10)), inputs, LABELS)
+    assert severities(result)[finding] == "blocks"
+    assert len({"not-a-number", "exploding-gradients"} & severities(result).keys()) == 1
 
 
 def test_the_first_batch_is_put_into_numbers() -> None:

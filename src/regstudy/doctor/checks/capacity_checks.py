@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from regstudy.doctor.findings import Chart, Finding, Result
 from regstudy.doctor.setup import Setup, descend
+from regstudy.text import counted
 
 MIN_PARAMETERS_NOTED = 10_000  # parameters per training image
 DATA_SHARES = (0.25, 0.5, 1.0)
@@ -95,8 +96,8 @@ def data_size(
         },
     )
     looked = (
-        f"Validation accuracy after {steps} steps: {', '.join(f'{one.validation:.1%}' for one in reached)} with"
-        f" {', '.join(map(str, counts))} training images. The last doubling changed it by {change}"
+        f"Validation accuracy after {counted(steps, 'step')}: {', '.join(f'{one.validation:.1%}' for one in reached)}"
+        f" with {', '.join(map(str, counts))} training images. The last doubling changed it by {change}"
         f" (± {2 * error:.1f}); the train/validation gap was then {gap:.1f} points."
     )
     if gain < max(2 * error, 1.0):
@@ -148,7 +149,8 @@ def random_labels(
     size = max(2, min(setup.batch_size, len(wanted) // 2, 64))
     steps = int(min(MAX_RANDOM_LABEL_STEPS, seconds / _seconds_per_step(setup, images, wanted, size, clock)))
     reached = trained(setup, (images, shuffled), (images, shuffled), steps, size).train
-    looked = f"After {steps} steps the model has memorized {reached:.0%} of {len(wanted)} random labels."
+    looked = f"After {counted(steps, 'step')} the model has memorized {reached:.0%} of"
+    looked += f" {counted(len(wanted), 'random label')}."
     if reached < MEMORIZED_ACCURACY:
         return Result(looked)
     finding = Finding(

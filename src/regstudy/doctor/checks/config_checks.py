@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from regstudy.config.run_config import RunConfig
 from regstudy.doctor.findings import Finding, Result
+from regstudy.text import counted
 
 MIN_EPOCHS_WITH_DECAY = 10  # of a training whose learning rate is expected to decay
 MIN_MISLEADING_DROPOUT = 0.2  # makes train accuracy (train mode) far too low
@@ -16,7 +17,8 @@ def schedule(config: RunConfig, searched: Collection[str] = ()) -> Result:
     phases = config.in_phases()
     falls = any(phase.schedule.name != "constant" for phase in phases) or len(phases) > 1
     falls |= any(path.split(".")[0] == "schedule" for path in searched)
-    looked = f"Schedule: {', then '.join(phase.schedule.name for phase in phases)}, {config.planned_epochs} epochs."
+    names = ", then ".join(phase.schedule.name for phase in phases)
+    looked = f"Schedule: {names}, {counted(config.planned_epochs, 'epoch')}."
     if falls or config.planned_epochs < MIN_EPOCHS_WITH_DECAY:
         return Result(looked)
     finding = Finding(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regstudy.doctor.findings import Finding, Pixels, Result, Severity
+from regstudy.text import counted
 
 INPUT_SIZE_DISTORTS, INPUT_SIZE_BLOCKS = (
     6.0,
@@ -148,9 +149,8 @@ def stretched(images: Tensor, inputs: Tensor) -> Result:
     ends = [end for pixels in chosen if (end := _stretched_from(pixels)) is not None]
     judged = sum(len(np.unique(pixels)) >= MIN_DISTINCT_VALUES for pixels in chosen)
     spacings = [spacing for image in inputs[:MAX_STRETCH_IMAGES] if (spacing := _spacing(image)) is not None]
-    looked = (
-        f"Checked the pixel values of {judged} images: {len(ends)} seem to be rescaled individually to the full range."
-    )
+    looked = f"Checked the pixel values of {counted(judged, 'image')}: {len(ends)} seem to be rescaled individually to"
+    looked += " the full range."
     uneven = len(spacings) >= 10 and np.std(spacings) / np.mean(spacings) > 0.02
     share = max(len(ends) / judged if judged else 0.0, float(uneven))
     if share < MIN_STRETCHED_SHARE or (len(set(ends)) < 3 and not uneven):

@@ -46,7 +46,9 @@ def unrelated(scores: Tensor, labels: Tensor, classes: int) -> Result:
     Accuracy is averaged over classes (balanced accuracy), so always predicting the largest class equals chance.
     """
     if len(labels) < MIN_LABELED_IMAGES:
-        return Result(f"Skipped: {len(labels)} images are too few to test whether labels can be predicted from images.")
+        return Result(
+            f"Skipped: {counted(len(labels), 'image')}, too few to test whether labels can be predicted from images."
+        )
     present = torch.unique(labels)
     chosen = _balanced_answers(scores, labels, classes)
     hits = [int((chosen[labels == label] == label).sum()) for label in present]
@@ -97,7 +99,7 @@ def wrong(scores: Tensor, labels: Tensor, images: Tensor, names: Sequence[str], 
     """
     count = max(MIN_CONFIDENT_ANSWERS, round(CONFIDENT_SHARE * len(labels)))
     if len(labels) < max(MIN_LABELED_IMAGES, 4 * count):
-        return Result(f"Skipped: {len(labels)} images are too few to estimate label errors.")
+        return Result(f"Skipped: {counted(len(labels), 'image')}, too few to estimate label errors.")
     answers = scores.argmax(1)
     accuracy = float((answers == labels).float().mean())
     surest = margins(scores).argsort(descending=True, stable=True)[:count]
@@ -229,7 +231,9 @@ def partly_unrelated(scores: Tensor, labels: Tensor) -> Result:
     On the half of the images where the classifier is least confident, it should still be better than chance.
     """
     if len(labels) < MIN_IMAGES_FOR_HALVES:
-        return Result(f"Skipped: {len(labels)} images are too few to judge the least confident half separately.")
+        return Result(
+            f"Skipped: {counted(len(labels), 'image')}, too few to judge the least confident half separately."
+        )
     half = margins(scores).argsort(stable=True)[: len(labels) // 2]
     right, guess = (scores.argmax(1) == labels)[half], float(torch.bincount(labels[half]).max()) / len(half)
     accuracy, error = float(right.float().mean()), (guess * (1 - guess) / len(half)) ** 0.5

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regstudy.doctor.findings import Finding, Result, Severity
 from regstudy.doctor.setup import LAYERS, Setup, batch_norms, quiet
+from regstudy.text import counted
 
 MIN_NORM_BATCH, BLOCKING_NORM_BATCH = 16, 4  # smaller batches distort, or block, batch normalization
 MIN_FROZEN_SHARE = 0.5  # of the parameters or of the layers
@@ -246,8 +247,9 @@ def batches(setup: Setup, training: int, smallest: int | None = None) -> Result:
         "blocks" if size < BLOCKING_NORM_BATCH else "distorts",
         f"A batch size of {size} is too small for batch normalization: its batch statistics are mostly noise.",
         (
-            f"{len(active)} layers estimate mean and variance from {size} images, with an error of about"
-            f" {100 / size**0.5:.0f}% of the standard deviation between images. Validation uses running averages.",
+            f"{counted(len(active), 'layer')} with batch normalization: mean and variance are estimated from"
+            f" {counted(size, 'image')}, with an error of about {100 / size**0.5:.0f}% of the standard deviation"
+            " between images. Validation uses running averages.",
         ),
         f"Use a batch size of at least {MIN_NORM_BATCH} (`training.batch_size`), or another normalization layer.",
         "certain",

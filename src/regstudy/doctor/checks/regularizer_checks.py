@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regstudy.doctor.findings import Finding, Result
 from regstudy.doctor.setup import DROPOUTS, LAYERS, NORMS, Setup, batch_norms
+from regstudy.text import counted
 
 MAX_PASS_IMAGES = 32  # images
 MAX_ROUNDING_DIFFERENCE = 1e-6  # relative difference of outputs that rounding makes
@@ -165,7 +166,7 @@ def _too_weak(setup: Setup, amount: float, decoupled: bool, looked: str, inputs:
             return Result(looked)
         momentum = float(setup.optimizer.param_groups[0].get("momentum", 0.0)) if not decoupled else 0.0
         shrinks = 1 - math.exp(-setup.lr / (1 - momentum) * amount * setup.steps)
-        effect, words = shrinks, f"Over {setup.steps:,} steps it shrinks weights by at most {shrinks:.2%}."
+        effect, words = shrinks, f"Over {counted(setup.steps, 'step')} it shrinks weights by at most {shrinks:.2%}."
     else:
         effect = amount * _relative_weight(setup, inputs, labels)
         words = f"Before training it is {effect:.1e} of the gradient norm."
@@ -215,7 +216,10 @@ def decay_under_norm(setup: Setup, searched: Iterable[str] = ()) -> Result:
         "note",
         "With batch normalization, L2 does not limit what the model can express; it changes the effective learning"
         " rate.",
-        (f"{len(norms)} layers are batch-normalized, so rescaling weights changes no output (van Laarhoven, 2017).",),
+        (
+            f"Batch normalization follows {counted(len(norms), 'layer')}, so rescaling weights changes no output (van"
+            " Laarhoven, 2017).",
+        ),
         "Tune the learning rate together with L2 before attributing a gain to L2.",
     )
     return Result(looked, (finding,))

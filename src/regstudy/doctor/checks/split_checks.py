@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from scipy.stats import chi2_contingency, rankdata
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from regstudy.analysis.constant_answer import constant_value
 from regstudy.data.near_duplicates import digests
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
+from regstudy.text import counted
 
 PER_CLASS_DISTORTS, PER_CLASS_BLOCKS = 15, 6  # training images per class
 MIN_VALIDATION_IMAGES = 50  # fewer distort results
@@ -20,18 +23,19 @@ MIN_SHARE_DIFFERENCE = 0.15  # total variation distance between the class propor
 PART_AUC_DISTORTS, PART_AUC_BLOCKS = 0.60, 0.95  # ROC AUC of a classifier that separates the parts
 MAX_IMAGES_PER_PART = 2_000  # whose statistics are compared
 PART_FOLDS, PART_RIDGE = 5, 0.02
+Balance = Literal["none", "set", "searched"]  # whether training balances the classes
 PIXEL_BINS = np.linspace(0, 255, 52)
 
 
-def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanced: bool = False) -> Result:
+def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balance: Balance = "none") -> Result:
     """Classes that are missing on one side, in different proportions, imbalanced or too few; labels N of both parts.
 
-    ``balanced`` says that training balances classes, as `training.balance` does.
+    ``balance`` says whether `training.balance` is set or searched.
     """
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
         "class-counts",
-        f"Training images per class: {int(counts[0].min())} to {int(counts[0].max())}",
+        f"Training images per class: {_between(counts[0])}",
         "class",
         "images",
         {
@@ -43,7 +47,7 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
     found = [
         *_missing(counts, names),
         *_shares(counts, names),
-        *_unequal(counts, names, balanced),
+        *_unequal(counts, names, balance),
         *_few(counts, names),
     ]
     looked = (
@@ -51,6 +55,11 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
         f" {int(counts[1].min())} to {int(counts[1].max())} validation images each."
     )
     return Result(looked, tuple(found), (chart,))
+
+
+def _between(counts: np.ndarray) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _missing(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
@@ -101,17 +110,24 @@ def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]
     ]
 
 
-def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool) -> list[Finding]:
-    own = counts[0]
+def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balance) -> list[Finding]:
+    own, held = counts
     if own.min() == 0:
         return []
     ratio = float(own.max() / own.min())
     chance = 3 * (2 / own.mean()) ** 0.5  # of a ratio between equal classes, three standard deviations
-    if balanced or ratio < max(IMBALANCE_NOTED, 1 + chance):
+    if ratio < max(IMBALANCE_NOTED, 1 + chance):
         return []
-    severity: Severity = "distorts" if ratio >= IMBALANCE_DISTORTS else "note"
+    severity: Severity = "distorts" if ratio >= IMBALANCE_DISTORTS and balance == "none" else "note"
     most, least = names[int(own.argmax())], names[int(own.argmin())]
-    guess = own.max() / own.sum()
+    guess = constant_value("val_accuracy", held.tolist() if held.sum() else own.tolist())
+    compare = f"Compare every validation accuracy with {guess:.1%}: that is what always giving one answer scores"
+    advice = {
+        "none": f"Balance classes in training only (`training.balance: weights`). {compare}.",
+        "searched": f"`training.balance` is searched, which answers whether balancing helps. {compare}, and balancing"
+        " may cost accuracy.",
+        "set": f"`training.balance` is set. {compare}, and balancing may cost accuracy.",
+    }[balance]
     return [
         Finding(
             "imbalance",
@@ -119,13 +135,12 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balanced: bool)
             severity,
             f"Classes are imbalanced: {most} has {ratio:.1f} times as many training images as {least}.",
             (
-                f"{int(own.max())} against {int(own.min())} training images. Always predicting {most} gives"
-                f" {guess:.0%} accuracy.",
+                f"{int(own.max())} against {int(own.min())} training images. Always predicting"
+                f" {names[int(held.argmax())] if held.sum() else most} gives {guess:.1%} validation accuracy.",
             ),
-            f"Balance classes in training only (`training.balance: weights`). Compare accuracies with this {guess:.0%}"
-            " baseline.",
+            advice,
             "certain",
-            {"training.balance": "weights"},
+            {"training.balance": "weights"} if balance == "none" else {},
         )
     ]
 
@@ -140,7 +155,8 @@ def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
                 "few-per-class",
                 "split",
                 severity,
-                f"There are only {own.mean():.0f} training images per class: too few to learn {len(names)} classes.",
+                f"There are only {counted(round(float(own.mean())), 'training image')} per class: too few to learn"
+                f" {len(names)} classes.",
                 (f"{int(own.sum())} training images in {len(names)} classes; the smallest has {int(own.min())}.",),
                 "Use more images, fewer classes, or pretrained weights (`model.weights`). Regularization cannot replace"
                 " data.",
@@ -154,9 +170,10 @@ def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
                 "few-to-validate",
                 "split",
                 "distorts",
-                f"{total} validation images are too few to detect a difference between two settings.",
+                f"{counted(total, 'validation image')}: too few to detect a difference between two settings.",
                 (f"The standard error of an accuracy is up to {error:.1f} points.",),
-                "Use more validation images (`data.validation`), or repeat runs on new splits (`regstudy compare`).",
+                "Use more validation images (`data.validation`), or run the study again with other splits"
+                " (`data.split_seed`).",
             )
         )
     return found

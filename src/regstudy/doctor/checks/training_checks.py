@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from regstudy.doctor.findings import Chart, Finding, Result, Severity
 from regstudy.doctor.setup import LAYERS, Setup, descend, quiet
+from regstudy.text import counted
 
 MAX_FIRST_BATCH = 128  # images
 INITIAL_LOSS_DISTORTS, INITIAL_LOSS_BLOCKS = (
@@ -105,6 +106,20 @@ def _between(shares: Iterable[float]) -> str:
 def _exploding(value: float, total: float, norms: dict[str, tuple[float, float]]) -> list[Finding]:
     if math.isfinite(value) and math.isfinite(total) and total < MAX_GRADIENT_NORM:
         return []
+    if math.isnan(value) or math.isnan(total):  # no number at all: an operation is undefined, nothing grew too large
+        what = "loss" if math.isnan(value) else "gradient"
+        first = next((name for name, (norm, _) in norms.items() if math.isnan(norm)), "")
+        return [
+            Finding(
+                "not-a-number",
+                "training",
+                "blocks",
+                f"The {what} of the very first batch is not a number (NaN), so nothing can be learned.",
+                (f"Loss {value:.3g}, gradient norm {total:.3g}; first layer with NaN: {first or 'none'}.",),
+                "Look for NaN in the inputs and the initial weights, and for a division by zero, a logarithm or a root"
+                " of a negative number, or an overflow (far too large inputs or weights) in the model or the loss.",
+            )
+        ]
     worst = max(norms, key=lambda name: norms[name][0], default="")
     finite = math.isfinite(total) and math.isfinite(value)
     return [
@@ -260,7 +275,7 @@ def _rates(lr: float, factors: Sequence[float], ends: Sequence[float], first: fl
     own = ends[list(factors).index(1.0)]
     return Chart(
         "learning-rate",
-        f"At learning rate {lr:.3g}, {steps} steps change the loss from {first:.2f} to {_number(own)}",
+        f"At learning rate {lr:.3g}, {counted(steps, 'step')} change the loss from {first:.2f} to {_number(own)}",
         "learning rate",
         "loss",
         {
@@ -311,7 +326,7 @@ def judged(
     gained, most = 1 - own / first, 1 - ends[best] / first
     better, shown = lr * factors[best], (chart,) if chart else ()
     looked = (
-        f"In {steps} steps the loss goes from {first:.2f} to {_number(own)} at learning rate {lr:.3g};"
+        f"In {counted(steps, 'step')} the loss goes from {first:.2f} to {_number(own)} at learning rate {lr:.3g};"
         f" the lowest loss, {ends[best]:.2f}, is at {better:.3g}."
     )
     evidence = (

@@ -9,10 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from regstudy.doctor.findings import Chart
-from regstudy.report.figures import BLUE, GRAY, GREEN, ORANGE, RED, Drawing, finish
+from regstudy.report import palette
+from regstudy.report.figures import Drawing, finish
 
-SERIES_COLORS = (ORANGE, BLUE, GREEN, RED, GRAY)
-LINE_DASHES = ("solid", "dash", "dot")  # from the sixth series on, colors repeat with dashes
+OTHER_DASHES = ("solid", "dash", "dot")  # of series without a meaning, once their colors repeat
 MAX_LABEL_LETTERS = 24  # of a name on an axis; hovering shows the full name
 
 
@@ -21,7 +21,7 @@ def draw(chart: Chart) -> Drawing:
     figure = go.Figure()
     named = any(isinstance(x, str) for xs, _ in chart.series.values() for x in xs)
     for number, (name, (xs, ys)) in enumerate(chart.series.items()):
-        color = SERIES_COLORS[number % len(SERIES_COLORS)]
+        color, dash = style_of(name, number)
         heights = [float(y) if math.isfinite(y) and (y > 0 or not chart.log_y) else None for y in ys]
         texts = [
             f"{html.escape(name)}<br>{html.escape(chart.x)}: {html.escape(_value_text(x))}<br>"
@@ -36,7 +36,7 @@ def draw(chart: Chart) -> Drawing:
         if chart.kind == "bars":
             figure.add_bar(**common, textposition="none", marker={"color": color})
         else:
-            line = {"color": color, "width": 2, "dash": LINE_DASHES[number // len(SERIES_COLORS) % len(LINE_DASHES)]}
+            line = {"color": color, "width": 2, "dash": dash}
             figure.add_scatter(**common, mode="lines+markers" if len(xs) < 40 else "lines", line=line)
     finish(figure, html.escape(chart.x), html.escape(chart.y), hovermode="closest")
     if named:
@@ -47,6 +47,20 @@ def draw(chart: Chart) -> Drawing:
     if chart.log_y:
         figure.update_yaxes(type="log", exponentformat="power")
     return Drawing(chart.title, figure)
+
+
+def style_of(name: str, number: int) -> tuple[str, str]:
+    """Color and dash of a series: by the channel or the meaning in its name, else by its position.
+
+    Of a channel in both parts, as in “validation green”, the validation part is dashed.
+    """
+    part, _, channel = name.rpartition(" ")
+    if channel in palette.CHANNELS:
+        return palette.CHANNELS[channel], "dash" if part == "validation" else "solid"
+    if name in palette.SERIES:
+        return palette.SERIES[name], "solid"
+    times, position = divmod(number, len(palette.OTHERS))
+    return palette.OTHERS[position], OTHER_DASHES[times % len(OTHER_DASHES)]
 
 
 def _value_text(x: Any) -> str:

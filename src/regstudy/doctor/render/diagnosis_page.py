@@ -12,8 +12,8 @@ from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
 from regstudy.report.media import Album, FindingCard, picture
 from regstudy.report.page import page_html
-from regstudy.report.phrasing import Verdict
 from regstudy.report.sections import ReportSection
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.text import counted
 
 QUESTION = "Doctor: problems that would block a study or distort its results, and how to fix them"
@@ -27,7 +27,7 @@ def diagnosis_page(diagnosis: Diagnosis, warnings: Sequence[str] = ()) -> str:
         sentences.append(f"Skipped {counted(len(diagnosis.unjudged), 'check')}; the last section gives the reasons.")
     good = not any(finding.severity in ("blocks", "distorts") for finding in diagnosis.findings)
     text = Verdict(diagnosis.verdict, [line.replace("`", "") for line in sentences], [], good)
-    page = page_html(diagnosis.subject, QUESTION, list(warnings), text, _sections(diagnosis))
+    page = page_html(diagnosis.subject, QUESTION, list(warnings), text, _sections(diagnosis), writer="doctor")
     return page.encode("utf-8", "replace").decode()  # file names may contain invalid Unicode
 
 

@@ -9,8 +9,9 @@ import textwrap
 import plotly.graph_objects as go
 
 from regstudy.analysis.arm_statistics import Arm, Comparison
+from regstudy.report import palette
 from regstudy.report.comparison.comparison_phrasing import mean_words
-from regstudy.report.figures import BLUE, GRAY, SERIES_LINES, Drawing, finish, whole_ticks
+from regstudy.report.figures import SERIES_LINES, Drawing, finish, whole_ticks
 from regstudy.report.phrasing import minus
 from regstudy.text import counted
 
@@ -25,8 +26,8 @@ def seed_points(found: Comparison) -> Drawing:
     figure = go.Figure()
     repeats = max((arm.asked for arm in found.arms), default=1)
     for moment, name, color, side in (
-        ("first", "first epoch", GRAY, -MOMENT_OFFSET),
-        ("last", "last epoch", BLUE, MOMENT_OFFSET),
+        ("first", "first epoch", palette.FIRST_EPOCH, -MOMENT_OFFSET),
+        ("last", "last epoch", palette.LAST_EPOCH, MOMENT_OFFSET),
     ):
         x, y, texts = [], [], []
         means: dict[str, list[float | None]] = {"x": [], "y": []}
@@ -74,7 +75,7 @@ def mean_curves(found: Comparison) -> list[Drawing]:
     All have the same axes, so that they can be compared by eye.
     """
     shown = [arm for arm in found.arms if arm.used]
-    frames = [frame for arm in shown for frame in arm.curves.values()]
+    frames = [frame for arm in shown for frame in arm.curves.values() if not frame.empty]  # nothing was recorded
     low = min((float(frame["min"].min()) for frame in frames), default=0.0)
     high = max((float(frame["max"].max()) for frame in frames), default=1.0)
     room = 0.04 * max(high - low, 0.01)
@@ -90,7 +91,8 @@ def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
         if arm.used > 1:
             band = [*frame["max"], *frame["min"][::-1]]
             figure.add_scatter(
-                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself", fillcolor=_faint(color),
+                x=[*epochs, *epochs[::-1]], y=[100 * value for value in band], fill="toself",
+                fillcolor=palette.faint(color),
                 line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, name=f"range of {name}",
             )  # fmt: skip
         figure.add_scatter(
@@ -106,8 +108,3 @@ def _curve(arm: Arm, span: tuple[float, float], last: int) -> Drawing:
     return Drawing(
         f"{arm.name}, {counted(arm.used, 'seed')}: gap {clean} points (eval mode), {running} (train mode)", figure
     )
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return f"rgba({red},{green},{blue},.18)"

@@ -26,11 +26,13 @@ from regstudy.report.comparison.comparison_phrasing import (
     spread_words,
     verdict_words,
 )
-from regstudy.report.grids import Grid, fact_grid, state_words
+from regstudy.report.grids import Grid, data_facts, fact_grid, state_words
 from regstudy.report.headline import keep_headline
 from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, Verdict, minus, setting
+from regstudy.report.phrasing import NONE, minus, setting
 from regstudy.report.sections import ReportSection
+from regstudy.report.verdict_phrasing import Verdict
+from regstudy.report.written_files import MARK_LINE, check_report_files
 from regstudy.study.tables import Study, settings_of
 from regstudy.text import counted
 
@@ -45,17 +47,19 @@ MEASURES = (  # rows of the full table of arms
 )
 
 
-def write_comparison(study: Study, folder: Path) -> Path:
+def write_comparison(study: Study, folder: Path, overwrite: bool = False) -> Path:
     """Write comparison.html, .md and .csv, trials.csv and epochs.csv; returns the path of the page.
 
-    Raises StudyError for a study without a plan.
+    Raises StudyError for a study without a plan, and FileError for files in the way that are not a report's, unless
+    ``overwrite`` is true.
     """
+    check_report_files(folder, "comparison", overwrite)
     found = load_comparison(study)
     text = comparison_verdict(found)
     write_atomically(folder / "comparison.csv", comparison_table(found).to_csv(index=False))
     write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
-    write_atomically(folder / "comparison.md", summary(found, text))
+    write_atomically(folder / "comparison.md", MARK_LINE + summary(found, text))
     page = folder / "comparison.html"
     warnings = banners(found.tables)
     write_atomically(page, page_html(found.tables.name, QUESTION, warnings, text, comparison_sections(found)))
@@ -265,8 +269,7 @@ def _runs(found: Comparison) -> ReportSection:
 def _data(found: Comparison) -> ReportSection:
     data = found.tables.data
     finding = f"{data.get('name', 'unnamed')}. A comparison never uses a test set."
-    facts = {key.replace("_", " "): value for key, value in data.items()}
-    return ReportSection("data", "Data and split", finding, grids=[fact_grid(facts)], folded=True)
+    return ReportSection("data", "Data and split", finding, grids=[fact_grid(data_facts(data))], folded=True)
 
 
 def _making(found: Comparison) -> ReportSection:

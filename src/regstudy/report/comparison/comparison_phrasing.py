@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
-from regstudy.report.phrasing import NONE, Verdict, listing, minus
+from regstudy.analysis.constant_answer import constant_answer
+from regstudy.analysis.gap import balancing, nothing_learned
+from regstudy.report.phrasing import NONE, listing, minus
+from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, Verdict, nothing_learned_words
 from regstudy.text import counted, format_duration
 
 ENOUGH_REPEATS = 10  # with fewer, intervals rest on few seeds
@@ -130,7 +133,18 @@ def comparison_verdict(found: Comparison) -> Verdict:
     """The answer in a sentence, the evidence, and caveats."""
     first, *others = found.arms
     if not any(arm.used for arm in found.arms):
+        diverged = sum(arm.diverged for arm in found.arms)
+        if diverged and diverged == sum(arm.asked for arm in found.arms):
+            return Verdict(
+                f"Nothing to compare: {counted(diverged, 'run')} of all arms diverged.", [_counts(found)], []
+            )
         return Verdict("No run has finished with a usable result yet.", [_counts(found)], [])
+    if nothing_learned(found.tables):
+        constant = constant_answer(found.tables.data, "val_accuracy", found.tables.doctor)
+        headline = nothing_learned_words(constant, balanced=balancing(found.tables), who="arm")
+        assumed = [ASSUMED_CLASSES] if constant is not None and constant.source == "assumed" else []
+        sentences = ["Differences between the arms are differences between networks that have not learned."]
+        return Verdict(headline, [*sentences, *filter(None, [_counts(found)])], [*assumed, *cautions(found)])
     if not others:
         val = first.spreads["val_accuracy_last"]
         headline = f"{first.name}: validation {mean_words(val)} % at the last epoch ({counted(val.n, 'seed')})."
@@ -209,8 +223,8 @@ def cautions(found: Comparison) -> list[str]:
         lines.append("A single seed proves nothing: without a spread, differences cannot be judged. Raise --repeats.")
     elif found.pairs < ENOUGH_REPEATS:
         lines.append(
-            f"Few seeds: {found.pairs} repeats ({ENOUGH_REPEATS} or more are better). Confidence intervals are wide, "
-            "and the spread itself is uncertain."
+            f"Few seeds: {counted(found.pairs, 'repeat')} ({ENOUGH_REPEATS} or more are better). Confidence intervals "
+            "are wide, and the spread itself is uncertain."
         )
     lines.append(spread_note(found))
     lost = [arm.name for arm in found.arms if arm.diverged or arm.failed]

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from regstudy.analysis.arm_statistics import Comparison, load_comparison
 from regstudy.report.comparison.comparison_page import comparison_sections, comparison_table, write_comparison
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
-from regstudy.report.phrasing import Verdict
 from regstudy.report.study_result import StudyResult
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study.storage import in_words
 
 
@@ -52,7 +52,7 @@ class ComparisonResult(StudyResult):
     def report(self) -> Path:
         """Write the page into the study's folder and return it."""
         with in_words(self.place.url):
-            return write_comparison(self.study, self.place.folder)
+            return write_comparison(self.study, self.place.output)
 
     def _summary_html(self) -> str:
         """The differences as a small table."""

@@ -1,0 +1,50 @@
+"""What a page is made of, and what the analysis found for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from regstudy.analysis.gap import BaselineComparison, Qualification, Relation
+from regstudy.analysis.importance import Counts
+from regstudy.report.figures import Drawing
+from regstudy.report.grids import Grid
+from regstudy.report.media import Album, FindingCard
+from regstudy.study.tables import Tables
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """One section of the page: ``notes`` explain how to read it, ``method`` (collapsed) how it was computed.
+
+    A ``folded`` section is a single line with its title and finding until it is opened.
+    """
+
+    id: str
+    title: str
+    finding: str
+    notes: list[str] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    figures: list[Drawing] = field(default_factory=list)
+    cards: list[FindingCard] = field(default_factory=list)
+    albums: list[Album] = field(default_factory=list)
+    method: list[str] = field(default_factory=list)
+    folded: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing but the finding."""
+        return not (self.notes or self.grids or self.figures or self.cards or self.albums or self.method)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the analysis computed for one report."""
+
+    tables: Tables
+    comparison: BaselineComparison
+    qualification: Qualification
+    relations: list[Relation]
+    importances: pd.DataFrame
+    counts: Counts

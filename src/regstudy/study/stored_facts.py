@@ -1,0 +1,157 @@
+"""Our attributes of studies and trials, without those that are of another type than regstudy stores.
+
+Anybody can write attributes, and half-broken databases hold anything. Readers take attributes through `facts_of` and
+`fact`, so that only this file needs to know what is well-formed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, Trial
+
+from regstudy.study import attributes
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _mapping(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _all(check: Check) -> Check:
+    return lambda value: _mapping(value) and all(map(check, value.values()))
+
+
+def _has(**checks: Check) -> Check:
+    """A mapping whose entries of these names are well-formed, where there are any."""
+    return lambda value: _mapping(value) and all(check(value[key]) for key, check in checks.items() if key in value)
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _epochs(value: Any) -> bool:
+    """Rows of numbers under the names of columns, with the number of the epoch among them."""
+    if not _mapping(value) or not _texts(value.get("columns")) or "epoch" not in value["columns"]:
+        return False
+    names, rows = value["columns"], value.get("rows")
+    if not isinstance(rows, list) or not rows:
+        return rows == []
+    try:
+        numbers = np.array(rows, dtype=np.float64)  # the words for what JSON lacks become numbers, too
+    except (ValueError, TypeError):
+        return False
+    if numbers.ndim != 2 or numbers.shape[1] != len(names):
+        return False
+    return bool(((numbers[:, names.index("epoch")] >= 1) & (numbers[:, names.index("epoch")] < 2**31)).all())
+
+
+def _owner(value: Any) -> bool:
+    return _mapping(value) and _text(value.get("host")) and _whole(value.get("pid")) and _number(value.get("started"))
+
+
+def _pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
+
+
+def _finding(value: Any) -> bool:
+    return _mapping(value) and all(_text(value.get(name)) for name in ("id", "severity", "sentence", "advice"))
+
+
+def _findings(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_finding, value))
+
+
+_described = _has(
+    name=_text, requested=_text, fallback_reason=_optional(_text), classes=_texts, train=_whole, clean_train=_whole,
+    validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_optional(_whole),
+    validation_per_class=lambda value: isinstance(value, list) and all(map(_whole, value)),
+)  # fmt: skip
+
+
+def _images(value: Any) -> bool:
+    """A description of images with what tells them from others."""
+    return _described(value) and {"split_hash", "split_seed"} <= value.keys()
+
+
+CHECKS: Mapping[str, Check] = {
+    attributes.SPACE: _text,
+    attributes.PLAN: _text,
+    attributes.SPACE_NAME: _text,
+    attributes.FINGERPRINT: _text,
+    attributes.METRIC: _text,
+    attributes.EPOCHS_PLANNED: _whole,
+    attributes.REGULARIZERS: _all(_scalar),
+    attributes.NUISANCES: _texts,
+    attributes.DATA: _images,
+    attributes.SEED: _whole,
+    attributes.TRIALS: _whole,
+    attributes.PARAMETERS: _all(_pair),
+    attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
+    attributes.PRUNER: _text,
+    attributes.AUDIT: _mapping,
+    attributes.DOCTOR: _has(
+        skipped=_text, findings=_findings, verdict=_text, checked=lambda value: isinstance(value, list)
+    ),
+    attributes.COMMAND: _text,
+    attributes.HEADLINE: _has(text=_text, gain=_optional(_number), fair_gain=_optional(_text)),
+    attributes.PUSHED: _all(_text),
+    attributes.VERSIONS: _all(_scalar),
+    attributes.SLOT: _whole,
+    attributes.ARM: _text,
+    attributes.CONFIG: _mapping,
+    attributes.EPOCHS: _epochs,
+    attributes.OUTCOME: _text,
+    attributes.SHADOW: _has(epoch=_whole, reason=_text),
+    attributes.REASON: _text,
+    attributes.FAULT: _text,
+    attributes.OWNER: _owner,
+    attributes.CLAIM: _text,
+    attributes.ALIVE: _number,
+    attributes.WORKERS: _whole,
+    attributes.THREADS: _whole,
+    attributes.RESUMED: _whole,
+    attributes.BEST_EPOCH: _whole,
+    attributes.BEST_VALUE: _number,
+}
+
+
+def facts_of(stored: optuna.Study | FrozenTrial | Trial) -> dict[str, Any]:
+    """The attributes of a study or trial without those of ours that are not well-formed."""
+    return {name: value for name, value in stored.user_attrs.items() if _well_formed(name, value)}
+
+
+def fact(stored: optuna.Study | FrozenTrial | Trial, name: str, default: Any = None) -> Any:
+    """One attribute, the default if it is absent or not well-formed."""
+    attrs = stored.user_attrs
+    return attrs[name] if name in attrs and _well_formed(name, attrs[name]) else default
+
+
+def _well_formed(name: str, value: Any) -> bool:
+    return name not in CHECKS or CHECKS[name](value)

@@ -1,0 +1,132 @@
+"""The user's own data sets and networks, `module:function`, that are missing, raise, or return something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from misuse.misuse_case import Misuse
+
+NETWORK = "network(channels, size, classes, dropout=0.0)"
+MODULES = {
+    "a syntax error": "def network(:\n",
+    "raises at import": "raise RuntimeError('no licence found')\n",
+    "exits at import": "import sys\nsys.exit(0)\n",
+    "exits with a word at import": "raise SystemExit('bye')\n",
+    "interrupts at import": "raise KeyboardInterrupt\n",
+    "imports what is missing": "import nosuchpackage\n",
+    "imports itself": "from mine import other\n",
+    "has no such function": "x = 1\n",
+    "names a number": "network = 7\ndata = 7\n",
+    "names a class without arguments": "class network:\n    pass\nclass data:\n    pass\n",
+    "names a builtin": "network = print\ndata = print\n",
+    "is not UTF-8": b"# \xfc\nnetwork = 1\n",
+    "holds a NUL": b"network = '\x00'\n",
+}
+NETWORKS = {
+    "raises": f"def {NETWORK}:\n    raise ValueError('width must be odd')\n",
+    "raises without a word": f"def {NETWORK}:\n    raise ValueError\n",
+    "exits": f"import sys\ndef {NETWORK}:\n    sys.exit(0)\n",
+    "returns nothing": f"def {NETWORK}:\n    pass\n",
+    "returns a class": f"from torch import nn\ndef {NETWORK}:\n    return nn.Linear\n",
+    "returns a tuple": f"from torch import nn\ndef {NETWORK}:\n    return nn.Flatten(), nn.Flatten()\n",
+    "returns another shape": f"from torch import nn\ndef {NETWORK}:\n    return nn.Flatten()\n",
+    "returns a wrong number of classes": (
+        f"from torch import nn\ndef {NETWORK}:\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes + 1))\n"
+    ),
+    "returns a dictionary from forward": (
+        f"from torch import nn\nclass N(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
+        f"        self.f = nn.LazyLinear(n)\n    def forward(self, x):\n        return {{'logits': self.f(x)}}\n"
+        f"def {NETWORK}:\n    return N(classes)\n"
+    ),
+    "raises in forward": (
+        f"from torch import nn\nclass N(nn.Module):\n    def forward(self, x):\n        raise TypeError('not today')\n"
+        f"def {NETWORK}:\n    return N()\n"
+    ),
+    "has no parameters": (
+        f"import torch\nfrom torch import nn\nclass N(nn.Module):\n    def forward(self, x):\n"
+        f"        return torch.zeros(len(x), 10)\ndef {NETWORK}:\n    return N()\n"
+    ),
+    "takes no arguments": "def network():\n    pass\n",
+    "takes too many arguments": "def network(channels, size, classes, dropout, more):\n    pass\n",
+    "takes other names": "def network(a, b, c, d=0):\n    raise AssertionError\n",
+    "has no dropout": "from torch import nn\ndef network(channels, size, classes):\n    return nn.Flatten()\n",
+    "is a generator": f"def {NETWORK}:\n    yield 1\n",
+    "is async": f"async def {NETWORK}:\n    return 1\n",
+    "recurses": f"def {NETWORK}:\n    return network(channels, size, classes)\n",
+}
+DATA = "data(part, config, data_dir)"
+SETS = {
+    "raises": f"def {DATA}:\n    raise ValueError('no such table')\n",
+    "exits": f"import sys\ndef {DATA}:\n    sys.exit(0)\n",
+    "exits hard with a word": f"def {DATA}:\n    raise SystemExit('done')\n",
+    "returns nothing": f"def {DATA}:\n    pass\n",
+    "returns a number": f"def {DATA}:\n    return 7\n",
+    "returns a tuple of lists": f"def {DATA}:\n    return [1, 2], [0, 1]\n",
+    "takes no arguments": "def data():\n    pass\n",
+    "takes too many arguments": "def data(part, config, data_dir, more):\n    pass\n",
+    "returns floats": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.rand(40, 3, 8, 8), torch.arange(40) % 2, ('a', 'b'))\n"
+    ),
+    "returns other dimensions": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(40, 8, 8, dtype=torch.uint8), torch.arange(40) % 2, ('a', 'b'))\n"
+    ),
+    "returns oblong images": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(40, 3, 8, 9, dtype=torch.uint8), torch.arange(40) % 2, ('a', 'b'))\n"
+    ),
+    "returns labels out of range": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.arange(40), ('a', 'b'))\n"
+    ),
+    "returns too few labels": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.arange(4) % 2, ('a', 'b'))\n"
+    ),
+    "returns no images": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(0, 3, 8, 8).byte(), torch.zeros(0).long(), ('a', 'b'))\n"
+    ),
+    "returns one class": (
+        f"import torch\nfrom regstudy.data.image_set import ImageSet\ndef {DATA}:\n"
+        "    return ImageSet(torch.zeros(40, 3, 8, 8).byte(), torch.zeros(40).long(), ('a',))\n"
+    ),
+}
+COMMANDS = {
+    "study": ("study", "--space", "s.yaml", "--trials", "1", "--no-doctor"),
+    "dry run": ("study", "--space", "s.yaml", "--trials", "1", "--no-doctor", "--dry-run"),
+    "train": ("train", "s.yaml", "-o", "out"),
+    "compare": ("compare", "s.yaml", "--repeats", "1"),
+    "doctor": ("doctor", "s.yaml", "--preflight"),
+    "preview": ("preview", "s.yaml"),
+}
+
+
+def space(data: str = "digits", model: str = "small_cnn") -> str:
+    limits = ", train_limit: 60, validation: 40" if data == "digits" else ""
+    return f"data: {{name: '{data}'{limits}}}\nmodel: {{name: '{model}'}}\ntraining: {{epochs: 1, batch_size: 8}}\n"
+
+
+def cases() -> Iterator[Misuse]:
+    for name, code in MODULES.items():
+        codes = frozenset({2, 130} if "KeyboardInterrupt" in str(code) else {2})
+        for where in ("network", "data"):
+            text = space(**{"model" if where == "network" else "data": f"mine:{where}"})
+            for command in ("study", "dry run") if where == "network" else ("study",):
+                files = {"s.yaml": text, "mine.py": code}
+                yield Misuse(f"{command}, {where} module {name}", COMMANDS[command], codes=codes, files=files)
+    for name, code in NETWORKS.items():
+        files = {"s.yaml": space(model="mine:network"), "mine.py": code}
+        for command in ("study", "train"):
+            yield Misuse(f"{command}, network {name}", COMMANDS[command], files=files)
+    for name, code in SETS.items():
+        files = {"s.yaml": space(data="mine:data"), "mine.py": code}
+        for command in ("study", "train", "compare"):
+            yield Misuse(f"{command}, data set {name}", COMMANDS[command], files=files)
+    for command, arguments in COMMANDS.items():
+        for name in ("nosuch:thing", "mine:", ":mine", "mine:a.b", "mine", "json:nosuch", "a-b:c", "..mine:c"):
+            files = {"s.yaml": space(model=name), "mine.py": "x = 1\n"}
+            if command in ("study", "doctor") or name == "nosuch:thing":
+                codes = frozenset({0, 2}) if command == "preview" else frozenset({2})
+                yield Misuse(f"{command}, network {name!r}", arguments, codes=codes, files=files)

@@ -1,0 +1,207 @@
+"""Wrong values of options and arguments, and paths that cannot be read or written."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from misuse.misuse_case import CHECKED, PLAIN, SPACE, STUDY, Misuse
+
+LONG = "x" * 300
+FILES: dict[str, str | bytes] = {"s.yaml": SPACE, "c.yaml": PLAIN}
+OPTIONS: list[tuple[str, ...]] = [
+    (),
+    ("stdy",),
+    ("study",),
+    ("study", "--space"),
+    ("study", "--space", ""),
+    ("study", "--space", "nosuch"),
+    ("study", "--space", "digits_cn"),
+    ("study", "--space", "."),
+    ("study", "--space", "./"),
+    ("study", "--space", "nosuch.yaml"),
+    ("study", "--space", f"{LONG}.yaml"),
+    ("study", "--space", "[red]x[/red]"),
+    ("study", "--space", ":smile:"),
+    ("study", "--space", "a\x1b[31mb"),
+    ("study", "--space", "a\nb"),
+    ("study", "s.yaml"),
+    (*STUDY, "--trials", "0"),
+    (*STUDY, "--trials", "-1"),
+    (*STUDY, "--trials", "1.5"),
+    (*STUDY, "--trials", "many"),
+    (*STUDY, "--trials", "1e3"),
+    (*STUDY, "--trials", "9" * 30),
+    (*STUDY, "--workers", "0"),
+    (*STUDY, "--workers", "1000"),
+    (*STUDY, "--threads", "0"),
+    (*STUDY, "--threads", "x"),
+    (*STUDY, "--budget", "x"),
+    (*STUDY, "--budget", "-1h"),
+    (*STUDY, "--budget", ""),
+    (*STUDY, "--budget", "1y"),
+    (*STUDY, "--budget", "nan"),
+    (*STUDY, "--budget", "inf"),
+    (*STUDY, "--budget", "1e400s"),
+    (*STUDY, "--trial-timeout", "soon"),
+    (*STUDY, "--trial-timeout", "-5s"),
+    (*STUDY, "--pruner", "asha"),
+    (*STUDY, "--device", "tpu"),
+    (*STUDY, "--device", "cuda:99"),
+    (*STUDY, "--device", ""),
+    (*STUDY, "--study", ""),
+    (*STUDY, "--study", "a/b"),
+    (*STUDY, "--study", ".."),
+    (*STUDY, "--study", "."),
+    (*STUDY, "--study", LONG),
+    (*STUDY, "--study", "a\x1bb"),
+    (*STUDY, "--study", "a\nb"),
+    (*STUDY, "--study", "a\tb"),
+    (*STUDY, "--results", ""),
+    (*STUDY, "--results", LONG),
+    (*STUDY, "--storage", ""),
+    (*STUDY, "--storage", "mysql://u@h/x"),
+    (*STUDY, "--storage", "postgres"),
+    (*STUDY, "--storage", "postgresql://u:se cret@127.0.0.1:1/x"),
+    (*STUDY, "--storage", "postgresql://u:p@ss@127.0.0.1:1/x"),
+    (*STUDY, "--storage", "postgresql://127.0.0.1:notaport/x"),
+    (*STUDY, "--storage", "http://example.org"),
+    (*STUDY, "--nosuch"),
+    (*STUDY, "--trails", "5"),
+    ("compare",),
+    ("compare", "nosuch"),
+    ("compare", "s.yaml", "--dry-run", "--repeats", "0"),
+    ("compare", "c.yaml", "--dry-run", "--repeats", "x"),
+    ("compare", "c.yaml", "--dry-run", "--margin", "-1"),
+    ("compare", "c.yaml", "--dry-run", "--margin", "nan"),
+    ("compare", "c.yaml", "--dry-run", "--arm", ""),
+    ("compare", "c.yaml", "--dry-run", "--arm", "a:"),
+    ("compare", "c.yaml", "--dry-run", "--arm", ": model.dropout=0.1"),
+    ("compare", "c.yaml", "--dry-run", "--arm", "a: nosuch=1"),
+    ("compare", "c.yaml", "--dry-run", "--arm", "a: model.dropout=["),
+    ("compare", "c.yaml", "--dry-run", "--arm", "a: model.dropout=0.1", "--arm", "a: model.dropout=0.2"),
+    ("compare", "c.yaml", "c.yaml", "--dry-run"),
+    ("worker",),
+    ("worker", "--study", "x"),
+    ("worker", "--study", "x", "--storage", "nosuch"),
+    ("worker", "--study", "x", "--storage", "postgresql://u:p@127.0.0.1:1/x"),
+    ("report",),
+    ("report", "nosuch"),
+    ("report", "s.yaml"),
+    ("report", "."),
+    ("report", ""),
+    ("report", LONG),
+    ("report", "nosuch", "--every", "0"),
+    ("dashboard", "nosuch"),
+    ("dashboard", ".", "--port", "0"),
+    ("dashboard", ".", "--port", "99999"),
+    ("export",),
+    ("export", "nosuch"),
+    ("export", ".", "--trial", "x"),
+    ("train",),
+    ("train", "nosuch.yaml"),
+    ("train", "s.yaml"),
+    ("train", "c.yaml", "--init", "nosuch.safetensors"),
+    ("train", "c.yaml", "--init", "{a: 1}"),
+    ("train", "c.yaml", "--set", "model.dropout=2"),
+    ("train", "c.yaml", "-o", ""),
+    ("preview", "nosuch"),
+    ("preview", "s.yaml", "-o", "x.jpg"),
+    ("preview", "s.yaml", "--images", "0"),
+    ("preview", "s.yaml", "--images", "65"),
+    ("doctor",),
+    ("doctor", "nosuch"),
+    ("doctor", "s.yaml", "--preflight", "--full"),
+    ("doctor", "s.yaml", "--fix", "--json", "-"),
+    ("doctor", "s.yaml", "-o", "x.txt"),
+    ("doctor", "s.yaml", "--device", "tpu"),
+    ("spaces", "extra"),
+]
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def a_link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def a_picture(path: Path) -> None:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+
+
+def an_empty_file(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+INPUTS: dict[str, Callable[[Path], None]] = {
+    "a folder": a_folder,
+    "a FIFO": a_fifo,
+    "a socket": a_socket,
+    "a link to nothing": a_link_to_nothing,
+    "a link to itself": a_link_to_itself,
+    "a picture": a_picture,
+    "an empty file": an_empty_file,
+}
+READERS: dict[str, tuple[str, ...]] = {
+    "study": ("study", "--space", "in.yaml", "--trials", "1", "--dry-run"),
+    "compare": ("compare", "in.yaml", "--dry-run"),
+    "train": ("train", "in.yaml", "-o", "out"),
+    "preview": ("preview", "in.yaml"),
+    "doctor": ("doctor", "in.yaml"),
+    "weights": (*CHECKED, "--set", "model.weights=in.yaml"),
+}
+PLACES = {
+    "through a file": "s.yaml/x",
+    "a long name": LONG,
+    "a long name below": f"below/{LONG}/x",
+    "a link to itself": "loop/x",
+    "an unknown home": "~nosuchuser/x",
+}
+WRITERS: dict[str, tuple[str, ...]] = {
+    "study --results": (*STUDY, "--results"),
+    "study --data-dir": (*STUDY, "--set", "data={name: image_folder, root: photos, size: 8}", "--data-dir"),
+    "compare --results": ("compare", "c.yaml", "--repeats", "1", "--results"),
+    "train -o": ("train", "c.yaml", "-o"),
+    "preview -o": ("preview", "s.yaml", "-o"),
+    "doctor --json": ("doctor", "s.yaml", "--preflight", "--json"),
+}
+
+
+def cases() -> Iterator[Misuse]:
+    for arguments in OPTIONS:
+        name = " ".join(arguments).replace(" ".join(STUDY), "study …")[:70] or "no arguments"
+        yield Misuse(f"option {name!r}", arguments, files=FILES)
+    for command, arguments in READERS.items():
+        for kind, make in INPUTS.items():
+            yield Misuse(f"{command} reads {kind}", arguments, lambda f, m=make: m(f / "in.yaml"), files=FILES)  # type: ignore[misc]
+    for command, arguments in WRITERS.items():
+        for kind, place in PLACES.items():
+            ending = ".png" if command.startswith("preview") else ""
+            yield Misuse(f"{command} to {kind}", (*arguments, place + ending), a_loop_and_photos, files=FILES)
+
+
+def a_loop_and_photos(folder: Path) -> None:
+    from PIL import Image
+
+    (folder / "loop").symlink_to("loop")
+    for name in "ab":
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (8, 8), (number * 30, 0, 0)).save(folder / "photos" / name / f"{number}.png")
