@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, metric
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -64,6 +66,16 @@ class EpochRecord:
         return loss_gap(self.clean_train_loss, self.val_loss)
 
     @property
+    def series(self) -> dict[str, float]:
+        """Everything that was measured, by name, with the gap of each metric."""
+        found = {name: self.value(name) for name in (*COLUMNS, *self.more)}
+        for name in list(found):
+            if name.startswith(VALIDATION):
+                clean = found.get(CLEAN_TRAIN + name.removeprefix(VALIDATION), math.nan)
+                found[GAP + name.removeprefix(VALIDATION)] = metric(name).gap(clean, found[name])
+        return found
+
+    @property
     def in_words(self) -> str:
         """The three accuracies and the gap in points, in one line."""
         return (
@@ -78,7 +90,7 @@ class EpochRecord:
 
 
 COLUMNS = tuple(one.name for one in fields(EpochRecord) if one.name != "more")
-MORE_PREFIXES = ("clean_train_", "val_")  # of the columns that only some runs have
+MORE_PREFIXES = (CLEAN_TRAIN, VALIDATION)  # of the columns that only some runs have
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -101,7 +113,12 @@ def parse_records(value: dict[str, Any]) -> list[EpochRecord]:
 
 def more_columns(names: Iterable[str]) -> list[str]:
     """Those of the columns that hold metrics which only some runs record."""
-    return [name for name in names if name not in COLUMNS and name.startswith(MORE_PREFIXES)]
+    found = []
+    for name in names:
+        prefix = next((prefix for prefix in MORE_PREFIXES if name.startswith(prefix)), None)
+        if prefix and name.removeprefix(prefix) in METRICS and name not in COLUMNS:
+            found.append(name)
+    return found
 
 
 def _to_json(value: float) -> float | str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from torch import Tensor
 
-from regstudy.config.metrics import METRICS, Metric, metric, stored_name
+from regstudy.metrics import METRICS, Metric, metric, stored_name
 from regstudy.training.scores import auroc, average_precision, confusion, extra_scores
 
 EXACT = 1e-6

@@ -2,7 +2,7 @@
 
 With 760 healthy and 40 sick images, always answering "healthy" has 95 % accuracy, not 50 %. The best constant answer
 has the share of the largest class as its accuracy, and the entropy of the class shares as its loss (nats); for the
-others see `regstudy.config.metrics`.
+others see `regstudy.metrics`.
 
 The classes are those of the validation part. A study stores how many images each has there; of an older study the
 doctor's note of the largest class is used. Without that either, the classes are taken as equally large, which
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from regstudy.config.metrics import is_metric, metric
+from regstudy.metrics import is_metric, metric
 
 EXACTNESS = 1e-6  # smaller differences are rounding
 CountSource = Literal["counted", "doctor", "assumed"]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from regstudy.config.fingerprint import Since
-from regstudy.config.metrics import MetricName, stored_name
+from regstudy.metrics import MetricName, stored_name
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -223,7 +223,8 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
         keep(attributes.CONFUSION, dump_confusions(trained.confusions))
     if result.outcome == "diverged":
         # so that a sampler learns to stay away: a failed or pruned trial would not tell it
-        return constant_value(trained.state.config.training.metric, trained.state.splits.validation.per_class)
+        splits = trained.state.splits
+        return constant_value(trained.state.config.training.metric, splits.validation.per_class, splits.positive)
     if result.outcome != "pruned":
         keep_weights(job.folder, number, trained.weights)
     return result.best_value

@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from regstudy.config.metrics import stored_name
 from regstudy.config.run_config import RunConfig, parse_config, set_path
 from regstudy.errors import ConfigError, FileError, Problem, config_error, unknown
 from regstudy.files import read_bytes
 from regstudy.files.outputs import KEY
 from regstudy.files.paths import given_path, path_errors, shown
+from regstudy.metrics import stored_name
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.plain_values import DEEPEST, plain_problems
 from regstudy.space.search_space import Space

@@ -9,11 +9,11 @@ from pydantic import Field, ValidationError
 from regstudy.config.fields import field_paths
 from regstudy.config.fingerprint import Since
 from regstudy.config.known_keys import unknown_key
-from regstudy.config.metrics import METRICS, VALIDATION
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import AnyMetric, Section
 from regstudy.config.value_words import value_words
 from regstudy.errors import Problem, unknown
+from regstudy.metrics import METRICS, VALIDATION
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     f"{VALIDATION}{name}": "maximize" if metric.maximize else "minimize" for name, metric in METRICS.items()
@@ -23,8 +23,8 @@ DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
 class StudySection(Section):
     """Settings of a study.
 
-    ``metric`` decides; those in ``also`` are recorded, too. ``nuisance``: paths of hyperparameters that are tuned but not
-    under study.
+    ``metric`` decides; those in ``also`` are recorded, too. ``nuisance``: paths of hyperparameters that are tuned but
+    not under study.
     """
 
     metric: AnyMetric = "val_accuracy"
@@ -55,9 +55,8 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
                     "study", str(detail["loc"][-1]), StudySection.model_fields, field_paths(RunConfig)
                 )
             elif detail["type"] == "literal_error":
-                message = unknown(
-                    "value", str(detail["input"]), DIRECTIONS if path == "study.metric" else DIRECTIONS.values()
-                )
+                allowed = METRICS if path in ("study.metric", "study.also") else DIRECTIONS.values()
+                message = unknown("value", str(detail["input"]), allowed)
             else:
                 message = value_words([detail])
             problems.append(Problem(path, message))

@@ -19,10 +19,11 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regstudy import models
-from regstudy.config.metrics import CLEAN_TRAIN, METRICS, VALIDATION
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
+from regstudy.errors import Problem, config_error
+from regstudy.metrics import CLEAN_TRAIN, METRICS, VALIDATION
 from regstudy.records import EpochRecord, dump_records, parse_records
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
@@ -101,7 +102,7 @@ class TrainState:
     @property
     def positive(self) -> int:
         """The number of the positive class of a data set with two."""
-        return positive_class(self.config.data.positive, self.splits.train)
+        return self.splits.positive
 
     @property
     def all_records(self) -> list[EpochRecord]:
@@ -126,19 +127,29 @@ def extra_metrics(config: RunConfig) -> tuple[str, ...]:
     return tuple(name for name in METRICS if name not in ("accuracy", "loss") and f"{VALIDATION}{name}" in asked)
 
 
-def positive_class(named: str | None, images: ImageSet) -> int:
-    """The number of the named class, or else of the rarer one (the later of two equal ones)."""
-    if named is not None:
-        return images.classes.index(named)
-    counts = torch.bincount(images.labels, minlength=len(images.classes)).tolist()
-    return min(range(len(counts)), key=lambda number: (counts[number], -number))
+def check_metrics(config: RunConfig, splits: Splits) -> None:
+    """ConfigError if a metric cannot be measured on these images: it needs two classes, or one has no images."""
+    names, problems = splits.train.classes, []
+    empty = [name for name, images in zip(names, splits.validation.per_class, strict=True) if not images]
+    for name in extra_metrics(config):
+        path = "study.metric" if config.training.metric == f"{VALIDATION}{name}" else "study.also, training.monitor"
+        if METRICS[name].binary and len(names) != 2:
+            sentence = f"{name} is for two classes, but the data set has {len(names)}. Use auroc or macro_f1."
+            problems.append(Problem(path, sentence))
+        elif METRICS[name].from_scores and empty:
+            lacking = ", ".join(f"'{one}'" for one in empty)
+            sentence = f"{name} needs validation images of every class, but there are none of {lacking}."
+            problems.append(Problem(path, sentence))
+    if problems:
+        raise config_error("The configuration", problems)
 
 
 def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 0) -> TrainState:
     """The state before the first epoch of a phase; seeds torch's global generators.
 
-    Raises ConfigError if network, images and weights are incompatible.
+    Raises ConfigError if network, images, metrics and weights are incompatible.
     """
+    check_metrics(config, splits)
     entropy = [config.training.seed, phase] if phase else config.training.seed
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
     torch.manual_seed(seeds[0])

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regstudy.config.metrics import metric
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
+from regstudy.metrics import metric
 from regstudy.records import EpochRecord, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint

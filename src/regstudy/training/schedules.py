@@ -12,11 +12,11 @@ from itertools import pairwise
 from numbers import Real
 
 from regstudy.config import schema
-from regstudy.config.metrics import metric
 from regstudy.config.plugins import call_problems, is_plugin, load_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import returned, user_code
 from regstudy.errors import ConfigError, Problem
+from regstudy.metrics import metric
 from regstudy.records import EpochRecord
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from regstudy.config.metrics import METRICS
+from regstudy.metrics import METRICS
 
 
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
