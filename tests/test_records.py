@@ -14,6 +14,7 @@ from regstudy.records import COLUMNS, EpochRecord, dump_records, parse_records
 
 RECORD = EpochRecord(1, 1.5, 0.5, 1.25, 0.75, 2.0, 0.5, 0.01, 3.0, 9.5)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
+MORE = st.fixed_dictionaries({}, optional=dict.fromkeys(("val_auroc", "clean_train_auroc"), ANY_FLOAT))
 ANY_RECORD = st.builds(EpochRecord, st.integers(1, 10**6), *[ANY_FLOAT] * (len(COLUMNS) - 1))
 
 
@@ -22,6 +23,17 @@ def test_records_come_back_from_strict_json_to_the_bit(records: list[EpochRecord
     stored = json.dumps(dump_records(records), allow_nan=False)
     found = parse_records(json.loads(stored))
     assert [repr(astuple(record)) for record in found] == [repr(astuple(record)) for record in records]
+
+
+@given(ANY_RECORD, MORE)
+def test_further_metrics_come_back_too_and_are_nan_where_they_are_not_recorded(
+    record: EpochRecord, more: dict[str, float]
+) -> None:
+    full = replace(record, more=more)
+    found = parse_records(json.loads(json.dumps(dump_records([full, record]), allow_nan=False)))
+    assert repr(dict(found[0].more)) == repr(more)
+    assert all(math.isnan(found[1].value(name)) for name in more) and math.isnan(record.value("val_macro_f1"))
+    assert repr(full.value("val_loss")) == repr(record.val_loss)
 
 
 def test_columns_of_a_later_version_are_ignored_and_order_does_not_matter() -> None:

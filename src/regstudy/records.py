@@ -6,9 +6,11 @@ Accuracies are fractions in 0..1, losses are means over examples in nats, times 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,12 @@ class EpochRecord:
     lr: float
     gradient_norm: float  # mean over the epoch's steps of the global L2 norm, before any clipping
     seconds: float
+    more: Mapping[str, float] = field(default_factory=dict)  # further metrics: clean_train_auroc, val_auroc, …
+
+    def value(self, series: str) -> float:
+        """A measurement by name, such as `val_loss` or `val_auroc`; NaN if it was not recorded."""
+        found: float = getattr(self, series) if series in COLUMNS else self.more.get(series, math.nan)
+        return found
 
     @property
     def gap_accuracy(self) -> float:
@@ -56,6 +64,16 @@ class EpochRecord:
     def gap_loss(self) -> float:
         """See `loss_gap`."""
         return loss_gap(self.clean_train_loss, self.val_loss)
+
+    @property
+    def series(self) -> dict[str, float]:
+        """Everything that was measured, by name, with the gap of each metric."""
+        found = {name: self.value(name) for name in (*COLUMNS, *self.more)}
+        for name in list(found):
+            if name.startswith(VALIDATION):
+                clean = found.get(CLEAN_TRAIN + name.removeprefix(VALIDATION), math.nan)
+                found[GAP + name.removeprefix(VALIDATION)] = metric(name).gap(clean, found[name])
+        return found
 
     @property
     def in_words(self) -> str:
@@ -71,23 +89,36 @@ class EpochRecord:
         return all(map(math.isfinite, (self.train_loss, self.clean_train_loss, self.val_loss, self.gradient_norm)))
 
 
-COLUMNS = tuple(field.name for field in fields(EpochRecord))
+COLUMNS = tuple(one.name for one in fields(EpochRecord) if one.name != "more")
+MORE_PREFIXES = (CLEAN_TRAIN, VALIDATION)  # of the columns that only some runs have
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def dump_records(records: Sequence[EpochRecord]) -> dict[str, Any]:
     """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; NaN and infinity become strings."""
-    return {
-        "columns": list(COLUMNS),
-        "rows": [[_to_json(getattr(record, name)) for name in COLUMNS] for record in records],
-    }
+    names = [*COLUMNS, *dict.fromkeys(name for record in records for name in record.more)]
+    return {"columns": names, "rows": [[_to_json(record.value(name)) for name in names] for record in records]}
 
 
 def parse_records(value: dict[str, Any]) -> list[EpochRecord]:
     """Inverse of `dump_records`; unknown columns (a later version's) are ignored, missing ones are NaN."""
-    known = [(position, name) for position, name in enumerate(value["columns"]) if name in COLUMNS]
-    rows = ({name: _from_json(row[position]) for position, name in known} for row in value["rows"])
-    return [EpochRecord(**{**dict.fromkeys(COLUMNS, math.nan), **row}) for row in rows]
+    found = []
+    for row in value["rows"]:
+        cells = dict(zip(value["columns"], row, strict=True))
+        known = {name: _from_json(cells.get(name, math.nan)) for name in COLUMNS}
+        more = {name: _from_json(cells[name]) for name in more_columns(cells)}
+        found.append(EpochRecord(**known, more=more))
+    return found
+
+
+def more_columns(names: Iterable[str]) -> list[str]:
+    """Those of the columns that hold metrics which only some runs record."""
+    found = []
+    for name in names:
+        prefix = next((prefix for prefix in MORE_PREFIXES if name.startswith(prefix)), None)
+        if prefix and name.removeprefix(prefix) in METRICS and name not in COLUMNS:
+            found.append(name)
+    return found
 
 
 def _to_json(value: float) -> float | str:
@@ -96,6 +127,31 @@ def _to_json(value: float) -> float | str:
 
 def _from_json(value: float | str) -> Any:
     return _NON_FINITE[value] if isinstance(value, str) else value
+
+
+def dump_confusions(found: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, Any]:
+    """Confusion matrices by part (`train` in eval mode, `validation`), rows by true class, as a JSON value.
+
+    Only cells that are not 0 are written, as [true class, predicted class, images]: with many classes, few are.
+    """
+    return {
+        part: {
+            "classes": len(matrix),
+            "cells": [[i, j, n] for i, row in enumerate(matrix) for j, n in enumerate(row) if n],
+        }
+        for part, matrix in found.items()
+    }
+
+
+def parse_confusions(value: Mapping[str, Any]) -> dict[str, list[list[int]]]:
+    """Inverse of `dump_confusions`."""
+    found = {}
+    for part, stored in value.items():
+        matrix = [[0] * stored["classes"] for _ in range(stored["classes"])]
+        for i, j, n in stored["cells"]:
+            matrix[i][j] = n
+        found[part] = matrix
+    return found
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_what_is_no_range_says_how_a_range_is_written(value: Any, words: str) ->
         ("training.epochs", 10**6, "must be at most 100000, but it is 1000000."),
         ("study.seed", "x", "must be a whole number, but it is 'x'."),
         ("study.nuisance", "model.dropout", "must be a list, but it is 'model.dropout'."),
-        ("study.metric", "acc", "Allowed: val_accuracy, val_loss."),
+        ("study.metric", "acc", "Allowed: accuracy, auroc, average_precision, balanced_accuracy, loss,"),
     ],
 )
 def test_wrong_values_are_told_without_the_words_of_a_library(path: str, value: Any, words: str) -> None:

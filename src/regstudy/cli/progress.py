@@ -10,11 +10,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
 from regstudy.cli.console import PlainConsole
+from regstudy.metrics import metric
 from regstudy.search.events import EpochDone, StepDone, StudyStarted, TrialEnded, TrialEvent, TrialStarted
 from regstudy.text import format_duration, printable
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
-METRIC_LABELS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
 
 
 class StudyDisplay:
@@ -80,7 +80,7 @@ class StudyDisplay:
             self.console.print(event.trace)
 
     def _better(self, one: float, other: float) -> float:
-        return max(one, other) if self.metric == "val_accuracy" else min(one, other)
+        return other if metric(self.metric).better(other, one) else one
 
     def _line(self, event: TrialEnded) -> str:
         count = f"[{self.finished}/{self.trials}]"
@@ -107,10 +107,10 @@ class StudyDisplay:
     def _value(self) -> str:
         if self.best is None:
             return "–"
-        return f"{self.best:.1%}" if self.metric == "val_accuracy" else f"{self.best:.4f}"
+        return f"{self.best:.1%}" if metric(self.metric).percent else f"{self.best:.4f}"
 
     def _refresh(self) -> None:
-        note = f"best {METRIC_LABELS[self.metric]} {self._value()}{self._left()}"
+        note = f"best validation {metric(self.metric).label} {self._value()}{self._left()}"
         self.bar.update(
             self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
         )

@@ -26,6 +26,7 @@ from regstudy.config.schema import (
 )
 from regstudy.config.value_words import KINDS, LIMITS, value_words
 from regstudy.errors import ArgumentError, Problem, config_error, unknown
+from regstudy.metrics import VALIDATION
 from regstudy.text import shortened
 
 STUDY_PATHS = ("study.metric", "study.nuisance", "study.seed")  # of the section that only spaces have
@@ -207,7 +208,8 @@ def _problem(detail: dict[str, Any], tree: Any, same: Sequence[Mapping[str, Any]
     if kind == "union_tag_invalid":
         return Problem(dotted, unknown(path[-1], str(detail["ctx"]["tag"]), _quoted(detail["ctx"]["expected_tags"])))
     if kind == "literal_error":
-        return Problem(dotted, unknown("value", str(given), _quoted(detail["ctx"]["expected"])))
+        names = [name.removeprefix(VALIDATION) for name in _quoted(detail["ctx"]["expected"])]  # as they are typed
+        return Problem(dotted, unknown("value", str(given), names))
     if kind == "value_error":
         words = str(detail["ctx"]["error"]).rstrip(".")
         return Problem(dotted, f"{words}, but it is {shortened(given)}." if path else f"{words}.")

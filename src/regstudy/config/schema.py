@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from regstudy.config.fingerprint import Since
+from regstudy.metrics import MetricName, stored_name
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -18,6 +19,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
+AnyMetric = Annotated[MetricName, BeforeValidator(stored_name)]  # auroc or val_auroc
 Options = dict[str, bool | int | float | str | None]
 
 
@@ -70,6 +72,7 @@ class Data(Section):
     )
     train_limit: Count | None = None  # train on at most this many images
     split_seed: Annotated[int, Field(ge=0)] = 0
+    positive: Annotated[str | None, Since("0.2.0")] = None  # class whose average precision is measured; the rarer one
     options: Options = {}
 
 
@@ -242,6 +245,7 @@ class Training(Section):
     patience: Count | None = 5  # epochs without an improvement of `monitor`; null disables early stopping
     tolerance: NotNegative = 1e-4
     reference: Literal["accepted", "minimum"] = "accepted"
-    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"  # the weights of its best epoch are saved
+    monitor: AnyMetric = "val_loss"
+    metric: AnyMetric = "val_accuracy"  # the weights of its best epoch are saved
+    also: Annotated[tuple[AnyMetric, ...], Field(strict=False), Since("0.2.0")] = ()  # recorded, but decides nothing
     seed: Annotated[int, Field(ge=0)] = 0

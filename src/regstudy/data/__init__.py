@@ -7,7 +7,7 @@ also called with `validation` and returns None if it has no such part. A user-de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -177,11 +177,23 @@ def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
         train = pool.subset(torch.from_numpy(stratified_subset(pool.labels.numpy(), limit, config.split_seed, least=1)))
     clean = stratified_subset(train.labels.numpy(), len(validation), config.split_seed)
     splits = Splits(train, train.subset(torch.from_numpy(clean)), validation, config.name, config.split_seed, grouping)
+    splits = replace(splits, named_positive=_positive(config, pool.classes))
     if not folder:
         return splits
     from regstudy.data.image_folder import part_folders
 
     return replace(splits, parts=part_folders(config, file_rule), file_rule=file_rule)
+
+
+def _positive(config: Data, classes: Sequence[str]) -> str | None:
+    """The class that the configuration calls positive; DataError if there is no such class, or not two."""
+    if config.positive is None:
+        return None
+    if config.positive not in classes:
+        raise DataError(f"data.positive: {unknown('class', config.positive, classes)}")
+    if len(classes) != 2:
+        raise DataError(f"data.positive is for two classes only, but there are {len(classes)}. Remove it.")
+    return config.positive
 
 
 def _groups(pool: ImageSet, validation: ImageSet | None, config: Data, data_dir: Path) -> Indices | None:

@@ -93,6 +93,18 @@ class Splits:
     grouping: Grouping | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     file_rule: int | None = None
+    named_positive: str | None = None  # by the configuration
+
+    @cached_property
+    def positive(self) -> int:
+        """The number of the positive class: the one that is named, else the rarer one in training.
+
+        Of equally rare classes it is the last one. With more than two classes it is of no use.
+        """
+        if self.named_positive is not None:
+            return self.train.classes.index(self.named_positive)
+        counts = self.train.per_class
+        return min(range(len(counts)), key=lambda number: (counts[number], -number))
 
     @cached_property
     def hash(self) -> str:
@@ -109,6 +121,7 @@ class Splits:
             "clean_train": len(self.clean_train),
             "validation": len(self.validation),
             "validation_per_class": self.validation.per_class,
+            "positive": self.train.classes[self.positive] if len(self.train.classes) == 2 else None,
             "split_seed": self.split_seed,
             "split_hash": self.hash,
             "group": self.grouping.rule if self.grouping else None,

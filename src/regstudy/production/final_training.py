@@ -20,10 +20,11 @@ from regstudy.data.loading_events import OnProgress, listening
 from regstudy.errors import FileError, RegstudyError, describe
 from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
 from regstudy.files.paths import path_errors
+from regstudy.metrics import CLEAN_TRAIN, GAP, VALIDATION
 from regstudy.records import EpochRecord
 from regstudy.space.loader import config_text
 from regstudy.training.checkpoint import Checkpoint
-from regstudy.training.loop import OnStep, evaluate
+from regstudy.training.loop import OnStep, extra_metrics, measure
 from regstudy.training.run import OnEpoch, Trained, run
 
 TEST_LOG_FILE = "test_openings.jsonl"  # in the data directory: every evaluation on a test set
@@ -130,7 +131,7 @@ def _write_metrics(out: Path, metrics: Mapping[str, Any]) -> None:
 
 def epochs_csv(records: Sequence[EpochRecord]) -> str:
     """One line per epoch with all series and the gaps; every number reads back to the same bits."""
-    rows = [vars(r) | {"gap_accuracy": r.gap_accuracy, "gap_loss": r.gap_loss} for r in records]
+    rows = [record.series for record in records]
     buffer = io.StringIO()
     pd.DataFrame(rows).to_csv(buffer, index=False)
     return buffer.getvalue()
@@ -149,8 +150,9 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
     }
     if result.best_epoch:
         best = result.records[result.best_epoch - 1]
-        facts |= {name: value for name, value in vars(best).items() if "accuracy" in name or "loss" in name}
-        facts |= {"gap_accuracy": best.gap_accuracy, "gap_loss": best.gap_loss}
+        measured = ("train_loss", "train_accuracy")
+        prefixes = (CLEAN_TRAIN, VALIDATION, GAP)
+        facts |= {name: value for name, value in best.series.items() if name in measured or name.startswith(prefixes)}
     return facts
 
 
@@ -167,11 +169,14 @@ def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]
 def _evaluated(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
     """What was measured on the test set. It is logged before anybody sees it; OSError or FileError if that fails."""
     test = open_test(config.data, data_dir).to(trained.state.device)
-    loss, accuracy = evaluate(trained.state.model, test, trained.state.preprocessing)
+    state = trained.state
+    names = extra_metrics(config)
+    found = measure(state.model, test, state.preprocessing, names, state.positive)
     facts = {
         "images": len(test),
-        "loss": loss,
-        "accuracy": accuracy,
+        "loss": found.loss,
+        "accuracy": found.accuracy,
+        **found.extra,
         "hash": test.hash,
         "opened": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -23,7 +23,7 @@ from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError
 from regstudy.files.paths import DISK_FULL
-from regstudy.records import EpochRecord, PruningDecision, dump_records
+from regstudy.records import EpochRecord, PruningDecision, dump_confusions, dump_records
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, make_pruner
@@ -169,7 +169,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         keep(attributes.EPOCHS, dump_records(records))
         for record in records[reported:]:
             if record.finite:
-                value = float(getattr(record, config.training.metric))
+                value = record.value(config.training.metric)
                 opened.patiently(partial(trial.report, value, step=record.epoch))
         reported = len(records)
         watch.tell(EpochDone(job.worker, number, records[-1]))
@@ -220,9 +220,11 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
     keep(attributes.BEST_EPOCH, result.best_epoch)
     if result.best_epoch:
         keep(attributes.BEST_VALUE, result.best_value)
+        keep(attributes.CONFUSION, dump_confusions(trained.confusions))
     if result.outcome == "diverged":
         # so that a sampler learns to stay away: a failed or pruned trial would not tell it
-        return constant_value(trained.state.config.training.metric, trained.state.splits.validation.per_class)
+        splits = trained.state.splits
+        return constant_value(trained.state.config.training.metric, splits.validation.per_class, splits.positive)
     if result.outcome != "pruned":
         keep_weights(job.folder, number, trained.weights)
     return result.best_value

@@ -127,7 +127,8 @@ def plan_of(name: str, arms: Mapping[str, Space]) -> FixedPlan:
         label: config if arms[label].has("data.split_seed") else config.replaced({"data.split_seed": seed})
         for label, config in configs.items()
     }
-    return make_plan(name, configs, arms[first].study, "The comparison")
+    also = dict.fromkeys(metric for space in arms.values() for metric in space.study.also)
+    return make_plan(name, configs, arms[first].study.model_copy(update={"also": tuple(also)}), "The comparison")
 
 
 def collapsed(arms: Mapping[str, Space]) -> list[str]:

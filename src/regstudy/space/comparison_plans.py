@@ -67,5 +67,6 @@ def comparison_of_configs(
         )
     if found:
         raise config_error("The comparison", found)
-    section = StudySection(metric=metrics.pop())
+    also = dict.fromkeys(name for config in configs.values() for name in config.training.also)
+    section = StudySection(metric=metrics.pop(), also=tuple(also))
     return make_plan(name or "comparison", configs, section, "The comparison")

@@ -155,8 +155,8 @@ def make_plan(name: str, arms: Mapping[str, RunConfig], study: StudySection, sou
     ]
     if problems:
         raise config_error(source, problems)
-    fixed = {SEED_PATH: 0, "training.metric": study.metric}
-    kept = StudySection(metric=study.metric, direction=DIRECTIONS[study.metric], seed=study.seed)
+    fixed = {SEED_PATH: 0, **{f"training.{key}": value for key, value in study.measured.items()}}
+    kept = StudySection(metric=study.metric, also=study.also, direction=DIRECTIONS[study.metric], seed=study.seed)
     return FixedPlan(name, {label: config.replaced(fixed) for label, config in arms.items()}, kept)
 
 

@@ -15,6 +15,7 @@ from regstudy.errors import ConfigError, FileError, Problem, config_error, unkno
 from regstudy.files import read_bytes
 from regstudy.files.outputs import KEY
 from regstudy.files.paths import given_path, path_errors, shown
+from regstudy.metrics import stored_name
 from regstudy.space.parsing import ConfigCheck, parse_space
 from regstudy.space.plain_values import DEEPEST, plain_problems
 from regstudy.space.search_space import Space
@@ -24,6 +25,8 @@ from regstudy.text import counted, shortened
 
 SECTIONS = {*RunConfig.model_fields, "study"} - {"phases"}
 LARGEST_FILE = 200_000  # bytes; the largest space so far has 3,000
+
+MEASURED = ("metric", "also")  # of a study; a run keeps them in `training`
 
 
 def shipped_spaces() -> dict[str, Path]:
@@ -129,7 +132,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
             raise config_error(str(path), problems)
         training = raw.get("training") or {}
         if isinstance(training, dict):
-            raw["training"] = {**training, "metric": study.metric}
+            raw["training"] = {**training, **study.measured}
     config = parse_config(raw, str(path))
     found = [problem for check in checks for problem in check(config)]
     if found:
@@ -138,9 +141,10 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, checks: Iterable[C
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A run configuration, given as nested plain values, as YAML; the metric goes into `study`, as in any file."""
-    training = {key: value for key, value in config["training"].items() if key != "metric"}
-    return yaml_text({**config, "training": training, "study": {"metric": config["training"]["metric"]}})
+    """A run configuration, given as nested plain values, as YAML; the metrics go into `study`, as in any file."""
+    training = {key: value for key, value in config["training"].items() if key not in MEASURED}
+    study = {key: config["training"][key] for key in MEASURED if config["training"].get(key)}
+    return yaml_text({**config, "training": training, "study": study})
 
 
 def _check_plain(tree: Any, source: str) -> None:
@@ -163,31 +167,33 @@ def _without_fallback(tree: Any, source: str) -> tuple[Any, dict[str, Any] | Non
 
 
 def _prepared(tree: Any, overrides: Iterable[str], source: str) -> Any:
-    """A copy of a tree with the overrides; the metric is moved from `training.metric`, its old place, to `study`."""
+    """A copy of a tree with the overrides; metrics are moved from `training`, their old place, to `study`."""
     raw, given = copy.deepcopy(tree), list(overrides)
     if isinstance(raw, dict):  # a section of which only the name is left is an empty one
         raw = {key: {} if value is None and key in SECTIONS else value for key, value in raw.items()}
     if isinstance(raw, dict) and str(raw.get(KEY, "")).startswith("regstudy "):
         del raw[KEY]  # the mark that `regstudy export` gives to JSON
-    _move_metric(raw, source)
+    for key in MEASURED:
+        _move(key, raw, source)
     apply_overrides(raw, given)
-    _move_metric(raw, "--set", replace=not any(override.startswith("study.metric=") for override in given))
+    for key in MEASURED:
+        _move(key, raw, "--set", replace=not any(override.startswith(f"study.{key}=") for override in given))
     return raw
 
 
-def _move_metric(raw: Any, source: str, *, replace: bool = False) -> None:
-    """Move `training.metric` to `study.metric`; ConfigError if that conflicts with an existing one."""
+def _move(key: str, raw: Any, source: str, *, replace: bool = False) -> None:
+    """Move a value from `training` to `study`; ConfigError if that conflicts with an existing one."""
     training = raw.get("training") if isinstance(raw, dict) else None
-    if not isinstance(training, dict) or "metric" not in training:
+    if not isinstance(training, dict) or key not in training:
         return
     study = raw.get("study") or {}
     if not isinstance(study, dict):
         return  # rejected when the section is parsed
-    metric = training.pop("metric")
-    if not replace and study.get("metric", metric) != metric:
-        sentence = f"is {metric}, but study.metric is {study['metric']}. Set only study.metric."
-        raise config_error(source, [Problem("training.metric", sentence)])
-    raw["study"] = {**study, "metric": metric}
+    value = training.pop(key)
+    if not replace and stored_name(study.get(key, value)) != stored_name(value):
+        sentence = f"is {value}, but study.{key} is {study[key]}. Set only study.{key}."
+        raise config_error(source, [Problem(f"training.{key}", sentence)])
+    raw["study"] = {**study, key: value}
 
 
 def apply_overrides(raw: Any, overrides: Iterable[str]) -> None:

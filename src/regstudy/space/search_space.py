@@ -77,7 +77,7 @@ class Space:
     def resolve(self, choose: Choose) -> RunConfig:
         """The configuration in which ``choose`` gives the value of every hyperparameter."""
         tree = _resolve(self.tree, "", "", choose)
-        tree["training"] = {**tree.get("training", {}), "metric": self.study.metric}
+        tree["training"] = {**tree.get("training", {}), **self.study.measured}
         return RunConfig.model_validate(tree)
 
     def defaults(self) -> RunConfig:

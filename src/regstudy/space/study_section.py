@@ -7,22 +7,36 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from regstudy.config.fields import field_paths
+from regstudy.config.fingerprint import Since
 from regstudy.config.known_keys import unknown_key
 from regstudy.config.run_config import RunConfig
-from regstudy.config.schema import Section
+from regstudy.config.schema import AnyMetric, Section
 from regstudy.config.value_words import value_words
 from regstudy.errors import Problem, unknown
+from regstudy.metrics import METRICS, VALIDATION
 
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    f"{VALIDATION}{name}": "maximize" if metric.maximize else "minimize" for name, metric in METRICS.items()
+}
 
 
 class StudySection(Section):
-    """Settings of a study. ``nuisance``: paths of hyperparameters that are tuned but not under study."""
+    """Settings of a study.
 
-    metric: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    ``metric`` decides; those in ``also`` are recorded, too. ``nuisance``: paths of hyperparameters that are tuned but
+    not under study.
+    """
+
+    metric: AnyMetric = "val_accuracy"
+    also: Annotated[tuple[AnyMetric, ...], Field(strict=False), Since("0.2.0")] = ()
     direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
     nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What the section `training` of a run must say: the metric that decides, and those that are recorded."""
+        return {"metric": self.metric, "also": list(self.also)}
 
     def plain(self) -> dict[str, Any]:
         """As plain values for a file."""
@@ -41,9 +55,8 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
                     "study", str(detail["loc"][-1]), StudySection.model_fields, field_paths(RunConfig)
                 )
             elif detail["type"] == "literal_error":
-                message = unknown(
-                    "value", str(detail["input"]), DIRECTIONS if path == "study.metric" else DIRECTIONS.values()
-                )
+                allowed = METRICS if path in ("study.metric", "study.also") else DIRECTIONS.values()
+                message = unknown("value", str(detail["input"]), allowed)
             else:
                 message = value_words([detail])
             problems.append(Problem(path, message))

@@ -21,7 +21,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
-from regstudy.records import COLUMNS, accuracy_gap, loss_gap
+from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION
+from regstudy.records import COLUMNS, more_columns
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.ranking import direction_of
@@ -94,6 +95,12 @@ class Tables:
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
     @property
+    def gap(self) -> str:
+        """The column of the gap in the study's metric; that of accuracy if the metric is none of ours."""
+        name = (self.metric or "").removeprefix(VALIDATION)
+        return GAP + (name if name in METRICS else "accuracy")
+
+    @property
     def maximize(self) -> bool:
         """Whether more of the objective is better."""
         return self.direction == "maximize"
@@ -132,10 +139,12 @@ def load_tables(study: optuna.Study) -> Tables:
     metric = attrs.get(attributes.METRIC)
     trials = [trial for trial in study.get_trials(deepcopy=False) if _has_started(trial)]
     stored = [facts_of(trial) for trial in trials]
-    records = [_records(facts) for facts in stored]
+    columns = [(facts.get(attributes.EPOCHS) or {}).get("columns", ()) for facts in stored]
+    names = (*COLUMNS, *dict.fromkeys(more_columns(name for each in columns for name in each)))
+    records = [_records(facts, names) for facts in stored]
     return Tables(
-        trials=_trial_table(trials, stored, records, metric, maximize=direction == "maximize"),
-        epochs=_epoch_table(trials, stored, records),
+        trials=_trial_table(trials, stored, records, names, metric, maximize=direction == "maximize"),
+        epochs=_epoch_table(trials, stored, records, names),
         name=study.study_name,
         metric=metric,
         direction=direction,
@@ -180,18 +189,18 @@ def best(tables: Tables, arm: str | None = None) -> pd.Series | None:
     return candidates.loc[values.idxmax() if tables.maximize else values.idxmin()]
 
 
-def _records(facts: Mapping[str, Any]) -> NDArray[np.float64]:
-    """A trial's epochs × `COLUMNS`: what `records.parse_records` reads, without an object per epoch."""
+def _records(facts: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64]:
+    """A trial's epochs × ``names``: what `records.parse_records` reads, without an object per epoch."""
     stored = facts.get(attributes.EPOCHS)
     if not stored or not stored["rows"]:
-        return np.empty((0, len(COLUMNS)))
+        return np.empty((0, len(names)))
     rows = np.array(stored["rows"], dtype=np.float64)  # the words for what JSON lacks become numbers, too
-    if tuple(stored["columns"]) == COLUMNS:
+    if tuple(stored["columns"]) == names:
         return rows
-    found = np.full((len(rows), len(COLUMNS)), math.nan)
+    found = np.full((len(rows), len(names)), math.nan)
     for position, name in enumerate(stored["columns"]):
-        if name in COLUMNS:
-            found[:, COLUMNS.index(name)] = rows[:, position]
+        if name in names:
+            found[:, names.index(name)] = rows[:, position]
     return found
 
 
@@ -207,14 +216,16 @@ def _trial_table(
     trials: list[FrozenTrial],
     stored: list[dict[str, Any]],
     records: list[NDArray[np.float64]],
+    names: tuple[str, ...],
     metric: str | None,
     *,
     maximize: bool,
 ) -> pd.DataFrame:
-    fixed = [_trial_row(*each, metric, maximize) for each in zip(trials, stored, records, strict=True)]
+    fixed = [_trial_row(*each, names, metric, maximize) for each in zip(trials, stored, records, strict=True)]
     configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
     params = [{PARAM + name: _cell(value) for name, value in trial.params.items()} for trial in trials]
-    columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in TRIAL_COLUMNS.items()}
+    types = TRIAL_COLUMNS | dict.fromkeys(_gaps_of(names[len(COLUMNS) :]), "float64")
+    columns = {name: pd.Series([row[name] for row in fixed], dtype=dtype) for name, dtype in types.items()}
     for rows in (configs, params):
         for name in _names(rows):
             columns.setdefault(name, pd.Series([row.get(name) for row in rows]))
@@ -222,11 +233,16 @@ def _trial_table(
 
 
 def _trial_row(
-    trial: FrozenTrial, attrs: Mapping[str, Any], records: NDArray[np.float64], metric: str | None, maximize: bool
+    trial: FrozenTrial,
+    attrs: Mapping[str, Any],
+    records: NDArray[np.float64],
+    names: tuple[str, ...],
+    metric: str | None,
+    maximize: bool,
 ) -> dict[str, Any]:
     best_epoch = attrs.get(attributes.BEST_EPOCH)
     if best_epoch is None:
-        best_epoch = _best_epoch(records, metric, maximize)
+        best_epoch = _best_epoch(records, names, metric, maximize)
     at_best = records[records[:, EPOCH] == best_epoch][:1]
     return {
         "number": trial.number,
@@ -242,22 +258,28 @@ def _trial_row(
         "best_epoch": best_epoch,
         "epochs": len(records) or len(trial.intermediate_values),
         "seconds": sum(records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
-        **(_with_gaps(at_best[0].tolist()) if len(at_best) else dict.fromkeys(SERIES, math.nan)),
+        **dict.fromkeys((*SERIES, *_gaps_of(names[len(COLUMNS) :])), math.nan),
+        **(_with_gaps(at_best[0].tolist(), names) if len(at_best) else {}),
     }
 
 
-def _with_gaps(row: list[float]) -> dict[str, float]:
-    """One epoch's series by name, with the two gaps (see `EpochRecord`)."""
-    of = dict(zip(COLUMNS, row, strict=True))
-    return {name: value for name, value in {**of, **_gaps(of)}.items() if name in SERIES}
+def _with_gaps(row: list[float], names: tuple[str, ...]) -> dict[str, float]:
+    """One epoch's series by name, with the gap of each metric."""
+    of = dict(zip(names, row, strict=True))
+    wanted = {*SERIES, *_gaps_of(names[len(COLUMNS) :])}
+    return {name: value for name, value in {**of, **_gaps(of)}.items() if name in wanted}
+
+
+def _gaps_of(more: Iterable[str]) -> list[str]:
+    """The further columns of some studies, with the gap of each of their metrics."""
+    found = list(more)
+    return found + [GAP + name.removeprefix(VALIDATION) for name in found if name.startswith(VALIDATION)]
 
 
 def _gaps(of: Mapping[str, Any]) -> dict[str, Any]:
-    """Both gaps of one epoch (numbers) or of many (arrays), by name."""
-    return {
-        "gap_accuracy": accuracy_gap(of["clean_train_accuracy"], of["val_accuracy"]),
-        "gap_loss": loss_gap(of["clean_train_loss"], of["val_loss"]),
-    }
+    """The gap of every metric in one epoch (numbers) or in many (arrays), by name."""
+    measured = [name.removeprefix(VALIDATION) for name in of if name.startswith(VALIDATION)]
+    return {GAP + name: METRICS[name].gap(of[CLEAN_TRAIN + name], of[VALIDATION + name]) for name in measured}
 
 
 def _value(trial: FrozenTrial, attrs: Mapping[str, Any], maximize: bool) -> float:
@@ -273,18 +295,21 @@ def _value(trial: FrozenTrial, attrs: Mapping[str, Any], maximize: bool) -> floa
     return max(reported) if maximize else min(reported)
 
 
-def _best_epoch(records: NDArray[np.float64], metric: str | None, maximize: bool) -> int | None:
-    if metric not in COLUMNS:
+def _best_epoch(records: NDArray[np.float64], names: tuple[str, ...], metric: str | None, maximize: bool) -> int | None:
+    if metric is None or metric not in names:
         return None
-    usable = records[np.isfinite(records[:, COLUMNS.index(metric)])]
+    usable = records[np.isfinite(records[:, names.index(metric)])]
     if not len(usable):
         return None
-    values = usable[:, COLUMNS.index(metric)]
+    values = usable[:, names.index(metric)]
     return int(usable[values.argmax() if maximize else values.argmin(), EPOCH])
 
 
 def _epoch_table(
-    trials: list[FrozenTrial], stored: list[dict[str, Any]], records: list[NDArray[np.float64]]
+    trials: list[FrozenTrial],
+    stored: list[dict[str, Any]],
+    records: list[NDArray[np.float64]],
+    names: tuple[str, ...],
 ) -> pd.DataFrame:
     ran = [len(rows) for rows in records]
     first: dict[str, tuple[list[Any], Any]] = {
@@ -296,8 +321,8 @@ def _epoch_table(
         name: pd.Series(values, dtype=dtype).repeat(ran).reset_index(drop=True)
         for name, (values, dtype) in first.items()
     }
-    values = np.concatenate([np.empty((0, len(COLUMNS))), *records])
-    of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(COLUMNS)}
+    values = np.concatenate([np.empty((0, len(names))), *records])
+    of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(names)}
     return pd.DataFrame({**columns, **of, **_gaps(of)})
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regstudy.config.fingerprint import hashed
 from regstudy.config.run_config import RunConfig
 from regstudy.files import write_atomically
 from regstudy.files.paths import given_path
@@ -90,4 +91,5 @@ def _digest(weights: str | None) -> str | None:
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json")
+    """As an earlier version of regstudy wrote it, so that its checkpoints can still be used."""
+    return hashed(config.model_dump(mode="json"), RunConfig)

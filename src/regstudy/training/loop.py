@@ -22,6 +22,8 @@ from regstudy import models
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
+from regstudy.errors import Problem, config_error
+from regstudy.metrics import CLEAN_TRAIN, METRICS, VALIDATION
 from regstudy.records import EpochRecord, dump_records, parse_records
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
@@ -32,6 +34,7 @@ from regstudy.training.mixing import mix, mixed_loss
 from regstudy.training.optimizers import make_optimizer
 from regstudy.training.precision import Precision, computing_in, resolve
 from regstudy.training.schedules import learning_rates
+from regstudy.training.scores import confusion, extra_scores, needs_logits
 
 EVALUATION_BATCH_SIZE = 512
 OnStep = Callable[[int, int], None]  # images done in this epoch, images in total
@@ -60,6 +63,8 @@ class TrainState:
     earlier: list[EpochRecord] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
     whole: RunConfig | None = None
+    confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part: int64 C×C
+    best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -70,6 +75,7 @@ class TrainState:
             "generators": [self.order.get_state(), self.augmentation.get_state(), *_global_generators(self.device)],
             "earlier": dump_records(self.earlier),
             "records": dump_records(self.records),
+            "best_confusions": self.best_confusions,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -86,6 +92,17 @@ class TrainState:
             torch.cuda.set_rng_state(generator, self.device)
         self.earlier = parse_records(state["earlier"])
         self.records = parse_records(state["records"])
+        self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
+
+    @property
+    def extra_metrics(self) -> tuple[str, ...]:
+        """What is measured besides loss and accuracy: whatever the run's phases or its early stopping may ask for."""
+        return extra_metrics(self.whole or self.config)
+
+    @property
+    def positive(self) -> int:
+        """The number of the positive class of a data set with two."""
+        return self.splits.positive
 
     @property
     def all_records(self) -> list[EpochRecord]:
@@ -103,11 +120,36 @@ class TrainState:
         return self.splits.train.images.device
 
 
+def extra_metrics(config: RunConfig) -> tuple[str, ...]:
+    """The metrics that a run records besides loss and accuracy, in the order of `METRICS`."""
+    asked = {config.training.metric, *config.training.also}
+    asked |= {phase.training.monitor for phase in config.in_phases()}
+    return tuple(name for name in METRICS if name not in ("accuracy", "loss") and f"{VALIDATION}{name}" in asked)
+
+
+def check_metrics(config: RunConfig, splits: Splits) -> None:
+    """ConfigError if a metric cannot be measured on these images: it needs two classes, or one has no images."""
+    names, problems = splits.train.classes, []
+    empty = [name for name, images in zip(names, splits.validation.per_class, strict=True) if not images]
+    for name in extra_metrics(config):
+        path = "study.metric" if config.training.metric == f"{VALIDATION}{name}" else "study.also, training.monitor"
+        if METRICS[name].binary and len(names) != 2:
+            sentence = f"{name} is for two classes, but the data set has {len(names)}. Use auroc or macro_f1."
+            problems.append(Problem(path, sentence))
+        elif METRICS[name].from_scores and empty:
+            lacking = ", ".join(f"'{one}'" for one in empty)
+            sentence = f"{name} needs validation images of every class, but there are none of {lacking}."
+            problems.append(Problem(path, sentence))
+    if problems:
+        raise config_error("The configuration", problems)
+
+
 def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 0) -> TrainState:
     """The state before the first epoch of a phase; seeds torch's global generators.
 
-    Raises ConfigError if network, images and weights are incompatible.
+    Raises ConfigError if network, images, metrics and weights are incompatible.
     """
+    check_metrics(config, splits)
     entropy = [config.training.seed, phase] if phase else config.training.seed
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
     torch.manual_seed(seeds[0])
@@ -151,21 +193,29 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
             on_step(seen, len(state.splits.train))
     train_loss, train_accuracy = (sums / seen).tolist()
     with state.average.used_by(state.model) if state.average else nullcontext():
-        clean_loss, clean_accuracy = evaluate(state.model, state.splits.clean_train, state.preprocessing)
-        val_loss, val_accuracy = evaluate(state.model, state.splits.validation, state.preprocessing)
+        clean, val = (
+            measure(state.model, images, state.preprocessing, state.extra_metrics, state.positive)
+            for images in (state.splits.clean_train, state.splits.validation)
+        )
     record = EpochRecord(
         epoch=len(state.all_records) + 1,
         train_loss=train_loss,
         train_accuracy=train_accuracy,
-        clean_train_loss=clean_loss,
-        clean_train_accuracy=clean_accuracy,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
+        clean_train_loss=clean.loss,
+        clean_train_accuracy=clean.accuracy,
+        val_loss=val.loss,
+        val_accuracy=val.accuracy,
         lr=rates[0],
         gradient_norm=float(norms) / len(batches),
         seconds=time.perf_counter() - began,
+        more={
+            f"{prefix}{name}": value
+            for prefix, found in ((CLEAN_TRAIN, clean), (VALIDATION, val))
+            for name, value in found.extra.items()
+        },
     )
     state.records.append(record)
+    state.confusions = {"train": clean.confusion, "validation": val.confusion}
     return record
 
 
@@ -233,18 +283,46 @@ def _descend(state: TrainState, lr: float) -> None:
         state.average.update(state.model)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C."""
+
+    loss: float
+    accuracy: float
+    extra: dict[str, float]
+    confusion: Tensor
+
+
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
-    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in eval mode, in their order."""
+def measure(
+    model: nn.Module, images: ImageSet, preprocessing: PixelTransform, extra: Sequence[str] = (), positive: int = 1
+) -> Measured:
+    """Loss, accuracy and the ``extra`` metrics over all images in eval mode, in their order."""
     model.eval()
-    sums = torch.zeros(2, dtype=_exact(images.images.device), device=images.images.device)
+    classes, device = len(images.classes), images.images.device
+    sums = torch.zeros(2, dtype=_exact(device), device=device)
+    counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+    kept: list[Tensor] = []
     for first in range(0, len(images), EVALUATION_BATCH_SIZE):
         labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
         logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
+        predicted = logits.argmax(1)
         sums[0] += cross_entropy(logits, labels, reduction="sum")
-        sums[1] += (logits.argmax(1) == labels).sum()
-    loss, accuracy = (sums / len(images)).tolist()
-    return loss, accuracy
+        sums[1] += (predicted == labels).sum()
+        counts += confusion(predicted, labels, classes)
+        kept += [logits] if needs_logits(extra) else []
+    means = sums / len(images)
+    if extra:
+        scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
+        means = torch.cat([means, scores])
+    loss, accuracy, *others = means.tolist()  # the only wait for the device
+    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu())
+
+
+def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:
+    """Mean loss (nats, no smoothing) and accuracy (0..1) over all images in eval mode, in their order."""
+    found = measure(model, images, preprocessing)
+    return found.loss, found.accuracy
 
 
 def _exact(device: torch.device) -> torch.dtype:

@@ -12,6 +12,7 @@ from torch import Tensor
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
+from regstudy.metrics import metric
 from regstudy.records import EpochRecord, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
@@ -32,6 +33,11 @@ class Trained:
     result: RunResult
     weights: dict[str, Tensor]
     state: TrainState
+
+    @property
+    def confusions(self) -> dict[str, list[list[int]]]:
+        """At the best epoch: how many images of each class were taken for each class, by part; empty if unknown."""
+        return {part: counts.tolist() for part, counts in self.state.best_confusions.items()}
 
 
 def run(
@@ -56,9 +62,9 @@ def run(
         following = state.phase + 1
         if outcome in ("diverged", "pruned") or following == len(phases):
             break
-        earlier = state.all_records
+        before = state
         state = start(phases[following], splits, device, following)
-        state.earlier, state.whole = earlier, config
+        state.earlier, state.whole, state.best_confusions = before.all_records, config, before.best_confusions
         _continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
@@ -100,6 +106,7 @@ def _run_phase(
         progress = objective_signal(config, state.all_records)
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
+            state.best_confusions = state.confusions
         verdict = on_epoch(state.all_records, progress) if on_epoch else None
         if not record.finite:
             return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights
@@ -121,7 +128,7 @@ def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
     """Early stopping's signal after the last record, on the series `training.monitor`."""
     training = config.training
     rule = StoppingRule(
-        maximize=training.monitor == "val_accuracy",
+        maximize=metric(training.monitor).maximize,
         epochs=training.epochs,
         patience=_patience(config),
         tolerance=training.tolerance,
@@ -139,14 +146,14 @@ def _patience(config: RunConfig) -> int | None:
 
 def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:
     """The same rule applied to the objective metric: any gain counts, and it never stops the run."""
-    metric = config.training.metric
-    rule = StoppingRule(maximize=metric == "val_accuracy", epochs=config.planned_epochs, patience=None)
-    return _last(rule, metric, records)
+    series = config.training.metric
+    rule = StoppingRule(maximize=metric(series).maximize, epochs=config.planned_epochs, patience=None)
+    return _last(rule, series, records)
 
 
 def _last(rule: StoppingRule, series: str, records: Sequence[EpochRecord]) -> Signal:
     gaps = [record.gap_accuracy for record in records]
-    values = [getattr(record, series) if record.finite else math.nan for record in records]
+    values = [record.value(series) if record.finite else math.nan for record in records]
     return rule.signals(values, gaps)[-1]
 
 

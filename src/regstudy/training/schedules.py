@@ -16,6 +16,7 @@ from regstudy.config.plugins import call_problems, is_plugin, load_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import returned, user_code
 from regstudy.errors import ConfigError, Problem
+from regstudy.metrics import metric
 from regstudy.records import EpochRecord
 
 
@@ -41,7 +42,7 @@ def learning_rate(run: RunConfig, values: Sequence[float], step: int = 0, steps:
 
 def learning_rates(run: RunConfig, records: Sequence[EpochRecord], steps: int) -> list[float]:
     """The rates of all steps of the epoch that follows the records."""
-    values = [getattr(record, run.training.monitor) for record in records]
+    values = [record.value(run.training.monitor) for record in records]
     if run.schedule.interval == "epoch":
         return [learning_rate(run, values)] * steps
     return [learning_rate(run, values, step, steps) for step in range(steps)]
@@ -98,7 +99,7 @@ def _factor(schedule: schema.Schedule, elapsed: float, planned: int) -> float:
 
 def _plateaus(run: RunConfig, schedule: schema.Plateau, values: Sequence[float]) -> int:
     """How often the monitored series has gone more than `patience` epochs without a gain above the tolerance."""
-    sign = -1.0 if run.training.monitor == "val_accuracy" else 1.0
+    sign = -1.0 if metric(run.training.monitor).maximize else 1.0
     best, waited, found = math.inf, 0, 0
     for value in values[schedule.warmup_epochs :]:
         loss = sign * value
