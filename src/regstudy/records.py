@@ -6,6 +6,7 @@ Accuracies are fractions in 0..1, losses are means over examples in nats, times 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -152,6 +153,38 @@ def parse_confusions(value: Mapping[str, Any]) -> dict[str, list[list[int]]]:
             matrix[i][j] = n
         found[part] = matrix
     return found
+
+
+MAX_GROUPS_LISTED = 1_000  # of more groups, those with equal numbers are counted
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """The images of each group of a part and the right answers among them.
+
+    Up to `MAX_GROUPS_LISTED` groups stand in the order of their numbers, so that runs on the same split can be paired.
+    Of more groups, an entry stands for ``times`` groups with the same numbers.
+    """
+
+    images: list[int]
+    right: list[int]
+    times: list[int] | None = None
+
+
+def dump_groups(found: Mapping[str, GroupCounts]) -> dict[str, Any]:
+    """Counts per group by part, as a JSON value."""
+    stored = {}
+    for part, counts in found.items():
+        if counts.times is None and len(counts.images) > MAX_GROUPS_LISTED:
+            tally = sorted(Counter(zip(counts.images, counts.right, strict=True)).items())
+            counts = GroupCounts([n for (n, _), _ in tally], [n for (_, n), _ in tally], [n for _, n in tally])
+        stored[part] = {name: value for name, value in vars(counts).items() if value is not None}
+    return stored
+
+
+def parse_groups(value: Mapping[str, Any]) -> dict[str, GroupCounts]:
+    """Inverse of `dump_groups`, except for the order of very many groups."""
+    return {part: GroupCounts(found["images"], found["right"], found.get("times")) for part, found in value.items()}
 
 
 @dataclass(frozen=True)
