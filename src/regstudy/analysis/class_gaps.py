@@ -14,7 +14,7 @@ groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from regstudy.analysis.share_error import ShareError, share_error, validation_er
 from regstudy.study.tables import Tables
 
 Counts = NDArray[np.int64]
+PARTS = ("train", "validation")
 LEVEL = 0.05
 MIN_GAP = 0.02  # a smaller gap has no place worth naming
 MIN_SUPPORT = 5  # of a class that is named
@@ -34,8 +35,9 @@ MIN_SUPPORT = 5  # of a class that is named
 class ClassGap:
     """One class of one trial at its best epoch.
 
-    ``points`` is what it adds to the gap, ``change`` its recall on validation minus that of the baseline; NaN where
-    there is nothing to compare. ``z`` compares its gap with that of all other images, in standard errors.
+    ``points`` is what it adds to the gap, ``others`` the gap of all other images together, and ``z`` the difference
+    from it in standard errors. ``change`` is its recall on validation minus that of the baseline. NaN where there is
+    nothing to compare.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ClassGap:
     recall_train: float
     validation: ShareError
     points: float
+    others: float
     z: float
     change: float = math.nan
 
@@ -73,25 +76,30 @@ class ClassGaps:
 
 def class_gaps(tables: Tables, number: int, baseline: int | None = None) -> ClassGaps | None:
     """The classes of one trial, with the change from another; None without confusion matrices of both parts."""
-    own = tables.confusion(number)
-    if not {"train", "validation"} <= own.keys() or own["train"].shape != own["validation"].shape:
-        return None
-    if not own["train"].sum() or not own["validation"].sum():
-        return None
-    names = [str(name) for name in tables.data.get("classes") or ()]
-    if len(names) != len(own["validation"]):
-        names = [str(label) for label in range(len(own["validation"]))]
+    before = tables.confusion(baseline).get("validation") if baseline is not None and baseline != number else None
     error = validation_error(tables, number)
-    before = tables.confusion(baseline).get("validation") if baseline not in (None, number) else None  # type: ignore[arg-type]
-    comparable = before is not None and np.array_equal(before.sum(1), own["validation"].sum(1))
-    return _class_gaps(
-        names,
-        own["train"],
-        own["validation"],
-        before if comparable else None,
-        error.design_effect if error else 1.0,
-        balanced=tables.metric == "val_balanced_accuracy",
-    )
+    return _class_gaps(tables, tables.confusion(number), before, error.design_effect if error else 1.0)
+
+
+def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | None:
+    """The classes over several runs; None unless all have confusion matrices of both parts and the same classes.
+
+    Runs share their images, or most of them, so together they count for as many images as one.
+    """
+    runs = [tables.confusion(number) for number in numbers]
+    if not runs or len({tuple((part, len(run.get(part, ()))) for part in PARTS) for run in runs}) > 1:
+        return None
+    if not runs[0].keys() >= set(PARTS):
+        return None
+    errors = [error.design_effect for number in numbers if (error := validation_error(tables, number))]
+    effect = len(runs) * float(np.mean(errors or [1.0]))
+    return _class_gaps(tables, {part: sum_of([run[part] for run in runs]) for part in PARTS}, None, effect)
+
+
+def sum_of(matrices: Sequence[Counts]) -> Counts:
+    """The sum of equally large matrices."""
+    whole: Counts = np.sum(matrices, axis=0)
+    return whole
 
 
 def balanced_accuracy(matrix: Counts) -> float:
@@ -106,40 +114,48 @@ def accuracy(matrix: Counts) -> float:
     return float(matrix.trace() / matrix.sum()) if matrix.sum() else math.nan
 
 
-def _class_gaps(
-    names: Sequence[str],
-    train: Counts,
-    validation: Counts,
-    before: Counts | None,
-    effect: float,
-    *,
-    balanced: bool,
-) -> ClassGaps:
-    seen, support = train.sum(1), validation.sum(1)
-    hits, right = train.diagonal(), validation.diagonal()
-    both = np.flatnonzero((seen > 0) & (support > 0))
-    weight = np.zeros(len(support))
-    weight[both] = 1 / max(len(both), 1) if balanced else support[both] / support[both].sum()
-    changes = (right - before.diagonal()) / np.maximum(support, 1) if before is not None else None
+def _class_gaps(tables: Tables, own: Mapping[str, Counts], before: Counts | None, effect: float) -> ClassGaps | None:
+    """From the confusion matrices of both parts and, if it is comparable, the baseline's of validation."""
+    if not set(PARTS) <= own.keys() or own["train"].shape != own["validation"].shape:
+        return None
+    train, validation = own["train"], own["validation"]
+    seen, support, hits, right = train.sum(1), validation.sum(1), train.diagonal(), validation.diagonal()
+    if not seen.sum() or not support.sum():
+        return None
+    comparable = before is not None and np.array_equal(before.sum(1), support)
+    balanced = tables.metric == "val_balanced_accuracy"
+    both = (seen > 0) & (support > 0)
+    weight = both / both.sum() if balanced else support * both / support[both].sum()
     found = []
-    for label in np.flatnonzero(support):
+    for label in map(int, np.flatnonzero(support)):
         recall = float(hits[label] / seen[label]) if seen[label] else math.nan
         measured = share_error(float(right[label]), int(support[label]), effect)
-        others = (hits.sum() - hits[label], seen.sum() - seen[label])
-        rest = (right.sum() - right[label], support.sum() - support[label])
-        own, variance = _gap((hits[label], seen[label]), (right[label], support[label]), effect)
-        other, more = _gap(others, rest, effect)
-        points = float(weight[label] * (recall - measured.value)) if seen[label] else 0.0
-        change = math.nan if changes is None else float(changes[label])
-        z = (own - other) / math.sqrt(variance + more)
-        found.append(ClassGap(names[label], int(seen[label]), recall, measured, points, z, change))
-    if balanced:
-        whole = balanced_accuracy(train) - balanced_accuracy(validation)
-    else:
-        whole = accuracy(train) - accuracy(validation)
+        mine = _gap(tuple(int(whole[label]) for whole in (hits, seen, right, support)), effect)
+        rest = tuple(int(whole.sum() - whole[label]) for whole in (hits, seen, right, support))
+        others = _gap(rest, effect)
+        found.append(
+            ClassGap(
+                name=_name(tables, label, len(support)),
+                train_images=int(seen[label]),
+                recall_train=recall,
+                validation=measured,
+                points=float(weight[label] * (recall - measured.value)) if seen[label] else 0.0,
+                others=float(rest[0] / rest[1] - rest[2] / rest[3]) if rest[1] and rest[3] else math.nan,
+                z=(mine[0] - others[0]) / math.sqrt(mine[1] + others[1]),
+                change=float((right[label] - before[label, label]) / support[label])
+                if before is not None and comparable
+                else math.nan,
+            )
+        )
+    score = balanced_accuracy if balanced else accuracy
     added = sum(one.points for one in found)
     worst = sorted(found, key=lambda one: (one.validation.value, -one.points, one.name))
-    return ClassGaps(worst, added, whole - added, balanced, _named(worst, added))
+    return ClassGaps(worst, added, score(train) - score(validation) - added, balanced, _named(worst, added))
+
+
+def _name(tables: Tables, label: int, classes: int) -> str:
+    names = tables.data.get("classes") or []
+    return str(names[label]) if len(names) == classes else str(label)
 
 
 def _named(found: list[ClassGap], gap: float) -> ClassGap | None:
@@ -151,11 +167,9 @@ def _named(found: list[ClassGap], gap: float) -> ClassGap | None:
     return max(sure, key=lambda one: one.points, default=None)
 
 
-def _gap(train: tuple[int, int], validation: tuple[int, int], effect: float) -> tuple[float, float]:
-    """A gap in recall and its variance, from the right answers and the images of each part."""
-    gap, variance = 0.0, 0.0
-    for sign, (right, images), times in ((1, train, 1.0), (-1, validation, effect)):
-        share = (right + 2) / (images + 4)
-        gap += sign * share
-        variance += times * share * (1 - share) / (images + 4)
-    return gap, variance
+def _gap(counts: tuple[int, ...], effect: float) -> tuple[float, float]:
+    """A gap in recall and its variance, from the right answers and the images of train, then of validation."""
+    hits, seen, right, support = counts
+    shares = [((hits + 2) / (seen + 4), seen), ((right + 2) / (support + 4), support)]
+    variance = effect * sum(share * (1 - share) / (images + 4) for share, images in shares)
+    return shares[0][0] - shares[1][0], variance

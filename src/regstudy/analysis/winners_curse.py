@@ -28,9 +28,10 @@ def winners_curse(tables: Tables) -> WinnersCurse | None:
 
     Monte Carlo, fixed seed: true values are normal with the observed mean and the observed variance less that of the
     noise, each is measured with noise, and the measured winner's noise is averaged. The noise is that of
-    `validation_error` (groups are independent, else images) at the best accuracy, but at most the observed spread: all trials share their validation images, and what these do to all alike
-    shows in no difference. Being an estimate, it leaves out the noise of the training seed and the choice of the best
-    epoch (the truth is larger), and takes the images' noise as independent between trials (it is smaller).
+    `validation_error` (groups are independent where they are known, else images) but at most the observed spread: all
+    trials share their validation images, and what these do to all alike shows in no difference. Being an estimate, it
+    leaves out the noise of the training seed and the choice of the best epoch (the truth is larger), and takes the
+    images' noise as independent between trials (it is smaller).
     """
     top, images, observed = best(tables), tables.data.get("validation"), tables.observed()
     countable = isinstance(images, int | float) and images > 0

@@ -67,7 +67,7 @@ class ImageSet:
         Without groups, all images are in one.
         """
         groups = torch.zeros_like(self.labels) if self.groups is None else self.groups
-        _, position, sizes = groups.unique(return_inverse=True, return_counts=True)
+        _, position, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
         return position, sizes
 
     @cached_property
