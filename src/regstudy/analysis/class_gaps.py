@@ -8,14 +8,14 @@ A class stands out if its gap is larger than that of all other images together, 
 the number of classes (Bonferroni, since the worst of several is looked at). Of such classes, the one that adds most is
 named, and the gap is *mostly* in it if it adds more than half. Variances are binomial with two right and two wrong
 answers added (Agresti and Coull, 1998), since small classes often have none of one kind, times the design effect of
-groups.
+the class's groups.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ Counts = NDArray[np.int64]
 PARTS = ("train", "validation")
 LEVEL = 0.05
 MIN_GAP = 0.02  # a smaller gap has no place worth naming
-MIN_SUPPORT = 5  # of a class that is named
+MIN_SUPPORT = 5  # validation images, or their groups, of a class that is named
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class ClassGap:
         """Recall in train (eval mode) minus recall on validation."""
         return self.recall_train - self.validation.value
 
+    @property
+    def independent(self) -> int:
+        """How many validation images, or groups of them, are independent."""
+        return self.validation.images if self.validation.groups is None else self.validation.groups
+
 
 @dataclass(frozen=True)
 class ClassGaps:
@@ -77,8 +82,7 @@ class ClassGaps:
 def class_gaps(tables: Tables, number: int, baseline: int | None = None) -> ClassGaps | None:
     """The classes of one trial, with the change from another; None without confusion matrices of both parts."""
     before = tables.confusion(baseline).get("validation") if baseline is not None and baseline != number else None
-    error = validation_error(tables, number)
-    return _class_gaps(tables, tables.confusion(number), before, error.design_effect if error else 1.0)
+    return _class_gaps(tables, tables.confusion(number), before, lambda label: validation_error(tables, number, label))
 
 
 def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | None:
@@ -91,9 +95,17 @@ def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | Non
         return None
     if not runs[0].keys() >= set(PARTS):
         return None
-    errors = [error.design_effect for number in numbers if (error := validation_error(tables, number))]
-    effect = len(runs) * float(np.mean(errors or [1.0]))
-    return _class_gaps(tables, {part: sum_of([run[part] for run in runs]) for part in PARTS}, None, effect)
+    whole = {part: sum_of([run[part] for run in runs]) for part in PARTS}
+    matrix = whole["validation"]
+
+    def error(label: int | None) -> ShareError:
+        each = [found for number in numbers if (found := validation_error(tables, number, label)) and found.images]
+        effect = len(runs) * float(np.mean([found.design_effect for found in each] or [1.0]))
+        right, images = (matrix.trace(), matrix.sum()) if label is None else (matrix[label, label], matrix[label].sum())
+        groups = [found.groups for found in each if found.groups is not None]
+        return replace(share_error(float(right), int(images), effect), groups=min(groups, default=None))
+
+    return _class_gaps(tables, whole, None, error)
 
 
 def sum_of(matrices: Sequence[Counts]) -> Counts:
@@ -114,8 +126,10 @@ def accuracy(matrix: Counts) -> float:
     return float(matrix.trace() / matrix.sum()) if matrix.sum() else math.nan
 
 
-def _class_gaps(tables: Tables, own: Mapping[str, Counts], before: Counts | None, effect: float) -> ClassGaps | None:
-    """From the confusion matrices of both parts and, if it is comparable, the baseline's of validation."""
+def _class_gaps(
+    tables: Tables, own: Mapping[str, Counts], before: Counts | None, error: Callable[[int | None], ShareError | None]
+) -> ClassGaps | None:
+    """From the confusion matrices of both parts, perhaps the baseline's, and the error of a class or of all (None)."""
     if not set(PARTS) <= own.keys() or own["train"].shape != own["validation"].shape:
         return None
     train, validation = own["train"], own["validation"]
@@ -124,13 +138,15 @@ def _class_gaps(tables: Tables, own: Mapping[str, Counts], before: Counts | None
         return None
     comparable = before is not None and np.array_equal(before.sum(1), support)
     balanced = tables.metric == "val_balanced_accuracy"
+    overall = error(None)
+    effect = overall.design_effect if overall else 1.0
     both = (seen > 0) & (support > 0)
     weight = both / both.sum() if balanced else support * both / support[both].sum()
     found = []
     for label in map(int, np.flatnonzero(support)):
         recall = float(hits[label] / seen[label]) if seen[label] else math.nan
-        measured = share_error(float(right[label]), int(support[label]), effect)
-        mine = _gap(tuple(int(whole[label]) for whole in (hits, seen, right, support)), effect)
+        measured = error(label) or share_error(float(right[label]), int(support[label]))
+        mine = _gap(tuple(int(whole[label]) for whole in (hits, seen, right, support)), measured.design_effect)
         rest = tuple(int(whole.sum() - whole[label]) for whole in (hits, seen, right, support))
         others = _gap(rest, effect)
         found.append(
@@ -162,9 +178,14 @@ def _named(found: list[ClassGap], gap: float) -> ClassGap | None:
     """The class that adds most, if it stands out; see the top of the file."""
     if gap < MIN_GAP or len(found) < 2:
         return None
-    bound = float(stats.norm.isf(LEVEL / len(found)))
-    sure = [one for one in found if one.z > bound and one.validation.images >= MIN_SUPPORT]
+    sure = [one for one in found if one.independent >= MIN_SUPPORT and one.z > _bound(one, len(found))]
     return max(sure, key=lambda one: one.points, default=None)
+
+
+def _bound(one: ClassGap, classes: int) -> float:
+    """The z from which a class is known to differ: of Student's t where it rests on groups."""
+    level = LEVEL / classes
+    return float(stats.norm.isf(level) if one.validation.groups is None else stats.t.isf(level, one.independent - 1))
 
 
 def _gap(counts: tuple[int, ...], effect: float) -> tuple[float, float]:

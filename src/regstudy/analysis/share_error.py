@@ -11,12 +11,12 @@ limits are Wilson's (JASA 22, 1927).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from regstudy.records import GroupCounts
+from regstudy.records import GroupCounts, Tally
 from regstudy.study.tables import Tables
 
 CONFIDENCE = 0.95
@@ -51,14 +51,13 @@ def share_error(right: float, images: int, design_effect: float = 1.0) -> ShareE
     return ShareError(value, error, max(center - half, 0), min(center + half, 1), images, None, design_effect)
 
 
-def grouped_error(counts: GroupCounts) -> ShareError | None:
+def grouped_error(counts: Tally) -> ShareError | None:
     """Of images in groups; None with fewer than two groups.
 
     The variance is taken as no smaller than that of independent images: with few groups, a smaller one is chance. If
     all answers are right or all are wrong, nothing shows how alike a group's images are, so each group counts once.
     """
-    sizes, right = np.array(counts.images, dtype=float), np.array(counts.right, dtype=float)
-    times = np.ones_like(sizes) if counts.times is None else np.array(counts.times, dtype=float)
+    sizes, right, times = (np.array(column, dtype=float) for column in vars(counts).values())
     groups, images = int(times.sum()), float((times * sizes).sum())
     if groups < MIN_GROUPS or not images:
         return None
@@ -76,10 +75,23 @@ def grouped_error(counts: GroupCounts) -> ShareError | None:
     return ShareError(value, math.sqrt(binomial * effect), low, high, round(images), groups, effect)
 
 
-def validation_error(tables: Tables, number: int) -> ShareError | None:
-    """The error of a trial's validation accuracy at its best epoch: by groups if they are known; None if unknown."""
-    counts = tables.group_counts(number).get("validation")
-    if counts is not None and (found := grouped_error(counts)):
-        return found
+def validation_error(tables: Tables, number: int, label: int | None = None) -> ShareError | None:
+    """The error of a trial's validation accuracy, or of the recall of one class, at its best epoch.
+
+    By groups if they are known; None without counts. The images of a single group count as one image.
+    """
     matrix = tables.confusion(number).get("validation")
-    return None if matrix is None or not matrix.sum() else share_error(float(matrix.trace()), int(matrix.sum()))
+    counts = tables.group_counts(number).get("validation")
+    if counts is not None and (label is None or isinstance(counts, GroupCounts)):
+        tally = counts.tally(label) if isinstance(counts, GroupCounts) else counts
+        if found := grouped_error(tally):
+            return found
+        if sum(tally.times) == 1 and tally.images[0]:
+            return replace(share_error(tally.right[0], tally.images[0], tally.images[0]), groups=1)
+    if matrix is None:
+        return None
+    if label is None:
+        return share_error(float(matrix.trace()), int(matrix.sum())) if matrix.sum() else None
+    whole = validation_error(tables, number)  # of very many groups, classes are not known
+    effect = whole.design_effect if whole else 1.0
+    return share_error(float(matrix[label, label]), int(matrix[label].sum()), effect)

@@ -62,13 +62,17 @@ class ImageSet:
 
     @cached_property
     def members(self) -> tuple[Tensor, Tensor]:
-        """The position of each image's group among the G groups that occur, in order, and the images of each: N, G.
+        """Each image's place among the M pairs of group and class that occur, N, and facts of each pair, M×3.
 
-        Without groups, all images are in one.
+        The facts are the number of the group among those that occur, the class, and the images. Without groups, all
+        images are in one.
         """
         groups = torch.zeros_like(self.labels) if self.groups is None else self.groups
-        _, position, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
-        return position, sizes
+        pairs, place, sizes = torch.unique(
+            groups * len(self.classes) + self.labels, return_inverse=True, return_counts=True
+        )
+        _, number = torch.unique(pairs // len(self.classes), return_inverse=True)
+        return place, torch.stack([number, pairs % len(self.classes), sizes], 1)
 
     @cached_property
     def hash(self) -> str:
@@ -141,7 +145,9 @@ class Splits:
             "group": self.grouping.rule if self.grouping else None,
             "groups": self.grouping.groups if self.grouping else None,
             "groups_in_both_parts": self.grouping.in_both_parts if self.grouping else None,
-            "validation_groups": len(self.validation.members[1]) if self.validation.groups is not None else None,
+            "validation_groups": len(torch.unique(self.validation.groups))
+            if self.validation.groups is not None
+            else None,
             "parts": dict(self.parts),
             "file_rule": self.file_rule,
         }

@@ -20,11 +20,11 @@ NONE_STANDS_OUT = "No class stands out: no class has a larger gap than the other
 HOW_CLASSES_ARE_JUDGED = [
     "Recall is the share of a class's images that are recognized. A class adds its gap times its share of the "
     "validation images to the gap in accuracy (times 1 / number of classes to that in balanced accuracy).",
-    "A class is named only if it has at least 5 validation images and its gap is larger than that of all other images "
-    "together: a one-sided z-test at the 5 % level, corrected for the number of classes (Bonferroni), with two right "
+    "A class is named only if it has at least 5 validation images (or groups) and its gap is larger than that of all "
+    "other images together: a one-sided z-test at the 5 % level, corrected for the number of classes (Bonferroni), with two right "
     "and two wrong answers added to each count. The gap is “mostly” in a class that adds more than half of it.",
-    "Intervals are 95 % limits of the recall on validation (Wilson). Where groups are known, the number of images is "
-    "divided by the design effect of the trial's accuracy. Small classes have wide intervals.",
+    "Intervals are 95 % limits of the recall on validation: Wilson's, or, where groups are known, on the logit scale "
+    "with the class's groups as independent units. Small classes have wide intervals.",
 ]
 
 
@@ -80,9 +80,11 @@ def mix_note(gaps: ClassGaps) -> list[str]:
 
 def class_grids(gaps: ClassGaps, *, changed: bool) -> list[Grid]:
     """The classes, worst first; of very many the worst, with all of them folded."""
+    grouped = any(one.validation.groups is not None for one in gaps.classes)
     head = [
         "class",
         "images: train / validation",
+        *(["validation groups"] if grouped else []),
         "recall, train (eval mode)",
         "recall, validation",
         "95 % limits",
@@ -90,7 +92,7 @@ def class_grids(gaps: ClassGaps, *, changed: bool) -> list[Grid]:
         "adds to the gap (points)",
         *(["change (points)"] if changed else []),
     ]
-    rows = [_row(one, changed=changed) for one in gaps.classes]
+    rows = [_row(one, grouped=grouped, changed=changed) for one in gaps.classes]
     strong = frozenset(i for i, one in enumerate(gaps.classes) if one is gaps.named)
     numeric = frozenset(range(1, len(head)))
     if len(rows) <= MAX_CLASSES_OPEN:
@@ -99,11 +101,12 @@ def class_grids(gaps: ClassGaps, *, changed: bool) -> list[Grid]:
     return [worst, Grid(head, rows, numeric, strong, tall=True, folded=f"All {len(rows):,} classes")]
 
 
-def _row(one: ClassGap, *, changed: bool) -> list[str]:
+def _row(one: ClassGap, *, grouped: bool, changed: bool) -> list[str]:
     limits = f"{percent(one.validation.low)} to {percent(one.validation.high)}".replace(" ", "\N{NO-BREAK SPACE}")
     cells = [
         one.name,
         f"{one.train_images:,} / {one.validation.images:,}",
+        *([NONE if one.validation.groups is None else f"{one.validation.groups:,}"] if grouped else []),
         percent(one.recall_train),
         percent(one.validation.value),
         limits,

@@ -95,8 +95,8 @@ def _groups(value: Any) -> bool:
     """Per part equally long lists of counts, with no more right answers than images."""
     return _all(
         lambda part: (
-            _has(images=_wholes, right=_wholes, times=_wholes)(part)
-            and {"images", "right"} <= part.keys() <= {"images", "right", "times"}
+            _all(_wholes)(part)
+            and part.keys() in ({"groups", "classes", "images", "right"}, {"images", "right", "times"})
             and len({len(counts) for counts in part.values()}) == 1
             and all(right <= images for images, right in zip(part["images"], part["right"], strict=True))
         )

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
 from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION
-from regstudy.records import COLUMNS, GroupCounts, more_columns, parse_confusions, parse_groups
+from regstudy.records import COLUMNS, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.ranking import direction_of
@@ -112,7 +112,7 @@ class Tables:
         stored = parse_confusions(self.confusions.get(number, {}))
         return {part: np.array(matrix, dtype=np.int64) for part, matrix in stored.items()}
 
-    def group_counts(self, number: int) -> dict[str, GroupCounts]:
+    def group_counts(self, number: int) -> dict[str, GroupCounts | Tally]:
         """A trial's right answers per group at its best epoch, of `train` and `validation`; empty without groups."""
         return parse_groups(self.groups.get(number, {}))
 

@@ -65,7 +65,7 @@ class TrainState:
     whole: RunConfig | None = None
     confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part: int64 C×C
     best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
-    groups: dict[str, Tensor] = field(default_factory=dict)  # as above: images and right answers per group, 2×G
+    groups: dict[str, Tensor] = field(default_factory=dict)  # as above: group, class, images, right: M×4
     best_groups: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
@@ -293,7 +293,8 @@ def _descend(state: TrainState, lr: float) -> None:
 class Measured:
     """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C.
 
-    ``groups``: how many images each group has and how many of them were right, 2×G; None without groups.
+    ``groups`` has for each pair of group and class that occurs their numbers, the images, and how many of these were
+    right, M×4; None without groups.
     """
 
     loss: float
@@ -313,8 +314,8 @@ def measure(
     sums = torch.zeros(2, dtype=_exact(device), device=device)
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     kept: list[Tensor] = []
-    position, sizes = images.members if images.groups is not None else (None, None)
-    right = None if sizes is None else torch.zeros_like(sizes)
+    place, pairs = images.members if images.groups is not None else (None, None)
+    right = None if pairs is None else torch.zeros_like(pairs[:, 0])
     for first in range(0, len(images), EVALUATION_BATCH_SIZE):
         labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
         logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
@@ -324,14 +325,14 @@ def measure(
         sums[1] += correct.sum()
         counts += confusion(predicted, labels, classes)
         kept += [logits] if needs_logits(extra) else []
-        if position is not None and right is not None:
-            right.index_add_(0, position[first : first + EVALUATION_BATCH_SIZE], correct.to(right.dtype))
+        if place is not None and right is not None:
+            right.index_add_(0, place[first : first + EVALUATION_BATCH_SIZE], correct.to(right.dtype))
     means = sums / len(images)
     if extra:
         scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
         means = torch.cat([means, scores])
     loss, accuracy, *others = means.tolist()  # the only wait for the device
-    groups = None if sizes is None or right is None else torch.stack([sizes, right]).cpu()
+    groups = None if pairs is None or right is None else torch.cat([pairs, right[:, None]], 1).cpu()
     return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu(), groups)
 
 

@@ -41,8 +41,8 @@ class Trained:
 
     @property
     def groups(self) -> dict[str, GroupCounts]:
-        """At the best epoch: images and right answers of each group, by part; empty without groups."""
-        return {part: GroupCounts(*counts.tolist()) for part, counts in self.state.best_groups.items()}
+        """At the best epoch: images and right answers of each group and class, by part; empty without groups."""
+        return {part: GroupCounts(*counts.T.tolist()) for part, counts in self.state.best_groups.items()}
 
 
 def run(
