@@ -55,7 +55,8 @@ def grouped_error(counts: Tally) -> ShareError | None:
     """Of images in groups; None with fewer than two groups.
 
     The variance is taken as no smaller than that of independent images: with few groups, a smaller one is chance. If
-    all answers are right or all are wrong, nothing shows how alike a group's images are, so each group counts once.
+    all answers are right or all are wrong, nothing shows how alike a group's images are, so each group counts once, and
+    the limits are Wilson's.
     """
     sizes, right, times = (np.array(column, dtype=float) for column in vars(counts).values())
     groups, images = int(times.sum()), float((times * sizes).sum())
@@ -66,12 +67,11 @@ def grouped_error(counts: Tally) -> ShareError | None:
     alike = float((times * sizes**2).sum()) / images  # the design effect if a group's answers are all the same
     variance = groups / (groups - 1) * float((times * (right - value * sizes) ** 2).sum()) / images**2
     effect = max(1.0, variance / binomial if binomial else alike)
-    effective = images / effect
-    inside = min(max(value, 0.5 / effective), 1 - 0.5 / effective)  # a logit exists only there
+    if not binomial:
+        return replace(share_error(value * images, round(images), effect), groups=groups)
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1))
-    logit, spread = math.log(inside / (1 - inside)), t / math.sqrt(effective * inside * (1 - inside))
+    logit, spread = math.log(value / (1 - value)), t * math.sqrt(effect / (images * value * (1 - value)))
     low, high = (1 / (1 + math.exp(-end)) for end in (logit - spread, logit + spread))
-    low, high = (0.0 if value == 0 else low), (1.0 if value == 1 else high)
     return ShareError(value, math.sqrt(binomial * effect), low, high, round(images), groups, effect)
 
 

@@ -21,8 +21,9 @@ HOW_CLASSES_ARE_JUDGED = [
     "Recall is the share of a class's images that are recognized. A class adds its gap times its share of the "
     "validation images to the gap in accuracy (times 1 / number of classes to that in balanced accuracy).",
     "A class is named only if it has at least 5 validation images (or groups) and its gap is larger than that of all "
-    "other images together: a one-sided z-test at the 5 % level, corrected for the number of classes (Bonferroni), with two right "
-    "and two wrong answers added to each count. The gap is “mostly” in a class that adds more than half of it.",
+    "other images together: a one-sided z-test at the 5 % level, corrected for the number of classes (Bonferroni), "
+    "with two right and two wrong answers added to each count. The gap is “mostly” in a class that adds more than half "
+    "of it.",
     "Intervals are 95 % limits of the recall on validation: Wilson's, or, where groups are known, on the logit scale "
     "with the class's groups as independent units. Small classes have wide intervals.",
 ]
