@@ -1,7 +1,7 @@
 """The error of a share of right answers, such as an accuracy, where the images come in independent groups.
 
 Images of one patient or one slide are right or wrong together, so they count for less than as many independent ones.
-The variance is that of a ratio estimator with the groups as its units (Cochran, Sampling Techniques, 1977, 6.3), the
+The variance is that of a ratio estimator with the groups as its units (Cochran, Sampling Techniques, 1977, chapters 3 and 6), the
 design effect is that variance relative to the binomial one (Kish, Survey Sampling, 1965), and quantiles are those of
 Student's t with groups − 1 degrees of freedom. Limits are on the logit scale, since Wilson's fall below 93 % coverage
 at 20 groups of 15, accuracy 0.9 and ICC 0.3; tests/analysis/test_share_error.py simulates them. Without groups the
