@@ -44,6 +44,7 @@ def test_the_variance_of_groups_by_hand() -> None:
         ([5, 5, 5, 5], [5, 5, 5, 5], 5.0),  # nothing shows how alike they are: every group counts once
         ([5, 5, 5, 5], [0, 0, 0, 0], 5.0),
         ([1] * 40, [1, 0] * 20, 40 / 39),  # groups of one are images
+        ([10**6, 10**6], [10**6, 10**6 - 1], 1.0),  # a logit that exp cannot invert
     ],
 )
 def test_the_design_effect(images: list[int], right: list[int], effect: float) -> None:

@@ -39,6 +39,8 @@ def balance_effects(tables: Tables, numbers: Sequence[int] | None = None) -> lis
         return []
     if numbers is not None:
         trials = trials[trials["number"].isin(numbers)]
+    if trials[PATH].nunique() < 2:
+        return []
     scores: dict[str, list[tuple[float, float]]] = {}
     for number, way in zip(trials["number"], trials[PATH], strict=True):
         matrix = tables.confusion(int(number)).get("validation")

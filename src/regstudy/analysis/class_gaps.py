@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from regstudy.analysis.share_error import ShareError, share_error, validation_error
+from regstudy.analysis.share_error import ShareError, part_error, share_error
 from regstudy.study.tables import Tables
 
 Counts = NDArray[np.int64]
@@ -82,7 +82,8 @@ class ClassGaps:
 def class_gaps(tables: Tables, number: int, baseline: int | None = None) -> ClassGaps | None:
     """The classes of one trial, with the change from another; None without confusion matrices of both parts."""
     before = tables.confusion(baseline).get("validation") if baseline is not None and baseline != number else None
-    return _class_gaps(tables, tables.confusion(number), before, lambda label: validation_error(tables, number, label))
+    own, counts = tables.confusion(number), tables.group_counts(number).get("validation")
+    return _class_gaps(tables, own, before, lambda label: part_error(own.get("validation"), counts, label))
 
 
 def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | None:
@@ -97,9 +98,13 @@ def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | Non
         return None
     whole = {part: sum_of([run[part] for run in runs]) for part in PARTS}
     matrix = whole["validation"]
+    known = [
+        (run["validation"], tables.group_counts(number).get("validation"))
+        for run, number in zip(runs, numbers, strict=True)
+    ]
 
     def error(label: int | None) -> ShareError:
-        each = [found for number in numbers if (found := validation_error(tables, number, label)) and found.images]
+        each = [found for own, counts in known if (found := part_error(own, counts, label)) and found.images]
         effect = len(runs) * float(np.mean([found.design_effect for found in each] or [1.0]))
         right, images = (matrix.trace(), matrix.sum()) if label is None else (matrix[label, label], matrix[label].sum())
         groups = [found.groups for found in each if found.groups is not None]

@@ -1,7 +1,7 @@
 """The error of a share of right answers, such as an accuracy, where the images come in independent groups.
 
 Images of one patient or one slide are right or wrong together, so they count for less than as many independent ones.
-The variance is that of a ratio estimator with the groups as its units (Cochran, Sampling Techniques, 1977, chapters 3 and 6), the
+The variance is that of a ratio estimator with the groups as its units (Cochran, Sampling Techniques, 1977), the
 design effect is that variance relative to the binomial one (Kish, Survey Sampling, 1965), and quantiles are those of
 Student's t with groups − 1 degrees of freedom. Limits are on the logit scale, since Wilson's fall below 93 % coverage
 at 20 groups of 15, accuracy 0.9 and ICC 0.3; tests/analysis/test_share_error.py simulates them. Without groups the
@@ -14,7 +14,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import expit
 
 from regstudy.records import GroupCounts, Tally
 from regstudy.study.tables import Tables
@@ -58,7 +60,7 @@ def grouped_error(counts: Tally) -> ShareError | None:
     all answers are right or all are wrong, nothing shows how alike a group's images are, so each group counts once, and
     the limits are Wilson's.
     """
-    sizes, right, times = (np.array(column, dtype=float) for column in vars(counts).values())
+    sizes, right, times = (np.array(column, dtype=float) for column in (counts.images, counts.right, counts.times))
     groups, images = int(times.sum()), float((times * sizes).sum())
     if groups < MIN_GROUPS or not images:
         return None
@@ -71,17 +73,22 @@ def grouped_error(counts: Tally) -> ShareError | None:
         return replace(share_error(value * images, round(images), effect), groups=groups)
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1))
     logit, spread = math.log(value / (1 - value)), t * math.sqrt(effect / (images * value * (1 - value)))
-    low, high = (1 / (1 + math.exp(-end)) for end in (logit - spread, logit + spread))
+    low, high = (float(expit(end)) for end in (logit - spread, logit + spread))
     return ShareError(value, math.sqrt(binomial * effect), low, high, round(images), groups, effect)
 
 
-def validation_error(tables: Tables, number: int, label: int | None = None) -> ShareError | None:
-    """The error of a trial's validation accuracy, or of the recall of one class, at its best epoch.
+def validation_error(tables: Tables, number: int) -> ShareError | None:
+    """The error of a trial's validation accuracy at its best epoch; None without counts."""
+    return part_error(tables.confusion(number).get("validation"), tables.group_counts(number).get("validation"))
 
-    By groups if they are known; None without counts. The images of a single group count as one image.
+
+def part_error(
+    matrix: NDArray[np.int64] | None, counts: GroupCounts | Tally | None, label: int | None = None
+) -> ShareError | None:
+    """The error of the accuracy in one part, or of the recall of one class: by groups if they are known.
+
+    The images of a single group count as one image. None without counts.
     """
-    matrix = tables.confusion(number).get("validation")
-    counts = tables.group_counts(number).get("validation")
     if counts is not None and (label is None or isinstance(counts, GroupCounts)):
         tally = counts.tally(label) if isinstance(counts, GroupCounts) else counts
         if found := grouped_error(tally):
@@ -92,6 +99,6 @@ def validation_error(tables: Tables, number: int, label: int | None = None) -> S
         return None
     if label is None:
         return share_error(float(matrix.trace()), int(matrix.sum())) if matrix.sum() else None
-    whole = validation_error(tables, number)  # of very many groups, classes are not known
+    whole = part_error(matrix, counts)  # of very many groups, classes are not known
     effect = whole.design_effect if whole else 1.0
     return share_error(float(matrix[label, label]), int(matrix[label].sum()), effect)
