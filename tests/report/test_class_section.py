@@ -99,3 +99,18 @@ def test_a_comparison_has_a_column_per_arm(right: tuple[int, int, int], finding:
     assert part.grids[0].head == ["class", "validation images", "a", "b"]
     row = next(row for row in part.grids[0].rows if row[0] == "y")
     assert row[1] == "30" and f"{100 * (28 - right[1]) / 30:+.1f}" in row[3]
+
+
+def test_balancing_that_moves_two_metrics_apart_is_said_and_unfolds_the_section() -> None:
+    study = make_study(20, baseline=5, prune=0, data={"classes": ["x", "y", "z"], "validation": 150})
+    found: dict[int, dict[str, Any]] = {}
+    for trial in study.get_trials():
+        way = "weights" if trial.number % 2 else "none"
+        right = (70 + trial.number % 3, 27, 27) if trial.number % 2 else (88 + trial.number % 3, 20, 20)
+        config = trial.user_attrs[attributes.CONFIG]
+        config = {**config, "training": {**config["training"], "balance": way}}
+        found[trial.number] = {attributes.CONFIG: config, attributes.CONFUSION: matrices(right)}
+    part = section(sections(find(with_attributes(study, found))), "classes")
+    assert part is not None and not part.folded
+    assert "(training.balance: weights) moved accuracy and balanced accuracy in opposite directions" in part.finding
+    assert "points less accuracy and" in part.finding and "points more balanced accuracy" in part.finding
