@@ -6,6 +6,7 @@ Accuracies are fractions in 0..1, losses are means over examples in nats, times 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -152,6 +153,54 @@ def parse_confusions(value: Mapping[str, Any]) -> dict[str, list[list[int]]]:
             matrix[i][j] = n
         found[part] = matrix
     return found
+
+
+MAX_GROUPS_LISTED = 1_000  # pairs of group and class; of more, only how many groups have equal counts is stored
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """The images of each group and class of a part and the right answers among them.
+
+    ``groups`` numbers the groups in an order that is the same for every run on the same split, so that runs can be
+    paired.
+    """
+
+    groups: list[int]
+    classes: list[int]
+    images: list[int]
+    right: list[int]
+
+    def tally(self, label: int | None = None) -> Tally:
+        """How many groups have how many images and right answers, of one class or of all."""
+        whole: dict[int, tuple[int, int]] = {}
+        for group, own, images, right in zip(self.groups, self.classes, self.images, self.right, strict=True):
+            if label is None or own == label:
+                before = whole.get(group, (0, 0))
+                whole[group] = (before[0] + images, before[1] + right)
+        return Tally(*map(list, zip(*((*pair, n) for pair, n in sorted(Counter(whole.values()).items())), strict=True)))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """An entry stands for ``times`` groups with so many images and right answers."""
+
+    images: list[int] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+
+def dump_groups(found: Mapping[str, GroupCounts]) -> dict[str, Any]:
+    """Counts per group by part, as a JSON value; a `Tally` of very many groups."""
+    return {
+        part: dict(vars(counts if len(counts.groups) <= MAX_GROUPS_LISTED else counts.tally()))
+        for part, counts in found.items()
+    }
+
+
+def parse_groups(value: Mapping[str, Any]) -> dict[str, GroupCounts | Tally]:
+    """What `dump_groups` wrote."""
+    return {part: Tally(**counts) if "times" in counts else GroupCounts(**counts) for part, counts in value.items()}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,14 @@ def test_variants_of_a_slide_stay_on_one_side(tmp_path: Path, rule: str) -> None
     assert torch.bincount(splits.validation.labels).tolist() == [6, 6]
     facts = splits.describe()
     assert (facts["group"], facts["groups"], facts["groups_in_both_parts"]) == (rule, 16, 0)
+    assert facts["validation_groups"] == 4
+    for part in (splits.train, splits.clean_train, splits.validation, splits.to(torch.device("cpu")).validation):
+        assert part.groups is not None
+        pairs = set(zip(map(slide_of, part.paths), part.groups.tolist(), strict=True))
+        assert len(pairs) == len({slide for slide, _ in pairs}) == len({group for _, group in pairs})
+        assert replace(part, groups=None).hash == part.hash
+    shared = splits.share().validation.groups
+    assert shared is not None and shared.is_shared()
 
 
 def test_without_a_rule_the_facts_say_so_and_variants_are_torn(tmp_path: Path) -> None:
@@ -161,6 +170,7 @@ def test_without_a_rule_the_facts_say_so_and_variants_are_torn(tmp_path: Path) -
     splits = prepare(folder_config(tmp_path / "images"), tmp_path / "data")
     facts = splits.describe()
     assert (facts["group"], facts["groups"], facts["groups_in_both_parts"]) == (None, None, None)
+    assert facts["validation_groups"] is None and splits.validation.groups is None
     sides = [{slide_of(path) for path in part.paths} for part in (splits.train, splits.validation)]
     assert sides[0] & sides[1]
 
@@ -174,6 +184,7 @@ def test_a_division_of_the_users_own_is_kept_and_groups_in_both_parts_are_counte
     assert (len(splits.train), len(splits.validation)) == (30, 12)
     facts = splits.describe()
     assert (facts["groups"], facts["groups_in_both_parts"]) == (12, 2)
+    assert facts["validation_groups"] == 4
 
 
 def test_a_part_whose_paths_are_not_as_many_as_its_images_is_refused() -> None:

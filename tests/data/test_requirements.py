@@ -74,6 +74,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "names in one text": (made(classes="ab"), "classes must be a tuple of names, but it is of the type str"),
     "names in an array": (made(classes=np.array(["a", "b"])), "of the type numpy.ndarray. Use tuple(classes)"),
     "too few paths": (made(paths=("1.png",)), "there are 1 for 6"),
+    "groups": (ImageSet(IMAGES, LABELS, ("a", "b"), (), LABELS), "regstudy itself fills in. Leave them out and set"),
     "paths that are no text": (made(paths=tuple(range(6))), "paths must be texts, but one of them is 0"),
 }
 

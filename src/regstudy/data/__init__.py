@@ -166,6 +166,9 @@ def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
     if config.group is not None and groups is not None:
         sides = [set(part.tolist()) for part in np.split(groups, [len(pool)])]
         grouping = Grouping(config.group, len(sides[0] | sides[1]), len(sides[0] & sides[1]))
+        own, others = (torch.from_numpy(part) for part in np.split(groups, [len(pool)]))
+        pool = replace(pool, groups=own)
+        validation = replace(validation, groups=others) if validation is not None else None
     if validation is None:
         wanted = (config.validation, config.train_limit, config.split_seed, pool.classes)
         labels = pool.labels.numpy()

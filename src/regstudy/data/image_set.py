@@ -24,13 +24,15 @@ class ImageSet:
     """``images`` uint8 N×C×H×W, ``labels`` int64 N with values below ``len(classes)``.
 
     ``paths`` names the file of each image, relative to the data set's folder and with forward slashes; it is empty
-    if the images have no files.
+    if the images have no files. ``groups`` is the number of each image's group, int64 N, where `data.group` is set;
+    `prepare` fills it in.
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
     paths: tuple[str, ...] = ()
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,7 +46,8 @@ class ImageSet:
     def subset(self, indices: Tensor) -> ImageSet:
         """A copy of the images at the given positions (int64)."""
         paths = tuple(self.paths[index] for index in indices.tolist()) if self.paths else ()
-        return ImageSet(self.images[indices], self.labels[indices], self.classes, paths)
+        groups = None if self.groups is None else self.groups[indices]
+        return ImageSet(self.images[indices], self.labels[indices], self.classes, paths, groups)
 
     @property
     def per_class(self) -> list[int]:
@@ -54,11 +57,26 @@ class ImageSet:
 
     def to(self, device: torch.device) -> ImageSet:
         """The same images on a device; not copied if they are already there."""
-        return ImageSet(self.images.to(device), self.labels.to(device), self.classes, self.paths)
+        groups = None if self.groups is None else self.groups.to(device)
+        return ImageSet(self.images.to(device), self.labels.to(device), self.classes, self.paths, groups)
+
+    @cached_property
+    def members(self) -> tuple[Tensor, Tensor]:
+        """Each image's place among the M pairs of group and class that occur, N, and facts of each pair, M×3.
+
+        The facts are the number of the group among those that occur, the class, and the images. Without groups, all
+        images are in one.
+        """
+        groups = torch.zeros_like(self.labels) if self.groups is None else self.groups
+        pairs, place, sizes = torch.unique(
+            groups * len(self.classes) + self.labels, return_inverse=True, return_counts=True
+        )
+        _, number = torch.unique(pairs // len(self.classes), return_inverse=True)
+        return place, torch.stack([number, pairs % len(self.classes), sizes], 1)
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits over pixels, labels and their order; file names do not matter."""
+        """Sixteen hexadecimal digits over pixels, labels and their order; file names and groups do not matter."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.classes)).encode())
         for tensor in (self.images, self.labels):
             digest.update(tensor.cpu().contiguous().numpy().data)
@@ -127,6 +145,9 @@ class Splits:
             "group": self.grouping.rule if self.grouping else None,
             "groups": self.grouping.groups if self.grouping else None,
             "groups_in_both_parts": self.grouping.in_both_parts if self.grouping else None,
+            "validation_groups": len(torch.unique(self.validation.groups))
+            if self.validation.groups is not None
+            else None,
             "parts": dict(self.parts),
             "file_rule": self.file_rule,
         }
@@ -159,8 +180,9 @@ class Splits:
                 " worker, or increase shared memory (for a container: --shm-size)."
             )
         for part in parts:
-            part.images.share_memory_()  # type: ignore[no-untyped-call]
-            part.labels.share_memory_()  # type: ignore[no-untyped-call]
+            for tensor in (part.images, part.labels, part.groups):
+                if tensor is not None:
+                    tensor.share_memory_()  # type: ignore[no-untyped-call]
         return self
 
     def to(self, device: torch.device) -> Splits:

@@ -23,6 +23,8 @@ def requirement_problem(given: Any) -> str | None:
             " classes), with images as torch uint8 N×C×H×W, labels as torch int64 N, counted from 0, and one class"
             " name per label."
         )
+    if given.groups is not None:
+        return "it has `groups`, which regstudy itself fills in. Leave them out and set data.group."
     return _images_problem(given.images) or _labels_problem(given) or _names_problem(given)
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
 from regstudy.analysis.constant_answer import constant_answer
+from regstudy.analysis.share_error import validation_error
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
+from regstudy.report.class_section import class_section, groups_sentence
 from regstudy.report.curve_figures import all_curves, gap_curves
 from regstudy.report.finding_phrasing import (
     attempts_sentence,
@@ -40,6 +42,7 @@ def sections(found: Findings) -> list[ReportSection]:
     makers = (
         _checks,
         _comparison,
+        class_section,
         _curves,
         gap_section,
         importance_section,
@@ -50,14 +53,15 @@ def sections(found: Findings) -> list[ReportSection]:
         _making,
     )
     if not found.comparison.nothing_learned:
-        return [make(found) for make in makers]
+        return [section for make in makers if (section := make(found)) is not None]
     unlearned = nothing_learned_words(found.comparison.constant, balanced=found.comparison.balanced)
     silent = {
         gap_section: ("gap", GAP_TITLE),
         importance_section: ("importance", IMPORTANCE_TITLE),
         settings_section: ("settings", SETTINGS_TITLE),
     }
-    return [ReportSection(*silent[make], unlearned) if make in silent else make(found) for make in makers]
+    made = [ReportSection(*silent[make], unlearned) if make in silent else make(found) for make in makers]
+    return [section for section in made if section is not None]
 
 
 SEVERITY_LABELS = {
@@ -113,6 +117,8 @@ def _comparison(found: Findings) -> ReportSection:
     grids = [Grid(head, rows, numeric, last)] if rows else []
     if (curse := winners_curse(tables)) and not comparison.nothing_learned:
         notes.append(winners_curse_sentence(curse))
+    if comparison.best and (grouped := groups_sentence(validation_error(tables, comparison.best.number))):
+        notes.append(grouped)
     a, b = comparison.baseline, comparison.challenger
     if a is None or b is None:
         missing = "no trial" if a is b else f"no {'baseline' if a is None else 'search'} trial"

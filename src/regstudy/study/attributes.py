@@ -45,5 +45,6 @@ WORKERS = PREFIX + "workers"  # number of worker processes on the same machine, 
 THREADS = PREFIX + "threads"  # CPU threads of its process: the same number gives the same curve
 RESUMED = PREFIX + "resumed"  # epochs restored from the checkpoint of an earlier attempt
 CONFUSION = PREFIX + "confusion"  # at its best epoch, by part; see records.dump_confusions
+GROUPS = PREFIX + "groups"  # at its best epoch, right answers per group by part; see records.dump_groups
 BEST_EPOCH = PREFIX + "best_epoch"  # counts from 1; 0 if no epoch was usable
 BEST_VALUE = PREFIX + "best_value"  # the objective at that epoch

@@ -39,6 +39,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _wholes(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_whole, value))
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -72,6 +76,33 @@ def _epochs(value: Any) -> bool:
     return bool(((numbers[:, names.index("epoch")] >= 1) & (numbers[:, names.index("epoch")] < 2**31)).all())
 
 
+def _confusions(value: Any) -> bool:
+    """Per part the number of classes, and cells that name two of them with a number of images."""
+    return _all(
+        lambda part: (
+            _mapping(part)
+            and _whole(part.get("classes"))
+            and isinstance(part.get("cells"), list)
+            and all(
+                isinstance(cell, list) and len(cell) == 3 and all(map(_whole, cell)) and max(cell[:2]) < part["classes"]
+                for cell in part["cells"]
+            )
+        )
+    )(value)
+
+
+def _groups(value: Any) -> bool:
+    """Per part equally long lists of counts, with no more right answers than images."""
+    return _all(
+        lambda part: (
+            _all(_wholes)(part)
+            and part.keys() in ({"groups", "classes", "images", "right"}, {"images", "right", "times"})
+            and len({len(counts) for counts in part.values()}) == 1
+            and all(right <= images for images, right in zip(part["images"], part["right"], strict=True))
+        )
+    )(value)
+
+
 def _owner(value: Any) -> bool:
     return _mapping(value) and _text(value.get("host")) and _whole(value.get("pid")) and _number(value.get("started"))
 
@@ -91,7 +122,7 @@ def _findings(value: Any) -> bool:
 _described = _has(
     name=_text, requested=_text, fallback_reason=_optional(_text), classes=_texts, train=_whole, clean_train=_whole,
     validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_optional(_whole),
-    validation_per_class=lambda value: isinstance(value, list) and all(map(_whole, value)),
+    validation_per_class=_wholes,
 )  # fmt: skip
 
 
@@ -137,6 +168,8 @@ CHECKS: Mapping[str, Check] = {
     attributes.WORKERS: _whole,
     attributes.THREADS: _whole,
     attributes.RESUMED: _whole,
+    attributes.CONFUSION: _confusions,
+    attributes.GROUPS: _groups,
     attributes.BEST_EPOCH: _whole,
     attributes.BEST_VALUE: _number,
 }

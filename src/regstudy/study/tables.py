@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
 from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION
-from regstudy.records import COLUMNS, more_columns
+from regstudy.records import COLUMNS, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.ranking import direction_of
@@ -92,6 +92,8 @@ class Tables:
     seed: int | None
     ranges: dict[str, ParameterRange]  # by Optuna parameter, without the prefix
     doctor: dict[str, Any] = field(default_factory=dict)  # see report.stored_diagnosis
+    confusions: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `confusion`
+    groups: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `group_counts`
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
     @property
@@ -104,6 +106,15 @@ class Tables:
     def maximize(self) -> bool:
         """Whether more of the objective is better."""
         return self.direction == "maximize"
+
+    def confusion(self, number: int) -> dict[str, NDArray[np.int64]]:
+        """A trial's confusion matrices at its best epoch (rows: true classes) of `train` and `validation`, if known."""
+        stored = parse_confusions(self.confusions.get(number, {}))
+        return {part: np.array(matrix, dtype=np.int64) for part, matrix in stored.items()}
+
+    def group_counts(self, number: int) -> dict[str, GroupCounts | Tally]:
+        """A trial's right answers per group at its best epoch, of `train` and `validation`; empty without groups."""
+        return parse_groups(self.groups.get(number, {}))
 
     def strength(self, path: str) -> pd.Series | None:
         """Value of one regularizer in each trial: from the resolved configuration, else from Optuna's parameter."""
@@ -158,8 +169,14 @@ def load_tables(study: optuna.Study) -> Tables:
         seed=attrs.get(attributes.SEED),
         ranges={name: _range(value) for trial in trials for name, value in trial.distributions.items()},
         doctor=dict(attrs.get(attributes.DOCTOR) or {}),
+        confusions=_by_trial(trials, stored, attributes.CONFUSION),
+        groups=_by_trial(trials, stored, attributes.GROUPS),
         malformed=_malformed(study, trials, attrs, stored),
     )
+
+
+def _by_trial(trials: list[FrozenTrial], stored: list[dict[str, Any]], name: str) -> dict[int, dict[str, Any]]:
+    return {trial.number: facts[name] for trial, facts in zip(trials, stored, strict=True) if facts.get(name)}
 
 
 def _malformed(

@@ -65,6 +65,8 @@ class TrainState:
     whole: RunConfig | None = None
     confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part: int64 C×C
     best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
+    groups: dict[str, Tensor] = field(default_factory=dict)  # as above: group, class, images, right: M×4
+    best_groups: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -76,6 +78,7 @@ class TrainState:
             "earlier": dump_records(self.earlier),
             "records": dump_records(self.records),
             "best_confusions": self.best_confusions,
+            "best_groups": self.best_groups,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -93,6 +96,7 @@ class TrainState:
         self.earlier = parse_records(state["earlier"])
         self.records = parse_records(state["records"])
         self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
+        self.best_groups = dict(state.get("best_groups", {}))
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
@@ -215,7 +219,9 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
         },
     )
     state.records.append(record)
-    state.confusions = {"train": clean.confusion, "validation": val.confusion}
+    measured = {"train": clean, "validation": val}
+    state.confusions = {part: found.confusion for part, found in measured.items()}
+    state.groups = {part: found.groups for part, found in measured.items() if found.groups is not None}
     return record
 
 
@@ -285,12 +291,17 @@ def _descend(state: TrainState, lr: float) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C."""
+    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C.
+
+    ``groups`` has for each pair of group and class that occurs their numbers, the images, and how many of these were
+    right, M×4; None without groups.
+    """
 
     loss: float
     accuracy: float
     extra: dict[str, float]
     confusion: Tensor
+    groups: Tensor | None = None
 
 
 @torch.inference_mode()
@@ -303,20 +314,26 @@ def measure(
     sums = torch.zeros(2, dtype=_exact(device), device=device)
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     kept: list[Tensor] = []
+    place, pairs = images.members if images.groups is not None else (None, None)
+    right = None if pairs is None else torch.zeros_like(pairs[:, 0])
     for first in range(0, len(images), EVALUATION_BATCH_SIZE):
         labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
         logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
         predicted = logits.argmax(1)
         sums[0] += cross_entropy(logits, labels, reduction="sum")
-        sums[1] += (predicted == labels).sum()
+        correct = predicted == labels
+        sums[1] += correct.sum()
         counts += confusion(predicted, labels, classes)
         kept += [logits] if needs_logits(extra) else []
+        if place is not None and right is not None:
+            right.index_add_(0, place[first : first + EVALUATION_BATCH_SIZE], correct.to(right.dtype))
     means = sums / len(images)
     if extra:
         scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
         means = torch.cat([means, scores])
     loss, accuracy, *others = means.tolist()  # the only wait for the device
-    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu())
+    groups = None if pairs is None or right is None else torch.cat([pairs, right[:, None]], 1).cpu()
+    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu(), groups)
 
 
 def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
 from regstudy.metrics import metric
-from regstudy.records import EpochRecord, Outcome, PruningDecision, RunResult
+from regstudy.records import EpochRecord, GroupCounts, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.early_stopping import Signal, StoppingRule
@@ -38,6 +38,11 @@ class Trained:
     def confusions(self) -> dict[str, list[list[int]]]:
         """At the best epoch: how many images of each class were taken for each class, by part; empty if unknown."""
         return {part: counts.tolist() for part, counts in self.state.best_confusions.items()}
+
+    @property
+    def groups(self) -> dict[str, GroupCounts]:
+        """At the best epoch: images and right answers of each group and class, by part; empty without groups."""
+        return {part: GroupCounts(*counts.T.tolist()) for part, counts in self.state.best_groups.items()}
 
 
 def run(
@@ -64,7 +69,8 @@ def run(
             break
         before = state
         state = start(phases[following], splits, device, following)
-        state.earlier, state.whole, state.best_confusions = before.all_records, config, before.best_confusions
+        state.earlier, state.whole = before.all_records, config
+        state.best_confusions, state.best_groups = before.best_confusions, before.best_groups
         _continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
@@ -106,7 +112,7 @@ def _run_phase(
         progress = objective_signal(config, state.all_records)
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
-            state.best_confusions = state.confusions
+            state.best_confusions, state.best_groups = state.confusions, state.groups
         verdict = on_epoch(state.all_records, progress) if on_epoch else None
         if not record.finite:
             return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights

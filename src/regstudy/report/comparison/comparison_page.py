@@ -10,6 +10,7 @@ import pandas as pd
 
 from regstudy.analysis.arm_statistics import CURVES, MOMENTS, Comparison, load_comparison
 from regstudy.files import write_atomically
+from regstudy.report.comparison.arm_classes import arm_classes, arm_groups
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_phrasing import (
     comparison_verdict,
@@ -87,7 +88,7 @@ def comparison_table(found: Comparison) -> pd.DataFrame:
 
 def comparison_sections(found: Comparison) -> list[ReportSection]:
     """All sections in reading order."""
-    makers = (_arms, _differences, _seeds, _curves, _settings, _runs, _data, _making)
+    makers = (_arms, _differences, arm_classes, _seeds, _curves, _settings, _runs, _data, _making)
     return [section for make in makers if (section := make(found)) is not None]
 
 
@@ -146,6 +147,7 @@ def _arms(found: Comparison) -> ReportSection:
     notes = [
         "Mean ± standard deviation over the seeds (lowest to highest). Gap = train accuracy (eval mode) − validation.",
         timing_note(found),
+        arm_groups(found),
     ]
     method = [
         "Train accuracy in eval mode (“clean”) is measured after each epoch without dropout and augmentation. In train "
