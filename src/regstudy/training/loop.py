@@ -24,9 +24,17 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import CLEAN_TRAIN, METRICS, VALIDATION
-from regstudy.records import EpochRecord, dump_records, parse_records
+from regstudy.records import (
+    EpochRecord,
+    Reliability,
+    dump_records,
+    dump_reliability,
+    parse_records,
+    parse_reliability,
+)
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
+from regstudy.training.confidence import CONFIDENCE_BINS, brier_sum, confidence_table, reliability
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
 from regstudy.training.ema import WeightAverage
 from regstudy.training.erasing import cut_out, erase_rectangles
@@ -65,6 +73,8 @@ class TrainState:
     whole: RunConfig | None = None
     confusions: dict[str, Tensor] = field(default_factory=dict)  # of the last epoch, by part: int64 C×C
     best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
+    reliability: Reliability | None = None  # on the validation part after the last epoch
+    best_reliability: Reliability | None = None  # after the best epoch so far
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -76,6 +86,7 @@ class TrainState:
             "earlier": dump_records(self.earlier),
             "records": dump_records(self.records),
             "best_confusions": self.best_confusions,
+            "best_reliability": dump_reliability(self.best_reliability) if self.best_reliability else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -93,6 +104,8 @@ class TrainState:
         self.earlier = parse_records(state["earlier"])
         self.records = parse_records(state["records"])
         self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
+        stored = state.get("best_reliability")
+        self.best_reliability = parse_reliability(stored) if stored else None
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
@@ -216,6 +229,7 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
     )
     state.records.append(record)
     state.confusions = {"train": clean.confusion, "validation": val.confusion}
+    state.reliability = val.reliability
     return record
 
 
@@ -285,12 +299,16 @@ def _descend(state: TrainState, lr: float) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C."""
+    """Mean loss (nats, no smoothing), accuracy (0..1), further metrics by name, and the `confusion` matrix, C×C.
+
+    ``reliability`` says how sure the model was of its answers.
+    """
 
     loss: float
     accuracy: float
     extra: dict[str, float]
     confusion: Tensor
+    reliability: Reliability
 
 
 @torch.inference_mode()
@@ -300,7 +318,8 @@ def measure(
     """Loss, accuracy and the ``extra`` metrics over all images in eval mode, in their order."""
     model.eval()
     classes, device = len(images.classes), images.images.device
-    sums = torch.zeros(2, dtype=_exact(device), device=device)
+    sums = torch.zeros(3, dtype=_exact(device), device=device)  # loss, correct predictions, Brier score
+    table = torch.zeros(CONFIDENCE_BINS, 3, dtype=_exact(device), device=device)
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     kept: list[Tensor] = []
     for first in range(0, len(images), EVALUATION_BATCH_SIZE):
@@ -310,13 +329,17 @@ def measure(
         sums[0] += cross_entropy(logits, labels, reduction="sum")
         sums[1] += (predicted == labels).sum()
         counts += confusion(predicted, labels, classes)
+        probabilities = logits.to(_exact(device)).softmax(1)
+        sums[2] += brier_sum(probabilities, labels)
+        table += confidence_table(probabilities, labels)
         kept += [logits] if needs_logits(extra) else []
     means = sums / len(images)
     if extra:
         scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
         means = torch.cat([means, scores])
-    loss, accuracy, *others = means.tolist()  # the only wait for the device
-    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu())
+    loss, accuracy, brier, *others = means.tolist()  # the first wait for the device
+    found = dict(zip(extra, others, strict=True))
+    return Measured(loss, accuracy, found, counts.cpu(), reliability(table, brier))
 
 
 def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:

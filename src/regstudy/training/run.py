@@ -65,6 +65,7 @@ def run(
         before = state
         state = start(phases[following], splits, device, following)
         state.earlier, state.whole, state.best_confusions = before.all_records, config, before.best_confusions
+        state.best_reliability = before.best_reliability
         _continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
@@ -107,6 +108,7 @@ def _run_phase(
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
             state.best_confusions = state.confusions
+            state.best_reliability = state.reliability
         verdict = on_epoch(state.all_records, progress) if on_epoch else None
         if not record.finite:
             return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights
