@@ -247,7 +247,10 @@ METRICS_WRITTEN = {
     "another key": (HEAD + "study: {seed: 3}\n", "study: {seed: 3, metric: balanced_accuracy}"),
     "named": (HEAD + "study:\n  metric: accuracy  # why\n", "  metric: balanced_accuracy  # why"),
     "with a direction": (HEAD + "study: {metric: val_accuracy, direction: maximize}\n", "{metric: balanced_accuracy,"),
-    "in its old place": (HEAD + "training: {metric: val_accuracy, epochs: 3}\n", "training: {metric: balanced_accuracy,"),
+    "in its old place": (
+        HEAD + "training: {metric: val_accuracy, epochs: 3}\n",
+        "training: {metric: balanced_accuracy,",
+    ),
 }
 
 

@@ -39,8 +39,7 @@ def deciding_metric(config: RunConfig, validation: Sequence[int], names: Sequenc
     if two:
         given = "is the positive class, as `data.positive` says" if config.data.positive else "counts as positive"
         advice += (
-            ", or by a metric that needs no threshold: `auroc` or `average_precision`, where"
-            f" {names[positive]} {given}"
+            f", or by a metric that needs no threshold: `auroc` or `average_precision`, where {names[positive]} {given}"
         )
     finding = Finding(
         "metric-hides-classes",
