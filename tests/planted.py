@@ -85,9 +85,9 @@ def write_unbalanced(folder: Path, healthy: int = 900, sick: int = 100) -> Path:
     So the most accurate answer is nearly always "healthy", and a threshold in the middle finds three of four sick ones.
     """
     random = np.random.default_rng(0)
-    for name, count, level in (("healthy", healthy, 110), ("sick", sick, 152)):
+    for name, images, level in (("healthy", healthy, 110), ("sick", sick, 152)):
         (folder / name).mkdir(parents=True)
-        for at in range(count):
+        for at in range(images):
             pixels = random.normal(random.normal(level, 30), 12, (8, 8)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{at:03d}.png")
     return folder
