@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,9 @@ from torch import Tensor
 
 from regstudy.analysis.calibration import calibration, reliability_curve
 from regstudy.records import Reliability, dump_reliability, parse_reliability
+from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.confidence import CONFIDENCE_BINS, brier_sum, confidence_table, reliability
-from regstudy.training.loop import evaluate, measure, start
+from regstudy.training.loop import evaluate, measure, run_epoch, start
 from regstudy.training.run import run
 
 
@@ -93,3 +96,21 @@ def test_a_run_keeps_the_counts_of_its_best_epoch() -> None:
 def test_counts_survive_writing_and_reading() -> None:
     found = counted(torch.eye(3).double(), torch.tensor([0, 1, 1]))
     assert parse_reliability(dump_reliability(found)) == found
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_checkpoint_keeps_the_counts_and_one_of_an_earlier_version_has_none(old: bool, tmp_path: Path) -> None:
+    config, splits = make_config(), make_splits()
+    state, other = (start(config, splits, CPU) for _ in range(2))
+    state.best_reliability = counted(torch.eye(3).double(), torch.tensor([0, 1, 1]))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt")
+    run_epoch(state)
+    if old:
+        state.best_reliability = None
+    checkpoint.save(state, state.measured_weights())
+    assert checkpoint.load(other) is not None
+    assert other.best_reliability == state.best_reliability
+    written = state.state_dict()
+    del written["best_reliability"]
+    other.load_state_dict(written)
+    assert other.best_reliability is None

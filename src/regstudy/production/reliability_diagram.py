@@ -16,7 +16,7 @@ from regstudy.report.calibration_phrasing import calibration_words
 
 PANEL, LEFT, TOP, BELOW = 300, 56, 44, 50  # pixels: the side of a plot, and the room around it
 TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-SMALLEST_DOT, LARGEST_DOT = 2.5, 10.0  # radius in pixels: the area of a dot follows its share of the images
+SMALLEST_RADIUS, LARGEST_RADIUS = 2.5, 10.0  # pixels: the area of a dot follows its share of the images
 
 
 def reliability_svg(parts: Mapping[str, Reliability]) -> str:
@@ -58,7 +58,7 @@ def _panel(name: str, found: Reliability, left: int) -> str:
     joined = " ".join(",".join(point) for point in points)
     lines.append(f'<polyline points="{joined}" fill="none" stroke="{palette.VALIDATION}" stroke-width="1.5"/>')
     for (x, y), (confidence, accuracy, images) in zip(points, curve, strict=True):
-        radius = max(SMALLEST_DOT, LARGEST_DOT * (images / total) ** 0.5)
+        radius = max(SMALLEST_RADIUS, LARGEST_RADIUS * (images / total) ** 0.5)
         words = f"{images:,} images: confidence {confidence:.1%}, accuracy {accuracy:.1%}"
         lines.append(
             f'<circle cx="{x}" cy="{y}" r="{radius:.1f}" fill="{palette.VALIDATION}" fill-opacity=".8">'
