@@ -21,7 +21,7 @@ def calibration_words(found: Calibration) -> str:
 def direction_words(found: Calibration, config: RunConfig) -> str:
     """Whether the model is too sure or not sure enough, and which of its settings explain the latter."""
     if not found.off:
-        return "Chance alone explains this calibration error."
+        return "Chance alone can explain this calibration error."
     points = f"{100 * abs(found.overconfidence):.1f} points"
     if found.overconfidence >= 0:
         return f"The mean confidence is {points} above the accuracy: the model is too sure of its answers."

@@ -41,9 +41,11 @@ LOW = [0.02, 0.03, 0.01, 0.03, 0.02]
 @pytest.mark.parametrize(
     ("own", "other", "changes", "words", "folded"),
     [
-        (HIGH, LOW, SMOOTH, "b: ECE lower by 8.6 points and Brier score lower by 0.9 points; it differs in label"
+        (HIGH, LOW, SMOOTH, "b vs. a at the best epoch: ECE lower by 8.6 points and Brier score lower by 0.9 points;"
+         " it differs in label"
          " smoothing (0 → 0.1).", False),
-        (LOW, HIGH, BOTH, "b: ECE higher by 8.6 points and Brier score higher by 0.9 points; it differs in label"
+        (LOW, HIGH, BOTH, "b vs. a at the best epoch: ECE higher by 8.6 points and Brier score higher by 0.9 points;"
+         " it differs in label"
          " smoothing (0 → 0.1) and mixup (0 → 0.5), but also in 1 other setting.", False),
         (HIGH, LOW, OTHER, "Brier score lower by 0.9 points.", False),
         (HIGH, HIGH, SMOOTH, "No significant difference from a in ECE or Brier score.", True),

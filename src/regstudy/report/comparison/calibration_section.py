@@ -83,19 +83,19 @@ def calibration_finding(found: Comparison, compared: CalibrationComparison) -> s
     """What moved against the first arm, with the settings that soften confidence where they differ."""
     if not compared.differences:
         arm = compared.arms[0]
-        return f"ECE {_with_floor(arm)} %, Brier score {arm.spreads['brier_best'].mean:.3f} at the best epoch."
+        return f"{_ece_words(arm)}, Brier score {arm.spreads['brier_best'].mean:.3f} at the best epoch."
     if not compared.moved:
         return f"No significant difference from {found.arms[0].name} in ECE or Brier score."
     sentences = []
     for name in dict.fromkeys(d.arm for d in compared.moved):
         moved = [d for d in compared.moved if d.arm == name]
-        sentence = f"{name}: {listing([_change(d) for d in moved])}"
+        sentence = f"{name} vs. {found.arms[0].name} at the best epoch: {listing([_change(d) for d in moved])}"
         soft, others = softening(found, name)
         if soft:
             also = f", but also in {counted(others, 'other setting')}" if others else ""
             sentence += f"; it differs in {listing(soft)}{also}"
         sentences.append(f"{sentence}.")
-    return f"At the best epoch vs. {found.arms[0].name}. {' '.join(sentences)}"
+    return " ".join(sentences)
 
 
 def softening(found: Comparison, arm: str) -> tuple[list[str], int]:
@@ -118,6 +118,11 @@ def _change(difference: Difference) -> str:
 
 def _with_floor(arm: ArmCalibration) -> str:
     return f"{_spread(arm.spreads['ece_best'])} ({hundredths(arm.spreads['noise_floor_best'].mean)})"
+
+
+def _ece_words(arm: ArmCalibration) -> str:
+    floor = hundredths(arm.spreads["noise_floor_best"].mean)
+    return f"ECE {_spread(arm.spreads['ece_best'])} % (noise floor {floor} %)"
 
 
 def _spread(found: Spread) -> str:
@@ -144,5 +149,5 @@ def _diagram(arm: ArmCalibration) -> Drawing:
     figure.update_xaxes(range=[-2, 102])
     figure.update_yaxes(range=[-2, 102])
     over = minus(f"{100 * arm.overconfidence:+.1f}")
-    title = f"{arm.name}, {counted(arm.runs, 'seed')}: ECE {_with_floor(arm)} %, confidence {over} points"
+    title = f"{arm.name}, {counted(arm.runs, 'seed')}: {_ece_words(arm)}, confidence {over} points"
     return Drawing(title, figure)
