@@ -8,7 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Generator, Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -65,6 +67,30 @@ def pictures(count: int, seed: int = 0, side: int = 32, channels: int = 3) -> Te
         noise = torch.randn(count, channels, coarse, coarse, generator=generator)
         total += weight * interpolate(noise, (side, side), mode="bicubic", align_corners=False)
     return (total + 115).clamp(0, 255).to(torch.uint8)
+
+
+UNBALANCED = """\
+# Nine healthy images to a sick one, which is hard to tell: does it help to balance the classes in training?
+data: {name: image_folder, root: %s, size: 8, validation: 0.33}
+preprocessing: {normalize: train}
+model: {name: small_cnn}
+optimizer: {name: adamw, lr: 1e-3}
+training: {batch_size: 32, epochs: 4, patience: null, balance: {choices: [none, weights]}}
+"""
+
+
+def write_unbalanced(folder: Path, healthy: int = 900, sick: int = 100) -> Path:
+    """A folder with two classes, 9:1, of small gray images whose brightness differs by 1.4 standard deviations.
+
+    So the most accurate answer is nearly always "healthy", and a threshold in the middle finds three of four sick ones.
+    """
+    random = np.random.default_rng(0)
+    for name, images, level in (("healthy", healthy, 110), ("sick", sick, 152)):
+        (folder / name).mkdir(parents=True)
+        for at in range(images):
+            pixels = random.normal(random.normal(level, 30), 12, (8, 8)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{at:03d}.png")
+    return folder
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

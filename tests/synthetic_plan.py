@@ -22,10 +22,18 @@ def records(curve: Curve) -> list[EpochRecord]:
 
 
 def plan_study(
-    runs: Mapping[int, Curve | str], arms: tuple[str, ...] = ("a", "b"), repeats: int = 2, **facts: object
+    runs: Mapping[int, Curve | str],
+    arms: tuple[str, ...] = ("a", "b"),
+    repeats: int = 2,
+    reliabilities: Mapping[int, object] | None = None,
+    changes: Mapping[str, dict[str, object]] | None = None,
+    **facts: object,
 ) -> optuna.Study:
-    """A study of a plan: by slot a curve, or the word for what became of the run instead."""
-    configs = {name: make_config({"model.dropout": 0.1 * i}) for i, name in enumerate(arms)}
+    """A study of a plan: by slot a curve, or the word for what became of the run instead.
+
+    ``reliabilities`` are stored by slot; ``changes`` are settings by arm, in place of the dropout in which arms differ.
+    """
+    configs = {name: make_config((changes or {}).get(name, {"model.dropout": 0.1 * i})) for i, name in enumerate(arms)}
     plan: FixedPlan = make_plan("p", configs, StudySection(metric="val_accuracy"), "x")
     study = optuna.create_study(direction="maximize", study_name="a comparison")
     described = {
@@ -42,6 +50,8 @@ def plan_study(
         study.set_user_attr(name, value)
     for slot, run in runs.items():
         attrs = {attributes.SLOT: slot, attributes.ARM: plan.task(slot).arm, attributes.WORKERS: 2}
+        if slot in (reliabilities or {}):
+            attrs[attributes.RELIABILITY] = (reliabilities or {})[slot]
         if run == "failed":
             attrs |= {attributes.FAULT: "error", attributes.REASON: "RuntimeError: on purpose"}
             study.add_trial(optuna.create_trial(state=TrialState.FAIL, user_attrs=attrs))

@@ -195,11 +195,11 @@ def train(
 ) -> dict[str, Any]:
     """Train one configuration, evaluate on the test set once at the end, and return the metrics.
 
-    Weights, metrics and learning curves are written to ``output``, replacing those of an earlier training, and files of
-    other origin only with ``overwrite``; an interrupted training resumes from its checkpoint there. ``config`` may be
-    a file without ranges, as written by `regstudy export`. ``on_epoch`` is called with all records so far and the
-    signal of the metric; without ``on_epoch`` and ``progress`` each epoch is logged to the logger `regstudy`. Raises
-    RegstudyError for problems that the caller can fix.
+    Weights, metrics, learning curves and a reliability diagram are written to ``output``, replacing those of an earlier
+    training, and files of other origin only with ``overwrite``; an interrupted training resumes from its checkpoint
+    there. ``config`` may be a file without ranges, as written by `regstudy export`. ``on_epoch`` is called with all
+    records so far and the signal of the metric; without ``on_epoch`` and ``progress`` each epoch is logged to the
+    logger `regstudy`. Raises RegstudyError for problems that the caller can fix.
     """
     check_texts("overrides", overrides)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")

@@ -204,6 +204,32 @@ def parse_groups(value: Mapping[str, Any]) -> dict[str, GroupCounts | Tally]:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """How sure a model was of its answers on a set of images, and how often it was right.
+
+    The entries belong to equally wide intervals of the confidence, the probability of the predicted class: the number
+    of images, their summed confidence, and how many were classified correctly. ``brier`` is the mean Brier score.
+    """
+
+    images: tuple[int, ...]
+    confidence: tuple[float, ...]
+    right: tuple[int, ...]
+    brier: float
+
+
+def dump_reliability(found: Reliability) -> dict[str, Any]:
+    """A reliability as a JSON value."""
+    counts = {name: list(getattr(found, name)) for name in ("images", "confidence", "right")}
+    return {**counts, "brier": _to_json(found.brier)}
+
+
+def parse_reliability(value: Mapping[str, Any]) -> Reliability:
+    """Inverse of `dump_reliability`."""
+    images, confidence, right = (tuple(value[name]) for name in ("images", "confidence", "right"))
+    return Reliability(images, confidence, right, _from_json(value["brier"]))
+
+
+@dataclass(frozen=True)
 class PruningDecision:
     """A pruner's decision about a running trial, with the reason."""
 

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from conftest import Command
 from PIL import Image
+from planted import UNBALANCED, write_unbalanced
 
 from regstudy.study import attributes
 
@@ -115,3 +116,33 @@ def test_photos_on_frozen_layers_begin_sure_of_wrong_answers(
     assert found[0] == "frozen" and "initial-loss" in found
     fixed = regstudy("doctor", "d.yaml", "--preflight", "--fix")
     assert "trainable: all" in fixed.stdout
+
+
+def winner(folder: Path) -> str:
+    """What the best trial of a study says of `training.balance`."""
+    study = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / 'study.db'}")
+    tried = {trial.user_attrs[attributes.CONFIG]["training"]["balance"] for trial in study.trials}
+    assert tried == {"none", "weights"}
+    return str(study.best_trial.user_attrs[attributes.CONFIG]["training"]["balance"])
+
+
+def test_accuracy_and_balanced_accuracy_choose_different_winners_and_the_doctor_warns(
+    regstudy: Command, tmp_path: Path
+) -> None:
+    write_unbalanced(tmp_path / "images")
+    (tmp_path / "by_accuracy.yaml").write_text(UNBALANCED % "images")
+    done = regstudy("doctor", "by_accuracy.yaml", "--preflight", "--json", "found.json")
+    findings = {f["id"]: f for f in json.loads((tmp_path / "found.json").read_text())["findings"]}
+    assert findings["metric-hides-classes"]["severity"] == "distorts", done.stdout
+    assert "90.0% accuracy, but 50.0% balanced accuracy" in findings["metric-hides-classes"]["evidence"][0]
+    fixed = regstudy("doctor", "by_accuracy.yaml", "--preflight", "--fix").stdout
+    assert "study: {metric: balanced_accuracy}" in fixed
+    (tmp_path / "by_balance.yaml").write_text(fixed)
+    regstudy("doctor", "by_balance.yaml", "--preflight", "--json", "after.json")
+    assert "metric-hides-classes" not in (tmp_path / "after.json").read_text()
+
+    for space in ("by_accuracy", "by_balance"):
+        done = regstudy("study", "--space", f"{space}.yaml", "--trials", "6", "--pruner", "none", "--threads", "1")
+        assert done.returncode == 0, done.stderr
+    assert winner(tmp_path / "results" / "by_accuracy") == "none"
+    assert winner(tmp_path / "results" / "by_balance") == "weights"

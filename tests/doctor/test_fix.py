@@ -239,3 +239,25 @@ def test_sentences_of_findings_cannot_leave_their_comment() -> None:
 def test_a_path_through_a_value_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         with_value(TEXT, ["data", "name", "inner"], 1)
+
+
+HEAD = "data: {name: digits}\nmodel: {name: dropout_cnn}\n"
+METRICS_WRITTEN = {
+    "no section": (HEAD, "study: {metric: balanced_accuracy}"),
+    "another key": (HEAD + "study: {seed: 3}\n", "study: {seed: 3, metric: balanced_accuracy}"),
+    "named": (HEAD + "study:\n  metric: accuracy  # why\n", "  metric: balanced_accuracy  # why"),
+    "with a direction": (HEAD + "study: {metric: val_accuracy, direction: maximize}\n", "{metric: balanced_accuracy,"),
+    "in its old place": (
+        HEAD + "training: {metric: val_accuracy, epochs: 3}\n",
+        "training: {metric: balanced_accuracy,",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), METRICS_WRITTEN.values(), ids=METRICS_WRITTEN)
+def test_the_metric_of_a_study_is_written_where_the_file_states_it(text: str, line: str) -> None:
+    done = fix(text, [finding("metric-hides-classes", study__metric="balanced_accuracy")])
+    assert not done.refused and done.made == ("metric-hides-classes",)
+    assert line in done.text
+    assert space(done.text).study.metric == "val_balanced_accuracy"
+    assert space(done.text).defaults().training.metric == "val_balanced_accuracy"

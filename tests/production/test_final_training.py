@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -108,13 +109,13 @@ def test_a_broken_test_part_costs_only_its_own_numbers(
 
 
 def test_numbers_that_cannot_be_logged_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine = final_training.evaluate
+    genuine = final_training.measure
 
     def spoiling(*arguments: object) -> object:
         (tmp_path / "data" / TEST_LOG_FILE).mkdir(parents=True)
         return genuine(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(final_training, "evaluate", spoiling)
+    monkeypatch.setattr(final_training, "measure", spoiling)
     train(tmp_path)
     test = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]
     assert test.keys() == {"images", "note"} and "is a folder" in test["note"]
@@ -151,3 +152,40 @@ def test_a_folder_of_an_earlier_version_can_be_trained_into(tmp_path: Path) -> N
     train(tmp_path, overwrite=True)
     config.unlink()
     train(tmp_path)
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_calibration_is_measured_on_every_part_that_was_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_test: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise DataError("there is no test part")
+
+    if not with_test:
+        monkeypatch.setattr(final_training, "open_test", fail)
+    metrics = train(tmp_path)
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written == json.loads(json.dumps(metrics))
+    found = written["calibration"]
+    assert list(found) == (["validation", "test"] if with_test else ["validation"])
+    for part, facts in found.items():
+        accuracy = written["test"]["accuracy"] if part == "test" else written["val_accuracy"]
+        assert sum(facts["bins"]["right"]) / facts["images"] == pytest.approx(accuracy)
+        assert 0 < facts["noise_floor"] < facts["noise_limit"] < 1 and 0 <= facts["ece"] <= 1
+        assert facts["note"]
+    picture = (tmp_path / "out" / final_training.DIAGRAM_FILE).read_text()
+    assert picture.startswith("<!-- Written by regstudy train -->")
+    assert picture.count("<polyline") == len(found)
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    if with_test:
+        logged = (tmp_path / "data" / TEST_LOG_FILE).read_text()
+        assert json.loads(logged)["calibration"]["ece"] == found["test"]["ece"]
+
+
+def test_a_diagram_of_the_users_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out" / final_training.DIAGRAM_FILE
+    mine.write_text("<svg/>")
+    with pytest.raises(FileError, match=r"reliability\.svg exists already"):
+        train(tmp_path)
+    assert mine.read_text() == "<svg/>"

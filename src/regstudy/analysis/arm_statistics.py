@@ -8,8 +8,8 @@ one arm at different epochs. The best epoch is that of the study's metric, whose
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from regstudy.analysis.gap import MARGIN as MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
+from regstudy.records import Reliability, parse_reliability
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
@@ -92,7 +93,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A plan's study. ``runs`` has a row per usable run: number, arm, repeat, seed, epochs and every measure."""
+    """A plan's study. ``runs`` has a row per usable run: number, arm, repeat, seed, epochs and every measure.
+
+    ``reliabilities``: by the number of a run, how sure its model was at its best epoch; runs of version 0.1 have none.
+    """
 
     tables: Tables
     plan: FixedPlan
@@ -100,6 +104,7 @@ class Comparison:
     differences: list[Difference]
     margin: float
     runs: pd.DataFrame
+    reliabilities: Mapping[int, Reliability] = field(default_factory=dict)
 
     @property
     def pairs(self) -> int:
@@ -119,12 +124,19 @@ def load_comparison(study: Study) -> Comparison:
     plan = parse_plan(read_yaml_text(facts[attributes.PLAN], study.study_name), study.study_name, study.study_name)
     tables = load_tables(study)
     runs = run_table(tables, plan)
-    workers = {trial.number: fact(trial, attributes.WORKERS) for trial in study.get_trials(deepcopy=False)}
+    trials = study.get_trials(deepcopy=False)
+    workers = {trial.number: fact(trial, attributes.WORKERS) for trial in trials}
+    reliabilities = {
+        trial.number: parse_reliability(stored)
+        for trial in trials
+        if (stored := fact(trial, attributes.RELIABILITY)) is not None
+    }
     sizes = facts.get(attributes.PARAMETERS) or {}
     asked = int(facts.get(attributes.TRIALS, 0)) // len(plan.arms)
     arms = [_arm(name, tables, plan, runs, asked, sizes.get(name), workers) for name in plan.arms]
     margin = float(facts.get(attributes.MARGIN, MARGIN))
-    return Comparison(tables, plan, arms, compare_arms(runs, list(plan.arms), margin), margin, runs)
+    differences = compare_arms(runs, list(plan.arms), margin)
+    return Comparison(tables, plan, arms, differences, margin, runs, reliabilities)
 
 
 def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
@@ -154,7 +166,9 @@ def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
     return runs
 
 
-def compare_arms(runs: pd.DataFrame, arms: list[str], margin: float) -> list[Difference]:
+def compare_arms(
+    runs: pd.DataFrame, arms: list[str], margin: float, outcomes: Sequence[str] = OUTCOMES
+) -> list[Difference]:
     """Every other arm against the first in every outcome, with p-values adjusted over all of them."""
     by_repeat = {arm: rows.set_index("repeat") for arm, rows in runs.groupby("arm")}
     first, *others = arms
@@ -163,7 +177,7 @@ def compare_arms(runs: pd.DataFrame, arms: list[str], margin: float) -> list[Dif
     for other in others:
         mine, theirs = by_repeat.get(first, none), by_repeat.get(other, none)
         both = mine.index.intersection(theirs.index)
-        for measure in OUTCOMES:
+        for measure in outcomes:
             a, b = (rows.loc[both, measure].to_numpy(dtype=np.float64) for rows in (mine, theirs))
             found.append((other, measure, paired(a, b)))
     adjusted = adjust([pairs for _, _, pairs in found])

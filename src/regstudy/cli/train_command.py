@@ -8,11 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from regstudy.analysis.calibration import calibration
 from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
 from regstudy.config.user_code import user_code
 from regstudy.errors import StudyError
-from regstudy.records import EpochRecord
+from regstudy.records import EpochRecord, parse_reliability
+from regstudy.report.calibration_phrasing import calibration_words
 from regstudy.text import counted, sentence
 from regstudy.training.early_stopping import Signal
 
@@ -49,5 +51,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             if test["images"]
             else f"Test accuracy: not measured. {test['note']}",
         )
-    console.print(f"Weights, metrics and learning curves are in {output}.")
+        for part, facts in metrics.get("calibration", {}).items():
+            found = calibration(parse_reliability(facts["bins"]))
+            console.print(f"Calibration, {part}: {calibration_words(found)}. {facts['note']}")
+    console.print(f"Weights, metrics, learning curves and the reliability diagram are in {output}.")
     return 0

@@ -20,7 +20,7 @@ from regstudy.doctor.render.diagnosis_phrasing import on_one_line
 from regstudy.doctor.yaml_edits import Key, value_text, with_value, without_value
 from regstudy.doctor.yaml_lines import configuration_lines, flow, is_removal
 from regstudy.errors import ConfigError
-from regstudy.space.loader import space_from_text
+from regstudy.space.loader import MEASURED, space_from_text
 from regstudy.space.ranges import Choice, Range
 from regstudy.space.search_space import Space
 from regstudy.space.yaml_values import read_yaml_text
@@ -55,7 +55,8 @@ def fix(text: str, findings: Iterable[Finding], overrides: Sequence[str] = (), *
     made, refused = list[str](), list[str]()
     decided: set[str] = set()
     for finding in findings:
-        changes = {path: value for path, value in finding.changes.items() if path not in decided}
+        changes = {_old_place(text, path): value for path, value in finding.changes.items()}
+        changes = {path: value for path, value in changes.items() if path not in decided}
         if not changes:
             continue
         try:
@@ -95,7 +96,8 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
         keys, node = _place(space.tree, path.split("."))
         if fallback and keys[0] == "data":
             keys = ["data", "fallback", *keys[1:]]
-        before, named = text, getattr(RunConfig.model_fields[str(keys[0])].default, "name", None)
+        section = RunConfig.model_fields.get(str(keys[0]))  # None for `study`
+        before, named = text, getattr(section.default, "name", None) if section else None
         if keys[0] not in space.tree and len(keys) == 2 and named is not None:
             keys, value = keys[:1], {"name": named, keys[1]: value}  # a new section needs its name
         if is_removal(path, value):
@@ -107,6 +109,13 @@ def _changed(text: str, finding: Finding, changes: dict[str, Any], fallback: boo
         elif (written := value_text(text, keys)) is None or not _same(written, flow(value)):
             text = with_value(text, keys, value, comments)
     return text
+
+
+def _old_place(text: str, path: str) -> str:
+    """Where a file states the value of a path: metrics may stand in `training`, as in version 0.1."""
+    old = path.replace("study.", "training.", 1)
+    moved = path.removeprefix("study.") in MEASURED and path != old
+    return old if moved and value_text(text, old.split(".")) is not None else path
 
 
 def _same(written: str, value: str) -> bool:

@@ -67,8 +67,10 @@ def examine_space(
     balance: split_checks.Balance = "set" if config.training.balance != "none" else "none"
     if "training.balance" in searched:
         balance = "searched"
+    held = splits.validation.per_class
     checks = [
-        *data_checks(train, validation, names, None, depth, balance),
+        *data_checks(train, validation, names, None, depth, balance, config.training.metric),
+        PlannedCheck("metric", "split", lambda: config_checks.deciding_metric(config, held, names, splits.positive)),
         PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save
 
+from regstudy.analysis.calibration import calibration
 from regstudy.config.run_config import RunConfig
 from regstudy.data import check_test, open_test, prepare
 from regstudy.data.loading_events import OnProgress, listening
@@ -21,13 +23,16 @@ from regstudy.errors import FileError, RegstudyError, describe
 from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
 from regstudy.files.paths import path_errors
 from regstudy.metrics import CLEAN_TRAIN, GAP, VALIDATION
-from regstudy.records import EpochRecord
+from regstudy.production.reliability_diagram import reliability_svg
+from regstudy.records import EpochRecord, Reliability, dump_reliability, parse_reliability
+from regstudy.report.calibration_phrasing import direction_words
 from regstudy.space.loader import config_text
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import OnStep, extra_metrics, measure
 from regstudy.training.run import OnEpoch, Trained, run
 
 TEST_LOG_FILE = "test_openings.jsonl"  # in the data directory: every evaluation on a test set
+DIAGRAM_FILE = "reliability.svg"
 METRICS_BEGIN = rb'\A\{\n  "outcome": '  # how every metrics.json begins
 UNFINISHED = "The evaluation on the test set was interrupted. Run the same command again."
 
@@ -42,7 +47,9 @@ def train_finally(
     listen: OnProgress | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Train once and write config.yaml, weights.safetensors, epochs.csv and metrics.json; returns the metrics.
+    """Train once and write config.yaml, weights.safetensors, epochs.csv, metrics.json and reliability.svg.
+
+    Returns the metrics.
 
     An interrupted training resumes from the checkpoint in ``out``. The test set is evaluated once, after training, with
     the weights of the best validation epoch, which is logged in the data directory. If there is no test set, or if it
@@ -63,11 +70,18 @@ def train_finally(
         write_atomically(out / "weights.safetensors", save(weights, {outputs.KEY: outputs.mark("train")}))
     write_atomically(out / "epochs.csv", epochs_csv(trained.result.records))
     if trained.result.best_epoch:
+        if trained.state.best_reliability:  # absent where a checkpoint of 0.1.0 was resumed after the best epoch
+            metrics["calibration"] = {"validation": _calibration(config, trained.state.best_reliability)}
         metrics["test"] = {"images": 0, "note": UNFINISHED}  # what stands there should the evaluation be interrupted
         _write_metrics(out, metrics)
         trained.state.model.load_state_dict(trained.weights)
         with listening(listen):
             metrics["test"] = _test(config, trained, data_dir)
+        if "calibration" in metrics["test"]:
+            metrics.setdefault("calibration", {})["test"] = metrics["test"].pop("calibration")
+        if "calibration" in metrics:
+            parts = {name: parse_reliability(facts["bins"]) for name, facts in metrics["calibration"].items()}
+            write_atomically(out / DIAGRAM_FILE, reliability_svg(parts))
     _write_metrics(out, metrics)
     checkpoint.remove()
     return metrics
@@ -107,7 +121,7 @@ def check_training_output(out: Path, overwrite: bool = False) -> None:
     The file of the configuration says whose the folder is; a training that ran to its end has left its metrics, too.
     """
     check_folder(out)
-    names = ("config.yaml", "weights.safetensors", "epochs.csv", "metrics.json", "checkpoint.pt")
+    names = ("config.yaml", "weights.safetensors", "epochs.csv", "metrics.json", DIAGRAM_FILE, "checkpoint.pt")
     files: dict[Path, Sequence[bytes]] = {out / name: () for name in names}
     files[out / "metrics.json"] = (METRICS_BEGIN,)
     try:
@@ -156,6 +170,12 @@ def _metrics(trained: Trained, data: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def _calibration(config: RunConfig, found: Reliability) -> dict[str, Any]:
+    """ECE with its noise floor, the Brier score, what they mean, and the counts behind them."""
+    facts = calibration(found)
+    return {**asdict(facts), "note": direction_words(facts, config), "bins": dump_reliability(found)}
+
+
 def _test(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str, Any]:
     """Loss and accuracy on the test set, which is logged; without numbers but with a note where that is impossible."""
     try:
@@ -177,6 +197,7 @@ def _evaluated(config: RunConfig, trained: Trained, data_dir: Path) -> dict[str,
         "loss": found.loss,
         "accuracy": found.accuracy,
         **found.extra,
+        "calibration": _calibration(config, found.reliability),
         "hash": test.hash,
         "opened": datetime.now(UTC).isoformat(timespec="seconds"),
     }

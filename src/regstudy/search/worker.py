@@ -23,7 +23,14 @@ from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.errors import StorageError
 from regstudy.files.paths import DISK_FULL
-from regstudy.records import EpochRecord, PruningDecision, dump_confusions, dump_groups, dump_records
+from regstudy.records import (
+    EpochRecord,
+    PruningDecision,
+    dump_confusions,
+    dump_groups,
+    dump_records,
+    dump_reliability,
+)
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, make_pruner
@@ -223,6 +230,8 @@ def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object
         keep(attributes.CONFUSION, dump_confusions(trained.confusions))
         if trained.groups:
             keep(attributes.GROUPS, dump_groups(trained.groups))
+        if trained.state.best_reliability:  # absent where a checkpoint of 0.1.0 was resumed after the best epoch
+            keep(attributes.RELIABILITY, dump_reliability(trained.state.best_reliability))
     if result.outcome == "diverged":
         # so that a sampler learns to stay away: a failed or pruned trial would not tell it
         splits = trained.state.splits

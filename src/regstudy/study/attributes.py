@@ -44,6 +44,7 @@ ALIVE = PREFIX + "alive"  # seconds since 1970 when the process that runs it las
 WORKERS = PREFIX + "workers"  # number of worker processes on the same machine, including its own
 THREADS = PREFIX + "threads"  # CPU threads of its process: the same number gives the same curve
 RESUMED = PREFIX + "resumed"  # epochs restored from the checkpoint of an earlier attempt
+RELIABILITY = PREFIX + "reliability"  # at its best epoch, on the validation part; see records.Reliability
 CONFUSION = PREFIX + "confusion"  # at its best epoch, by part; see records.dump_confusions
 GROUPS = PREFIX + "groups"  # at its best epoch, right answers per group by part; see records.dump_groups
 BEST_EPOCH = PREFIX + "best_epoch"  # counts from 1; 0 if no epoch was usable

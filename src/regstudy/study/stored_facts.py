@@ -107,6 +107,22 @@ def _owner(value: Any) -> bool:
     return _mapping(value) and _text(value.get("host")) and _whole(value.get("pid")) and _number(value.get("started"))
 
 
+def _reliability(value: Any) -> bool:
+    """Lists of equal length with numbers of images and correct answers and sums of confidence, and a Brier score."""
+    if not _mapping(value) or not _number(value.get("brier")) or not math.isfinite(value["brier"]):
+        return False
+    lists = [value.get(name) for name in ("images", "confidence", "right")]
+    if not all(isinstance(one, list) and one and all(map(_number, one)) for one in lists):
+        return False
+    images, confidence, right = lists
+    if not len(images) == len(confidence) == len(right) or not sum(images):
+        return False
+    return all(
+        _whole(n) and _whole(hits) and hits <= n and 0 <= total <= n * (1 + 1e-6)
+        for n, total, hits in zip(images, confidence, right, strict=True)
+    )
+
+
 def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
 
@@ -170,6 +186,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.RESUMED: _whole,
     attributes.CONFUSION: _confusions,
     attributes.GROUPS: _groups,
+    attributes.RELIABILITY: _reliability,
     attributes.BEST_EPOCH: _whole,
     attributes.BEST_VALUE: _number,
 }

@@ -24,9 +24,17 @@ from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import CLEAN_TRAIN, METRICS, VALIDATION
-from regstudy.records import EpochRecord, dump_records, parse_records
+from regstudy.records import (
+    EpochRecord,
+    Reliability,
+    dump_records,
+    dump_reliability,
+    parse_records,
+    parse_reliability,
+)
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
+from regstudy.training.confidence import CONFIDENCE_BINS, brier_sum, confidence_table, reliability
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
 from regstudy.training.ema import WeightAverage
 from regstudy.training.erasing import cut_out, erase_rectangles
@@ -67,6 +75,8 @@ class TrainState:
     best_confusions: dict[str, Tensor] = field(default_factory=dict)  # of the best epoch so far
     groups: dict[str, Tensor] = field(default_factory=dict)  # as above: group, class, images, right: M×4
     best_groups: dict[str, Tensor] = field(default_factory=dict)
+    reliability: Reliability | None = None  # on the validation part after the last epoch
+    best_reliability: Reliability | None = None  # after the best epoch so far
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes during training, as tensors and plain values."""
@@ -79,6 +89,7 @@ class TrainState:
             "records": dump_records(self.records),
             "best_confusions": self.best_confusions,
             "best_groups": self.best_groups,
+            "best_reliability": dump_reliability(self.best_reliability) if self.best_reliability else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -97,6 +108,8 @@ class TrainState:
         self.records = parse_records(state["records"])
         self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
         self.best_groups = dict(state.get("best_groups", {}))
+        stored = state.get("best_reliability")
+        self.best_reliability = parse_reliability(stored) if stored else None
 
     @property
     def extra_metrics(self) -> tuple[str, ...]:
@@ -222,6 +235,7 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
     measured = {"train": clean, "validation": val}
     state.confusions = {part: found.confusion for part, found in measured.items()}
     state.groups = {part: found.groups for part, found in measured.items() if found.groups is not None}
+    state.reliability = val.reliability
     return record
 
 
@@ -295,12 +309,14 @@ class Measured:
 
     ``groups`` has for each pair of group and class that occurs their numbers, the images, and how many of these were
     right, M×4; None without groups.
+    ``reliability`` says how sure the model was of its answers.
     """
 
     loss: float
     accuracy: float
     extra: dict[str, float]
     confusion: Tensor
+    reliability: Reliability
     groups: Tensor | None = None
 
 
@@ -311,7 +327,8 @@ def measure(
     """Loss, accuracy and the ``extra`` metrics over all images in eval mode, in their order."""
     model.eval()
     classes, device = len(images.classes), images.images.device
-    sums = torch.zeros(2, dtype=_exact(device), device=device)
+    sums = torch.zeros(3, dtype=_exact(device), device=device)  # loss, correct predictions, Brier score
+    table = torch.zeros(CONFIDENCE_BINS, 3, dtype=_exact(device), device=device)
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=device)
     kept: list[Tensor] = []
     place, pairs = images.members if images.groups is not None else (None, None)
@@ -324,6 +341,9 @@ def measure(
         correct = predicted == labels
         sums[1] += correct.sum()
         counts += confusion(predicted, labels, classes)
+        probabilities = logits.to(_exact(device)).softmax(1)
+        sums[2] += brier_sum(probabilities, labels)
+        table += confidence_table(probabilities, labels)
         kept += [logits] if needs_logits(extra) else []
         if place is not None and right is not None:
             right.index_add_(0, place[first : first + EVALUATION_BATCH_SIZE], correct.to(right.dtype))
@@ -331,9 +351,10 @@ def measure(
     if extra:
         scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)
         means = torch.cat([means, scores])
-    loss, accuracy, *others = means.tolist()  # the only wait for the device
+    loss, accuracy, brier, *others = means.tolist()  # the first wait for the device
     groups = None if pairs is None or right is None else torch.cat([pairs, right[:, None]], 1).cpu()
-    return Measured(loss, accuracy, dict(zip(extra, others, strict=True)), counts.cpu(), groups)
+    found = dict(zip(extra, others, strict=True))
+    return Measured(loss, accuracy, found, counts.cpu(), reliability(table, brier), groups)
 
 
 def evaluate(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> tuple[float, float]:

@@ -71,6 +71,7 @@ def run(
         state = start(phases[following], splits, device, following)
         state.earlier, state.whole = before.all_records, config
         state.best_confusions, state.best_groups = before.best_confusions, before.best_groups
+        state.best_reliability = before.best_reliability
         _continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
@@ -113,6 +114,7 @@ def _run_phase(
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
             state.best_confusions, state.best_groups = state.confusions, state.groups
+            state.best_reliability = state.reliability
         verdict = on_epoch(state.all_records, progress) if on_epoch else None
         if not record.finite:
             return "diverged", f"loss or gradient was not finite in epoch {record.epoch}", weights

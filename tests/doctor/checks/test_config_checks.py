@@ -8,7 +8,8 @@ import pytest
 from planted import severities
 from tiny import make_config
 
-from regstudy.doctor.checks.config_checks import augmentation, running_accuracy, schedule
+from regstudy.doctor.checks.config_checks import augmentation, deciding_metric, running_accuracy, schedule
+from regstudy.metrics import METRICS
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,54 @@ def test_accuracy_that_is_measured_while_training_is_harder(changes: dict[str, A
     assert words is None or result.findings[0].evidence == (
         f"These settings make training harder than validation: {words}.",
     )
+
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("counts", "severity"),
+    [
+        ((50, 50), None),
+        ((59, 41), None),
+        ((60, 40), "note"),
+        ((21, 79), "note"),
+        ((20, 80), "distorts"),
+        ((90, 10), "distorts"),
+        ((100, 0), None),  # the doctor names the missing class
+        ((50, 50, 17), None),
+        ((50, 50, 16), "note"),
+        ((51, 50, 17), "note"),
+        ((90, 5, 5), "distorts"),
+        ((40, 40, 0), None),
+        ((40, 12, 0), "note"),
+    ],
+)
+def test_accuracy_hides_classes_where_they_are_unbalanced(counts: tuple[int, ...], severity: str | None) -> None:
+    result = deciding_metric(make_config(), counts, CLASSES[: len(counts)], 1)
+    assert severities(result) == ({"metric-hides-classes": severity} if severity else {})
+    assert all(dict(finding.changes) == {"study.metric": "balanced_accuracy"} for finding in result.findings)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_only_accuracy_hides_classes(name: str) -> None:
+    config = make_config({"training.metric": f"val_{name}"})
+    assert bool(deciding_metric(config, (90, 10), CLASSES[:2], 1).findings) is (name == "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts", "words", "absent"),
+    [
+        ({}, (90, 10), "`average_precision`, where b counts as positive", "data.positive"),
+        ({"data.positive": "b"}, (90, 10), "where b is the positive class, as `data.positive` says", "counts as"),
+        ({}, (90, 5, 5), "(`study.metric: balanced_accuracy`).", "average_precision"),
+    ],
+)
+def test_the_advice_names_the_metrics_that_fit(
+    changes: dict[str, Any], counts: tuple[int, ...], words: str, absent: str
+) -> None:
+    finding = deciding_metric(make_config(changes), counts, CLASSES[: len(counts)], 1).findings[0]
+    assert words in finding.advice and absent not in finding.advice
+    share = 90.0
+    assert f"90 of 100 validation images are a, {counts[1]} are b" in finding.evidence[0]
+    assert f"gives {share}% accuracy, but {100 / len(counts):.1f}% balanced accuracy" in finding.evidence[0]

@@ -80,6 +80,12 @@ def test_unequal_classes_always_get_a_word(balance: Balance, severity: str, chan
     assert "Compare every validation accuracy with 95.0%" in finding.advice and "training.balance" in finding.advice
 
 
+@pytest.mark.parametrize(("decides", "told"), [("val_accuracy", True), ("val_balanced_accuracy", False)])
+def test_unequal_classes_recall_the_metric_that_counts_them_equally(decides: str, told: bool) -> None:
+    finding = class_counts(labels(900, 100), labels(90, 10), ["cat", "dog"], "none", decides).findings[0]
+    assert ("`study.metric: balanced_accuracy`" in finding.advice) is told
+
+
 # Like or unlike
 
 

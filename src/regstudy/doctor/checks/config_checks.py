@@ -1,15 +1,61 @@
-"""Checks of the configuration alone: constant learning rate, no augmentation, and misleading train accuracy."""
+"""Checks of the configuration: its metric, a constant learning rate, no augmentation, misleading train accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from regstudy.analysis.constant_answer import constant_value
 from regstudy.config.run_config import RunConfig
-from regstudy.doctor.findings import Finding, Result
+from regstudy.doctor.findings import Finding, Result, Severity
+from regstudy.metrics import metric
 from regstudy.text import counted
 
 MIN_EPOCHS_WITH_DECAY = 10  # of a training whose learning rate is expected to decay
 MIN_MISLEADING_DROPOUT = 0.2  # makes train accuracy (train mode) far too low
+# of the validation images: what makes accuracy a poor judge of classes
+LARGE_OF_TWO = 0.6  # share of the larger of two classes
+LARGE_OF_MANY = 3.0  # ratio of the largest to the smallest of more classes
+SHARE_DISTORTS = 0.8  # of the largest class: a model that knows no other one already looks good
+
+
+def deciding_metric(config: RunConfig, validation: Sequence[int], names: Sequence[str], positive: int) -> Result:
+    """Whether the study decides by accuracy although the classes of the validation part are unbalanced.
+
+    ``validation`` is the number of images of each class there, ``positive`` the number of the positive one of two.
+    """
+    decides = config.training.metric
+    looked = f"The study decides by {metric(decides).label}."
+    present = [count for count in validation if count]
+    if decides != "val_accuracy" or len(present) < 2:
+        return Result(looked)
+    two = len(names) == 2
+    largest, share = names[list(validation).index(max(present))], max(present) / sum(present)
+    if (share < LARGE_OF_TWO) if two else (max(present) < LARGE_OF_MANY * min(present)):
+        return Result(f"{looked} Its classes are balanced enough for that.")
+    severity: Severity = "distorts" if share >= SHARE_DISTORTS else "note"
+    balanced = constant_value("val_balanced_accuracy", validation)
+    smallest = names[list(validation).index(min(present))]
+    advice = "Decide by balanced accuracy, which counts every class equally (`study.metric: balanced_accuracy`)"
+    if two:
+        given = "is the positive class, as `data.positive` says" if config.data.positive else "counts as positive"
+        advice += (
+            f", or by a metric that needs no threshold: `auroc` or `average_precision`, where {names[positive]} {given}"
+        )
+    finding = Finding(
+        "metric-hides-classes",
+        "split",
+        severity,
+        f"The study decides by accuracy, which hides how well {'the smaller class is' if two else 'small classes are'}"
+        " recognized.",
+        (
+            f"{max(present)} of {sum(present)} validation images are {largest}, {min(present)} are {smallest}. Always"
+            f" predicting {largest} gives {share:.1%} accuracy, but {balanced:.1%} balanced accuracy.",
+        ),
+        f"{advice}.",
+        "certain",
+        {"study.metric": "balanced_accuracy"},
+    )
+    return Result(looked, (finding,))
 
 
 def schedule(config: RunConfig, searched: Collection[str] = ()) -> Result:

@@ -27,10 +27,16 @@ Balance = Literal["none", "set", "searched"]  # whether training balances the cl
 PIXEL_BINS = np.linspace(0, 255, 52)
 
 
-def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balance: Balance = "none") -> Result:
+def class_counts(
+    train: Tensor,
+    validation: Tensor,
+    names: Sequence[str],
+    balance: Balance = "none",
+    decides: str = "val_accuracy",
+) -> Result:
     """Classes that are missing on one side, in different proportions, imbalanced or too few; labels N of both parts.
 
-    ``balance`` says whether `training.balance` is set or searched.
+    ``balance`` says whether `training.balance` is set or searched, ``decides`` by which metric a study decides.
     """
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
@@ -47,7 +53,7 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
     found = [
         *_missing(counts, names),
         *_shares(counts, names),
-        *_unequal(counts, names, balance),
+        *_unequal(counts, names, balance, decides),
         *_few(counts, names),
     ]
     looked = (
@@ -110,7 +116,7 @@ def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]
     ]
 
 
-def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balance) -> list[Finding]:
+def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balance, decides: str) -> list[Finding]:
     own, held = counts
     if own.min() == 0:
         return []
@@ -128,6 +134,8 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balanc
         " may cost accuracy.",
         "set": f"`training.balance` is set. {compare}, and balancing may cost accuracy.",
     }[balance]
+    if decides == "val_accuracy":
+        advice += " Balanced accuracy counts every class equally (`study.metric: balanced_accuracy`)."
     return [
         Finding(
             "imbalance",

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from regstudy.analysis.arm_calibration import compare_calibration
 from regstudy.analysis.arm_statistics import CURVES, MOMENTS, Comparison, load_comparison
 from regstudy.files import write_atomically
 from regstudy.report.comparison.arm_classes import arm_classes, arm_groups
+from regstudy.report.comparison.calibration_section import calibration_section
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_phrasing import (
     comparison_verdict,
@@ -70,16 +72,23 @@ def write_comparison(study: Study, folder: Path, overwrite: bool = False) -> Pat
 
 def comparison_table(found: Comparison) -> pd.DataFrame:
     """A row per arm and measure, then per difference and measure (these have ``against``); all are fractions."""
+    compared = compare_calibration(found)
+    calibrations = compared.arms if compared else []
     spreads = [
         {"arm": arm.name, "against": None, "measure": measure, **vars(spread)}
         for arm in found.arms
+        for measure, spread in arm.spreads.items()
+    ]
+    spreads += [
+        {"arm": arm.name, "against": None, "measure": measure, **vars(spread)}
+        for arm in calibrations
         for measure, spread in arm.spreads.items()
     ]
     differences = [
         {"arm": d.arm, "against": d.against, "measure": d.measure, "n": d.paired.n, "mean": d.paired.mean,
          "sd": d.paired.sd, "interval_low": d.paired.low, "interval_high": d.paired.high, "p": d.paired.p,
          "p_adjusted": d.paired.adjusted, "verdict": d.verdict}
-        for d in found.differences
+        for d in [*found.differences, *(compared.differences if compared else [])]
     ]  # fmt: skip
     columns = ["arm", "against", "measure", "n", "mean", "sd", "low", "high"]
     columns += ["interval_low", "interval_high", "p", "p_adjusted", "verdict"]
@@ -88,7 +97,9 @@ def comparison_table(found: Comparison) -> pd.DataFrame:
 
 def comparison_sections(found: Comparison) -> list[ReportSection]:
     """All sections in reading order."""
-    makers = (_arms, _differences, arm_classes, _seeds, _curves, _settings, _runs, _data, _making)
+    makers = (
+        _arms, _differences, arm_classes, _seeds, _curves, calibration_section, _settings, _runs, _data, _making
+    )  # fmt: skip
     return [section for make in makers if (section := make(found)) is not None]
 
 
@@ -297,7 +308,9 @@ def summary(found: Comparison, text: Verdict) -> str:
     for sentence in text.sentences:
         lines += [markdown(sentence), ""]
     lines += _table(["", *(arm.name for arm in found.arms)], all_arm_rows(found))
-    grids = [grid for section in (_differences(found), _settings(found)) if section for grid in section.grids]
+    calibration = calibration_section(found)
+    sections = (_differences(found), None if calibration and calibration.folded else calibration, _settings(found))
+    grids = [grid for section in sections if section for grid in section.grids]
     for grid in grids:
         lines += _table(grid.head, grid.rows)
     lines += [f"- {markdown(caution)}" for caution in [*text.cautions, timing_note(found)] if caution]
