@@ -90,6 +90,7 @@ class EpochRecord:
 
 
 COLUMNS = tuple(one.name for one in fields(EpochRecord) if one.name != "more")
+FOLD = "fold"  # a column before these, of the epochs of a trial with folds
 MORE_PREFIXES = (CLEAN_TRAIN, VALIDATION)  # of the columns that only some runs have
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -98,6 +99,22 @@ def dump_records(records: Sequence[EpochRecord]) -> dict[str, Any]:
     """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; NaN and infinity become strings."""
     names = [*COLUMNS, *dict.fromkeys(name for record in records for name in record.more)]
     return {"columns": names, "rows": [[_to_json(record.value(name)) for name in names] for record in records]}
+
+
+def dump_folds(folds: Sequence[Sequence[EpochRecord]]) -> dict[str, Any]:
+    """As `dump_records`, for the records of each fold: a first column has the fold, counted from 1."""
+    whole = dump_records([record for records in folds for record in records])
+    numbers = [number for number, records in enumerate(folds, start=1) for _ in records]
+    rows = [[number, *row] for number, row in zip(numbers, whole["rows"], strict=True)]
+    return {"columns": [FOLD, *whole["columns"]], "rows": rows}
+
+
+def mean_record(records: Sequence[EpochRecord]) -> EpochRecord:
+    """The mean of every measurement; the epoch is that of the first record."""
+    first, count = records[0], len(records)
+    means = {name: math.fsum(one.value(name) for one in records) / count for name in COLUMNS}
+    more = {name: math.fsum(one.value(name) for one in records) / count for name in first.more}
+    return EpochRecord(**{**means, "epoch": first.epoch}, more=more)  # type: ignore[arg-type]
 
 
 def parse_records(value: dict[str, Any]) -> list[EpochRecord]:

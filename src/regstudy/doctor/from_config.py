@@ -70,6 +70,11 @@ def examine_space(
     checks = [
         *data_checks(train, validation, names, None, depth, balance),
         PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
+        PlannedCheck(
+            "few images",
+            "split",
+            lambda: config_checks.resampling(config, splits.train.per_class, own_validation=splits.own_validation),
+        ),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
         PlannedCheck("schedule", "training", lambda: config_checks.schedule(config, searched)),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from regstudy.config.run_config import RunConfig
 from regstudy.doctor.findings import Finding, Result
 from regstudy.text import counted
 
 MIN_EPOCHS_WITH_DECAY = 10  # of a training whose learning rate is expected to decay
+FEW_IMAGES = 2_000  # training images, below which k-fold cross-validation is worth its cost
+FOLDS_ADVISED = 5
 MIN_MISLEADING_DROPOUT = 0.2  # makes train accuracy (train mode) far too low
 
 
@@ -50,6 +52,27 @@ def augmentation(config: RunConfig, searched: Collection[str] = ()) -> Result:
         "Add it to the search: `augmentation: {strength: {low: 0.0, high: 1.0}, ops: [crop, …]}`. `regstudy preview`"
         " shows augmented images.",
         "likely",
+    )
+    return Result(looked, (finding,))
+
+
+def resampling(config: RunConfig, per_class: Sequence[int], *, own_validation: bool) -> Result:
+    """Whether so few images call for k-fold cross-validation; ``per_class``: training images of each class."""
+    images, chosen = sum(per_class), config.data.resampling
+    looked = f"{counted(images, 'training image')}, {'one validation part' if chosen == 'shared' else 'k-fold'}."
+    possible = not own_validation and min(per_class) >= FOLDS_ADVISED
+    if images >= FEW_IMAGES or chosen != "shared" or not possible:
+        return Result(looked)
+    finding = Finding(
+        "few-images",
+        "split",
+        "note",
+        f"With fewer than {FEW_IMAGES:,} training images, results depend on which images are in the validation part.",
+        (looked,),
+        f"Use k-fold cross-validation: `data.resampling: {{kfold: {FOLDS_ADVISED}}}`. Each trial then trains"
+        f" {FOLDS_ADVISED} times and takes about as many times as long.",
+        "likely",
+        {"data.resampling": {"kfold": FOLDS_ADVISED}},
     )
     return Result(looked, (finding,))
 
