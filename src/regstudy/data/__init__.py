@@ -21,8 +21,8 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data, KFold, Operation, Parts
 from regstudy.config.user_code import guarded
 from regstudy.data.file_rule import LATEST_RULE
+from regstudy.data.fold_split import assign_folds, first_fold, images_used
 from regstudy.data.folder_parts import parts_problem
-from regstudy.data.folds import assign_folds, first_fold, images_used
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.loading_events import OnProgress, listening

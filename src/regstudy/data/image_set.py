@@ -85,7 +85,7 @@ class Splits:
     ``file_rule`` is the number of the rule that says which files are images.
 
     With k-fold cross-validation these are the parts of the first fold, and ``fold_of`` has the fold, from 1, of each
-    image of training followed by those of validation; see `regstudy.data.folds.fold`.
+    image of training followed by those of validation; see `regstudy.data.fold_split.fold`.
     """
 
     train: ImageSet

@@ -146,9 +146,15 @@ def _why_not(check: PlannedCheck, depth: Depth, findings: Sequence[Finding]) -> 
 
 
 def data_checks(
-    train: Part, validation: Part, names: Sequence[str], test: Part | None, depth: Depth, balance: Balance = "none"
+    train: Part,
+    validation: Part,
+    names: Sequence[str],
+    test: Part | None,
+    depth: Depth,
+    balance: Balance = "none",
+    folds: int = 0,
 ) -> Iterator[PlannedCheck]:
-    """Checks of leakage, labels and split, without a model; ``balance`` as in `split_checks.class_counts`."""
+    """Checks of leakage, labels and split, without a model; the last two as in `split_checks.class_counts`."""
     grouped = bool(train.groups and validation.groups)
     yield PlannedCheck(
         "copies",
@@ -161,7 +167,9 @@ def data_checks(
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
     yield PlannedCheck(
-        "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balance)
+        "classes",
+        "split",
+        lambda: split_checks.class_counts(train.labels, validation.labels, names, balance, folds=folds),
     )
     yield PlannedCheck("train/validation similarity", "split", lambda: _apart(train, validation))
     if test is not None:

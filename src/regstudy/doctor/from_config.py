@@ -68,7 +68,7 @@ def examine_space(
     if "training.balance" in searched:
         balance = "searched"
     checks = [
-        *data_checks(train, validation, names, None, depth, balance),
+        *data_checks(train, validation, names, None, depth, balance, splits.folds),
         PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
         PlannedCheck(
             "few images",

@@ -148,8 +148,8 @@ class Session:
         folds = ""
         if splits.folds:
             folds = (
-                f" Every trial trains {splits.folds} folds, and its value is the mean over them. data.validation is only"
-                " used by `regstudy train`."
+                f" Every trial trains {splits.folds} folds, and its value is the mean over them. Only `regstudy train`"
+                " uses data.validation."
             )
         return (
             f"{self.plan.describe(options.trials)}\n"

@@ -37,7 +37,7 @@ from regstudy.study.queue_state import count_finished
 from regstudy.study.storage import OpenStudy, in_words, open_named
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
-from regstudy.training.folds import (
+from regstudy.training.fold_runs import (
     Ended,
     earlier_end,
     finish_run,
@@ -165,19 +165,20 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
     began = time.perf_counter()
     number, slot, arm = trial.number, trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]
     device = torch.device(job.options.device)
-    reported, total, told = 0, 0, 0.0  # epochs that Optuna knows, epochs of all folds
+    reported, total, trained, restored, told = 0, 0, 0, 0, 0.0  # the first are epochs; Optuna knows the reported ones
     prunable = job.plan.prunable(arm)
     done: list[Ended] = []  # folds
 
     def keep(name: str, value: object) -> None:
         opened.patiently(lambda: trial.set_user_attr(name, value))
 
-    def record(by_run: Sequence[Sequence[EpochRecord]], new: int) -> None:
-        """Store the epochs of all runs, the last ``new`` of which were not restored; Optuna gets those of the first."""
-        nonlocal reported, total
-        before, total = total, sum(map(len, by_run))
-        if before == 0 and total > new:
-            keep(attributes.RESUMED, total - new)
+    def record(by_run: Sequence[Sequence[EpochRecord]]) -> None:
+        """Store the epochs of all runs; Optuna gets those of the first."""
+        nonlocal reported, restored, total
+        total = sum(map(len, by_run))
+        if total - trained > restored:
+            restored = total - trained
+            keep(attributes.RESUMED, restored)
         keep(attributes.EPOCHS, dump_folds(by_run) if splits.folds else dump_records(by_run[0]))
         for one in by_run[0][reported:]:
             if one.finite:
@@ -186,14 +187,16 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         reported = len(by_run[0])
 
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
-        record([*(one.result.records for one in done), records], 1)
+        nonlocal trained
+        trained += 1
+        record([*(one.result.records for one in done), records])
         watch.tell(EpochDone(job.worker, number, records[-1], len(done) + 1 if splits.folds else 0))
         judged = prunable and records[-1].finite and not done
         return opened.patiently(lambda: judge(trial, records[-1].epoch)) if judged else None
 
     def on_fold() -> str:
         """Store what the folds so far have found; the reason if no further one is worth its time."""
-        record([one.result.records for one in done], 0)
+        record([one.result.records for one in done])
         keep(attributes.FOLDS, [_fold_facts(one) for one in done])
         if not prunable or done[-1].result.outcome in ENDS_TRIAL or len(done) == splits.folds:
             return ""

@@ -27,10 +27,12 @@ Balance = Literal["none", "set", "searched"]  # whether training balances the cl
 PIXEL_BINS = np.linspace(0, 255, 52)
 
 
-def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balance: Balance = "none") -> Result:
+def class_counts(
+    train: Tensor, validation: Tensor, names: Sequence[str], balance: Balance = "none", *, folds: int = 0
+) -> Result:
     """Classes that are missing on one side, in different proportions, imbalanced or too few; labels N of both parts.
 
-    ``balance`` says whether `training.balance` is set or searched.
+    ``balance`` says whether `training.balance` is set or searched. With ``folds``, the parts are those of the first.
     """
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
@@ -48,7 +50,7 @@ def class_counts(train: Tensor, validation: Tensor, names: Sequence[str], balanc
         *_missing(counts, names),
         *_shares(counts, names),
         *_unequal(counts, names, balance),
-        *_few(counts, names),
+        *_few(counts, names, folds),
     ]
     looked = (
         f"{len(names)} classes with {int(counts[0].min())} to {int(counts[0].max())} training and"
@@ -145,7 +147,7 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balanc
     ]
 
 
-def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
+def _few(counts: Sequence[np.ndarray], names: Sequence[str], folds: int) -> list[Finding]:
     own, held = counts
     found = []
     if own.sum() and own.mean() < PER_CLASS_DISTORTS:
@@ -162,7 +164,7 @@ def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
                 " data.",
             )
         )
-    total = int(held.sum())
+    total = int(held.sum() + (own.sum() if folds else 0))  # with folds, every image is validated on once
     error = 100 * (0.25 / max(total, 1)) ** 0.5
     if total < MIN_VALIDATION_IMAGES:
         found.append(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from regstudy.config.run_config import RunConfig
-from regstudy.data.folds import fold
+from regstudy.data.fold_split import fold
 from regstudy.data.image_set import Splits
 from regstudy.records import EpochRecord, RunResult, dump_records, mean_record, parse_records
 from regstudy.space.seeds import fold_seed
