@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -103,7 +104,7 @@ def test_a_comparison_of_folds_pairs_the_means(regstudy: Command, tmp_path: Path
     assert "the same 3 folds" in (folder / "comparison.html").read_text()
 
 
-@pytest.mark.parametrize(("fold", "epoch"), [(1, 2), (2, 1), (2, 3), (3, 1), (3, 2)])
+@pytest.mark.parametrize(("fold", "epoch"), [(1, 2), (2, 1), (3, 2)])
 def test_a_trial_that_is_interrupted_resumes_in_its_fold_and_gives_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: int, epoch: int
 ) -> None:
@@ -127,15 +128,12 @@ def test_a_trial_that_is_interrupted_resumes_in_its_fold_and_gives_the_same_bits
 
 
 def test_a_kill_after_the_last_fold_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = worker._finish
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    def killed(*_: object) -> float:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def killed(*arguments: Any) -> float:
-            raise KeyboardInterrupt
-
+    with monkeypatch.context() as patch, pytest.raises(library.RegstudyError):
         patch.setattr(worker, "_finish", killed)
-        run(tmp_path, 1, progress=None)
-    assert worker._finish is finish
+        run(tmp_path, 1)
     events = run(tmp_path, 1)
     assert not [event for event in events if isinstance(event, EpochDone)]
     *_, resumed = trials_in(tmp_path / "s")

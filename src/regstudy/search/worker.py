@@ -226,8 +226,8 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         for part in runs_of_trial(config, splits, checkpoint_of(job.folder, slot)):
             kept = earlier_end(part, device)
             if kept is None:
-                trained = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
-                kept = finish_run(part, trained, device)
+                result = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
+                kept = finish_run(part, result, device)
             done.append(kept)
             pruned = on_fold() if splits.folds else ""
             if pruned or kept.result.outcome in ENDS_TRIAL:
