@@ -91,6 +91,7 @@ class EpochRecord:
 
 
 COLUMNS = tuple(one.name for one in fields(EpochRecord) if one.name != "more")
+FOLD = "fold"  # a column before these, of the epochs of a trial with folds
 MORE_PREFIXES = (CLEAN_TRAIN, VALIDATION)  # of the columns that only some runs have
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -99,6 +100,22 @@ def dump_records(records: Sequence[EpochRecord]) -> dict[str, Any]:
     """Records as a JSON value ``{"columns": [...], "rows": [[...], ...]}``; NaN and infinity become strings."""
     names = [*COLUMNS, *dict.fromkeys(name for record in records for name in record.more)]
     return {"columns": names, "rows": [[_to_json(record.value(name)) for name in names] for record in records]}
+
+
+def dump_folds(folds: Sequence[Sequence[EpochRecord]]) -> dict[str, Any]:
+    """As `dump_records`, for the records of each fold: a first column has the fold, counted from 1."""
+    whole = dump_records([record for records in folds for record in records])
+    numbers = [number for number, records in enumerate(folds, start=1) for _ in records]
+    rows = [[number, *row] for number, row in zip(numbers, whole["rows"], strict=True)]
+    return {"columns": [FOLD, *whole["columns"]], "rows": rows}
+
+
+def mean_record(records: Sequence[EpochRecord]) -> EpochRecord:
+    """The mean of every measurement; the epoch is that of the first record."""
+    first, count = records[0], len(records)
+    means = {name: math.fsum(one.value(name) for one in records) / count for name in COLUMNS}
+    more = {name: math.fsum(one.value(name) for one in records) / count for name in first.more}
+    return EpochRecord(**{**means, "epoch": first.epoch}, more=more)  # type: ignore[arg-type]
 
 
 def parse_records(value: dict[str, Any]) -> list[EpochRecord]:
@@ -198,6 +215,18 @@ def dump_groups(found: Mapping[str, GroupCounts]) -> dict[str, Any]:
     }
 
 
+def sum_groups(found: Sequence[GroupCounts]) -> GroupCounts:
+    """The counts of several parts as one: those of the same group and class are added."""
+    sums: dict[tuple[int, int], list[int]] = {}
+    for counts in found:
+        for group, label, images, right in zip(counts.groups, counts.classes, counts.images, counts.right, strict=True):
+            total = sums.setdefault((group, label), [0, 0])
+            total[0] += images
+            total[1] += right
+    rows = [(group, label, *total) for (group, label), total in sorted(sums.items())]
+    return GroupCounts(*(list(column) for column in zip(*rows, strict=True)))
+
+
 def parse_groups(value: Mapping[str, Any]) -> dict[str, GroupCounts | Tally]:
     """What `dump_groups` wrote."""
     return {part: Tally(**counts) if "times" in counts else GroupCounts(**counts) for part, counts in value.items()}
@@ -227,6 +256,17 @@ def parse_reliability(value: Mapping[str, Any]) -> Reliability:
     """Inverse of `dump_reliability`."""
     images, confidence, right = (tuple(value[name]) for name in ("images", "confidence", "right"))
     return Reliability(images, confidence, right, _from_json(value["brier"]))
+
+
+def pool_reliabilities(found: Sequence[Reliability]) -> Reliability:
+    """Several sets of images as one."""
+    images, confidence, right = (
+        tuple(map(sum, zip(*(getattr(one, name) for one in found), strict=True)))
+        for name in ("images", "confidence", "right")
+    )
+    weights = [sum(one.images) for one in found]
+    brier = sum(weight * one.brier for weight, one in zip(weights, found, strict=True)) / sum(weights)
+    return Reliability(images, confidence, right, brier)
 
 
 @dataclass(frozen=True)

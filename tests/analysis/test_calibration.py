@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regstudy.analysis.calibration import calibration, pooled, reliability_curve
-from regstudy.records import Reliability
+from regstudy.analysis.calibration import calibration, reliability_curve
+from regstudy.records import Reliability, pool_reliabilities
 
 BINS = 15
 
@@ -69,6 +69,8 @@ def test_the_floor_is_the_same_each_time_and_falls_with_more_images() -> None:
 
 
 def test_sets_are_pooled_by_their_images() -> None:
-    both = pooled([Reliability((1, 2), (0.2, 1.8), (0, 2), 0.1), Reliability((0, 9), (0.0, 9.0), (0, 3), 0.5)])
+    both = pool_reliabilities(
+        [Reliability((1, 2), (0.2, 1.8), (0, 2), 0.1), Reliability((0, 9), (0.0, 9.0), (0, 3), 0.5)]
+    )
     assert both == Reliability((1, 11), (0.2, 10.8), (0, 5), pytest.approx((3 * 0.1 + 9 * 0.5) / 12))
     assert reliability_curve(both) == [(0.2, 0.0, 1), (pytest.approx(10.8 / 11), 5 / 11, 11)]

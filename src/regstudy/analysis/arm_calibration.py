@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from regstudy.analysis.arm_statistics import Comparison, Difference, Spread, compare_arms, spread
-from regstudy.analysis.calibration import Calibration, calibration, pooled
-from regstudy.records import Reliability
+from regstudy.analysis.calibration import Calibration, calibration
+from regstudy.records import Reliability, pool_reliabilities
 
 CALIBRATION_OUTCOMES = ("ece_best", "brier_best")
 
@@ -75,5 +75,5 @@ def _arm(
         off=sum(one.off for one in mine),
         spreads={name: spread(rows[name]) for name in ("ece_best", "noise_floor_best", "brier_best")},
         overconfidence=sum(one.overconfidence for one in mine) / len(mine),
-        together=pooled([stored[number] for number in rows["number"]]),
+        together=pool_reliabilities([stored[number] for number in rows["number"]]),
     )

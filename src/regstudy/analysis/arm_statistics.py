@@ -17,7 +17,7 @@ import pandas as pd
 from regstudy.analysis.gap import MARGIN as MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
-from regstudy.records import Reliability, parse_reliability
+from regstudy.records import FOLD, Reliability, parse_reliability
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
@@ -153,15 +153,16 @@ def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
             "best_epoch": observed["best_epoch"].to_numpy(),
         }
     )
-    epochs = tables.epochs.assign(running_gap=tables.epochs["train_accuracy"] - tables.epochs["val_accuracy"])
-    epochs = epochs.sort_values(["number", "epoch"])
+    run = ["number", *([FOLD] if FOLD in tables.epochs else [])]  # each fold is a run; a repeat is their mean
+    epochs = tables.epochs.sort_values([*run, "epoch"])
     at = {
-        "first": epochs.drop_duplicates("number", keep="first"),
-        "last": epochs.drop_duplicates("number", keep="last"),
-        "best": epochs.merge(runs[["number", "best_epoch"]], on="number").query("epoch == best_epoch"),
+        "first": epochs.drop_duplicates(run, keep="first"),
+        "last": epochs.drop_duplicates(run, keep="last"),
+        "best": observed,
     }
     for moment in MOMENTS:
-        values = at[moment].set_index("number")[list(SERIES)].add_suffix(f"_{moment}")
+        found = at[moment].assign(running_gap=at[moment]["train_accuracy"] - at[moment]["val_accuracy"])
+        values = found.groupby("number")[list(SERIES)].mean().add_suffix(f"_{moment}")
         runs = runs.join(values, on="number")
     return runs
 

@@ -42,13 +42,14 @@ def audit(tables: Tables) -> Audit:
     """Savings and errors of a study's pruner; without audit trials, only the savings."""
     trials, observed = tables.trials, tables.observed()
     pruned = trials["state"] == "PRUNED"
-    planned = tables.epochs_planned or int(trials["epochs"].max() if len(trials) else 0)
+    ran = tables.epochs_run()
+    planned = (tables.epochs_planned or 0) * max(tables.folds, 1) or int(ran.max() if len(trials) else 0)
     finals = trials.loc[observed, "value"] * (1 if tables.maximize else -1)
     judged = finals[trials.loc[observed, "shadow"].notna()]
     return Audit(
         pruned=int(pruned.sum()),
-        spent=int(trials["epochs"].sum()),
-        saved=int((planned - trials.loc[pruned, "epochs"]).clip(lower=0).sum()),
+        spent=int(ran.sum()),
+        saved=int((planned - ran[pruned]).clip(lower=0).sum()),
         judged=len(judged),
         wrong=int((judged >= finals.quantile(TOP_QUANTILE)).sum()) if len(judged) else 0,
     )

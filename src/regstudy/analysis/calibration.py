@@ -10,7 +10,6 @@ changes the spread of their accuracy by less than 3 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,15 +60,6 @@ def calibration(found: Reliability) -> Calibration:
         brier=found.brier,
         overconfidence=float((confidence.sum() - right.sum()) / total),
     )
-
-
-def pooled(found: Sequence[Reliability]) -> Reliability:
-    """Several sets of images as one."""
-    columns = zip(*map(_columns, found), strict=True)
-    images, confidence, right = (tuple(map(sum, zip(*lists, strict=True))) for lists in columns)
-    weights = [sum(one.images) for one in found]
-    brier = sum(weight * one.brier for weight, one in zip(weights, found, strict=True)) / sum(weights)
-    return Reliability(images, confidence, right, brier)
 
 
 def reliability_curve(found: Reliability) -> list[tuple[float, float, int]]:

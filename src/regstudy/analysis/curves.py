@@ -117,7 +117,8 @@ def ranked(tables: Tables, usable: pd.Series) -> pd.Index:
 
 
 def epochs_of(tables: Tables, number: int) -> pd.DataFrame:
-    return tables.epochs[tables.epochs["number"] == number]
+    """The epochs of one trial; with folds, those of the first one."""
+    return tables.curves[tables.curves["number"] == number]
 
 
 def _series(epochs: pd.DataFrame, name: str) -> Array:

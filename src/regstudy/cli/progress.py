@@ -56,18 +56,24 @@ class StudyDisplay:
             case TrialStarted():
                 self.running[event.worker], self.epochs[event.worker] = event, 0
                 name = printable(f"trial {event.number} ({event.arm})")
-                self.bar.update(task, total=event.epochs, completed=0, description=name, note="", visible=True)
+                total = event.epochs * max(event.folds, 1)
+                self.bar.update(task, total=total, completed=0, description=name, note="", visible=True)
             case StepDone():
                 self.bar.update(task, completed=self.epochs.get(event.worker, 0) + event.done / event.total)
             case EpochDone():
-                self.epochs[event.worker] = event.record.epoch
-                note = f"epoch {event.record.epoch}  {event.record.in_words}"
-                self.bar.update(task, completed=event.record.epoch, note=note)
+                self.epochs[event.worker] = event.record.epoch + self._in_earlier_folds(event)
+                note = f"{_fold_words(event)}epoch {event.record.epoch}  {event.record.in_words}"
+                self.bar.update(task, completed=self.epochs[event.worker], note=note)
                 self._plain_epoch(event)
             case TrialEnded():
                 self.running.pop(event.worker, None)
                 self._end(event)
         self._refresh()
+
+    def _in_earlier_folds(self, event: EpochDone) -> int:
+        """The planned epochs of the folds before; early stopping may have ended them sooner."""
+        trial = self.running.get(event.worker)
+        return trial.epochs * (event.fold - 1) if trial and event.fold else 0
 
     def _end(self, event: TrialEnded) -> None:
         if event.outcome != "failed":
@@ -95,7 +101,7 @@ class StudyDisplay:
         if self.live or time.monotonic() - self.line_at < PLAIN_EPOCH_EVERY or not trial:
             return
         self.line_at = time.monotonic()
-        where = f"          trial {trial.number} epoch {event.record.epoch}/{trial.epochs}"
+        where = f"          trial {trial.number} {_fold_words(event)}epoch {event.record.epoch}/{trial.epochs}"
         self.console.print(f"{where}  {event.record.in_words}")
 
     def _left(self) -> str:
@@ -114,3 +120,7 @@ class StudyDisplay:
         self.bar.update(
             self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
         )
+
+
+def _fold_words(event: EpochDone) -> str:
+    return f"fold {event.fold} " if event.fold else ""

@@ -56,6 +56,18 @@ def _parts(value: object) -> object:
     raise ValueError("must be none, or a mapping of train, validation and test to folders")
 
 
+class KFold(Section):
+    """Every image is in the validation part of one of so many folds."""
+
+    kfold: Annotated[int, Field(ge=2, le=20)]
+
+
+def _resampling(value: object) -> object:
+    if value == "shared" or isinstance(value, KFold) or (isinstance(value, dict) and value):
+        return value
+    raise ValueError("must be shared, or {kfold: 5} with 2 to 20 folds")
+
+
 class Data(Section):
     """Which images, and how they are split. The test set is not configured here: searches do not use it."""
 
@@ -70,6 +82,8 @@ class Data(Section):
     validation: Annotated[int | float, AfterValidator(_share_or_count)] = (
         0.1  # validation split: share of the images used, or their number
     )
+    # one validation part for all trials, or k-fold cross-validation; `validation` then holds for `regstudy train` only
+    resampling: Annotated[Literal["shared"] | KFold, BeforeValidator(_resampling), Since("0.2.0")] = "shared"
     train_limit: Count | None = None  # train on at most this many images
     split_seed: Annotated[int, Field(ge=0)] = 0
     positive: Annotated[str | None, Since("0.2.0")] = None  # class whose average precision is measured; the rarer one

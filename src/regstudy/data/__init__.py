@@ -18,15 +18,23 @@ import torch
 
 from regstudy.config.plugins import call_problems, is_plugin, load_plugin, option_problems
 from regstudy.config.run_config import RunConfig
-from regstudy.config.schema import Data, Operation, Parts
+from regstudy.config.schema import Data, KFold, Operation, Parts
 from regstudy.config.user_code import guarded
 from regstudy.data.file_rule import LATEST_RULE
+from regstudy.data.fold_split import assign_folds, first_fold, images_used
 from regstudy.data.folder_parts import parts_problem
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys, path_groups, rule_problem
 from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.loading_events import OnProgress, listening
 from regstudy.data.requirements import difference, requirement_problem
-from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
+from regstudy.data.split import (
+    Indices,
+    check_sizes,
+    limited_subset,
+    split_groups,
+    split_indices,
+    stratified_subset,
+)
 from regstudy.errors import ConfigError, DataError, Problem, unknown
 
 Source = Callable[..., ImageSet | None]
@@ -156,7 +164,9 @@ def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
         given["rule"] = file_rule
     pool = _required(load("train", config, data_dir, **given), config, "training")
     validation = load("validation", config, data_dir, **given)
+    own = validation is not None
     if validation is not None:
+        _check_resampling(config)
         _sound(validation, config, "validation")
         different = difference(pool, validation)
         if different is not None:
@@ -166,10 +176,15 @@ def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
     if config.group is not None and groups is not None:
         sides = [set(part.tolist()) for part in np.split(groups, [len(pool)])]
         grouping = Grouping(config.group, len(sides[0] | sides[1]), len(sides[0] & sides[1]))
-        own, others = (torch.from_numpy(part) for part in np.split(groups, [len(pool)]))
-        pool = replace(pool, groups=own)
+        mine, others = (torch.from_numpy(part) for part in np.split(groups, [len(pool)]))
+        pool = replace(pool, groups=mine)
         validation = replace(validation, groups=others) if validation is not None else None
-    if validation is None:
+    folds = config.resampling.kfold if isinstance(config.resampling, KFold) else 0
+    fold_of = None
+    if folds:
+        pool, fold_of = _in_folds(pool, groups, config, folds)
+        train, validation = pool, pool  # replaced by those of the first fold
+    elif validation is None:
         wanted = (config.validation, config.train_limit, config.split_seed, pool.classes)
         labels = pool.labels.numpy()
         kept, held_out = split_indices(labels, *wanted) if groups is None else split_groups(labels, groups, *wanted)
@@ -180,12 +195,41 @@ def _prepare(config: Data, data_dir: Path, file_rule: int) -> Splits:
         train = pool.subset(torch.from_numpy(stratified_subset(pool.labels.numpy(), limit, config.split_seed, least=1)))
     clean = stratified_subset(train.labels.numpy(), len(validation), config.split_seed)
     splits = Splits(train, train.subset(torch.from_numpy(clean)), validation, config.name, config.split_seed, grouping)
-    splits = replace(splits, named_positive=_positive(config, pool.classes))
+    splits = splits if fold_of is None else first_fold(pool, fold_of, splits)
+    splits = replace(splits, named_positive=_positive(config, pool.classes), own_validation=own)
     if not folder:
         return splits
     from regstudy.data.image_folder import part_folders
 
     return replace(splits, parts=part_folders(config, file_rule), file_rule=file_rule)
+
+
+def _check_resampling(config: Data) -> None:
+    """DataError if images with a validation part of their own are to be divided into folds."""
+    if isinstance(config.resampling, KFold):
+        remedy = "Remove data.resampling to validate on that part"
+        if config.name == "image_folder":
+            remedy += ", or set data.parts: {train: …} to the training folder alone to leave it out"
+        raise DataError(
+            f"data.resampling: {{kfold: {config.resampling.kfold}}} validates on the training images in turn, but the"
+            f" data set '{config.name}' has its own validation part, which would not be used. {remedy}."
+        )
+
+
+def _in_folds(pool: ImageSet, groups: Indices | None, config: Data, folds: int) -> tuple[ImageSet, Indices]:
+    """The images that are used, and the fold of each."""
+    labels = pool.labels.numpy()
+    size = images_used(len(pool), config.train_limit, folds, len(pool.classes))
+    if size < len(pool):
+        used = limited_subset(labels, groups, size, config.split_seed)
+        pool, labels = pool.subset(torch.from_numpy(used)), labels[used]
+        groups = None if groups is None else groups[used]
+    return pool, assign_folds(labels, groups, folds, config.split_seed, pool.classes)
+
+
+def without_folds(config: Data) -> Data:
+    """The same images with the usual validation part, for one training."""
+    return config.model_copy(update={"resampling": "shared"})
 
 
 def _positive(config: Data, classes: Sequence[str]) -> str | None:

@@ -101,6 +101,9 @@ class Splits:
 
     Of a folder of images, ``parts`` has the folder of each part (empty if its folders are the classes), and
     ``file_rule`` is the number of the rule that says which files are images.
+
+    With k-fold cross-validation these are the parts of the first fold, and ``fold_of`` has the fold, from 1, of each
+    image of training followed by those of validation; see `regstudy.data.fold_split.fold`.
     """
 
     train: ImageSet
@@ -112,6 +115,13 @@ class Splits:
     parts: Mapping[str, str] = field(default_factory=dict)
     file_rule: int | None = None
     named_positive: str | None = None  # by the configuration
+    fold_of: tuple[int, ...] = ()  # empty without k-fold cross-validation
+    own_validation: bool = False  # whether the data set came with its validation part
+
+    @property
+    def folds(self) -> int:
+        """The number of folds; 0 without k-fold cross-validation."""
+        return max(self.fold_of, default=0)
 
     @cached_property
     def positive(self) -> int:
@@ -127,18 +137,25 @@ class Splits:
     @cached_property
     def hash(self) -> str:
         """Identifies the split: runs with equal hashes trained and validated on the same images."""
-        return hashlib.sha256(f"{self.train.hash} {self.validation.hash}".encode()).hexdigest()[:16]
+        folds = f" {self.fold_of}" if self.fold_of else ""
+        return hashlib.sha256(f"{self.train.hash} {self.validation.hash}{folds}".encode()).hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """Facts about the data that a study stores and a report shows."""
-        return {
+        """Facts about the data that a study stores and a report shows.
+
+        The validation images of a study with folds are those of all folds: its values rest on all of them.
+        """
+        validated = self.validation.per_class
+        if self.folds:
+            validated = [sum(both) for both in zip(self.train.per_class, validated, strict=True)]
+        facts = {
             "name": self.name,
             "classes": list(self.train.classes),
             "shape": list(self.train.shape),
             "train": len(self.train),
             "clean_train": len(self.clean_train),
-            "validation": len(self.validation),
-            "validation_per_class": self.validation.per_class,
+            "validation": sum(validated),
+            "validation_per_class": validated,
             "positive": self.train.classes[self.positive] if len(self.train.classes) == 2 else None,
             "split_seed": self.split_seed,
             "split_hash": self.hash,
@@ -151,6 +168,7 @@ class Splits:
             "parts": dict(self.parts),
             "file_rule": self.file_rule,
         }
+        return facts | ({"folds": self.folds} if self.folds else {})
 
     def in_words(self) -> str:
         """Parts and classes with their numbers of images, for the start of a study."""
@@ -167,7 +185,8 @@ class Splits:
                 (self.train, self.validation), ("training", "validation"), sources, strict=True
             )
         ]
-        return f"{self.name}, {', '.join(sizes)}; {len(names)} classes, training + validation: {listed}{more}"
+        folds = f" in the first of {self.folds} folds" if self.folds else ""
+        return f"{self.name}, {', '.join(sizes)}{folds}; {len(names)} classes, training + validation: {listed}{more}"
 
     def share(self) -> Splits:
         """The same splits in shared memory, for other processes; DataError if there is not enough of it."""

@@ -79,6 +79,13 @@ def stratified_subset(labels: Indices, size: int, seed: int, least: int = 0) -> 
     return np.sort(np.concatenate(chosen))
 
 
+def limited_subset(labels: Indices, groups: Indices | None, size: int, seed: int) -> Indices:
+    """As `stratified_subset`, with at least one image of every class, and in whole groups where that is possible."""
+    if groups is None or size >= len(labels):
+        return stratified_subset(labels, size, seed, least=1)
+    return _in_whole_groups(labels, np.unique(groups, return_inverse=True)[1], size, np.random.default_rng(seed))
+
+
 def _sizes(total: int, validation: float, train_limit: int | None) -> tuple[int, int]:
     """The numbers of training and validation images."""
     if train_limit is None:

@@ -153,10 +153,11 @@ def data_checks(
     depth: Depth,
     balance: Balance = "none",
     decides: str = "val_accuracy",
+    folds: int = 0,
 ) -> Iterator[PlannedCheck]:
     """Checks of leakage, labels and split, without a model.
 
-    ``balance`` and ``decides``, the metric of the study, as in `split_checks.class_counts`.
+    ``balance``, ``decides``, the metric of the study, and ``folds`` as in `split_checks.class_counts`.
     """
     grouped = bool(train.groups and validation.groups)
     yield PlannedCheck(
@@ -170,7 +171,9 @@ def data_checks(
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
     yield PlannedCheck(
-        "classes", "split", lambda: split_checks.class_counts(train.labels, validation.labels, names, balance, decides)
+        "classes",
+        "split",
+        lambda: split_checks.class_counts(train.labels, validation.labels, names, balance, decides, folds),
     )
     yield PlannedCheck("train/validation similarity", "split", lambda: _apart(train, validation))
     if test is not None:

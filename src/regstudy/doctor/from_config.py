@@ -69,9 +69,14 @@ def examine_space(
         balance = "searched"
     held = splits.validation.per_class
     checks = [
-        *data_checks(train, validation, names, None, depth, balance, config.training.metric),
+        *data_checks(train, validation, names, None, depth, balance, config.training.metric, splits.folds),
         PlannedCheck("metric", "split", lambda: config_checks.deciding_metric(config, held, names, splits.positive)),
         PlannedCheck("validation and test", "split", lambda: _against_test(config, splits, data_dir)),
+        PlannedCheck(
+            "few images",
+            "split",
+            lambda: config_checks.resampling(config, splits.train.per_class, own_validation=splits.own_validation),
+        ),
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
         PlannedCheck("schedule", "training", lambda: config_checks.schedule(config, searched)),

@@ -17,8 +17,9 @@ from safetensors.torch import save
 
 from regstudy.analysis.calibration import calibration
 from regstudy.config.run_config import RunConfig
-from regstudy.data import check_test, open_test, prepare
-from regstudy.data.loading_events import OnProgress, listening
+from regstudy.data import check_test, open_test, prepare, without_folds
+from regstudy.data.image_set import Splits
+from regstudy.data.loading_events import Notice, OnProgress, listening
 from regstudy.errors import FileError, RegstudyError, describe
 from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
 from regstudy.files.paths import path_errors
@@ -27,6 +28,7 @@ from regstudy.production.reliability_diagram import reliability_svg
 from regstudy.records import EpochRecord, Reliability, dump_reliability, parse_reliability
 from regstudy.report.calibration_phrasing import direction_words
 from regstudy.space.loader import config_text
+from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import OnStep, extra_metrics, measure
 from regstudy.training.run import OnEpoch, Trained, run
@@ -51,16 +53,19 @@ def train_finally(
 
     Returns the metrics.
 
-    An interrupted training resumes from the checkpoint in ``out``. The test set is evaluated once, after training, with
-    the weights of the best validation epoch, which is logged in the data directory. If there is no test set, or if it
-    cannot be evaluated, the metrics say so. That all of this can be written is checked before training: an evaluation
-    that cannot be logged must not happen, and one that is logged must not be lost. DataError before training if it can
-    be seen without opening the test set that it cannot be used.
+    A configuration with k-fold cross-validation is trained on the usual split (`data.validation`), whose validation
+    part chooses the best epoch. An interrupted training resumes from the checkpoint in ``out``. The test set is
+    evaluated once, after training, with the weights of the best validation epoch, which is logged in the data
+    directory. If there is no test set, or if it cannot be evaluated, the metrics say so. That all of this can be
+    written is checked before training: an evaluation that cannot be logged must not happen, and one that is logged must
+    not be lost. DataError before training if it can be seen without opening the test set that it cannot be used.
     """
     check_test(config.data)
     check_test_log(data_dir)
     check_training_output(out, overwrite)
-    splits = prepare(config.data, data_dir, listen)
+    splits = prepare(without_folds(config.data), data_dir, listen)
+    if config.data.resampling != "shared" and listen is not None:
+        listen(Notice(f"data.resampling is for studies; this training holds out {_held_out(splits)}."))
     checkpoint = Checkpoint(out / "checkpoint.pt")
     with _marked(out, _config_file(config)):
         trained = run(config, splits, device, on_epoch, on_step, checkpoint)
@@ -85,6 +90,11 @@ def train_finally(
     _write_metrics(out, metrics)
     checkpoint.remove()
     return metrics
+
+
+def _held_out(splits: Splits) -> str:
+    images = counted(len(splits.validation), "validation image")
+    return f"{images} (data.validation) and trains on {len(splits.train):,}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import math
 
 import plotly.graph_objects as go
 
+from regstudy.analysis.curves import epochs_of
 from regstudy.report import palette
 from regstudy.report.figures import Drawing, finish, whole_ticks
 from regstudy.report.grids import best_and_newest, state_words
@@ -32,14 +33,14 @@ def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
     for label, number in shown:
         baseline = arms[number] == "baseline"
         color, dash = (palette.BASELINE, "dash") if baseline else (palette.SEARCH, "solid")
-        epochs = tables.epochs[tables.epochs["number"] == number]
+        epochs = epochs_of(tables, number)
         figure.add_scatter(
             x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
             name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",
             line={"color": color, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
         )  # fmt: skip
         ends.append(f"{gap_percent(trials.loc[number])} in the {label}")
-    last = int(tables.epochs.loc[tables.epochs["number"].isin([number for _, number in shown]), "epoch"].max())
+    last = int(tables.curves.loc[tables.curves["number"].isin([number for _, number in shown]), "epoch"].max())
     finish(figure, "epoch", "gap: train (eval mode) − validation (points)", hovermode="x unified")
     whole_ticks(figure, 1, last)
     return Drawing(f"Gap at the best epoch: {', '.join(ends)}", figure)
@@ -52,7 +53,7 @@ def all_curves(tables: Tables) -> Drawing | None:
     unit = 100 if tables.metric.endswith("accuracy") else 1
     trials, rows = tables.trials, best_and_newest(tables, MAX_CURVES_DRAWN)
     words = rows.apply(state_words, axis=1)
-    curves = dict(tuple(tables.epochs.groupby("number")))
+    curves = dict(tuple(tables.curves.groupby("number")))
     figure = go.Figure()
     order = [*CURVE_STYLES, *sorted(set(words) - set(CURVE_STYLES))]
     for word in [word for word in order if (words == word).any()]:
@@ -75,10 +76,10 @@ def all_curves(tables: Tables) -> Drawing | None:
         )  # fmt: skip
     name = metric_name(tables.metric)
     finish(figure, "epoch", html.escape(name + (" (%)" if unit == 100 else "")), hovermode="closest")
-    whole_ticks(figure, 1, int(tables.epochs["epoch"].max()))
+    whole_ticks(figure, 1, int(tables.curves["epoch"].max()))
     figure.update_layout(height=420)
     if unit == 1:  # one exploding loss must not hide the others
-        finite = tables.epochs[tables.metric][tables.epochs[tables.metric].map(math.isfinite)]
+        finite = tables.curves[tables.metric][tables.curves[tables.metric].map(math.isfinite)]
         low, high = float(finite.min()), float(finite.quantile(0.98))
         figure.update_yaxes(range=[low - 0.05 * (high - low), high])
     part = (
@@ -86,5 +87,6 @@ def all_curves(tables: Tables) -> Drawing | None:
         if len(trials) > MAX_CURVES_DRAWN
         else ""
     )
-    title = f"{name[:1].upper() + name[1:]} by epoch, {part or counted(len(trials), 'trial')}"
+    fold = "in the first fold " if tables.folds else ""
+    title = f"{name[:1].upper() + name[1:]} {fold}by epoch, {part or counted(len(trials), 'trial')}"
     return Drawing(title, figure)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from regstudy.analysis.curves import epochs_of
 from regstudy.analysis.gap import Qualification, Relation
 from regstudy.report import palette
 from regstudy.report.grids import best_and_newest
@@ -43,7 +44,7 @@ class Drawing:
 
 def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
     """Train accuracy (train and eval mode) and validation accuracy of one trial by epoch, best epoch marked."""
-    epochs = tables.epochs[tables.epochs["number"] == number]
+    epochs = epochs_of(tables, number)
     row = tables.trials.set_index("number").loc[number]
     figure = go.Figure()
     for column, name, color, dash in SERIES_LINES:

@@ -220,14 +220,14 @@ def _data(found: Findings) -> ReportSection:
 
 def _making(found: Findings) -> ReportSection:
     tables = found.tables
-    epochs, seconds = int(tables.trials["epochs"].sum()), float(tables.trials["seconds"].sum())
+    epochs, seconds = int(tables.epochs_run().sum()), float(tables.trials["seconds"].sum())
     spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
     finding = f"Cost: {counted(epochs, 'epoch')}, {spent} of training."
     if seconds == 0:
         finding = "The cost of the trials was not recorded."
     ended = tables.trials[tables.trials["state"].isin(["COMPLETE", "PRUNED"])]
-    planned = (tables.epochs_planned or 0) * len(ended)
-    if planned > (ran := int(ended["epochs"].sum())) > 0:
+    planned = (tables.epochs_planned or 0) * len(ended) * max(tables.folds, 1)
+    if planned > (ran := int(tables.epochs_run()[ended.index].sum())) > 0:
         saved = 100 * (1 - ran / planned)
         finding += (
             f" Early stopping and pruning saved {saved:.0f}\N{NO-BREAK SPACE}% of the {planned:,} planned epochs."

@@ -75,20 +75,20 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
     if top is None:
         return _nothing(tables)
     value, name = objective(top.value, tables.metric), metric_name(tables.metric)
-    bias = _selection_bias(tables)
+    bias = [_selection_bias(tables), *fold_bias(tables)]
     answer = [] if comparison.untrained or not relations else [gap_finding(relations)]
     if comparison.baseline is None:
         headline = f"Trial {top.number} is the best: {name} {value}."
         armed = tables.trials["arm"].notna().any()
         none = "No baseline trial finished" if armed else "This study has no baseline arm"
         missing = f"{none}, so the study cannot tell whether regularization helped."
-        return Verdict(headline, [missing, *answer], [bias])
+        return Verdict(headline, [missing, *answer], bias)
     count = counted(comparison.baseline_trials, "baseline trial")
     if comparison.challenger is None:
         headline = f"Only the baseline has results: {name} {value} (trial {top.number}, best of {count})."
-        return Verdict(headline, ["No trial of the search arm finished with a usable result."], [bias])
+        return Verdict(headline, ["No trial of the search arm finished with a usable result."], bias)
     sentences = _sentences(tables, comparison, answer)
-    cautions = [*([] if comparison.baseline_wins else _effort(comparison)), bias]
+    cautions = [*([] if comparison.baseline_wins else _effort(comparison)), *bias]
     if comparison.few or comparison.untrained:
         head = "Too few trials for a verdict" if comparison.few else f"No verdict: {_who(comparison)} barely learned"
         headline = f"{head}. Best so far: trial {top.number}, {name} {value}."
@@ -98,6 +98,17 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
         return Verdict(headline, sentences, cautions)
     good = comparison.word in ("closed the gap", "helped validation") and comparison.gains is True
     return Verdict(_headline(comparison, count), sentences, cautions, good)
+
+
+def fold_bias(tables: Tables) -> list[str]:
+    """What the values of a study with folds are, and why they are too high; empty without folds."""
+    if not tables.folds:
+        return []
+    return [
+        f"Every value is the mean over {tables.folds} folds. In each fold, the best epoch was chosen on the same "
+        "validation images that give the value, so all values are somewhat too high, the more so the smaller the "
+        "folds. Curves and best epochs are those of the first fold."
+    ]
 
 
 def _who(comparison: BaselineComparison) -> str:

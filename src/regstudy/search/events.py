@@ -48,17 +48,24 @@ class Examining:
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one arm: seconds per epoch, epochs per run, parameters of the network, trainable parameters."""
+    """Cost of one arm: seconds per epoch, epochs per run, parameters of the network, trainable parameters, folds."""
 
     seconds: float
     epochs: int
     parameters: int
     trained: int
+    folds: int = 0
 
     @property
     def per_trial(self) -> float:
-        """Seconds of a run that is neither stopped early nor pruned."""
-        return self.seconds * self.epochs
+        """Seconds of a trial that is neither stopped early nor pruned."""
+        return self.seconds * self.epochs * max(self.folds, 1)
+
+    @property
+    def length(self) -> str:
+        """The length of a trial in words."""
+        epochs = counted(self.epochs, "epoch")
+        return f"{self.folds} folds with {epochs} each" if self.folds else epochs
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Ready:
 
     def _of_a_search(self) -> str:
         (cost,) = self.costs.values()
-        trials, length = counted(sum(self.left.values()), "trial"), counted(cost.epochs, "epoch")
+        trials, length = counted(sum(self.left.values()), "trial"), cost.length
         return (
             f"Estimated cost: {format_duration(cost.seconds)} per epoch at the default settings, about"
             f" {format_duration(self.seconds)} for {trials} of {length}. Early stopping and pruning usually save part"
@@ -92,7 +99,7 @@ class Ready:
             frozen = "" if cost.trained == cost.parameters else f", {cost.trained:,} of them trainable"
             lines.append(
                 f"  {name}: {cost.parameters:,} parameters{frozen}, {format_duration(cost.seconds)} per epoch,"
-                f" {counted(self.left[name], 'run')} of {counted(cost.epochs, 'epoch')}"
+                f" {counted(self.left[name], 'run')} of {cost.length}"
             )
         runs = counted(sum(self.left.values()), "run")
         return [
@@ -146,10 +153,12 @@ class TrialStarted:
     number: int
     slot: int
     arm: str
-    epochs: int
+    epochs: int  # of a run
+    folds: int = 0
 
     def __str__(self) -> str:
-        return f"trial {self.number:<3} {self.arm:<8} started, up to {counted(self.epochs, 'epoch')}"
+        folds = f" in each of {self.folds} folds" if self.folds else ""
+        return f"trial {self.number:<3} {self.arm:<8} started, up to {counted(self.epochs, 'epoch')}{folds}"
 
 
 @dataclass(frozen=True)
@@ -166,19 +175,24 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch ended."""
+    """An epoch ended; ``fold`` counts from 1 and is 0 without folds."""
 
     worker: int
     number: int
     record: EpochRecord
+    fold: int = 0
 
     def __str__(self) -> str:
-        return f"trial {self.number:<3} epoch {self.record.epoch:>3}: {self.record.in_words}"
+        fold = f" fold {self.fold}" if self.fold else ""
+        return f"trial {self.number:<3}{fold} epoch {self.record.epoch:>3}: {self.record.in_words}"
 
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """How a trial ended; ``value`` is its objective, NaN if it failed."""
+    """How a trial ended; ``value`` is its objective, NaN if it failed.
+
+    With ``folds``, the number of those that ended, ``best`` is the mean over their best epochs.
+    """
 
     worker: int
     number: int
@@ -191,11 +205,15 @@ class TrialEnded:
     epochs: int
     seconds: float
     trace: str = ""  # traceback of what made it fail
+    folds: int = 0
 
     def __str__(self) -> str:
         head = f"trial {self.number:<3} {self.arm:<8} {self.outcome:<8}"
         if self.best is None:
             return f"{head} {self.reason}"
+        if self.folds:
+            run = f"{counted(self.epochs, 'epoch')} in {counted(self.folds, 'fold')}"
+            return f"{head} {run}, mean of their best: {self.best.in_words}"
         return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.in_words}"
 
 

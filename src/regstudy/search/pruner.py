@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import ArgumentError, require
 from regstudy.records import PruningDecision
+from regstudy.search.fold_rule import decide_on_folds
 from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
@@ -59,10 +60,26 @@ class SignalPruner(BasePruner):
             return PruningDecision(False, "no epochs are left to save")
         trials = study.get_trials(deepcopy=False, states=PEER_STATES) if trials is None else trials
         found = decide(own, self._peers(study.study_name, trial, trials, sign), self._epochs, self._chance)
+        return self._unless_exempt(trial, found, len(own))
+
+    def verdict_on_folds(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial]) -> PruningDecision:
+        """The decision between two folds, by `regstudy.search.fold_rule.decide_on_folds`."""
+        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        own, peers = _fold_values(trial, sign), []
+        for other in trials:
+            if other.state == TrialState.COMPLETE and other.user_attrs.get(attributes.OUTCOME) != "diverged":
+                peers.append(_fold_values(other, sign))
+        most = max(map(len, peers), default=0)
+        found = decide_on_folds(own, [values for values in peers if len(values) == most], self._chance)
+        rows = (fact(trial, attributes.EPOCHS) or {}).get("rows", ())
+        return self._unless_exempt(trial, found, len(rows))
+
+    def _unless_exempt(self, trial: FrozenTrial, found: PruningDecision, epochs: int) -> PruningDecision:
+        """A decision after so many epochs, which is only noted if it would prune an exempt trial."""
         if not found.prune:
             return found
         if self.exempt(trial):
-            self.shadows.setdefault(trial.number, {"epoch": len(own), "reason": found.reason})
+            self.shadows.setdefault(trial.number, {"epoch": epochs, "reason": found.reason})
             return PruningDecision(False, f"exempt from pruning for the audit; otherwise pruned: {found.reason}")
         self.reasons[trial.number] = found.reason
         return found
@@ -113,7 +130,20 @@ def judge(trial: Trial, epoch: int) -> PruningDecision:
         prune = trial.should_prune()
         return PruningDecision(prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}")
     trials = study.get_trials(deepcopy=False)
-    decision = pruner.verdict(study, trials[trial.number], trials)
+    return _kept(trial, pruner, pruner.verdict(study, trials[trial.number], trials))
+
+
+def judge_folds(trial: Trial) -> PruningDecision:
+    """The decision about a trial one of whose folds has just ended; only `SignalPruner` prunes between folds."""
+    study, pruner = trial.study, trial.study.pruner
+    if not isinstance(pruner, SignalPruner):
+        return PruningDecision(False, f"{type(pruner).__name__} does not prune between folds")
+    trials = study.get_trials(deepcopy=False)
+    return _kept(trial, pruner, pruner.verdict_on_folds(study, trials[trial.number], trials))
+
+
+def _kept(trial: Trial, pruner: SignalPruner, decision: PruningDecision) -> PruningDecision:
+    """The decision, once its reason is stored with the trial."""
     shadow = pruner.shadows.get(trial.number)
     if shadow is not None and attributes.SHADOW not in trial.user_attrs:
         trial.set_user_attr(attributes.SHADOW, shadow)
@@ -125,6 +155,11 @@ def judge(trial: Trial, epoch: int) -> PruningDecision:
 def _series(trial: FrozenTrial, sign: float) -> list[float]:
     """A trial's finite reported values in order of steps; larger is better."""
     return [sign * value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
+
+
+def _fold_values(trial: FrozenTrial, sign: float) -> list[float]:
+    """The best values of a trial's folds; larger is better."""
+    return [sign * one["best_value"] for one in fact(trial, attributes.FOLDS, ()) if one["best_epoch"]]
 
 
 def _peer(trial: FrozenTrial, sign: float) -> Peer | None:

@@ -145,10 +145,16 @@ class Session:
     def _introduction(self) -> str:
         splits, options = self.images.splits, self.options
         test = f" ({splits.parts['test']})" if "test" in splits.parts else ""
+        folds = ""
+        if splits.folds:
+            folds = (
+                f" Every trial trains {splits.folds} folds, and its value is the mean over them. Only `regstudy train`"
+                " uses data.validation."
+            )
         return (
             f"{self.plan.describe(options.trials)}\n"
-            f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs). The test set{test} is not used."
-            f" Device: {options.device}, {counted(options.threads, 'thread')}."
+            f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs).{folds} The test set{test} is"
+            f" not used. Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
     def _nothing_left(self, study: optuna.Study) -> NothingLeft:
@@ -273,7 +279,7 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
         network = models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
         sizes = models.parameter_counts(network)
         seconds = seconds_per_epoch(config, splits, torch.device(session.options.device))
-    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable)
+    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds)
 
 
 @contextmanager

@@ -27,13 +27,14 @@ from regstudy.records import (
     EpochRecord,
     PruningDecision,
     dump_confusions,
+    dump_folds,
     dump_groups,
     dump_records,
     dump_reliability,
 )
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
-from regstudy.search.pruner import judge, make_pruner
+from regstudy.search.pruner import judge, judge_folds, make_pruner
 from regstudy.search.queue import claim
 from regstudy.search.sampler import make_sampler
 from regstudy.search.search_options import SearchOptions
@@ -42,13 +43,22 @@ from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
 from regstudy.study.storage import OpenStudy, in_words, open_named
-from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
+from regstudy.training.fold_runs import (
+    Ended,
+    earlier_end,
+    finish_run,
+    mean_best,
+    remove_files,
+    runs_of_trial,
+    summed_up,
+)
 from regstudy.training.precision import resolve
-from regstudy.training.run import Trained, run
+from regstudy.training.run import run
 
 TELL_EVERY = 0.25  # seconds between events within an epoch
+ENDS_TRIAL = ("diverged", "pruned")  # outcomes of a fold after which no further one is run
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ def _tidy(job: Job, opened: OpenStudy, number: int) -> None:
     def tidy() -> None:
         trial = opened.study.get_trials(deepcopy=False)[number]
         if trial.state != TrialState.FAIL:
-            checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]).remove()
+            remove_files(checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]))
             drop_weights(job.folder, opened.study)
 
     opened.patiently(tidy)
@@ -153,34 +163,53 @@ def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
     return config.replaced(known)
 
 
-def checkpoint_of(folder: Path, slot: int) -> Checkpoint:
+def checkpoint_of(folder: Path, slot: int) -> Path:
     """Where the run of a slot keeps its checkpoint; every attempt at the slot finds it there."""
-    return Checkpoint(folder / "checkpoints" / f"ticket_{slot:05d}.pt")
+    return folder / "checkpoints" / f"ticket_{slot:05d}.pt"
 
 
 def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:
     """Train what a trial asks for and record it; how it ended is not told to Optuna yet."""
     began = time.perf_counter()
     number, slot, arm = trial.number, trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]
-    checkpoint = checkpoint_of(job.folder, slot)
-    reported, told = 0, 0.0
+    device = torch.device(job.options.device)
+    reported, total, trained, restored, told = 0, 0, 0, 0, 0.0  # the first are epochs; Optuna knows the reported ones
     prunable = job.plan.prunable(arm)
+    done: list[Ended] = []  # folds
 
     def keep(name: str, value: object) -> None:
         opened.patiently(lambda: trial.set_user_attr(name, value))
 
+    def record(by_run: Sequence[Sequence[EpochRecord]]) -> None:
+        """Store the epochs of all runs; Optuna gets those of the first."""
+        nonlocal reported, restored, total
+        total = sum(map(len, by_run))
+        if total - trained > restored:
+            restored = total - trained
+            keep(attributes.RESUMED, restored)
+        keep(attributes.EPOCHS, dump_folds(by_run) if splits.folds else dump_records(by_run[0]))
+        for one in by_run[0][reported:]:
+            if one.finite:
+                value = one.value(config.training.metric)
+                opened.patiently(partial(trial.report, value, step=one.epoch))
+        reported = len(by_run[0])
+
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
-        nonlocal reported
-        if reported == 0 and len(records) > 1:
-            keep(attributes.RESUMED, len(records) - 1)
-        keep(attributes.EPOCHS, dump_records(records))
-        for record in records[reported:]:
-            if record.finite:
-                value = record.value(config.training.metric)
-                opened.patiently(partial(trial.report, value, step=record.epoch))
-        reported = len(records)
-        watch.tell(EpochDone(job.worker, number, records[-1]))
-        return opened.patiently(lambda: judge(trial, records[-1].epoch)) if prunable and records[-1].finite else None
+        nonlocal trained
+        trained += 1
+        record([*(one.result.records for one in done), records])
+        watch.tell(EpochDone(job.worker, number, records[-1], len(done) + 1 if splits.folds else 0))
+        judged = prunable and records[-1].finite and not done
+        return opened.patiently(lambda: judge(trial, records[-1].epoch)) if judged else None
+
+    def on_fold() -> str:
+        """Store what the folds so far have found; the reason if no further one is worth its time."""
+        record([one.result.records for one in done])
+        keep(attributes.FOLDS, [_fold_facts(one) for one in done])
+        if not prunable or done[-1].result.outcome in ENDS_TRIAL or len(done) == splits.folds:
+            return ""
+        decision = opened.patiently(lambda: judge_folds(trial))
+        return decision.reason if decision.prune else ""
 
     def on_step(done: int, total: int) -> None:
         nonlocal told
@@ -191,8 +220,8 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
             raise KeyboardInterrupt
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
-        seconds = time.perf_counter() - began
-        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds, trace)
+        seconds, folds = time.perf_counter() - began, len(done) if splits.folds else 0
+        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, total, seconds, trace, folds)
 
     try:
         # two ends that are valid one by one can be invalid together
@@ -200,9 +229,19 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         keep(attributes.CONFIG, config.model_dump(mode="json"))
         keep(attributes.THREADS, job.options.threads)
         keep(attributes.WORKERS, job.options.workers)
-        watch.tell(TrialStarted(job.worker, number, slot, arm, config.planned_epochs))
-        trained = run(config, splits, torch.device(job.options.device), on_epoch, on_step, checkpoint)
-        value = _finish(job, trained, number, keep)
+        watch.tell(TrialStarted(job.worker, number, slot, arm, config.planned_epochs, splits.folds))
+        pruned = ""
+        for part in runs_of_trial(config, splits, checkpoint_of(job.folder, slot)):
+            kept = earlier_end(part, device)
+            if kept is None:
+                result = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
+                kept = finish_run(part, result, device)
+            done.append(kept)
+            pruned = on_fold() if splits.folds else ""
+            if pruned or kept.result.outcome in ENDS_TRIAL:
+                break
+        whole = summed_up(done, pruned)
+        value = _finish(job, whole, config, splits, number, keep)
     except (StorageError, StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
         raise
     except BaseException as error:  # a user's network may raise anything, even SystemExit
@@ -214,28 +253,33 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         keep(attributes.FAULT, "error")
         keep(attributes.REASON, reason)
         return ended("failed", reason, math.nan, None, "".join(traceback.format_exception(error)))
-    result = trained.result
-    best = result.records[result.best_epoch - 1] if result.best_epoch else None
-    return ended(result.outcome, result.reason, value, best)
+    return ended(whole.result.outcome, whole.result.reason, value, mean_best(done))
 
 
-def _finish(job: Job, trained: Trained, number: int, keep: Callable[[str, object], None]) -> float:
-    """Record how a run ended, keep its weights if they may be among the best, and return its objective."""
-    result = trained.result
+def _fold_facts(one: Ended) -> dict[str, object]:
+    result = one.result
+    facts = {"outcome": result.outcome, "reason": result.reason, "best_epoch": result.best_epoch}
+    return {**facts, "best_value": result.best_value if result.best_epoch else 0.0}
+
+
+def _finish(
+    job: Job, whole: Ended, config: RunConfig, splits: Splits, number: int, keep: Callable[[str, object], None]
+) -> float:
+    """Record how a trial ended, keep its weights if they may be among the best, and return its objective."""
+    result = whole.result
     keep(attributes.OUTCOME, result.outcome)
     keep(attributes.REASON, result.reason)
     keep(attributes.BEST_EPOCH, result.best_epoch)
     if result.best_epoch:
         keep(attributes.BEST_VALUE, result.best_value)
-        keep(attributes.CONFUSION, dump_confusions(trained.confusions))
-        if trained.groups:
-            keep(attributes.GROUPS, dump_groups(trained.groups))
-        if trained.state.best_reliability:  # absent where a checkpoint of 0.1.0 was resumed after the best epoch
-            keep(attributes.RELIABILITY, dump_reliability(trained.state.best_reliability))
+        keep(attributes.CONFUSION, dump_confusions(whole.confusions))
+        if whole.groups:
+            keep(attributes.GROUPS, dump_groups(whole.groups))
+        if whole.reliability:  # absent where a checkpoint of 0.1.0 was resumed after the best epoch
+            keep(attributes.RELIABILITY, dump_reliability(whole.reliability))
     if result.outcome == "diverged":
         # so that a sampler learns to stay away: a failed or pruned trial would not tell it
-        splits = trained.state.splits
-        return constant_value(trained.state.config.training.metric, splits.validation.per_class, splits.positive)
-    if result.outcome != "pruned":
-        keep_weights(job.folder, number, trained.weights)
+        return constant_value(config.training.metric, splits.validation.per_class, splits.positive)
+    if result.outcome != "pruned" and whole.weights is not None:
+        keep_weights(job.folder, number, whole.weights)
     return result.best_value

@@ -18,3 +18,8 @@ def training_seed(study_seed: int, slot: int) -> int:
 def repeat_seed(study_seed: int, repeat: int) -> int:
     """The training seed of a repeat, the same in every arm; differs from those of a search with this study seed."""
     return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])
+
+
+def fold_seed(training_seed: int, fold: int) -> int:
+    """The training seed of a fold (from 1) of a trial, given the seed of the trial's slot or repeat."""
+    return int(np.random.SeedSequence(training_seed, spawn_key=(fold,)).generate_state(1)[0])

@@ -127,6 +127,10 @@ def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
 
 
+def _fold(value: Any) -> bool:
+    return _mapping(value) and _whole(value.get("best_epoch")) and _number(value.get("best_value"))
+
+
 def _finding(value: Any) -> bool:
     return _mapping(value) and all(_text(value.get(name)) for name in ("id", "severity", "sentence", "advice"))
 
@@ -138,6 +142,7 @@ def _findings(value: Any) -> bool:
 _described = _has(
     name=_text, requested=_text, fallback_reason=_optional(_text), classes=_texts, train=_whole, clean_train=_whole,
     validation=_whole, split_hash=_text, split_seed=_whole, parts=_all(_text), file_rule=_optional(_whole),
+    folds=_optional(_whole),
     validation_per_class=_wholes,
 )  # fmt: skip
 
@@ -187,6 +192,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.CONFUSION: _confusions,
     attributes.GROUPS: _groups,
     attributes.RELIABILITY: _reliability,
+    attributes.FOLDS: lambda value: isinstance(value, list) and all(map(_fold, value)),
     attributes.BEST_EPOCH: _whole,
     attributes.BEST_VALUE: _number,
 }

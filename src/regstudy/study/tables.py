@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
 from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION
-from regstudy.records import COLUMNS, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
+from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.ranking import direction_of
@@ -73,6 +73,9 @@ class ParameterRange:
 class Tables:
     """One study. ``trials``: a row per trial that has started; ``epochs``: a row per epoch of each trial.
 
+    In a study with folds, ``epochs`` has a column `fold`. There ``best_epoch`` and ``epochs`` of a trial are those of
+    its first fold, whose curve `curves` has, and its series are means over the best epochs of its folds.
+
     Columns of ``trials``: the fixed ones, then the resolved configuration by dotted path (``regularization.l2``),
     then what Optuna drew (``param:regularization.l2``). ``value`` is the objective at the trial's best epoch.
     """
@@ -101,6 +104,23 @@ class Tables:
         """The column of the gap in the study's metric; that of accuracy if the metric is none of ours."""
         name = (self.metric or "").removeprefix(VALIDATION)
         return GAP + (name if name in METRICS else "accuracy")
+
+    @property
+    def folds(self) -> int:
+        """The number of folds; 0 without k-fold cross-validation."""
+        return int(self.data.get("folds") or 0)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The epochs that pages draw: of trials with folds, those of the first one."""
+        return self.epochs[self.epochs[FOLD] == 1] if FOLD in self.epochs else self.epochs
+
+    def epochs_run(self) -> pd.Series:
+        """The epochs of each trial in all of its folds."""
+        if FOLD not in self.epochs:
+            return self.trials["epochs"]
+        later = self.epochs.loc[self.epochs[FOLD] > 1, "number"].value_counts()
+        return self.trials["epochs"] + self.trials["number"].map(later).fillna(0).astype("int64")
 
     @property
     def maximize(self) -> bool:
@@ -153,9 +173,10 @@ def load_tables(study: optuna.Study) -> Tables:
     columns = [(facts.get(attributes.EPOCHS) or {}).get("columns", ()) for facts in stored]
     names = (*COLUMNS, *dict.fromkeys(more_columns(name for each in columns for name in each)))
     records = [_records(facts, names) for facts in stored]
+    folds = [_folds(facts) for facts in stored]
     return Tables(
-        trials=_trial_table(trials, stored, records, names, metric, maximize=direction == "maximize"),
-        epochs=_epoch_table(trials, stored, records, names),
+        trials=_trial_table(trials, stored, records, folds, names, metric, maximize=direction == "maximize"),
+        epochs=_epoch_table(trials, stored, records, folds if any(FOLD in each for each in columns) else None, names),
         name=study.study_name,
         metric=metric,
         direction=direction,
@@ -221,6 +242,14 @@ def _records(facts: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.flo
     return found
 
 
+def _folds(facts: Mapping[str, Any]) -> NDArray[np.int64]:
+    """The fold of each of a trial's epochs; without folds, all are of the first."""
+    stored = facts.get(attributes.EPOCHS) or {"columns": [], "rows": []}
+    if FOLD not in stored["columns"]:
+        return np.ones(len(stored["rows"]), np.int64)
+    return np.array([row[stored["columns"].index(FOLD)] for row in stored["rows"]], np.int64)
+
+
 def _range(distribution: BaseDistribution) -> ParameterRange:
     if isinstance(distribution, FloatDistribution | IntDistribution):
         return ParameterRange(float(distribution.low), float(distribution.high), distribution.log)
@@ -233,12 +262,13 @@ def _trial_table(
     trials: list[FrozenTrial],
     stored: list[dict[str, Any]],
     records: list[NDArray[np.float64]],
+    folds: list[NDArray[np.int64]],
     names: tuple[str, ...],
     metric: str | None,
     *,
     maximize: bool,
 ) -> pd.DataFrame:
-    fixed = [_trial_row(*each, names, metric, maximize) for each in zip(trials, stored, records, strict=True)]
+    fixed = [_trial_row(*each, names, metric, maximize) for each in zip(trials, stored, records, folds, strict=True)]
     configs = [settings_of(facts.get(attributes.CONFIG) or {}) for facts in stored]
     params = [{PARAM + name: _cell(value) for name, value in trial.params.items()} for trial in trials]
     types = TRIAL_COLUMNS | dict.fromkeys(_gaps_of(names[len(COLUMNS) :]), "float64")
@@ -252,15 +282,21 @@ def _trial_table(
 def _trial_row(
     trial: FrozenTrial,
     attrs: Mapping[str, Any],
-    records: NDArray[np.float64],
+    all_records: NDArray[np.float64],
+    folds: NDArray[np.int64],
     names: tuple[str, ...],
     metric: str | None,
     maximize: bool,
 ) -> dict[str, Any]:
-    best_epoch = attrs.get(attributes.BEST_EPOCH)
+    best_epoch, records = attrs.get(attributes.BEST_EPOCH), all_records[folds == 1]
     if best_epoch is None:
         best_epoch = _best_epoch(records, names, metric, maximize)
-    at_best = records[records[:, EPOCH] == best_epoch][:1]
+    best_epochs = [one["best_epoch"] for one in attrs.get(attributes.FOLDS) or ()] or [best_epoch]
+    at_best = [
+        row
+        for fold, epoch in enumerate(best_epochs, start=1)
+        for row in all_records[(folds == fold) & (all_records[:, EPOCH] == epoch)][:1]
+    ]
     return {
         "number": trial.number,
         "slot": attrs.get(attributes.SLOT),
@@ -274,10 +310,16 @@ def _trial_row(
         "value": _value(trial, attrs, maximize),
         "best_epoch": best_epoch,
         "epochs": len(records) or len(trial.intermediate_values),
-        "seconds": sum(records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
+        "seconds": sum(all_records[:, COLUMNS.index("seconds")].tolist()) if len(records) else math.nan,
         **dict.fromkeys((*SERIES, *_gaps_of(names[len(COLUMNS) :])), math.nan),
-        **(_with_gaps(at_best[0].tolist(), names) if len(at_best) else {}),
+        **(_with_gaps(_mean(at_best), names) if at_best else {}),
     }
+
+
+def _mean(rows: list[NDArray[np.float64]]) -> list[float]:
+    """The mean of rows; of a single one, the row itself to the bit."""
+    mean = rows[0] if len(rows) == 1 else np.mean(rows, axis=0)
+    return [float(value) for value in mean]
 
 
 def _with_gaps(row: list[float], names: tuple[str, ...]) -> dict[str, float]:
@@ -326,6 +368,7 @@ def _epoch_table(
     trials: list[FrozenTrial],
     stored: list[dict[str, Any]],
     records: list[NDArray[np.float64]],
+    folds: list[NDArray[np.int64]] | None,
     names: tuple[str, ...],
 ) -> pd.DataFrame:
     ran = [len(rows) for rows in records]
@@ -338,6 +381,8 @@ def _epoch_table(
         name: pd.Series(values, dtype=dtype).repeat(ran).reset_index(drop=True)
         for name, (values, dtype) in first.items()
     }
+    if folds is not None:
+        columns[FOLD] = pd.Series(np.concatenate(folds))
     values = np.concatenate([np.empty((0, len(names))), *records])
     of = {name: values[:, i].astype("int64") if i == EPOCH else values[:, i] for i, name in enumerate(names)}
     return pd.DataFrame({**columns, **of, **_gaps(of)})

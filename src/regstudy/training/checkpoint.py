@@ -16,6 +16,7 @@ from torch import Tensor
 
 from regstudy.config.fingerprint import hashed
 from regstudy.config.run_config import RunConfig
+from regstudy.data.image_set import Splits
 from regstudy.files import write_atomically
 from regstudy.files.paths import given_path
 from regstudy.training.loop import TrainState
@@ -39,7 +40,7 @@ class Checkpoint:
     def save(self, state: TrainState, weights: dict[str, Tensor]) -> None:
         """Write the state and the best weights so far; OSError if the disk does not take them."""
         began = time.monotonic()
-        content = {"identity": _identity(state), "state": state.state_dict(), "weights": weights}
+        content = {"identity": _identity_of(state), "state": state.state_dict(), "weights": weights}
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_atomically(self.path, buffer.getvalue())
@@ -52,11 +53,8 @@ class Checkpoint:
         Returns None and leaves the state unchanged if there is no checkpoint, if it is damaged, or if it belongs to a
         different configuration, device, number of threads or torch version: the curve would not be the same.
         """
-        try:
-            content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            return None
-        if content.get("identity") != _identity(state):
+        content = _content(self.path)
+        if content.get("identity") != _identity_of(state):
             return None
         state.load_state_dict(content["state"])
         weights: dict[str, Tensor] = content["weights"]
@@ -67,14 +65,48 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
-def _identity(state: TrainState) -> str:
-    """Digest of everything that must be equal for a resumed run to give the same curve."""
+@dataclass(frozen=True)
+class FinishedRun:
+    """One file with the result of one run that has ended, for a trial of several runs that is interrupted later."""
+
+    path: Path
+
+    def save(self, config: RunConfig, splits: Splits, device: torch.device, result: dict[str, Any]) -> None:
+        """Write plain values and tensors; OSError if the disk does not take them."""
+        buffer = io.BytesIO()
+        torch.save({"identity": _identity(config, None, config, splits, device), "result": result}, buffer)
+        write_atomically(self.path, buffer.getvalue())
+
+    def load(self, config: RunConfig, splits: Splits, device: torch.device) -> dict[str, Any] | None:
+        """What was saved; None as for `Checkpoint.load`."""
+        content = _content(self.path)
+        if content.get("identity") != _identity(config, None, config, splits, device):
+            return None
+        result: dict[str, Any] = content["result"]
+        return result
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a file holds; empty if there is none, or if it is damaged."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return {}
+    return content
+
+
+def _identity_of(state: TrainState) -> str:
+    return _identity(state.whole or state.config, state.phase, state.config, state.splits, state.device)
+
+
+def _identity(whole: RunConfig, phase: int | None, config: RunConfig, splits: Splits, device: torch.device) -> str:
+    """Digest of everything that must be equal for a resumed run to give the same curve; all phases without one."""
     facts = [
-        _plain(state.whole or state.config),
-        _digest(state.config.model.weights),
-        state.phase,
-        state.splits.hash,
-        state.device.type,
+        _plain(whole),
+        _digest(config.model.weights),
+        phase,
+        splits.hash,
+        device.type,
         torch.get_num_threads(),
         torch.__version__,
     ]

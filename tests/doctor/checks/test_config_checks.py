@@ -8,7 +8,13 @@ import pytest
 from planted import severities
 from tiny import make_config
 
-from regstudy.doctor.checks.config_checks import augmentation, deciding_metric, running_accuracy, schedule
+from regstudy.doctor.checks.config_checks import (
+    augmentation,
+    deciding_metric,
+    resampling,
+    running_accuracy,
+    schedule,
+)
 from regstudy.metrics import METRICS
 
 
@@ -114,3 +120,21 @@ def test_the_advice_names_the_metrics_that_fit(
     share = 90.0
     assert f"90 of 100 validation images are a, {counts[1]} are b" in finding.evidence[0]
     assert f"gives {share}% accuracy, but {100 / len(counts):.1f}% balanced accuracy" in finding.evidence[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "per_class", "own", "found"),
+    [
+        ({}, [500, 500, 500], False, True),
+        ({}, [500, 500, 999], False, True),
+        ({}, [500, 500, 1000], False, False),
+        ({"data.resampling": {"kfold": 3}}, [50, 50, 50], False, False),
+        ({}, [50, 50, 50], True, False),  # the data set's own validation part cannot be resampled
+        ({}, [50, 50, 4], False, False),  # too few images of a class for five folds
+        ({}, [50, 50, 5], False, True),
+    ],
+)
+def test_few_images_call_for_folds(changes: dict[str, Any], per_class: list[int], own: bool, found: bool) -> None:
+    result = resampling(make_config(changes), per_class, own_validation=own)
+    assert severities(result) == ({"few-images": "note"} if found else {})
+    assert all(dict(finding.changes) == {"data.resampling": {"kfold": 5}} for finding in result.findings)

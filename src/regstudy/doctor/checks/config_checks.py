@@ -11,6 +11,8 @@ from regstudy.metrics import metric
 from regstudy.text import counted
 
 MIN_EPOCHS_WITH_DECAY = 10  # of a training whose learning rate is expected to decay
+FEW_IMAGES = 2_000  # training images, below which k-fold cross-validation is worth its cost
+FOLDS_ADVISED = 5
 MIN_MISLEADING_DROPOUT = 0.2  # makes train accuracy (train mode) far too low
 # of the validation images: what makes accuracy a poor judge of classes
 LARGE_OF_TWO = 0.6  # share of the larger of two classes
@@ -96,6 +98,27 @@ def augmentation(config: RunConfig, searched: Collection[str] = ()) -> Result:
         "Add it to the search: `augmentation: {strength: {low: 0.0, high: 1.0}, ops: [crop, …]}`. `regstudy preview`"
         " shows augmented images.",
         "likely",
+    )
+    return Result(looked, (finding,))
+
+
+def resampling(config: RunConfig, per_class: Sequence[int], *, own_validation: bool) -> Result:
+    """Whether so few images call for k-fold cross-validation; ``per_class``: training images of each class."""
+    images, chosen = sum(per_class), config.data.resampling
+    looked = f"{counted(images, 'training image')}, {'one validation part' if chosen == 'shared' else 'k-fold'}."
+    possible = not own_validation and min(per_class) >= FOLDS_ADVISED
+    if images >= FEW_IMAGES or chosen != "shared" or not possible:
+        return Result(looked)
+    finding = Finding(
+        "few-images",
+        "split",
+        "note",
+        f"With fewer than {FEW_IMAGES:,} training images, results depend on which images are in the validation part.",
+        (looked,),
+        f"Use k-fold cross-validation: `data.resampling: {{kfold: {FOLDS_ADVISED}}}`. Each trial then trains"
+        f" {FOLDS_ADVISED} times and takes about as many times as long.",
+        "likely",
+        {"data.resampling": {"kfold": FOLDS_ADVISED}},
     )
     return Result(looked, (finding,))
 

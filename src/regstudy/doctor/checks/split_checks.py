@@ -33,10 +33,12 @@ def class_counts(
     names: Sequence[str],
     balance: Balance = "none",
     decides: str = "val_accuracy",
+    folds: int = 0,
 ) -> Result:
     """Classes that are missing on one side, in different proportions, imbalanced or too few; labels N of both parts.
 
     ``balance`` says whether `training.balance` is set or searched, ``decides`` by which metric a study decides.
+    With ``folds``, the parts are those of the first.
     """
     counts = [torch.bincount(part, minlength=len(names)).numpy() for part in (train, validation)]
     chart = Chart(
@@ -54,7 +56,7 @@ def class_counts(
         *_missing(counts, names),
         *_shares(counts, names),
         *_unequal(counts, names, balance, decides),
-        *_few(counts, names),
+        *_few(counts, names, folds),
     ]
     looked = (
         f"{len(names)} classes with {int(counts[0].min())} to {int(counts[0].max())} training and"
@@ -153,7 +155,7 @@ def _unequal(counts: Sequence[np.ndarray], names: Sequence[str], balance: Balanc
     ]
 
 
-def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
+def _few(counts: Sequence[np.ndarray], names: Sequence[str], folds: int) -> list[Finding]:
     own, held = counts
     found = []
     if own.sum() and own.mean() < PER_CLASS_DISTORTS:
@@ -170,7 +172,7 @@ def _few(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]:
                 " data.",
             )
         )
-    total = int(held.sum())
+    total = int(held.sum() + (own.sum() if folds else 0))  # with folds, every image is validated on once
     error = 100 * (0.25 / max(total, 1)) ** 0.5
     if total < MIN_VALIDATION_IMAGES:
         found.append(

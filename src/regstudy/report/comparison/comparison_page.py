@@ -287,7 +287,7 @@ def _data(found: Comparison) -> ReportSection:
 
 def _making(found: Comparison) -> ReportSection:
     tables = found.tables
-    epochs, seconds = int(tables.trials["epochs"].sum()), float(tables.trials["seconds"].sum())
+    epochs, seconds = int(tables.epochs_run().sum()), float(tables.trials["seconds"].sum())
     spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
     facts: dict[str, Any] = {
         "command": tables.command,

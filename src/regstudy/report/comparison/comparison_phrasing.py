@@ -8,7 +8,7 @@ from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import balancing, nothing_learned
 from regstudy.report.phrasing import NONE, listing, minus
-from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, Verdict, nothing_learned_words
+from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, Verdict, fold_bias, nothing_learned_words
 from regstudy.text import counted, format_duration
 
 ENOUGH_REPEATS = 10  # with fewer, intervals rest on few seeds
@@ -226,7 +226,7 @@ def cautions(found: Comparison) -> list[str]:
             f"Few seeds: {counted(found.pairs, 'repeat')} ({ENOUGH_REPEATS} or more are better). Confidence intervals "
             "are wide, and the spread itself is uncertain."
         )
-    lines.append(spread_note(found))
+    lines += [spread_note(found), *fold_bias(found.tables)]
     lost = [arm.name for arm in found.arms if arm.diverged or arm.failed]
     if lost:
         lines.append(
@@ -240,8 +240,9 @@ def spread_note(found: Comparison) -> str:
     """What varies between repeats, and what does not."""
     data = found.tables.data
     split = f" (split seed {data['split_seed']}, split hash {data['split_hash']})" if "split_hash" in data else ""
+    shared = f"the same {found.tables.folds} folds" if found.tables.folds else "one split"
     return (
-        f"The spread is over training seeds only. All runs share one split{split}, so other splits may give other "
+        f"The spread is over training seeds only. All runs share {shared}{split}, so other splits may give other "
         "results. The best epoch was chosen by validation, so validation there is optimistic."
     )
 
