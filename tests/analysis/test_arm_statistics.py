@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic_plan import A1, A2, B1, B2, WHOLE, Curve, plan_study
 
-from regstudy.analysis.arm_statistics import CURVES, OUTCOMES, Arm, Comparison, compare_arms, load_comparison, spread
+from regstudy.analysis.arm_statistics import Arm, Comparison, compare_arms, curves_of, load_comparison, outcomes_of, spread
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points

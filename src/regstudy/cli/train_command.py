@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
 from regstudy.config.user_code import user_code
 from regstudy.errors import StudyError
+from regstudy.metrics import GAP, METRICS
 from regstudy.records import EpochRecord
 from regstudy.text import counted, sentence
 from regstudy.training.early_stopping import Signal
@@ -42,6 +43,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             f"Best epoch {metrics['best_epoch']}: train accuracy (eval mode) {metrics['clean_train_accuracy']:.1%},"
             f" validation accuracy {metrics['val_accuracy']:.1%}, gap {100 * metrics['gap_accuracy']:+.1f} points.",
         )
+        for line in _more(metrics):
+            console.print(line)
         test = metrics["test"]
         console.print(
             f"Test accuracy: {test['accuracy']:.1%} on {counted(test['images'], 'image')} (evaluation no."
@@ -51,3 +54,13 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
         )
     console.print(f"Weights, metrics and learning curves are in {output}.")
     return 0
+
+
+def _more(metrics: Mapping[str, Any]) -> list[str]:
+    """A line for each further share that was measured, such as the one that the study decides by."""
+    found = [one for one in METRICS.values() if one.percent and one.name != "accuracy" and one.val in metrics]
+    return [
+        f"Train {one.label} (eval mode) {metrics[one.clean_train]:.1%}, validation {metrics[one.val]:.1%}, gap "
+        f"{100 * metrics[GAP + one.name]:+.1f} points."
+        for one in found
+    ]

@@ -170,9 +170,15 @@ class EpochDone:
     worker: int
     number: int
     record: EpochRecord
+    metric: str = "val_accuracy"  # the series that decides
 
     def __str__(self) -> str:
-        return f"trial {self.number:<3} epoch {self.record.epoch:>3}: {self.record.in_words}"
+        return f"trial {self.number:<3} epoch {self.record.epoch:>3}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The measurements in one line."""
+        return self.record.words(self.metric)
 
 
 @dataclass(frozen=True)
@@ -190,12 +196,13 @@ class TrialEnded:
     epochs: int
     seconds: float
     trace: str = ""  # traceback of what made it fail
+    metric: str = "val_accuracy"  # the series that decides
 
     def __str__(self) -> str:
         head = f"trial {self.number:<3} {self.arm:<8} {self.outcome:<8}"
         if self.best is None:
             return f"{head} {self.reason}"
-        return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.in_words}"
+        return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.words(self.metric)}"
 
 
 @dataclass(frozen=True)

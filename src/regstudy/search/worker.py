@@ -172,7 +172,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
                 value = record.value(config.training.metric)
                 opened.patiently(partial(trial.report, value, step=record.epoch))
         reported = len(records)
-        watch.tell(EpochDone(job.worker, number, records[-1]))
+        watch.tell(EpochDone(job.worker, number, records[-1], config.training.metric))
         return opened.patiently(lambda: judge(trial, records[-1].epoch)) if prunable and records[-1].finite else None
 
     def on_step(done: int, total: int) -> None:
@@ -185,7 +185,8 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
         seconds = time.perf_counter() - began
-        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds, trace)
+        series = config.training.metric
+        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, reported, seconds, trace, series)
 
     try:
         # two ends that are valid one by one can be invalid together
