@@ -193,7 +193,9 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
     of = comparison.measured
     gain, shrank = amount(comparison.val_gain, of), amount(comparison.gap_change, of)
     fair, name = fair_gain_words(comparison), metric_name(comparison.metric)
-    gained = fair.replace("+", "")
+    better = f"gains {fair.replace('+', '')} {name} over the baseline"
+    if not comparison.maximize:
+        better = f"lowers {name} by {fair.replace('+', '')} compared with the baseline"
     if comparison.word in ("closed the gap", "helped validation") and comparison.gains is not True:
         if not fair:
             return f"{trial.capitalize()} is the best, but its gain over {count} cannot be told from selection."
@@ -203,14 +205,11 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
     match comparison.word:
         case "closed the gap":
             return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
-                f"baseline, and the gap of this trial is {shrank} smaller."
+                f"Use the settings of {trial}: with equal attempts, the search {better}, and the gap of this trial is "
+                f"{shrank} smaller."
             )
         case "helped validation":
-            return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
-                "baseline. The gap did not shrink."
-            )
+            return f"Use the settings of {trial}: with equal attempts, the search {better}. The gap did not shrink."
         case "underfit":
             return (
                 f"The gap was not closed: in {trial} it is {shrank} smaller, but only because "

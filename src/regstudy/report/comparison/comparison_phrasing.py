@@ -241,8 +241,8 @@ def _mode_difference(found: Comparison, arm: Arm) -> str:
     return (
         f"From {first.name} to {arm.name}, the gap changes by {signed_number(running, of)} {unit(of)} in train mode, "
         f"and by {signed_number(clean, of)} in eval mode. The {number(abs(running - clean), of)} {unit(of)} between "
-        f"them are an artifact: in train mode, train {of.label} is measured during the epoch with dropout and augmentation "
-        "active."
+        f"them are an artifact: in train mode, train {of.label} is measured during the epoch with dropout and "
+        "augmentation active."
     )
 
 
