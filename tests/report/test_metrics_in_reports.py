@@ -183,7 +183,8 @@ def test_another_winner_by_another_metric_is_said(name: str, data: dict[str, obj
 
 def test_learning_that_only_another_metric_shows_is_not_called_nothing() -> None:
     """On 9:1 classes a network may be no more accurate than a constant answer and still tell the classes apart."""
-    study = twin(make_study(20, prune=0, data=UNEQUAL), "balanced_accuracy")
+    rarer = {**UNEQUAL, "validation_per_class": [970, 30]}
+    study = twin(make_study(20, prune=0, data=rarer), "balanced_accuracy")
     study.set_user_attr(attributes.METRIC, "val_accuracy")
     assert not compare(load_tables(study)).nothing_learned
     blind = with_more(study, "balanced_accuracy", [0.55] * 20)
