@@ -22,7 +22,8 @@ from regstudy.analysis.learned import qualify
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.metrics import METRICS
 from regstudy.records import EpochRecord
-from regstudy.report.comparison.comparison_page import arm_rows, comparison_sections
+from regstudy.report.comparison.arm_rows import arm_rows
+from regstudy.report.comparison.comparison_page import comparison_sections
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.metric_phrasing import change, fit_got_worse, gap_definition
 from regstudy.report.other_metric_phrasing import other_winners_sentence, positive_class
