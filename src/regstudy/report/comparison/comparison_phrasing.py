@@ -26,8 +26,8 @@ SERIES_NAMES = {  # by prefix
     CLEAN_TRAIN: "train{} (eval mode)",
     TRAIN: "train{} (train mode)",
     VALIDATION: "validation{}",
-    RUNNING_GAP: "gap{} (train mode)",
-    GAP: "gap{} (eval mode)",
+    RUNNING_GAP: "gap (train mode)",
+    GAP: "gap (eval mode)",
 }
 MOMENT_TEXTS = {"first": "first epoch", "last": "last epoch", "best": "best epoch"}
 
@@ -238,11 +238,11 @@ def _mode_difference(found: Comparison, arm: Arm) -> str:
     running, clean = (arm.spreads[measure].mean - first.spreads[measure].mean for measure in measures)
     if not abs(running - clean) > MIN_MODE_DIFFERENCE:
         return ""
+    active = "dropout and augmentation" if of.percent else "dropout, augmentation and label smoothing"
     return (
         f"From {first.name} to {arm.name}, the gap changes by {signed_number(running, of)} {unit(of)} in train mode, "
         f"and by {signed_number(clean, of)} in eval mode. The {number(abs(running - clean), of)} {unit(of)} between "
-        f"them are an artifact: in train mode, train {of.label} is measured during the epoch with dropout and "
-        "augmentation active."
+        f"them are an artifact: in train mode, train {of.label} is measured during the epoch with {active} active."
     )
 
 
