@@ -13,8 +13,9 @@ from metric_twin import twin, with_more
 from synthetic import make_study
 from synthetic_plan import WHOLE, plan_study
 
-from regstudy.analysis.arm_statistics import load_comparison
+from regstudy.analysis.arm_statistics import load_comparison, stored_margin
 from regstudy.analysis.constant_answer import constant_answer
+from regstudy.analysis.curves import saturated, still_improving
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import importances
 from regstudy.analysis.isolation import isolation
@@ -236,3 +237,28 @@ def test_an_epoch_is_told_in_the_metric(name: str, words: str) -> None:
     more = {"clean_train_auroc": 0.9, "val_auroc": 0.8}
     record = EpochRecord(1, 0.6, 0.6, 0.3, 0.7, 0.7, 0.5, 0.1, 1.0, 1.0, more)
     assert record.words(f"val_{name}") == words
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "improving", "flat"),
+    [
+        ("loss", [2.0 - 0.1 * i for i in range(16)], True, False),
+        ("loss", [2.0, 1.0, 0.5, 0.4] + [0.4] * 12, False, True),
+        ("loss", [0.020, 0.010] + [0.0095 - 0.0003 * i for i in range(14)], True, False),  # small, but it falls on
+        ("loss", [0.5, 0.3, 0.2, 0.19] + [0.2 + 0.03 * i for i in range(12)], False, True),
+        ("auroc", [0.5 + 0.02 * i for i in range(16)], True, False),
+        ("auroc", [0.5, 0.8, 0.9, 0.95] + [0.95] * 12, False, True),
+    ],
+)
+def test_progress_is_judged_in_the_metric(name: str, values: list[float], improving: bool, flat: bool) -> None:
+    of = METRICS[name]
+    epochs = pd.DataFrame({of.val: values, "epoch": range(1, 17)}).assign(val_accuracy=0.5)
+    assert (still_improving(epochs, of), saturated(epochs, of)) == (improving, flat)
+
+
+@pytest.mark.parametrize(
+    ("given", "series", "stored"),
+    [(None, "val_loss", 0.003), (None, "val_accuracy", 0.003), (0.5, "val_auroc", 0.005), (0.5, "val_loss", 0.5)],
+)
+def test_a_margin_is_in_points_or_nats(given: float | None, series: str, stored: float) -> None:
+    assert stored_margin(given, series) == pytest.approx(stored)
