@@ -318,7 +318,7 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
     "no repeats": (lambda: regstudy.compare("digits_cnn", repeats=0), "repeats must be a whole number"),
     "negative margin": (
         lambda: regstudy.compare("digits_cnn", margin=-1),
-        "margin must be a number of accuracy points of at least 0",
+        "margin must be a number of points (of a share such as accuracy) or nats (of the loss) of at least 0",
     ),
     "no spaces": (lambda: regstudy.compare([]), "spaces must contain at least one"),
     "no configurations": (lambda: regstudy.compare({}), "spaces must contain at least one"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from regstudy.analysis.arm_statistics import MARGIN
+from regstudy.analysis.arm_statistics import stored_margin
 from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
@@ -125,7 +125,7 @@ def compare(
     *,
     arms: Sequence[str] = (),
     repeats: int = 5,
-    margin: float = 100 * MARGIN,
+    margin: float | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
     results: str | Path = "results",
@@ -146,7 +146,8 @@ def compare(
     - ``arms``: strings ``"name: path=value, path=value"``, whose values replace those of the file; a name alone
       changes nothing.
     - ``repeats``: total number of seeds per arm, including earlier calls; repeat k uses the same seed in every arm.
-    - ``margin``: arms that differ by at most this many accuracy points count as equal.
+    - ``margin``: arms that differ by at most this count as equal, in points of a share such as accuracy (default 0.3)
+      or, if the loss decides, in nats (default 0.003).
 
     The other arguments and the exceptions are those of `run_study`.
     """
@@ -173,7 +174,7 @@ def compare(
         plan, images = gather(asked, substitute, where.data_dir, listen, where.place)
         if note:
             listen(Notice(note))
-        place, facts = where.place(plan), {attributes.MARGIN: margin / 100}
+        place, facts = where.place(plan), {attributes.MARGIN: stored_margin(margin, plan.study.metric)}
         check_report_files(place.folder, "comparison")
         Session(plan, images, place, options, listen, command or call_text(compare, given), facts=facts).run()
         from regstudy.report.results import comparison_in

@@ -25,7 +25,7 @@ MetricName = Literal[
     "val_average_precision",
     "val_loss",
 ]
-VALIDATION, CLEAN_TRAIN, GAP = "val_", "clean_train_", "gap_"  # prefixes of recorded series
+VALIDATION, CLEAN_TRAIN, TRAIN, GAP = "val_", "clean_train_", "train_", "gap_"  # prefixes of recorded series
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,21 @@ class Metric:
     maximize: bool = True
     from_scores: bool = False
     binary: bool = False
+
+    @property
+    def val(self) -> str:
+        """Its series on the validation part."""
+        return VALIDATION + self.name
+
+    @property
+    def clean_train(self) -> str:
+        """Its series on training images in eval mode."""
+        return CLEAN_TRAIN + self.name
+
+    @property
+    def train(self) -> str:
+        """Its series in train mode; only accuracy and loss are measured there."""
+        return TRAIN + self.name
 
     @property
     def percent(self) -> bool:
@@ -63,6 +78,11 @@ def metric(series: str) -> Metric:
     for prefix in (VALIDATION, CLEAN_TRAIN, GAP):
         series = series.removeprefix(prefix)
     return METRICS[series]
+
+
+def metric_or_accuracy(series: str | None) -> Metric:
+    """The metric of a study's objective; accuracy if that is none of ours, or unknown."""
+    return metric(series) if series is not None and is_metric(series) else METRICS["accuracy"]
 
 
 def is_metric(series: str) -> bool:

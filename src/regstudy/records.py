@@ -9,26 +9,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, metric
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, Metric, metric, metric_or_accuracy
 
 Outcome = Literal["finished", "stopped", "pruned", "diverged"]
-Values = TypeVar("Values", float, "NDArray[np.float64]")
-
-
-def accuracy_gap(clean_train_accuracy: Values, val_accuracy: Values) -> Values:
-    """Clean training accuracy minus validation accuracy: positive if the model overfits."""
-    return clean_train_accuracy - val_accuracy
-
-
-def loss_gap(clean_train_loss: Values, val_loss: Values) -> Values:
-    """Validation loss minus clean training loss: positive if the model overfits."""
-    return val_loss - clean_train_loss
 
 
 @dataclass(frozen=True)
@@ -56,15 +41,19 @@ class EpochRecord:
         found: float = getattr(self, series) if series in COLUMNS else self.more.get(series, math.nan)
         return found
 
+    def gap(self, of: Metric) -> float:
+        """Train (eval mode) against validation, positive if the model overfits; NaN if it was not recorded."""
+        return of.gap(self.value(of.clean_train), self.value(of.val))
+
     @property
     def gap_accuracy(self) -> float:
-        """See `accuracy_gap`."""
-        return accuracy_gap(self.clean_train_accuracy, self.val_accuracy)
+        """The gap in accuracy."""
+        return self.gap(METRICS["accuracy"])
 
     @property
     def gap_loss(self) -> float:
-        """See `loss_gap`."""
-        return loss_gap(self.clean_train_loss, self.val_loss)
+        """The gap in the loss."""
+        return self.gap(METRICS["loss"])
 
     @property
     def series(self) -> dict[str, float]:
@@ -72,8 +61,7 @@ class EpochRecord:
         found = {name: self.value(name) for name in (*COLUMNS, *self.more)}
         for name in list(found):
             if name.startswith(VALIDATION):
-                clean = found.get(CLEAN_TRAIN + name.removeprefix(VALIDATION), math.nan)
-                found[GAP + name.removeprefix(VALIDATION)] = metric(name).gap(clean, found[name])
+                found[GAP + name.removeprefix(VALIDATION)] = self.gap(metric(name))
         return found
 
     @property
@@ -83,6 +71,21 @@ class EpochRecord:
             f"train {self.train_accuracy:.1%}  clean {self.clean_train_accuracy:.1%}"
             f"  val {self.val_accuracy:.1%}  gap {100 * self.gap_accuracy:+.1f}"
         )
+
+    def words(self, series: str) -> str:
+        """As `in_words`, in the metric that decides; then accuracy, unless it is that."""
+        of = metric_or_accuracy(series)
+        if of.name == "accuracy":
+            return self.in_words
+        places, factor, sign = (1, 100, "%") if of.percent else (3, 1, "")
+        named = ((of.train, "train"), (of.clean_train, "clean"), (of.val, "val"))
+        parts = [
+            f"{name} {factor * self.value(one):.{places}f}{sign}"
+            for one, name in named
+            if one in COLUMNS or one in self.more
+        ]
+        gap = f"gap {factor * self.gap(of):+.{places}f}"
+        return f"{of.label}: {'  '.join([*parts, gap])}  val accuracy {self.val_accuracy:.1%}"
 
     @property
     def finite(self) -> bool:

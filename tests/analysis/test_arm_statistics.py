@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic_plan import A1, A2, B1, B2, WHOLE, Curve, plan_study
 
-from regstudy.analysis.arm_statistics import CURVES, OUTCOMES, Arm, Comparison, compare_arms, load_comparison, spread
+from regstudy.analysis.arm_statistics import (
+    ACCURACY,
+    Arm,
+    Comparison,
+    compare_arms,
+    curves_of,
+    load_comparison,
+    outcomes_of,
+    spread,
+)
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
@@ -114,7 +123,7 @@ def test_more_repeats_cannot_be_told_from_one_and_grow_as_the_difference_shrinks
 def run_rows(rng: np.random.Generator, shift: float, repeats: int) -> pd.DataFrame:
     """Runs of two arms whose outcomes all differ by ``shift`` but for noise."""
     rows = [
-        {"arm": arm, "repeat": repeat, **{name: moved + rng.normal(0, 0.01) for name in OUTCOMES}}
+        {"arm": arm, "repeat": repeat, **{name: moved + rng.normal(0, 0.01) for name in outcomes_of(ACCURACY)}}
         for repeat in range(1, repeats + 1)
         for arm, moved in (("a", 0.0), ("b", shift))
     ]
@@ -132,7 +141,7 @@ def test_identical_arms_are_called_different_in_at_most_five_per_cent_of_compari
 
 def test_arms_that_differ_by_far_more_than_the_noise_are_told() -> None:
     found = compare_arms(run_rows(np.random.default_rng(1), -0.2, 5), ["a", "b"], 0.003)
-    assert [(d.measure, d.verdict) for d in found] == [(name, "lower") for name in OUTCOMES]
+    assert [(d.measure, d.verdict) for d in found] == [(name, "lower") for name in outcomes_of(ACCURACY)]
     assert {d.paired.tests for d in found} == {4}
 
 
@@ -179,7 +188,7 @@ def test_curves_go_as_far_as_every_run_of_the_arm() -> None:
     found = load_comparison(plan_study(WHOLE))
     b = arm(found, "b")
     assert b.longer == 1
-    assert set(b.curves) == set(CURVES)
+    assert set(b.curves) == set(curves_of(found.tables))
     validation = b.curves["val_accuracy"]
     assert validation.index.tolist() == [1, 2, 3]
     assert validation["mean"].tolist() == pytest.approx([0.25, 0.70, 0.62])
@@ -213,9 +222,9 @@ def test_a_study_of_a_search_is_no_comparison() -> None:
 
 def test_the_words_say_what_the_numbers_are() -> None:
     found = load_comparison(plan_study(WHOLE, **{attributes.MARGIN: 0.5}))
-    assert spread_words(arm(found, "a").spreads["val_accuracy_last"]) == "55.00 ± 7.07 (50.00 to 60.00)"
-    assert spread_words(spread(pd.Series([0.5]))) == "50.00"
-    assert spread_words(spread(pd.Series([], dtype=float))) == "–"
+    assert spread_words(arm(found, "a").spreads["val_accuracy_last"], ACCURACY) == "55.00 ± 7.07 (50.00 to 60.00)"
+    assert spread_words(spread(pd.Series([0.5])), ACCURACY) == "50.00"
+    assert spread_words(spread(pd.Series([], dtype=float)), ACCURACY) == "–"
     text = comparison_verdict(found)
     assert text.headline.startswith("b vs. a at the last epoch: validation equal within 50 points")
     assert "changes by −44.00 points in train mode, and by −14.00 in eval mode. The 30.00 points" in text.sentences[1]

@@ -12,7 +12,8 @@ from scipy import stats
 from synthetic import make_study
 
 from regstudy.analysis.constant_answer import ConstantAnswer
-from regstudy.analysis.gap import BaselineComparison, Relation, RelationKind, Scores, compare, qualify, relations
+from regstudy.analysis.gap import BaselineComparison, Relation, RelationKind, Scores, compare, relations
+from regstudy.analysis.learned import qualify
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
 from regstudy.report.finding_phrasing import relation_sentence
 from regstudy.study.tables import load_tables

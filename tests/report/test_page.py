@@ -17,10 +17,12 @@ from synthetic import make_study
 from regstudy.analysis import importance
 from regstudy.analysis.constant_answer import ConstantAnswer
 from regstudy.analysis.gap import BaselineComparison, Relation, Scores
+from regstudy.metrics import METRICS
 from regstudy.report.figures import history, learning_curves
 from regstudy.report.grids import best_and_newest, trial_grid
+from regstudy.report.metric_phrasing import gap_of
 from regstudy.report.page import coded, find, write_report
-from regstudy.report.phrasing import gap_finding, gap_percent, objective, percent, points
+from regstudy.report.phrasing import gap_finding, objective, percent, points
 from regstudy.report.sections import sections
 from regstudy.report.verdict_phrasing import fair_gain_words, verdict
 from regstudy.study import attributes
@@ -202,7 +204,9 @@ def test_the_headline_claims_the_fair_gain(
 
 
 @pytest.mark.parametrize(
-    ("value", "gain"), [((0.40, 0.42), "+0.03 to +0.05"), ((0.45, 0.47), "−0.02 to ±0")], ids=["better", "worse"]
+    ("value", "gain"),
+    [((0.40, 0.42), "+0.03 to +0.05 nats"), ((0.45, 0.47), "−0.02 to ±0 nats")],
+    ids=["better", "worse"],
 )
 def test_a_fair_gain_in_loss_is_positive_where_the_loss_is_lower(value: tuple[float, float], gain: str) -> None:
     baseline, challenger = Scores(0, 0.45, 1.0, 1.0, 0.80), Scores(9, 0.38, 1.0, 1.0, 0.83)
@@ -364,7 +368,7 @@ def test_code_in_advice_is_escaped() -> None:
 def test_a_number_reads_the_same_whatever_holds_it() -> None:
     row = pd.Series({"clean_train_accuracy": 1.0, "val_accuracy": 0.9275})
     assert percent(row["val_accuracy"]) == percent(0.9275)
-    assert gap_percent(row) == percent(1.0 - round(0.9275, 3))
+    assert gap_of(row, METRICS["accuracy"]) == percent(1.0 - round(0.9275, 3))
 
 
 def test_sections_without_a_result_fold_to_a_line_with_their_finding(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_each_epoch_is_told_with_the_signal_of_the_objective() -> None:
     for position, (record, signal) in enumerate(told):
         assert signal.best == min(losses[: position + 1])
         assert signal.epochs_since_best == position - losses.index(signal.best)
-        assert signal.gap == record.gap_accuracy
+        assert signal.gap == record.gap_loss  # in the metric of the objective
         assert signal.budget_fraction == (position + 1) / 8
         assert signal.patience_left is None and not signal.stop
 

@@ -61,7 +61,7 @@ def compare_calibration(found: Comparison) -> CalibrationComparison | None:
         for name in found.plan.arms
         if len(mine := rows[rows["arm"] == name])
     ]
-    differences = compare_arms(rows, list(found.plan.arms), found.margin, CALIBRATION_OUTCOMES)
+    differences = compare_arms(rows, list(found.plan.arms), found.margin, outcomes=CALIBRATION_OUTCOMES)
     return CalibrationComparison(arms, differences)
 
 

@@ -1,8 +1,10 @@
 """Results of a plan's runs: each arm's spread over its seeds, and paired differences from the first arm.
 
 Means include only finished runs; diverged, failed and missing ones are counted separately.
-Accuracies and gaps are fractions in 0..1, times seconds. The last epoch is a run's own: early stopping may end runs of
-one arm at different epochs. The best epoch is that of the study's metric, whose weights are kept.
+Values and gaps are in the study's metric: shares are fractions in 0..1, the loss is in nats. Where another metric
+decides, accuracy is reported, too, but not compared. Times are in seconds. The last epoch is a run's own: early
+stopping may end runs of one arm at different epochs. The best epoch is that of the study's metric, whose weights are
+kept.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from regstudy.analysis.gap import MARGIN as MARGIN
+from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
+from regstudy.metrics import GAP, METRICS, VALIDATION, Metric, is_metric, metric, metric_or_accuracy
 from regstudy.records import FOLD, Reliability, parse_reliability
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.yaml_values import read_yaml_text
@@ -25,9 +28,8 @@ from regstudy.study.stored_facts import fact, facts_of
 from regstudy.study.tables import Study, Tables, load_tables
 
 MOMENTS = ("first", "last", "best")  # epochs of a run at which it is evaluated
-SERIES = ("train_accuracy", "clean_train_accuracy", "val_accuracy", "gap_accuracy", "running_gap")
-OUTCOMES = ("val_accuracy_last", "gap_accuracy_last", "val_accuracy_best", "gap_accuracy_best")
-CURVES = ("train_accuracy", "clean_train_accuracy", "val_accuracy")
+RUNNING_GAP = "running_gap"  # of the study's metric in train mode
+ACCURACY = METRICS["accuracy"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Difference:
     measure: str
     paired: Paired
     margin: float
+    metric: Metric
 
     @property
     def verdict(self) -> PairedVerdict:
@@ -102,9 +105,23 @@ class Comparison:
     plan: FixedPlan
     arms: list[Arm]
     differences: list[Difference]
-    margin: float
+    margin: float  # a share, or in nats
     runs: pd.DataFrame
     reliabilities: Mapping[int, Reliability] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric in which the arms are compared."""
+        return self.tables.measured
+
+    def key(self, kind: str, moment: str) -> str:
+        """The name of a measure: ``key("val", "last")`` → ``val_accuracy_last``."""
+        return f"{kind}_{self.metric.name}_{moment}"
+
+    def metric_of(self, measure: str) -> Metric:
+        """The metric of a measure such as ``val_accuracy_last``."""
+        series = measure.rpartition("_")[0]
+        return metric(series) if is_metric(series) else self.metric
 
     @property
     def pairs(self) -> int:
@@ -135,7 +152,7 @@ def load_comparison(study: Study) -> Comparison:
     asked = int(facts.get(attributes.TRIALS, 0)) // len(plan.arms)
     arms = [_arm(name, tables, plan, runs, asked, sizes.get(name), workers) for name in plan.arms]
     margin = float(facts.get(attributes.MARGIN, MARGIN))
-    differences = compare_arms(runs, list(plan.arms), margin)
+    differences = compare_arms(runs, list(plan.arms), margin, tables.measured)
     return Comparison(tables, plan, arms, differences, margin, runs, reliabilities)
 
 
@@ -154,21 +171,54 @@ def run_table(tables: Tables, plan: FixedPlan) -> pd.DataFrame:
         }
     )
     run = ["number", *([FOLD] if FOLD in tables.epochs else [])]  # each fold is a run; a repeat is their mean
-    epochs = tables.epochs.sort_values([*run, "epoch"])
+    epochs, best, scale = tables.epochs, observed, tables.measured
+    if RUNNING_GAP in (recorded := series_of(tables)):
+        epochs, best = (
+            rows.assign(**{RUNNING_GAP: scale.gap(rows[scale.train], rows[scale.val])}) for rows in (epochs, best)
+        )
+    epochs = epochs.sort_values([*run, "epoch"])
     at = {
         "first": epochs.drop_duplicates(run, keep="first"),
         "last": epochs.drop_duplicates(run, keep="last"),
-        "best": observed,
+        "best": best,
     }
     for moment in MOMENTS:
-        found = at[moment].assign(running_gap=at[moment]["train_accuracy"] - at[moment]["val_accuracy"])
-        values = found.groupby("number")[list(SERIES)].mean().add_suffix(f"_{moment}")
+        values = at[moment].groupby("number")[recorded].mean().add_suffix(f"_{moment}")
         runs = runs.join(values, on="number")
     return runs
 
 
+def curves_of(tables: Tables) -> list[str]:
+    """The series of the study's metric that were recorded: in train mode only accuracy and loss are."""
+    measured = tables.measured
+    return [name for name in (measured.train, measured.clean_train, measured.val) if name in tables.epochs.columns]
+
+
+def series_of(tables: Tables) -> list[str]:
+    """Every series that an arm reports: curves and gaps of the study's metric, and accuracy with its gap."""
+    curves, measured = curves_of(tables), tables.measured
+    accuracy = [] if measured is ACCURACY else [ACCURACY.clean_train, ACCURACY.val, GAP + ACCURACY.name]
+    return [*curves, tables.gap, *([RUNNING_GAP] if measured.train in curves else []), *accuracy]
+
+
+def stored_margin(given: float | None, series: str | None) -> float:
+    """The margin as it is stored, from what was asked: points of a share, or nats of a loss."""
+    if given is None:
+        return MARGIN
+    return given / 100 if metric_or_accuracy(series).percent else given
+
+
+def outcomes_of(measured: Metric) -> list[str]:
+    """The measures in which arms are compared."""
+    return [f"{prefix}{measured.name}_{moment}" for moment in ("last", "best") for prefix in (VALIDATION, GAP)]
+
+
 def compare_arms(
-    runs: pd.DataFrame, arms: list[str], margin: float, outcomes: Sequence[str] = OUTCOMES
+    runs: pd.DataFrame,
+    arms: list[str],
+    margin: float,
+    measured: Metric = ACCURACY,
+    outcomes: Sequence[str] | None = None,
 ) -> list[Difference]:
     """Every other arm against the first in every outcome, with p-values adjusted over all of them."""
     by_repeat = {arm: rows.set_index("repeat") for arm, rows in runs.groupby("arm")}
@@ -178,12 +228,13 @@ def compare_arms(
     for other in others:
         mine, theirs = by_repeat.get(first, none), by_repeat.get(other, none)
         both = mine.index.intersection(theirs.index)
-        for measure in outcomes:
+        for measure in outcomes or outcomes_of(measured):
             a, b = (rows.loc[both, measure].to_numpy(dtype=np.float64) for rows in (mine, theirs))
             found.append((other, measure, paired(a, b)))
     adjusted = adjust([pairs for _, _, pairs in found])
     return [
-        Difference(arm, first, measure, pairs, margin) for (arm, measure, _), pairs in zip(found, adjusted, strict=True)
+        Difference(arm, first, measure, pairs, margin, measured)
+        for (arm, measure, _), pairs in zip(found, adjusted, strict=True)
     ]
 
 
@@ -227,6 +278,6 @@ def _arm(
         parameters=(size[0], size[1]) if size else None,
         seconds=float(epochs["seconds"].median()) if len(epochs) else math.nan,
         workers=(min(neighbors), max(neighbors)) if neighbors else None,
-        spreads={f"{s}_{moment}": spread(mine[f"{s}_{moment}"]) for moment in MOMENTS for s in SERIES},
-        curves={series: together[series].agg(["mean", "min", "max"]) for series in CURVES},
+        spreads={f"{s}_{moment}": spread(mine[f"{s}_{moment}"]) for moment in MOMENTS for s in series_of(tables)},
+        curves={series: together[series].agg(["mean", "min", "max"]) for series in curves_of(tables)},
     )

@@ -3,6 +3,9 @@
 Runs shorter than `MIN_EPOCHS` are not judged. Epochs in which a series is not finite are left out of that series.
 Every rule compares means or slopes over several epochs because a single epoch may be noise. Each threshold is above the
 normal fluctuation of a healthy run; none is a statistical test. Accuracies are fractions in 0..1, losses are in nats.
+
+Whether a run still improves or has saturated is judged in the study's metric, because it is about the number that
+decides. A loss has no scale of its own: there the thresholds are shares of its fall from the first epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from regstudy.metrics import METRICS, Metric
 from regstudy.study.tables import Tables
 
 Array = NDArray[np.float64]
@@ -25,18 +29,20 @@ CurveFault = Literal[
 MIN_EPOCHS = 8  # epochs
 OVERFIT_RISE = 0.10  # of the total fall of the validation loss, after its minimum
 UNSTEADY_SD = 0.02  # standard deviation of the change of the accuracy from one epoch to the next
-IMPROVING_GAIN = 0.005  # accuracy gained over the last quarter
-SATURATED_GAIN = 0.003  # accuracy gained in the second half
+IMPROVING_GAIN = 0.005  # gained over the last quarter, as a share such as accuracy
+SATURATED_GAIN = 0.003  # gained in the second half
 TRAIN_LOSS_RISE = 0.05  # relative, from the third quarter to the last
 TRAIN_LOSS_FLOOR = 0.01  # of the first epoch's train loss: normal fluctuation when the loss is near zero
 ANNEALED_RATE_SHARE = 0.1  # of the highest learning rate, below which a schedule counts as decayed
 
 
-def diagnose(epochs: pd.DataFrame, *, stopped: bool = False) -> list[CurveFault] | None:
+def diagnose(
+    epochs: pd.DataFrame, *, stopped: bool = False, metric: Metric = METRICS["accuracy"]
+) -> list[CurveFault] | None:
     """Problems of one run, the most serious first; None if it is too short to judge.
 
     ``epochs``: the run's rows of `Tables.epochs`, in any order. ``stopped``: whether early stopping ended it; such a
-    run ends after a plateau by design and does not count as saturated.
+    run ends after a plateau by design and does not count as saturated. ``metric``: that of the study.
     """
     if len(epochs) < MIN_EPOCHS:
         return None
@@ -45,8 +51,8 @@ def diagnose(epochs: pd.DataFrame, *, stopped: bool = False) -> list[CurveFault]
         "training loss rising": loss_rising,
         "overfitting": overfitting,
         "unsteady": unsteady,
-        "still improving at the end": still_improving,
-        "saturated long before the end": lambda rows: not stopped and saturated(rows),
+        "still improving at the end": lambda rows: still_improving(rows, metric),
+        "saturated long before the end": lambda rows: not stopped and saturated(rows, metric),
     }
     return [name for name, holds in rules.items() if holds(epochs)]
 
@@ -75,21 +81,30 @@ def unsteady(epochs: pd.DataFrame) -> bool:
     return len(changes) > 2 and float(changes.std(ddof=1)) > UNSTEADY_SD
 
 
-def still_improving(epochs: pd.DataFrame) -> bool:
-    """Whether the best validation accuracy is in the last tenth and a line through the last quarter rises enough."""
-    accuracy = _series(epochs, "val_accuracy")
-    if len(accuracy) < MIN_EPOCHS or accuracy.argmax() < len(accuracy) - math.ceil(len(accuracy) / 10):
+def still_improving(epochs: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> bool:
+    """Whether the best value is in the last tenth and a line through the last quarter rises enough."""
+    values = _progress(epochs, metric)
+    if len(values) < MIN_EPOCHS or values.argmax() < len(values) - math.ceil(len(values) / 10):
         return False
-    last = accuracy[-max(3, math.ceil(len(accuracy) / 4)) :]
+    last = values[-max(3, math.ceil(len(values) / 4)) :]
     slope = float(np.polyfit(np.arange(len(last)), last, 1)[0])
     return slope * (len(last) - 1) > IMPROVING_GAIN
 
 
-def saturated(epochs: pd.DataFrame) -> bool:
-    """Whether the second half of the epochs hardly raised the best validation accuracy."""
-    accuracy = _series(epochs, "val_accuracy")
-    half = len(accuracy) // 2
-    return len(accuracy) >= MIN_EPOCHS and float(accuracy[half:].max() - accuracy[:half].max()) <= SATURATED_GAIN
+def saturated(epochs: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> bool:
+    """Whether the second half of the epochs hardly raised the best value."""
+    values = _progress(epochs, metric)
+    half = len(values) // 2
+    return len(values) >= MIN_EPOCHS and float(values[half:].max() - values[:half].max()) <= SATURATED_GAIN
+
+
+def _progress(epochs: pd.DataFrame, metric: Metric) -> Array:
+    """The metric on validation images by epoch so that more is better; a loss as a share of its fall."""
+    values = _series(epochs, metric.val)
+    if metric.maximize or not len(values):
+        return values
+    fall = float(values[0] - values.min())
+    return -values / fall if fall > 0 else np.zeros_like(values)
 
 
 def loss_rising(epochs: pd.DataFrame) -> bool:

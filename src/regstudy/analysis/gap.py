@@ -1,10 +1,9 @@
 """The train/validation gap: best baseline vs. best search trial, and the gap against each regularizer's strength.
 
-Gap = clean-train accuracy minus validation accuracy at a trial's best epoch. All accuracies are fractions in 0..1.
+Gap = train (eval mode) minus validation at a trial's best epoch, in the study's metric and signed so that larger means
+more overfitting. Shares, such as accuracies, are fractions in 0..1; the loss is in nats.
 
-Which trials may be compared: those that completed, did not diverge, and whose clean-train accuracy is at most
-`CLEAN_TRAIN_TOLERANCE` below that of the best baseline trial: an untrained network has no gap, and counting it would
-make every regularizer that ruins training look like a cure.
+Which trials may be compared: those that trained well enough; see `regstudy.analysis.learned`.
 
 Two Spearman correlations between gap and strength: unadjusted (``plain``), and adjusted for everything else (partial,
 given the other regularizers, the numeric nuisances and the order of the trials, all as ranks). Only the second counts
@@ -14,7 +13,7 @@ partial one needs `MIN_TRIALS` trials more than it has adjustment variables; adj
 bring the bias back, so there only the unadjusted one is reported, and called so. The baseline arm is left out for the
 same reason: all its regularizers are off at once, so the effect of one would be credited to all the others.
 
-Compared accuracies are rounded as shown (`PLACES`), so that every difference agrees with its parts.
+Compared values are rounded as shown (`PLACES`), so that every difference agrees with its parts.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from typing import Any, Literal
 import pandas as pd
 
 from regstudy.analysis.constant_answer import ConstantAnswer, constant_answer
+from regstudy.analysis.learned import balancing, barely_learned, nothing_learned, qualify
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, expected_best, holm, partial_spearman, rank
-from regstudy.records import accuracy_gap
+from regstudy.metrics import METRICS, Metric, metric_or_accuracy
 from regstudy.study.tables import Tables, best
 
-CLEAN_TRAIN_TOLERANCE = 0.05
-MARGIN = 0.003  # accuracy differences up to this count as none
+MARGIN = 0.003  # differences up to this count as none: of a share, or in nats, where it changes the probability of the
+# true class by 0.3 % (geometric mean)
 MIN_TRIALS = 10  # needed for a correlation, and for a verdict
-NEAR_CONSTANT = 0.1, 0.2  # of accuracy, and of what is left above it: within both, a network has barely learned
-PLACES = 3  # of an accuracy as a fraction: tenths of a percent
+PLACES = 3  # of a share: tenths of a percent; and of a loss in nats
 
 Word = Literal["closed the gap", "helped validation", "underfit", "hurt", "no effect", "nothing to compare"]
 RelationKind = Literal["significant", "unadjusted", "chance", "too few", "not rankable"]
@@ -42,25 +41,26 @@ RelationKind = Literal["significant", "unadjusted", "chance", "too few", "not ra
 
 @dataclass(frozen=True)
 class Scores:
-    """One trial at its best epoch; accuracies as shown (see `PLACES`)."""
+    """One trial at its best epoch, in one metric; values as shown (see `PLACES`)."""
 
     number: int
     value: float
-    train: float
+    train: float  # in train mode; NaN for a metric that is not measured there
     clean_train: float
     val: float
+    metric: Metric = METRICS["accuracy"]
 
     @property
     def gap(self) -> float:
-        """Clean-train minus validation accuracy."""
-        return round(accuracy_gap(self.clean_train, self.val), PLACES)
+        """Train (eval mode) against validation: larger means more overfitting."""
+        return round(self.metric.gap(self.clean_train, self.val), PLACES)
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
     """Best trial of the baseline arm and of the search arm; one seed each, so a difference proves nothing."""
 
-    metric: str | None
+    metric: str | None  # the study's, as stored
     maximize: bool
     baseline: Scores | None
     challenger: Scores | None  # best of the search arm; of all trials if the study has no arms
@@ -70,9 +70,14 @@ class BaselineComparison:
     # mean best value among as many search trials, drawn at random, as there are baseline trials: with pruned trials at
     # their last score (too pessimistic), and without them (too optimistic)
     equal_effort: tuple[float, float]
-    constant: ConstantAnswer | None = None  # the accuracy of the best answer that ignores the images
+    constant: ConstantAnswer | None = None  # the value of the best answer that ignores the images
     nothing_learned: bool = False  # trials have ended, and none of them beats the constant answer
-    balanced: bool = False  # some balanced the classes (`training.balance`), which costs accuracy
+    balanced: bool = False  # some balanced the classes (`training.balance`), which makes this metric worse
+
+    @property
+    def measured(self) -> Metric:
+        """The metric of gaps and scores."""
+        return metric_or_accuracy(self.metric)
 
     @property
     def few(self) -> bool:
@@ -85,11 +90,8 @@ class BaselineComparison:
         return self.baseline is not None and self.near_constant(self.baseline)
 
     def near_constant(self, scores: Scores) -> bool:
-        """Whether a trial's train accuracy (eval mode) is hardly better than that of a constant answer."""
-        if self.constant is None:
-            return False
-        constant = self.constant.value
-        return scores.clean_train < constant + min(constant, NEAR_CONSTANT[0], NEAR_CONSTANT[1] * (1 - constant))
+        """Whether a trial's value on training images (eval mode) is hardly better than that of a constant answer."""
+        return self.constant is not None and barely_learned(scores.clean_train, self.constant, self.measured)
 
     @property
     def best(self) -> Scores | None:
@@ -115,7 +117,7 @@ class BaselineComparison:
             return math.nan, math.nan
         equal = self.search_trials <= self.baseline_trials
         reached = (self.challenger.value, self.challenger.value) if equal else self.equal_effort
-        places = PLACES if (self.metric or "").endswith("accuracy") else 15  # of the values that are shown
+        places = PLACES if self._in_percent else 15  # of the values that are shown
         own = round(self.baseline.value, places)
         low, high = sorted((round(value, places) - own) * (1 if self.maximize else -1) for value in reached)
         return low, high
@@ -124,17 +126,26 @@ class BaselineComparison:
     def gains(self) -> bool | None:
         """Whether the fair gain is one, by the margin; None if its estimates disagree or are unknown."""
         low, high = self.fair_gain
-        margin = MARGIN if (self.metric or "").endswith("accuracy") else 0.0
+        margin = MARGIN if self.metric == self.measured.val else 0.0  # nothing is known of another objective's scale
         return True if low > margin else False if high <= margin else None
 
     @property
+    def _in_percent(self) -> bool:
+        return self.metric == self.measured.val and self.measured.percent
+
+    @property
     def val_gain(self) -> float:
-        """Validation accuracy of the challenger minus that of the baseline's best; NaN without both."""
+        """By how much the challenger is better than the baseline's best on validation images; NaN without both."""
+        return self.val_change * (1 if self.measured.maximize else -1)
+
+    @property
+    def val_change(self) -> float:
+        """Validation value of the challenger minus that of the baseline's best; NaN without both."""
         return self._difference("val")
 
     @property
     def clean_train_change(self) -> float:
-        """Clean-train accuracy of the challenger minus that of the baseline's best; NaN without both."""
+        """Train value (eval mode) of the challenger minus that of the baseline's best; NaN without both."""
         return self._difference("clean_train")
 
     @property
@@ -156,23 +167,13 @@ class BaselineComparison:
 
     @property
     def underfit(self) -> bool:
-        """Whether the gap shrank without a validation gain, that is only because clean-train accuracy fell."""
+        """Whether the gap shrank without a validation gain, only because the fit to training images got worse."""
         return self.gap_change < -MARGIN and self.val_gain <= MARGIN
 
     def _difference(self, name: str) -> float:
         if self.baseline is None or self.challenger is None:
             return math.nan
         return float(round(getattr(self.challenger, name) - getattr(self.baseline, name), PLACES))
-
-
-@dataclass(frozen=True)
-class Qualification:
-    """Which trials may be compared by their gap, and how many were excluded."""
-
-    mask: pd.Series  # one bool per row of the trial table
-    reference: float  # clean-train accuracy that others must come near; NaN if there is none
-    from_baseline: bool
-    excluded: int  # observed to the end, but clean-train accuracy too low
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Relation:
 
 def compare(tables: Tables) -> BaselineComparison:
     """Best of the baseline arm against the best of the search arm."""
-    trials = tables.trials
+    trials, measured = tables.trials, tables.measured
     is_baseline = trials["arm"] == "baseline"
     observed = tables.observed()
     count = int((observed & is_baseline).sum())
@@ -227,8 +228,8 @@ def compare(tables: Tables) -> BaselineComparison:
     return BaselineComparison(
         metric=tables.metric,
         maximize=tables.maximize,
-        baseline=None if baseline is None else _scores(baseline),
-        challenger=None if challenger is None else _scores(challenger),
+        baseline=None if baseline is None else _scores(baseline, measured),
+        challenger=None if challenger is None else _scores(challenger, measured),
         baseline_trials=count,
         search_trials=len(competed),
         search_observed=int((observed & ~is_baseline).sum()),
@@ -236,44 +237,10 @@ def compare(tables: Tables) -> BaselineComparison:
             expected_best(competed["value"].to_numpy(), count, maximize=tables.maximize),
             expected_best(ended["value"].to_numpy(), count, maximize=tables.maximize),
         ),
-        constant=constant_answer(tables.data, "val_accuracy", tables.doctor),
+        constant=constant_answer(tables.data, measured.val, tables.doctor),
         nothing_learned=nothing_learned(tables),
         balanced=balancing(tables),
     )
-
-
-def balancing(tables: Tables) -> bool:
-    """Whether some trials balance the classes, which may cost accuracy."""
-    return any(isinstance(value, str) and value != "none" for value in tables.trials.get("training.balance", ()))
-
-
-def nothing_learned(tables: Tables) -> bool:
-    """Whether trials have ended, and none of them, pruned ones included, beats the best constant answer.
-
-    Neither in the study's metric nor in accuracy: a confident network can learn and still have a high loss.
-    """
-    trials = tables.trials
-    ended = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")]
-    judged = [
-        (constant, ended[column].dropna())
-        for metric, column in ((tables.metric, "value"), ("val_accuracy", "val_accuracy"))
-        if (constant := constant_answer(tables.data, metric, tables.doctor)) is not None
-    ]
-    values = [(constant, value) for constant, column in judged for value in column]
-    return bool(values) and not any(constant.beaten_by(value) for constant, value in values)
-
-
-def qualify(tables: Tables) -> Qualification:
-    """Mark the trials that trained well enough for a meaningful gap."""
-    reference_row = best(tables, "baseline")
-    from_baseline = reference_row is not None and math.isfinite(reference_row["clean_train_accuracy"])
-    if not from_baseline:
-        reference_row = best(tables)
-    reference = math.nan if reference_row is None else float(reference_row["clean_train_accuracy"])
-    clean = tables.trials["clean_train_accuracy"]
-    observed = tables.observed() & clean.notna() & tables.trials["gap_accuracy"].notna()
-    mask = observed & (clean >= reference - CLEAN_TRAIN_TOLERANCE)
-    return Qualification(mask, reference, from_baseline, int((observed & ~mask).sum()))
 
 
 def relations(tables: Tables) -> list[Relation]:
@@ -286,7 +253,7 @@ def relations(tables: Tables) -> list[Relation]:
     nuisances = {path: values for path in tables.nuisances if (values := tables.strength(path)) is not None}
     order = {"": tables.trials["number"]}
     ranks = {path: rank(values[used]) for path, values in {**strengths, **nuisances, **order}.items()}
-    ranked_gaps = rank(tables.trials.loc[used, "gap_accuracy"])
+    ranked_gaps = rank(tables.trials.loc[used, tables.gap])
     others = {
         path: [found for other, found in ranks.items() if other != path and found is not None] for path in strengths
     }
@@ -310,11 +277,7 @@ def relations(tables: Tables) -> list[Relation]:
     ]
 
 
-def _scores(row: pd.Series) -> Scores:
-    return Scores(
-        number=int(row["number"]),
-        value=float(row["value"]),
-        train=round(float(row["train_accuracy"]), PLACES),
-        clean_train=round(float(row["clean_train_accuracy"]), PLACES),
-        val=round(float(row["val_accuracy"]), PLACES),
-    )
+def _scores(row: pd.Series, metric: Metric) -> Scores:
+    names = (metric.train, metric.clean_train, metric.val)
+    train, clean_train, val = (round(float(row.get(name, math.nan)), PLACES) for name in names)
+    return Scores(int(row["number"]), float(row["value"]), train, clean_train, val, metric)

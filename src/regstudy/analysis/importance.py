@@ -41,7 +41,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from regstudy.analysis.gap import qualify
+from regstudy.analysis.learned import qualify
 from regstudy.analysis.ped_anova import Regime, evaluate, regimes
 from regstudy.study.tables import PARAM, Tables
 
@@ -90,14 +90,14 @@ def counts(tables: Tables) -> Counts:
         diverged=int(((trials["outcome"] == "diverged") & ~baseline).sum()),
         failed=int((trials["state"] == "FAIL").sum()),
         baseline=int(baseline.sum()),
-        excluded=int((observed & trials["gap_accuracy"].notna() & ~qualify(tables).mask).sum()),
+        excluded=int((observed & trials[tables.gap].notna() & ~qualify(tables).mask).sum()),
     )
 
 
 def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutations: int | None = None) -> pd.DataFrame:
-    """Table of importances for the targets ``val_accuracy`` and ``gap``, largest first within each.
+    """Table of importances for two targets, the study's metric and ``gap``, largest first within each.
 
-    ``val_accuracy`` means the study's objective, whatever its metric. ``null_95`` is the threshold of the module's
+    ``null_95`` is the threshold of the module's
     docstring, ``stable_low`` and ``stable_high`` are the band of stability. Too few trials
     (`MIN_RANKED_TRIALS`): all of these are missing and ``note`` says so.
     """
@@ -105,7 +105,9 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
     groups = _groups(tables)
     rng = np.random.default_rng(seed)
     parts = []
-    for position, (target, badness) in enumerate((("val_accuracy", _objective(tables)), ("gap", _gap(tables)))):
+    for position, (target, badness) in enumerate(
+        ((objective_target(tables), _objective(tables)), ("gap", _gap(tables)))
+    ):
         chosen = [trials[number] for number in badness.index]
         found = _rank(target, chosen, badness.to_numpy(dtype=np.float64))
         if isinstance(found, str):
@@ -115,6 +117,11 @@ def importances(study: optuna.Study, tables: Tables, *, seed: int = 0, permutati
         aside = np.random.default_rng([seed, 1 + position])  # so that the null does not depend on these
         parts.append(_table(found, rng, permutations, stability(found, aside)))
     return pd.concat(parts, ignore_index=True)
+
+
+def objective_target(tables: Tables) -> str:
+    """The name of the target that is not the gap, such as ``val_auroc``."""
+    return tables.metric or "val_accuracy"
 
 
 def group_of(parameter: str) -> str:
@@ -138,7 +145,7 @@ def _objective(tables: Tables) -> pd.Series:
 
 def _gap(tables: Tables) -> pd.Series:
     trials = tables.trials[qualify(tables).mask & (tables.trials["arm"] != "baseline")]
-    return pd.Series(trials["gap_accuracy"].to_numpy(), index=trials["number"].to_numpy())
+    return pd.Series(trials[tables.gap].to_numpy(), index=trials["number"].to_numpy())
 
 
 @dataclass(frozen=True)

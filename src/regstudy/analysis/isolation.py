@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from regstudy.analysis.gap import qualify
+from regstudy.analysis.learned import qualify
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, holm
 from regstudy.study.tables import PARAM, Tables
 
@@ -120,7 +120,7 @@ def _part(tables: Tables, label: str, low: float | None, high: float | None, ins
         pruned=int((trials["state"] == "PRUNED").sum()),
         best=float(values[0]) if len(values) else math.nan,
         top_quarter=float(values[: max(1, math.ceil(TOP_QUARTER * len(values)))].mean()) if len(values) else math.nan,
-        gap=float(trials.loc[comparable, "gap_accuracy"].median()) if comparable.any() else math.nan,
+        gap=float(trials.loc[comparable, tables.gap].median()) if comparable.any() else math.nan,
         values=tuple(values.tolist()),
     )
 

@@ -26,6 +26,9 @@ class WinnersCurse:
 def winners_curse(tables: Tables) -> WinnersCurse | None:
     """The expected overstatement of the best trial; None without a count of images or `MIN_TRIALS` trials.
 
+    None, too, if another metric than accuracy decides: only an accuracy is a count of images with binomial noise. A
+    mean over classes, a rank statistic and a loss have other noise, which the stored numbers do not tell.
+
     Monte Carlo, fixed seed: true values are normal with the observed mean and the observed variance less that of the
     noise, each is measured with noise, and the measured winner's noise is averaged. The noise is that of
     `validation_error` (groups are independent where they are known, else images) but at most the observed spread: all

@@ -161,8 +161,13 @@ def compare(
         int, typer.Option(min=1, max=1000, help="Total number of seeds per arm, including earlier runs.")
     ] = 5,
     margin: Annotated[
-        float, typer.Option(min=0.0, help="Arms that differ by at most this many accuracy points count as equal.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Arms that differ by at most this count as equal: in points (default 0.3) or, where the loss decides, "
+            "in nats (default 0.003).",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--study", help="Name of the study. Default: compare- and the names of the files.")
     ] = None,

@@ -11,7 +11,7 @@ from rich.table import Table
 from regstudy.analysis.arm_statistics import Comparison
 from regstudy.api import compare
 from regstudy.cli.shared import run, where_to_look
-from regstudy.report.comparison.comparison_page import arm_rows, timing_note
+from regstudy.report.comparison.arm_rows import arm_rows, timing_note
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult

@@ -62,7 +62,7 @@ class StudyDisplay:
                 self.bar.update(task, completed=self.epochs.get(event.worker, 0) + event.done / event.total)
             case EpochDone():
                 self.epochs[event.worker] = event.record.epoch + self._in_earlier_folds(event)
-                note = f"{_fold_words(event)}epoch {event.record.epoch}  {event.record.in_words}"
+                note = f"{_fold_words(event)}epoch {event.record.epoch}  {event.words}"
                 self.bar.update(task, completed=self.epochs[event.worker], note=note)
                 self._plain_epoch(event)
             case TrialEnded():
@@ -102,7 +102,7 @@ class StudyDisplay:
             return
         self.line_at = time.monotonic()
         where = f"          trial {trial.number} {_fold_words(event)}epoch {event.record.epoch}/{trial.epochs}"
-        self.console.print(f"{where}  {event.record.in_words}")
+        self.console.print(f"{where}  {event.words}")
 
     def _left(self) -> str:
         """Estimated time left at the pace so far; empty if nothing is left or the pace is unknown."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from regstudy.api import train
 from regstudy.cli.listener import ConsoleListener
 from regstudy.config.user_code import user_code
 from regstudy.errors import StudyError
+from regstudy.metrics import GAP, METRICS
 from regstudy.records import EpochRecord, parse_reliability
 from regstudy.report.calibration_phrasing import calibration_words
 from regstudy.text import counted, sentence
@@ -44,6 +45,8 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             f"Best epoch {metrics['best_epoch']}: train accuracy (eval mode) {metrics['clean_train_accuracy']:.1%},"
             f" validation accuracy {metrics['val_accuracy']:.1%}, gap {100 * metrics['gap_accuracy']:+.1f} points.",
         )
+        for line in _more(metrics):
+            console.print(line)
         test = metrics["test"]
         console.print(
             f"Test accuracy: {test['accuracy']:.1%} on {counted(test['images'], 'image')} (evaluation no."
@@ -56,3 +59,13 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             console.print(f"Calibration, {part}: {calibration_words(found)}. {facts['note']}")
     console.print(f"Weights, metrics, learning curves and the reliability diagram are in {output}.")
     return 0
+
+
+def _more(metrics: Mapping[str, Any]) -> list[str]:
+    """A line for each further share that was measured, such as the one that the study decides by."""
+    found = [one for one in METRICS.values() if one.percent and one.name != "accuracy" and one.val in metrics]
+    return [
+        f"Train {one.label} (eval mode) {metrics[one.clean_train]:.1%}, validation {metrics[one.val]:.1%}, gap "
+        f"{100 * metrics[GAP + one.name]:+.1f} points."
+        for one in found
+    ]

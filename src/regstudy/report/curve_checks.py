@@ -84,7 +84,9 @@ def look_at_curves(tables: Tables, *, few: bool = False) -> Iterator[StudyCheck]
     found: dict[CurveFault, list[int]] = {}
     short = []
     for number in numbers:
-        result = diagnose(epochs_of(tables, number), stopped=trials.at[number, "outcome"] == "stopped")
+        result = diagnose(
+            epochs_of(tables, number), stopped=trials.at[number, "outcome"] == "stopped", metric=tables.measured
+        )
         if result is None:
             short.append(number)
         for diagnosis in result or []:

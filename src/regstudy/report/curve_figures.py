@@ -11,7 +11,8 @@ from regstudy.analysis.curves import epochs_of
 from regstudy.report import palette
 from regstudy.report.figures import Drawing, finish, whole_ticks
 from regstudy.report.grids import best_and_newest, state_words
-from regstudy.report.phrasing import gap_percent, metric_name
+from regstudy.report.metric_phrasing import gap_definition, gap_of, objective_axis, scale, unit
+from regstudy.report.phrasing import capital, in_percent, metric_name
 from regstudy.study.tables import Tables
 from regstudy.text import counted
 
@@ -27,7 +28,8 @@ CURVE_STYLES = {  # colors differ in lightness too, and dashes mark trials that 
 
 
 def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
-    """Gap (train accuracy in eval mode minus validation accuracy) by epoch, for trials given as (label, number)."""
+    """Gap (train in eval mode against validation) by epoch, for trials given as (label, number)."""
+    of = tables.measured
     arms = tables.trials.set_index("number")["arm"]
     figure, ends, trials = go.Figure(), [], tables.trials.set_index("number")
     for label, number in shown:
@@ -35,13 +37,14 @@ def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
         color, dash = (palette.BASELINE, "dash") if baseline else (palette.SEARCH, "solid")
         epochs = epochs_of(tables, number)
         figure.add_scatter(
-            x=epochs["epoch"].tolist(), y=(100 * epochs["gap_accuracy"]).round(2).tolist(),
+            x=epochs["epoch"].tolist(), y=(scale(of) * epochs[tables.gap]).round(2 if of.percent else 4).tolist(),
             name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",
-            line={"color": color, "dash": dash, "width": 2}, hovertemplate="%{y:.1f} points",
+            line={"color": color, "dash": dash, "width": 2},
+            hovertemplate="%{y:.1f} points" if of.percent else "%{y:.3f} nats",
         )  # fmt: skip
-        ends.append(f"{gap_percent(trials.loc[number])} in the {label}")
+        ends.append(f"{gap_of(trials.loc[number], of)} in the {label}")
     last = int(tables.curves.loc[tables.curves["number"].isin([number for _, number in shown]), "epoch"].max())
-    finish(figure, "epoch", "gap: train (eval mode) − validation (points)", hovermode="x unified")
+    finish(figure, "epoch", f"{gap_definition(of, short=True)} ({unit(of)})", hovermode="x unified")
     whole_ticks(figure, 1, last)
     return Drawing(f"Gap at the best epoch: {', '.join(ends)}", figure)
 
@@ -50,7 +53,7 @@ def all_curves(tables: Tables) -> Drawing | None:
     """The objective of every trial by epoch, one trace per status; None without records."""
     if tables.metric is None or tables.metric not in tables.epochs.columns or tables.epochs.empty:
         return None
-    unit = 100 if tables.metric.endswith("accuracy") else 1
+    factor = 100 if in_percent(tables.metric) else 1
     trials, rows = tables.trials, best_and_newest(tables, MAX_CURVES_DRAWN)
     words = rows.apply(state_words, axis=1)
     curves = dict(tuple(tables.curves.groupby("number")))
@@ -66,7 +69,7 @@ def all_curves(tables: Tables) -> Drawing | None:
                 continue
             curve = curves[number]
             x += [*curve["epoch"].tolist(), None]
-            heights = (unit * curve[tables.metric]).round(3)
+            heights = (factor * curve[tables.metric]).round(3)
             y += [*(value if math.isfinite(value) else None for value in heights.tolist()), None]
             texts += [f"trial {number}, {html.escape(word)}"] * len(curve) + [None]
         figure.add_scatter(
@@ -75,10 +78,10 @@ def all_curves(tables: Tables) -> Drawing | None:
             hovertemplate="%{text}, epoch %{x}: %{y}<extra></extra>",
         )  # fmt: skip
     name = metric_name(tables.metric)
-    finish(figure, "epoch", html.escape(name + (" (%)" if unit == 100 else "")), hovermode="closest")
+    finish(figure, "epoch", html.escape(objective_axis(tables.metric)), hovermode="closest")
     whole_ticks(figure, 1, int(tables.curves["epoch"].max()))
     figure.update_layout(height=420)
-    if unit == 1:  # one exploding loss must not hide the others
+    if factor == 1:  # one exploding loss must not hide the others
         finite = tables.curves[tables.metric][tables.curves[tables.metric].map(math.isfinite)]
         low, high = float(finite.min()), float(finite.quantile(0.98))
         figure.update_yaxes(range=[low - 0.05 * (high - low), high])
@@ -88,5 +91,5 @@ def all_curves(tables: Tables) -> Drawing | None:
         else ""
     )
     fold = "in the first fold " if tables.folds else ""
-    title = f"{name[:1].upper() + name[1:]} {fold}by epoch, {part or counted(len(trials), 'trial')}"
+    title = f"{capital(name)} {fold}by epoch, {part or counted(len(trials), 'trial')}"
     return Drawing(title, figure)

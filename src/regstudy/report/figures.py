@@ -17,21 +17,28 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.curves import epochs_of
-from regstudy.analysis.gap import Qualification, Relation
+from regstudy.analysis.gap import Relation
+from regstudy.analysis.learned import Qualification
+from regstudy.metrics import Metric
 from regstudy.report import palette
 from regstudy.report.grids import best_and_newest
-from regstudy.report.phrasing import gap_percent, metric_name, objective, percent, setting
+from regstudy.report.metric_phrasing import axis, gap_of, objective_axis, scale, score, unit, validation_name
+from regstudy.report.phrasing import capital, in_percent, metric_name, objective, setting
 from regstudy.study.tables import ParameterRange, Tables
 from regstudy.text import counted
 
 FIGURE_HEIGHT = 340  # pixels
 MAX_TRIALS_DRAWN = 1000  # per figure: the best and the newest
 MAX_INTEGER_TICKS = 12  # up to this many integers on an axis, each gets a tick
-SERIES_LINES = (
-    ("train_accuracy", "train (train mode)", palette.TRAIN_MODE, "dot"),
-    ("clean_train_accuracy", "train (eval mode)", palette.TRAIN, "solid"),
-    ("val_accuracy", "validation", palette.VALIDATION, "solid"),
-)
+
+
+def series_lines(of: Metric) -> tuple[tuple[str, str, str, str], ...]:
+    """The curves of a metric: series, name, color, dash."""
+    return (
+        (of.train, "train (train mode)", palette.TRAIN_MODE, "dot"),
+        (of.clean_train, "train (eval mode)", palette.TRAIN, "solid"),
+        (of.val, "validation", palette.VALIDATION, "solid"),
+    )
 
 
 @dataclass(frozen=True)
@@ -43,18 +50,21 @@ class Drawing:
 
 
 def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
-    """Train accuracy (train and eval mode) and validation accuracy of one trial by epoch, best epoch marked."""
+    """The study's metric of one trial by epoch, in training and validation, best epoch marked."""
+    of = tables.measured
     epochs = epochs_of(tables, number)
     row = tables.trials.set_index("number").loc[number]
     figure = go.Figure()
-    for column, name, color, dash in SERIES_LINES:
+    for column, name, color, dash in series_lines(of):
+        if column not in epochs:
+            continue  # only accuracy and loss are measured in train mode
         figure.add_scatter(
             x=epochs["epoch"].tolist(),
-            y=(100 * epochs[column]).round(2).tolist(),
+            y=(scale(of) * epochs[column]).round(2 if of.percent else 4).tolist(),
             name=name,
             mode="lines+markers" if len(epochs) < 3 else "lines",
             line={"color": color, "dash": dash, "width": 2},
-            hovertemplate="%{y:.1f} %",
+            hovertemplate="%{y:.1f} %" if of.percent else "%{y:.3f}",
         )
     best_epoch = row["best_epoch"]
     if pd.notna(best_epoch) and best_epoch > 0:
@@ -64,28 +74,28 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
             x=int(best_epoch), y=0, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
             text=f" best epoch {int(best_epoch)} ", showarrow=False, font={"color": palette.BEST_EPOCH},
         )  # fmt: skip
-    finish(figure, "epoch", "accuracy (%)", hovermode="x unified")
+    finish(figure, "epoch", axis(of), hovermode="x unified")
     whole_ticks(figure, 1, int(epochs["epoch"].max()))
     return Drawing(
-        f"{label}, trial {number}: validation {percent(row['val_accuracy'])}, gap {gap_percent(row)}", figure
+        f"{label}, trial {number}: {validation_name(of)} {score(row[of.val], of)}, gap {gap_of(row, of)}", figure
     )
 
 
 def gap_against(tables: Tables, relation: Relation, qualification: Qualification) -> Drawing:
     """Gap of each trial against one regularizer's strength, with “off” at the left."""
-    trials = tables.trials
+    trials, of = tables.trials, tables.measured
     strength = tables.strength(relation.path)
     assert strength is not None
-    shown = tables.observed() & trials["gap_accuracy"].notna() & strength.notna()
+    shown = tables.observed() & trials[tables.gap].notna() & strength.notna()
     if shown.sum() > MAX_TRIALS_DRAWN:  # all baseline trials, the best and the newest of the others
         wanted = best_and_newest(replace(tables, trials=trials[shown]), MAX_TRIALS_DRAWN)["number"]
         shown &= trials["number"].isin(wanted) | (trials["arm"] == "baseline")
-    place, axis = strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
+    place, x_axis = strength_axis(strength[shown], relation.null, tables.ranges.get(relation.path))
     x = strength[shown].map(place)
     rows = trials[shown]
     good = qualification.mask[shown]
     baseline = rows["arm"] == "baseline"
-    texts = [_hover(row, relation, value) for (_, row), value in zip(rows.iterrows(), strength[shown], strict=True)]
+    texts = [_hover(row, relation, value, of) for (_, row), value in zip(rows.iterrows(), strength[shown], strict=True)]
     hover = pd.Series(texts, index=rows.index, dtype="object")
     figure = go.Figure()
     for name, mask, symbol, color in (
@@ -93,7 +103,7 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
         ("baseline", good & baseline, "diamond", palette.BASELINE),
     ):
         figure.add_scatter(
-            x=x[mask].tolist(), y=(100 * rows.loc[mask, "gap_accuracy"]).round(3).tolist(), mode="markers", name=name,
+            x=x[mask].tolist(), y=(scale(of) * rows.loc[mask, tables.gap]).round(3).tolist(), mode="markers", name=name,
             text=hover[mask].tolist(), hovertemplate="%{text}<extra></extra>",
             marker={
                 "symbol": symbol, "size": 9 if len(rows) <= 200 else 6, "color": color, "opacity": 0.75,
@@ -101,12 +111,12 @@ def gap_against(tables: Tables, relation: Relation, qualification: Qualification
         )  # fmt: skip
     if (~good).any():
         figure.add_scatter(
-            x=x[~good].tolist(), y=(100 * rows.loc[~good, "gap_accuracy"]).tolist(), mode="markers",
+            x=x[~good].tolist(), y=(scale(of) * rows.loc[~good, tables.gap]).tolist(), mode="markers",
             name="excluded", text=hover[~good].tolist(), hovertemplate="%{text}<extra></extra>",
             marker={"symbol": "circle-open", "size": 9, "color": palette.EXCLUDED, "line": {"width": 1.5}},
         )  # fmt: skip
-    finish(figure, html.escape(relation.path), "gap (points)")
-    figure.update_xaxes(**axis)
+    finish(figure, html.escape(relation.path), f"gap ({unit(of)})")
+    figure.update_xaxes(**x_axis)
     return Drawing(f"{relation.path}: {_short(relation)}", figure)
 
 
@@ -148,13 +158,13 @@ def history(tables: Tables) -> Drawing:
     """Objective of each trial in the order of their start, with the best so far."""
     trials = tables.trials[np.isfinite(tables.trials["value"])]
     observed = tables.observed()[trials.index]
-    sign, unit = 1 if tables.maximize else -1, 100 if (tables.metric or "").endswith("accuracy") else 1
+    sign, factor = 1 if tables.maximize else -1, 100 if in_percent(tables.metric) else 1
     competed = trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")
     # a few outliers must not compress the axis: trials more than twice as far below the median as the 10 % quantile are
     # drawn at the edge
     low, middle = np.quantile(sign * trials.loc[competed, "value"], (0.1, 0.5)) if competed.any() else (-math.inf, 0.0)
     worst = float(2 * low - middle)
-    height = (sign * trials["value"]).clip(lower=worst) * sign * unit
+    height = (sign * trials["value"]).clip(lower=worst) * sign * factor
     baseline = trials["arm"] == "baseline"
     diverged = trials["outcome"] == "diverged"
     groups = (
@@ -191,15 +201,15 @@ def history(tables: Tables) -> Drawing:
         seen = trials[observed]
         running = (sign * seen["value"]).cummax().clip(lower=worst) * sign
         figure.add_scatter(
-            x=seen["number"].tolist(), y=(unit * running).tolist(), mode="lines", name="best so far", hoverinfo="skip",
-            line={"color": palette.BEST, "shape": "hv", "width": 2},
+            x=seen["number"].tolist(), y=(factor * running).tolist(), mode="lines", name="best so far",
+            hoverinfo="skip", line={"color": palette.BEST, "shape": "hv", "width": 2},
         )  # fmt: skip
     clipped = int(poor.sum())
     note = f" ({counted(clipped, 'outlier')} at the edge)" if clipped else ""
     name = metric_name(tables.metric)
-    finish(figure, "trial", html.escape(name + (" (%)" if unit == 100 else "")))
+    finish(figure, "trial", html.escape(objective_axis(tables.metric)))
     whole_ticks(figure, int(tables.trials["number"].min()), int(tables.trials["number"].max()))
-    return Drawing(f"{name[:1].upper() + name[1:]} by trial{note}", figure)
+    return Drawing(f"{capital(name)} by trial{note}", figure)
 
 
 def strength_axis(values: pd.Series, null: Any, span: ParameterRange | None) -> tuple[Any, dict[str, Any]]:
@@ -247,12 +257,12 @@ def _short(relation: Relation) -> str:
     return "not enough data"
 
 
-def _hover(row: pd.Series, relation: Relation, value: Any) -> str:
+def _hover(row: pd.Series, relation: Relation, value: Any, of: Metric) -> str:
     strength = setting(value, relation.null, regularizer=True)
     return (
         f"trial {row['number']}: {html.escape(relation.path)} {html.escape(strength)}<br>"
-        f"gap {gap_percent(row)}, validation {percent(row['val_accuracy'])}, "
-        f"train (eval mode) {percent(row['clean_train_accuracy'])}"
+        f"gap {gap_of(row, of)}, {validation_name(of)} {score(row[of.val], of)}, "
+        f"train (eval mode) {score(row[of.clean_train], of)}"
     )
 
 

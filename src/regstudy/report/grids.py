@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from regstudy.analysis.isolation import RangePart
-from regstudy.report.phrasing import NONE, gap_percent, metric_name, objective, percent, setting
+from regstudy.report.metric_phrasing import gap_of, gap_score, score
+from regstudy.report.phrasing import NONE, metric_name, objective, setting
 from regstudy.study.tables import PARAM, Tables, best
 
 MAX_TRIAL_ROWS = 2000  # rows of the table of trials
@@ -42,19 +43,21 @@ def best_and_newest(tables: Tables, count: int) -> pd.DataFrame:
 
 def trial_grid(tables: Tables) -> Grid:
     """Every trial: arm, status, scores at its best epoch, the strength of each regularizer, and why it ended."""
-    trials = best_and_newest(tables, MAX_TRIAL_ROWS)
+    trials, of, others = best_and_newest(tables, MAX_TRIAL_ROWS), tables.measured, tables.others
     paths = tables.searched()
     if not paths and not tables.regularizers:
         paths = [column for column in trials.columns if column.startswith(PARAM)]
-    head = ["trial", "arm", "status", metric_name(tables.metric), "gap", "train (eval mode)", "best epoch / epochs run"]
+    head = ["trial", "arm", "status", metric_name(tables.metric), "gap", "train (eval mode)"]
+    head += [*(f"validation {each.label}" for each in others), "best epoch / epochs run"]
     short = [path.removeprefix(PARAM).removeprefix("regularization.") for path in paths]
     rows = []
     for _, row in trials.iterrows():
         epoch = NONE if pd.isna(row["best_epoch"]) else str(row["best_epoch"])
         arm, reason = (NONE if pd.isna(row[column]) else str(row[column]) for column in ("arm", "reason"))
         diverged = row["outcome"] == "diverged"  # its value is a placeholder for the sampler
-        scores = [NONE if diverged else objective(row["value"], tables.metric), gap_percent(row)]
-        scores += [percent(row["clean_train_accuracy"]), f"{epoch} / {row['epochs']}"]
+        scores = [NONE if diverged else objective(row["value"], tables.metric), gap_of(row, of)]
+        scores += [score(row[of.clean_train], of), *(score(row[each.val], each) for each in others)]
+        scores.append(f"{epoch} / {row['epochs']}")
         values = [_strength(tables, row, path) for path in paths]
         rows.append([str(row["number"]), arm, state_words(row), *scores, *values, reason])
     winner = best(tables)
@@ -68,7 +71,8 @@ PART_HEAD = ["part of the range", "finished", "pruned", "best", "mean of the bes
 
 def part_row(tables: Tables, path: str, part: RangePart) -> list[str]:
     """Results within one part of a hyperparameter's range; see `PART_HEAD`."""
-    scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric), percent(part.gap)]
+    scores = [objective(part.best, tables.metric), objective(part.top_quarter, tables.metric)]
+    scores.append(gap_score(part.gap, tables.measured))
     return [path, part.label, str(part.observed), str(part.pruned), *scores]
 
 

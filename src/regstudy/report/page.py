@@ -15,13 +15,15 @@ import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from regstudy.analysis.gap import compare, qualify, relations
+from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import counts, importances
+from regstudy.analysis.learned import qualify
 from regstudy.files import write_atomically
 from regstudy.files.outputs import mark
 from regstudy.report.figures import Drawing
 from regstudy.report.headline import keep_headline
-from regstudy.report.phrasing import NONE, percent
+from regstudy.report.metric_phrasing import gap_score, score, validation_name
+from regstudy.report.phrasing import NONE
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
@@ -146,8 +148,11 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     for banner in banners(found.tables):
         lines += [f"> {markdown(banner)}", ""]
     lines += [f"**{markdown(text.headline)}**", "", *map(markdown, text.sentences), ""]
+    of = found.tables.measured
     rows = [
-        f"| {label} | {s.number} | " + " | ".join(map(percent, (s.train, s.clean_train, s.val, s.gap))) + " |"
+        f"| {label} | {s.number} | "
+        + " | ".join([*(score(value, of) for value in (s.train, s.clean_train, s.val)), gap_score(s.gap, of)])
+        + " |"
         for label, s in (
             ("best baseline", found.comparison.baseline),
             ("best of the search", found.comparison.challenger),
@@ -156,7 +161,7 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     ]
     if rows:
         lines += [
-            "| | trial | train (train mode) | train (eval mode) | validation | gap |",
+            f"| | trial | train (train mode) | train (eval mode) | {validation_name(of)} | gap |",
             "|---|--:|--:|--:|--:|--:|",
         ]
         lines += [*rows, ""]

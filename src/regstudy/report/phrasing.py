@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from regstudy.analysis.gap import MIN_TRIALS, PLACES, Relation
+from regstudy.metrics import is_metric
+from regstudy.metrics import metric as known_metric
 from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
 
@@ -32,12 +34,6 @@ def signed(number: float) -> str:
     return minus(f"{number:+.2f}") if math.isfinite(number) else NONE
 
 
-def gap_percent(row: pd.Series) -> str:
-    """Gap of a trial's row, equal to the difference of the two rounded accuracies."""
-    clean, val = (round(float(row[name]), PLACES) for name in ("clean_train_accuracy", "val_accuracy"))
-    return percent(clean - val)
-
-
 def points(difference: float) -> str:
     """0.0412 → ``+4.1 points``."""
     if not math.isfinite(difference):
@@ -47,7 +43,7 @@ def points(difference: float) -> str:
 
 
 def objective(value: float, metric: str | None) -> str:
-    """The objective: accuracies in percent, anything else with four significant digits."""
+    """The objective: shares in percent, anything else with four significant digits."""
     if not math.isfinite(value):
         return NONE
     return percent(value) if in_percent(metric) else minus(f"{value:.4g}")
@@ -71,7 +67,7 @@ def listing(items: list[str]) -> str:
 
 def in_percent(metric: str | None) -> bool:
     """Whether a metric is shown in percent."""
-    return (metric or "").endswith("accuracy")
+    return metric is not None and is_metric(metric) and known_metric(metric).percent
 
 
 def gap_finding(relations: list[Relation]) -> str:
@@ -104,8 +100,14 @@ def gap_finding(relations: list[Relation]) -> str:
 
 def metric_name(metric: str | None) -> str:
     """The name of the objective for readers."""
-    names = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
-    return names.get(metric or "", metric or "objective")
+    if metric is not None and is_metric(metric):
+        return f"validation {known_metric(metric).label}"
+    return metric or "objective"
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter; the others stay, as in ``AUROC``."""
+    return text[:1].upper() + text[1:]
 
 
 def differences(tables: Tables, first: int, second: int) -> list[tuple[str, str, str]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from regstudy.analysis.gap import BaselineComparison, Qualification, Relation
+from regstudy.analysis.gap import BaselineComparison, Relation
 from regstudy.analysis.importance import Counts
+from regstudy.analysis.learned import Qualification
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
 from regstudy.report.media import Album, FindingCard

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from regstudy.analysis.attempts import attempts
 from regstudy.analysis.audit import audit
 from regstudy.analysis.constant_answer import constant_answer
+from regstudy.analysis.gap import Scores
 from regstudy.analysis.share_error import validation_error
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
@@ -18,7 +21,18 @@ from regstudy.report.finding_phrasing import (
     winners_curse_sentence,
 )
 from regstudy.report.grids import Grid, data_facts, fact_grid, state_words, trial_grid
-from regstudy.report.phrasing import differences, metric_name, percent, points
+from regstudy.report.metric_phrasing import (
+    bare_change,
+    change,
+    fit_got_worse,
+    gap_definition,
+    gap_score,
+    score,
+    unit,
+    validation_name,
+)
+from regstudy.report.other_metric_phrasing import positive_class
+from regstudy.report.phrasing import differences, metric_name
 from regstudy.report.report_section import Findings as Findings
 from regstudy.report.report_section import ReportSection as ReportSection
 from regstudy.report.setting_sections import (
@@ -98,21 +112,33 @@ def _checks(found: Findings) -> ReportSection:
 
 
 def _comparison(found: Findings) -> ReportSection:
-    title, comparison, tables = "Baseline vs. best", found.comparison, found.tables
+    title, comparison, tables, of = "Baseline vs. best", found.comparison, found.tables, found.tables.measured
+    trials = tables.trials.set_index("number")
     shown = (("baseline", comparison.baseline), ("search", comparison.challenger))
     rows = [
-        [f"best {label}, trial {s.number}", *map(percent, (s.train, s.clean_train, s.val, s.gap))]
+        [
+            f"best {label}, trial {s.number}",
+            *(score(value, of) for value in _measured(s)),
+            gap_score(s.gap, of),
+            *(score(trials.at[s.number, other.val], other) for other in tables.others),
+        ]
         for label, s in shown
         if s is not None
     ]
-    head = ["", "train (train mode)", "train (eval mode)", "validation", "gap"]
+    train = ["train (train mode)"] if of.train in trials else []
+    named = validation_name(of)
+    head = ["", *train, "train (eval mode)", named, "gap", *(f"validation {other.label}" for other in tables.others)]
     numeric, last = (
-        frozenset(range(1, 5)),
+        frozenset(range(1, len(head))),
         frozenset(i for i, (_, scores) in enumerate(item for item in shown if item[1]) if scores is comparison.best),
     )
     notes = [
-        "Gap = train accuracy (eval mode) − validation accuracy. Eval mode (“clean”) means without dropout and "
-        "augmentation. The accuracy in train mode is measured while they are active: do not compare it with validation."
+        f"{gap_definition(of)}. Eval mode (“clean”) means without dropout and augmentation."
+        + (
+            f" The {of.label} in train mode is measured while they are active: do not compare it with validation."
+            if train
+            else ""
+        )
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
     if (curse := winners_curse(tables)) and not comparison.nothing_learned:
@@ -125,16 +151,21 @@ def _comparison(found: Findings) -> ReportSection:
         finding = f"Nothing to compare: {missing} finished with a usable result."
         return ReportSection("comparison", title, finding, notes if grids else [], grids)
     finding = (
-        f"Best of the search, as selected: validation {points(comparison.val_gain)}, gap "
-        f"{points(comparison.gap_change)}, compared with the best of "
+        f"Best of the search, as selected: {named} {change(comparison.val_change, of)}, gap "
+        f"{change(comparison.gap_change, of)}, compared with the best of "
         f"{counted(comparison.baseline_trials, 'baseline trial')}."
     )
     if not (comparison.few or comparison.untrained or comparison.nothing_learned) and fair_gain_words(comparison):
         finding += f" With equal attempts: {metric_name(tables.metric)} {fair_gain_words(comparison)}."
     if comparison.underfit and not (comparison.few or comparison.nothing_learned):
-        finding += " The gap was not closed: it shrank only because train accuracy fell."
-    changes = (b.train - a.train, comparison.clean_train_change, comparison.val_gain, comparison.gap_change)
-    rows.append(["difference (points)", *(points(change).removesuffix(" points") for change in changes)])
+        finding += f" The gap was not closed: it shrank only because {fit_got_worse(of)}."
+    changes = [later - earlier for earlier, later in zip(_measured(a), _measured(b), strict=True)]
+    moved = [bare_change(value, of) for value in (*changes, comparison.gap_change)]
+    moved += [
+        bare_change(trials.at[b.number, other.val] - trials.at[a.number, other.val], other) for other in tables.others
+    ]
+    mixed = not of.percent and tables.others  # a loss, and shares beside it
+    rows.append(["difference" if mixed else f"difference ({unit(of)})", *moved])
     changed = [list(row) for row in differences(tables, a.number, b.number)]
     stressed = frozenset(i for i, row in enumerate(changed) if row[0] in tables.regularizers)
     if changed:
@@ -147,6 +178,12 @@ def _comparison(found: Findings) -> ReportSection:
     else:
         notes.append("Both trials have the same settings.")
     return ReportSection("comparison", title, finding, notes, grids)
+
+
+def _measured(scores: Scores) -> list[float]:
+    """What was measured of a trial: train (train mode) only for accuracy and loss, train (eval mode), validation."""
+    train = [] if math.isnan(scores.train) else [scores.train]
+    return [*train, scores.clean_train, scores.val]
 
 
 def _curves(found: Findings) -> ReportSection:
@@ -213,6 +250,7 @@ def _data(found: Findings) -> ReportSection:
     )
     constant = constant_answer(data, found.tables.metric, found.tables.doctor)
     notes = [f"Best answer that ignores the images: {constant_words(constant)}."] if constant else []
+    notes += [said] if (said := positive_class(found.tables)) else []
     notes += [ASSUMED_CLASSES] if constant and constant.source == "assumed" else []
     grids = [fact_grid(data_facts(data))]
     return ReportSection("data", "Data and split", finding, notes, grids, folded=True)

@@ -15,7 +15,8 @@ from regstudy.analysis.isolation import RangePart, best_part, clear_best, value_
 from regstudy.report import palette
 from regstudy.report.figures import MAX_TRIALS_DRAWN, Drawing, finish, strength_axis
 from regstudy.report.grids import best_and_newest
-from regstudy.report.phrasing import metric_name, objective, setting
+from regstudy.report.metric_phrasing import objective_axis
+from regstudy.report.phrasing import in_percent, objective, setting
 from regstudy.study.tables import Tables
 from regstudy.text import counted
 
@@ -24,7 +25,7 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
     """The objective of every trial against its value; bars show the mean of the best quarter in a part of the range."""
     values = tables.strength(path)
     assert values is not None
-    unit = 100 if (tables.metric or "").endswith("accuracy") else 1
+    unit = 100 if in_percent(tables.metric) else 1
     trials = tables.trials
     shown = values.notna() & trials["value"].map(math.isfinite) & (trials["outcome"] != "diverged")
     shown &= trials["state"].isin(["COMPLETE", "PRUNED"])
@@ -55,8 +56,7 @@ def metric_against(tables: Tables, path: str, parts: list[RangePart]) -> Drawing
                         "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
     _add_bars(figure, tables, parts, place, null, unit)
-    name = metric_name(tables.metric)
-    finish(figure, html.escape(path), html.escape(name + (" (%)" if unit == 100 else "")))
+    finish(figure, html.escape(path), html.escape(objective_axis(tables.metric)))
     figure.update_xaxes(**axis)
     return Drawing(f"{path}: {_title(tables, parts)}", figure)
 

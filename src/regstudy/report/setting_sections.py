@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from regstudy.analysis.gap import CLEAN_TRAIN_TOLERANCE, MIN_TRIALS
+from regstudy.analysis.gap import MIN_TRIALS
+from regstudy.analysis.importance import objective_target
 from regstudy.analysis.isolation import isolation, settings
 from regstudy.report import figures
 from regstudy.report.finding_phrasing import (
     relation_sentence,
 )
 from regstudy.report.grids import PART_HEAD, Grid, part_row
-from regstudy.report.phrasing import gap_finding, listing, metric_name, percent, signed
+from regstudy.report.metric_phrasing import amount, score
+from regstudy.report.phrasing import capital, gap_finding, listing, metric_name, signed
 from regstudy.report.report_section import Findings, ReportSection
 from regstudy.report.setting_figures import metric_against
 from regstudy.text import counted
@@ -24,6 +26,9 @@ def gap_section(found: Findings) -> ReportSection:
     if not found.relations:
         missing = "No regularizer was varied." if tables.regularizers else "The study declares no regularizers."
         return ReportSection("gap", title, missing)
+    of, allowed = qualification.metric, f"{100 * qualification.tolerance:.0f} points below"
+    if not of.percent:
+        allowed = f"{amount(qualification.tolerance, of)} above"
     reference = "baseline trial" if qualification.from_baseline else "trial (there is no baseline)"
     notes = [
         "Two plots per regularizer: the gap, and the metric. Other settings vary between trials. Gold bars show "
@@ -31,8 +36,8 @@ def gap_section(found: Findings) -> ReportSection:
         "settings; “unadjusted” ones are hints, not findings."
     ]
     method = [
-        f"Included: finished search trials with a train accuracy (eval mode) at most {100 * CLEAN_TRAIN_TOLERANCE:.0f} "
-        f"points below that of the best {reference} ({percent(qualification.reference)}). Excluded (hollow gray "
+        f"Included: finished search trials with a train {of.label} (eval mode) at most {allowed} that "
+        f"of the best {reference} ({score(qualification.reference, of)}). Excluded (hollow gray "
         f"circles): {counted(qualification.excluded, 'trial')}, including baseline trials, because an underfit network "
         "has no meaningful gap. "
         "Baseline trials (diamonds) are shown but not counted because all their regularizers are off at once.",
@@ -73,7 +78,7 @@ def importance_section(found: Findings) -> ReportSection:
     """Which hyperparameters matter for the objective and for the gap."""
     title, frame, counts, tables = IMPORTANCE_TITLE, found.importances, found.counts, found.tables
     sentences, drawn, method, some = [], [], [], False
-    for target, label in (("val_accuracy", metric_name(tables.metric).capitalize()), ("gap", "Gap")):
+    for target, label in ((objective_target(tables), capital(metric_name(tables.metric))), ("gap", "Gap")):
         rows = frame[frame["target"] == target]
         named = rows.loc[rows["above_chance"], "parameter"].tolist()
         if rows["importance"].notna().any():
@@ -84,9 +89,11 @@ def importance_section(found: Findings) -> ReportSection:
             drawn.append(figures.importance_bars(frame, target, label))
         elif len(rows):
             sentences.append(f"{label}: {rows['note'].iloc[0]}.")
+    of = tables.measured
+    too_poor = f"train {of.label} too {'low' if of.maximize else 'high'}"
     notes = [
         f"Search trials: {counts.complete} finished, {counts.pruned} pruned, {counts.diverged} diverged, "
-        f"{counts.failed} failed; {counts.excluded} finished but excluded for the gap (train accuracy too low)."
+        f"{counts.failed} failed; {counts.excluded} finished but excluded for the gap ({too_poor})."
     ]
     if counts.baseline:
         notes[0] += f" Not counted: {counted(counts.baseline, 'baseline trial')} (all regularizers off at once)."

@@ -15,12 +15,14 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from regstudy.analysis.audit import audit
-from regstudy.analysis.gap import MIN_TRIALS, compare, qualify
+from regstudy.analysis.gap import MIN_TRIALS, compare
+from regstudy.analysis.learned import qualify
 from regstudy.analysis.ranks import expected_best
 from regstudy.report.boundary_checks import boundaries, places
 from regstudy.report.curve_checks import CheckSeverity as CheckSeverity
 from regstudy.report.curve_checks import StudyCheck as StudyCheck
 from regstudy.report.curve_checks import budget, look_at_curves
+from regstudy.report.metric_phrasing import amount, score
 from regstudy.report.verdict_phrasing import nothing_learned_words
 from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
@@ -146,12 +148,12 @@ def _cluster(tables: Tables, trials: pd.DataFrame, bad: pd.Series) -> tuple[str,
 
 def _training(tables: Tables) -> Iterator[StudyCheck]:
     """Underfitting: in the best trial, and in how many others."""
-    comparison, qualified = compare(tables), qualify(tables)
+    comparison, qualified, of = compare(tables), qualify(tables), tables.measured
     if comparison.underfit and comparison.challenger is not None:
         finding = (
             f"From the best baseline trial to trial {comparison.challenger.number}, the gap shrank by "
-            f"{-100 * comparison.gap_change:.1f} points without a gain in validation accuracy. The gap was not closed: "
-            "it shrank only because train accuracy (eval mode) fell."
+            f"{amount(comparison.gap_change, of)} without a gain in validation {of.label}. The gap was not closed: it "
+            f"shrank only because train {of.label} (eval mode) {'fell' if of.maximize else 'rose'}."
         )
         yield StudyCheck(
             "underfit",
@@ -163,7 +165,8 @@ def _training(tables: Tables) -> Iterator[StudyCheck]:
     if total and qualified.excluded > MAX_EXCLUDED_SHARE * total:
         finding = (
             f"{qualified.excluded} of {counted(total, 'finished trial')} underfit so much that their gap means "
-            f"nothing: their train accuracy (eval mode) is too far below {100 * qualified.reference:.1f} %."
+            f"nothing: their train {of.label} (eval mode) is too far {'below' if of.maximize else 'above'} "
+            f"{score(qualified.reference, of)}."
         )
         advice = "Lower the upper bounds (`high`) of the regularizers, or narrow the range of `optimizer.lr`."
         yield StudyCheck("excluded", "note", finding, advice)

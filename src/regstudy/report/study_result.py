@@ -15,8 +15,9 @@ import plotly.graph_objects as go
 
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
+from regstudy.report.metric_phrasing import gap_score, score, validation_name
 from regstudy.report.page import find, write_report
-from regstudy.report.phrasing import metric_name, objective, percent
+from regstudy.report.phrasing import metric_name, objective
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.study import attributes
@@ -46,8 +47,8 @@ class BestTrial:
 class StudyResult:
     """A snapshot of a study, taken when it is created. `load_results` takes a new one; `report` re-reads the study.
 
-    Accuracies are fractions in 0..1, losses in nats, times in seconds. ``tables`` holds the tables and facts about the
-    study, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
+    Shares such as accuracy are fractions in 0..1, losses in nats, times in seconds. ``tables`` holds the tables and
+    facts about the study, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
     """
 
     def __init__(self, place: StudyPlace, study: optuna.Study) -> None:
@@ -130,15 +131,15 @@ class StudyResult:
 
     def _summary_html(self) -> str:
         """The best trials as a small table."""
-        trials = self.trials[self.tables.observed()]
+        trials, of = self.trials[self.tables.observed()], self.tables.measured
         top = trials.sort_values("value", ascending=not self.tables.maximize).head(5)
         shown = pd.DataFrame(
             {
                 "trial": top["number"],
                 "arm": top["arm"],
-                "train (eval mode)": top["clean_train_accuracy"].map(percent),
-                "validation": top["val_accuracy"].map(percent),
-                "gap": top["gap_accuracy"].map(percent),
+                "train (eval mode)": [score(value, of) for value in top[of.clean_train]],
+                validation_name(of): [score(value, of) for value in top[of.val]],
+                "gap": [gap_score(value, of) for value in top[self.tables.gap]],
             }
         )
         return str(shown.to_html(index=False, border=0))

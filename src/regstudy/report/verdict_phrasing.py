@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regstudy.analysis.constant_answer import ConstantAnswer
 from regstudy.analysis.gap import MIN_TRIALS, BaselineComparison, Relation
+from regstudy.metrics import metric
+from regstudy.report.metric_phrasing import amount, change, fit_got_worse, gap_score, score, unit, validation_name
+from regstudy.report.other_metric_phrasing import other_winners_sentence, positive_class
 from regstudy.report.phrasing import (
     differences,
     gap_finding,
@@ -15,7 +18,6 @@ from regstudy.report.phrasing import (
     metric_name,
     minus,
     objective,
-    percent,
     points,
 )
 from regstudy.study.tables import PARAM, Tables
@@ -37,8 +39,15 @@ def _selection_bias(tables: Tables) -> str:
 def constant_words(constant: ConstantAnswer) -> str:
     """The best constant answer with its score, as in ``always answering 'healthy' (95.0 %)``."""
     score = objective(constant.value, constant.metric)
-    if constant.metric == "val_loss":
+    known = metric(constant.metric)
+    if known.name == "loss":
         return f"always answering with the shares of the classes (loss {score})"
+    if known.from_scores:
+        return f"the same score for every image ({known.label} {score})"
+    if known.name not in ("accuracy", "macro_f1"):  # the same for whichever class is always answered
+        return f"always answering the same class ({known.label} {score})"
+    if known.name == "macro_f1":
+        return f"always answering {repr(constant.largest) if constant.largest else 'the same class'} (macro F1 {score})"
     if constant.largest:
         return f"always answering '{constant.largest}' ({score})"
     if constant.source == "doctor" and constant.value > 1 / constant.classes:
@@ -69,9 +78,15 @@ class Verdict:
 
 def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Relation]) -> Verdict:
     """The study's answer in a few sentences; never stronger than one seed per trial supports."""
-    top = comparison.best
     if comparison.nothing_learned:
         return _unlearned(tables, comparison)
+    found = _answer(tables, comparison, relations)
+    said = [other_winners_sentence(tables), positive_class(tables) if comparison.measured.binary else ""]
+    return replace(found, sentences=[*filter(None, said), *found.sentences])
+
+
+def _answer(tables: Tables, comparison: BaselineComparison, relations: list[Relation]) -> Verdict:
+    top = comparison.best
     if top is None:
         return _nothing(tables)
     value, name = objective(top.value, tables.metric), metric_name(tables.metric)
@@ -121,10 +136,11 @@ def _unlearned(tables: Tables, comparison: BaselineComparison) -> Verdict:
     """The verdict of a study in which nothing beats the best constant answer."""
     sentences = ["This says nothing about the regularizers: a network that has not learned has no gap to close."]
     if comparison.balanced:
+        cost = "accuracy" if comparison.measured.percent else "the loss"
         sentences = [
             "Some trials balance the classes (training.balance). That helps the small classes at the cost of "
-            "accuracy, so accuracy cannot tell whether these trials have learned. This study says nothing about "
-            "the regularizers."
+            f"{cost}, so {cost} cannot tell whether these trials have learned. This study says nothing about the "
+            "regularizers."
         ]
     if comparison.best is not None:
         reached = objective(comparison.best.value, tables.metric)
@@ -145,7 +161,7 @@ ASSUMED_CLASSES = (
 
 
 def _why_open(comparison: BaselineComparison) -> list[str]:
-    sentences = []
+    sentences, of = [], comparison.measured
     if comparison.few:
         sentences.append(
             f"A verdict needs at least {MIN_TRIALS} finished search trials; so far there "
@@ -153,9 +169,9 @@ def _why_open(comparison: BaselineComparison) -> list[str]:
         )
     if comparison.untrained and comparison.baseline and comparison.constant:
         sentences.append(
-            f"The best baseline trial reached only {percent(comparison.baseline.clean_train)} train accuracy (eval "
-            f"mode), hardly more than {constant_words(comparison.constant)}. A network that has not learned has no "
-            "gap to close."
+            f"The best baseline trial reached only {score(comparison.baseline.clean_train, of)} train {of.label} (eval "
+            f"mode), hardly {'more' if of.maximize else 'less'} than {constant_words(comparison.constant)}. A network "
+            "that has not learned has no gap to close."
         )
         if comparison.constant.source == "assumed":
             sentences.append(ASSUMED_CLASSES)
@@ -172,7 +188,8 @@ def fair_gain_words(comparison: BaselineComparison) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     if not in_percent(comparison.metric):
-        return " to ".join(dict.fromkeys(map(_signed, (low, high))))
+        gained = " to ".join(dict.fromkeys(map(_signed, (low, high))))
+        return f"{gained} {unit(comparison.measured)}" if comparison.metric == comparison.measured.val else gained
     shown = dict.fromkeys(points(gain).removesuffix(" points") for gain in (low, high))
     return " to ".join(shown) + " points"
 
@@ -184,10 +201,12 @@ def _signed(gain: float) -> str:
 
 def _headline(comparison: BaselineComparison, count: str) -> str:
     trial = f"trial {comparison.challenger.number}" if comparison.challenger else ""
-    gain = f"{100 * abs(comparison.val_gain):.1f} points"
-    shrank = f"{100 * abs(comparison.gap_change):.1f} points"
+    of = comparison.measured
+    gain, shrank = amount(comparison.val_gain, of), amount(comparison.gap_change, of)
     fair, name = fair_gain_words(comparison), metric_name(comparison.metric)
-    gained = fair.replace("+", "")
+    better = f"gains {fair.replace('+', '')} {name} over the baseline"
+    if not comparison.maximize:
+        better = f"lowers {name} by {fair.replace('+', '')} compared with the baseline"
     if comparison.word in ("closed the gap", "helped validation") and comparison.gains is not True:
         if not fair:
             return f"{trial.capitalize()} is the best, but its gain over {count} cannot be told from selection."
@@ -197,23 +216,20 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
     match comparison.word:
         case "closed the gap":
             return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
-                f"baseline, and the gap of this trial is {shrank} smaller."
+                f"Use the settings of {trial}: with equal attempts, the search {better}, and the gap of this trial is "
+                f"{shrank} smaller."
             )
         case "helped validation":
-            return (
-                f"Use the settings of {trial}: with equal attempts, the search gains {gained} {name} over the "
-                "baseline. The gap did not shrink."
-            )
+            return f"Use the settings of {trial}: with equal attempts, the search {better}. The gap did not shrink."
         case "underfit":
             return (
-                f"The gap was not closed: in {trial} it is {shrank} smaller, but only because train accuracy fell. "
-                f"Validation accuracy is no better than the best of {count}."
+                f"The gap was not closed: in {trial} it is {shrank} smaller, but only because "
+                f"{fit_got_worse(of)}. Validation {of.label} is no better than the best of {count}."
             )
         case "hurt":
             return (
                 f"{trial.capitalize()} has the best {metric_name(comparison.metric)}, "
-                f"but its validation accuracy is {gain} below the best of {count}."
+                f"but its validation {of.label} is {gain} {'below' if of.maximize else 'above'} the best of {count}."
             )
         case "no effect":
             return f"Regularization made no measurable difference: {trial} is as good as the best of {count}."
@@ -225,16 +241,17 @@ def _sentences(tables: Tables, comparison: BaselineComparison, answer: list[str]
     a, b = comparison.baseline, comparison.challenger
     assert a is not None
     assert b is not None
-    sentences = []
+    sentences, of = [], comparison.measured
     if math.isfinite(comparison.gap_change):
         sentences.append(
-            f"Best baseline (trial {a.number}) → best of the search (trial {b.number}), as selected: validation "
-            f"{percent(a.val)} → {percent(b.val)} ({points(comparison.val_gain)}), train in eval mode "
-            f"{percent(a.clean_train)} → {percent(b.clean_train)} ({points(comparison.clean_train_change)}), gap "
-            f"{percent(a.gap)} → {percent(b.gap)} ({points(comparison.gap_change)})."
+            f"Best baseline (trial {a.number}) → best of the search (trial {b.number}), as selected: "
+            f"{validation_name(of)} {score(a.val, of)} → {score(b.val, of)} ({change(comparison.val_change, of)}), "
+            f"train in eval mode {score(a.clean_train, of)} → {score(b.clean_train, of)} "
+            f"({change(comparison.clean_train_change, of)}), "
+            f"gap {gap_score(a.gap, of)} → {gap_score(b.gap, of)} ({change(comparison.gap_change, of)})."
         )
     if comparison.underfit and comparison.baseline_wins and not comparison.few:
-        sentences.append("The smaller gap is not an improvement: it shrank only because train accuracy fell.")
+        sentences.append(f"The smaller gap is not an improvement: it shrank only because {fit_got_worse(of)}.")
     sentences += answer
     changed = differences(tables, a.number, b.number)
     regularizers = [f"{path} {old} → {new}" for path, old, new in changed if path in tables.regularizers]

@@ -95,12 +95,13 @@ def check_texts(name: str, given: Sequence[str]) -> None:
         raise ArgumentError(f"{name} must be a list of strings, but it is {given!r}.")
 
 
-def check_comparison(repeats: int, margin: float) -> None:
+def check_comparison(repeats: int, margin: float | None) -> None:
     """ArgumentError for an invalid number of repeats or margin."""
     if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= MAX_REPEATS:
         raise ArgumentError(f"repeats must be a whole number from 1 to {MAX_REPEATS}, but it is {repeats!r}.")
-    if not isinstance(margin, int | float) or not margin >= 0:
-        raise ArgumentError(f"margin must be a number of accuracy points of at least 0, but it is {margin!r}.")
+    if margin is not None and (not isinstance(margin, int | float) or not margin >= 0):
+        points = "a number of points (of a share such as accuracy) or nats (of the loss) of at least 0"
+        raise ArgumentError(f"margin must be {points}, but it is {margin!r}.")
 
 
 def check_config(config: RunConfig) -> None:

@@ -180,11 +180,17 @@ class EpochDone:
     worker: int
     number: int
     record: EpochRecord
+    metric: str = "val_accuracy"  # the series that decides
     fold: int = 0
 
     def __str__(self) -> str:
         fold = f" fold {self.fold}" if self.fold else ""
-        return f"trial {self.number:<3}{fold} epoch {self.record.epoch:>3}: {self.record.in_words}"
+        return f"trial {self.number:<3}{fold} epoch {self.record.epoch:>3}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The measurements in one line."""
+        return self.record.words(self.metric)
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,7 @@ class TrialEnded:
     epochs: int
     seconds: float
     trace: str = ""  # traceback of what made it fail
+    metric: str = "val_accuracy"  # the series that decides
     folds: int = 0
 
     def __str__(self) -> str:
@@ -213,8 +220,8 @@ class TrialEnded:
             return f"{head} {self.reason}"
         if self.folds:
             run = f"{counted(self.epochs, 'epoch')} in {counted(self.folds, 'fold')}"
-            return f"{head} {run}, mean of their best: {self.best.in_words}"
-        return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.in_words}"
+            return f"{head} {run}, mean of their best: {self.best.words(self.metric)}"
+        return f"{head} {counted(self.epochs, 'epoch'):>9}, best {self.best.epoch:>2}: {self.best.words(self.metric)}"
 
 
 @dataclass(frozen=True)

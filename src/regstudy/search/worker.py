@@ -197,8 +197,9 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
         nonlocal trained
         trained += 1
+        fold = len(done) + 1 if splits.folds else 0
         record([*(one.result.records for one in done), records])
-        watch.tell(EpochDone(job.worker, number, records[-1], len(done) + 1 if splits.folds else 0))
+        watch.tell(EpochDone(job.worker, number, records[-1], config.training.metric, fold))
         judged = prunable and records[-1].finite and not done
         return opened.patiently(lambda: judge(trial, records[-1].epoch)) if judged else None
 
@@ -220,8 +221,10 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
             raise KeyboardInterrupt
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
-        seconds, folds = time.perf_counter() - began, len(done) if splits.folds else 0
-        return TrialEnded(job.worker, number, slot, arm, outcome, reason, value, best, total, seconds, trace, folds)
+        seconds, folds, series = time.perf_counter() - began, len(done) if splits.folds else 0, job.plan.study.metric
+        return TrialEnded(
+            job.worker, number, slot, arm, outcome, reason, value, best, total, seconds, trace, series, folds
+        )
 
     try:
         # two ends that are valid one by one can be invalid together

@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import flatten
-from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION
+from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, Metric, metric_or_accuracy
 from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
@@ -100,10 +100,26 @@ class Tables:
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
     @property
+    def measured(self) -> Metric:
+        """The metric in which trials and their gaps are compared: the study's; accuracy if that is none of ours."""
+        return metric_or_accuracy(self.metric)
+
+    @property
     def gap(self) -> str:
-        """The column of the gap in the study's metric; that of accuracy if the metric is none of ours."""
-        name = (self.metric or "").removeprefix(VALIDATION)
-        return GAP + (name if name in METRICS else "accuracy")
+        """The column of the gap in the metric `measured`."""
+        return GAP + self.measured.name
+
+    @property
+    def others(self) -> list[Metric]:
+        """The further shares that were recorded, accuracy among them, in the order of `METRICS`."""
+        return [
+            metric
+            for metric in METRICS.values()
+            if metric.percent
+            and metric is not self.measured
+            and metric.val in self.trials.columns
+            and self.trials[metric.val].notna().any()
+        ]
 
     @property
     def folds(self) -> int:
@@ -171,7 +187,8 @@ def load_tables(study: optuna.Study) -> Tables:
     trials = [trial for trial in study.get_trials(deepcopy=False) if _has_started(trial)]
     stored = [facts_of(trial) for trial in trials]
     columns = [(facts.get(attributes.EPOCHS) or {}).get("columns", ()) for facts in stored]
-    names = (*COLUMNS, *dict.fromkeys(more_columns(name for each in columns for name in each)))
+    own = [CLEAN_TRAIN + metric.removeprefix(VALIDATION), metric] if metric else []  # even before an epoch has ended
+    names = (*COLUMNS, *dict.fromkeys(more_columns([*own, *(name for each in columns for name in each)])))
     records = [_records(facts, names) for facts in stored]
     folds = [_folds(facts) for facts in stored]
     return Tables(

@@ -12,7 +12,7 @@ from torch import Tensor
 from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Plateau
 from regstudy.data.image_set import Splits
-from regstudy.metrics import metric
+from regstudy.metrics import metric, metric_or_accuracy
 from regstudy.records import EpochRecord, GroupCounts, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
@@ -160,7 +160,7 @@ def objective_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signa
 
 
 def _last(rule: StoppingRule, series: str, records: Sequence[EpochRecord]) -> Signal:
-    gaps = [record.gap_accuracy for record in records]
+    gaps = [record.gap(metric_or_accuracy(series)) for record in records]
     values = [record.value(series) if record.finite else math.nan for record in records]
     return rule.signals(values, gaps)[-1]
 

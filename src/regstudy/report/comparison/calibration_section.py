@@ -7,17 +7,17 @@ from typing import Any
 import plotly.graph_objects as go
 
 from regstudy.analysis.arm_calibration import ArmCalibration, CalibrationComparison, compare_calibration
-from regstudy.analysis.arm_statistics import Comparison, Difference, Spread
+from regstudy.analysis.arm_statistics import ACCURACY, Comparison, Difference, Spread
 from regstudy.analysis.calibration import NOISE_QUANTILE, reliability_curve
 from regstudy.config.run_config import RunConfig
 from regstudy.report import palette
 from regstudy.report.calibration_phrasing import SOFTENERS
 from regstudy.report.comparison.comparison_phrasing import (
-    hundredths,
     interval_words,
     mean_words,
+    number,
     p_words,
-    signed_points,
+    signed_number,
     verdict_words,
 )
 from regstudy.report.figures import Drawing, finish
@@ -42,7 +42,7 @@ def calibration_section(found: Comparison) -> ReportSection | None:
             arm.name,
             _with_floor(arm),
             _spread(arm.spreads["brier_best"]),
-            signed_points(arm.overconfidence),
+            signed_number(arm.overconfidence, ACCURACY),
             f"{arm.off} of {arm.runs}",
         ]
         for arm in compared.arms
@@ -51,7 +51,7 @@ def calibration_section(found: Comparison) -> ReportSection | None:
     grids = [Grid(head, rows)]
     if compared.differences:
         rows = [
-            [d.arm, MEASURE_NAMES[d.measure], str(d.paired.n), signed_points(d.paired.mean), interval_words(d),
+            [d.arm, MEASURE_NAMES[d.measure], str(d.paired.n), signed_number(d.paired.mean, ACCURACY), interval_words(d),
              p_words(d.paired.adjusted), verdict_words(d)]
             for d in compared.differences
         ]  # fmt: skip
@@ -117,16 +117,16 @@ def _change(difference: Difference) -> str:
 
 
 def _with_floor(arm: ArmCalibration) -> str:
-    return f"{_spread(arm.spreads['ece_best'])} ({hundredths(arm.spreads['noise_floor_best'].mean)})"
+    return f"{_spread(arm.spreads['ece_best'])} ({number(arm.spreads['noise_floor_best'].mean, ACCURACY)})"
 
 
 def _ece_words(arm: ArmCalibration) -> str:
-    floor = hundredths(arm.spreads["noise_floor_best"].mean)
+    floor = number(arm.spreads["noise_floor_best"].mean, ACCURACY)
     return f"ECE {_spread(arm.spreads['ece_best'])} % (noise floor {floor} %)"
 
 
 def _spread(found: Spread) -> str:
-    return mean_words(found).replace(" ", "\N{NO-BREAK SPACE}")
+    return mean_words(found, ACCURACY).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _diagram(arm: ArmCalibration) -> Drawing:

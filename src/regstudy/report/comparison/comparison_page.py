@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from regstudy.analysis.arm_calibration import compare_calibration
-from regstudy.analysis.arm_statistics import CURVES, MOMENTS, Comparison, load_comparison
+from regstudy.analysis.arm_statistics import (
+    ACCURACY,
+    MOMENTS,
+    RUNNING_GAP,
+    Comparison,
+    curves_of,
+    load_comparison,
+)
 from regstudy.files import write_atomically
+from regstudy.metrics import Metric
 from regstudy.report.comparison.arm_classes import arm_classes, arm_groups
+from regstudy.report.comparison.arm_rows import all_arm_rows, arm_rows, timing_note, unbroken
 from regstudy.report.comparison.calibration_section import calibration_section
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
 from regstudy.report.comparison.comparison_phrasing import (
+    best_arm,
     comparison_verdict,
-    epoch_words,
-    hundredths,
+    gap_words,
     interval_words,
+    margin_words,
     mean_words,
     measure_name,
+    number,
     p_words,
-    parameter_words,
-    runs_words,
-    seconds_words,
-    signed_points,
-    spread_words,
+    signed_number,
     verdict_words,
+    with_sign,
 )
 from regstudy.report.grids import Grid, data_facts, fact_grid, state_words
 from regstudy.report.headline import keep_headline
+from regstudy.report.metric_phrasing import gap_definition, unit, validation_name
 from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, minus, setting
+from regstudy.report.phrasing import NONE, setting
 from regstudy.report.sections import ReportSection
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.report.written_files import MARK_LINE, check_report_files
@@ -40,14 +48,6 @@ from regstudy.study.tables import Study, settings_of
 from regstudy.text import counted
 
 QUESTION = "Comparison: the same images and seeds for every arm, no pruning"
-KEY_MEASURES = ("val_accuracy_last", "val_accuracy_best", "clean_train_accuracy_last", "gap_accuracy_last")
-MEASURES = (  # rows of the full table of arms
-    *(f"{series}_{moment}" for moment in ("first", "last") for series in CURVES),
-    "val_accuracy_best",
-    "running_gap_last",
-    "gap_accuracy_last",
-    "gap_accuracy_best",
-)
 
 
 def write_comparison(study: Study, folder: Path, overwrite: bool = False) -> Path:
@@ -71,7 +71,7 @@ def write_comparison(study: Study, folder: Path, overwrite: bool = False) -> Pat
 
 
 def comparison_table(found: Comparison) -> pd.DataFrame:
-    """A row per arm and measure, then per difference and measure (these have ``against``); all are fractions."""
+    """A row per arm and measure, then per difference and measure (these have ``against``); shares are fractions."""
     compared = compare_calibration(found)
     calibrations = compared.arms if compared else []
     spreads = [
@@ -103,73 +103,32 @@ def comparison_sections(found: Comparison) -> list[ReportSection]:
     return [section for make in makers if (section := make(found)) is not None]
 
 
-def arm_rows(found: Comparison) -> list[list[str]]:
-    """The most important rows about the arms, a column per arm; the number of runs only if some are missing."""
-    runs = [["runs", *map(runs_words, found.arms)]] if any(arm.used != arm.asked for arm in found.arms) else []
-    cost = [f"{epoch_words(arm)} / {seconds_words(arm)}" for arm in found.arms]
-    return [*runs, *_measure_rows(found, KEY_MEASURES), ["epochs run / time per epoch", *cost]]
-
-
-def all_arm_rows(found: Comparison) -> list[list[str]]:
-    """The full table of arms: a row per fact or measure, a column per arm."""
-    facts = (
-        ("runs", runs_words),
-        ("parameters", parameter_words),
-        ("time per epoch (median)", seconds_words),
-        ("epochs run", epoch_words),
-    )
-    rows = [[name, *(words(arm) for arm in found.arms)] for name, words in facts]
-    return [*rows, *_measure_rows(found, MEASURES)]
-
-
-def _measure_rows(found: Comparison, measures: Sequence[str]) -> list[list[str]]:
-    rows = []
-    for measure in measures:
-        unit = "points" if "gap" in measure else "%"
-        cells = [spread_words(arm.spreads[measure]) for arm in found.arms]
-        rows.append([f"{measure_name(measure)} ({unit})", *cells])
-    return rows
-
-
-def unbroken(text: str) -> str:
-    """A text whose ranges and spreads do not wrap."""
-    for sign in ("±", "to"):
-        text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
-    return text
-
-
-def timing_note(found: Comparison) -> str:
-    """How many workers shared the machine while the times were measured."""
-    counts = [count for arm in found.arms if arm.workers for count in arm.workers]
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    number = counted(high, "worker") if low == high else f"{low} to {high} workers"
-    return f"Times were measured with {number} on the machine and are valid only for that load."
-
-
 def _arms(found: Comparison) -> ReportSection:
+    of = found.metric
     head = ["", *(arm.name for arm in found.arms)]
     rows, all_rows = (
         [[unbroken(cell) for cell in row] for row in table] for table in (arm_rows(found), all_arm_rows(found))
     )
-    strong = frozenset(i for i, row in enumerate(rows) if row[0].startswith("validation"))
+    strong = frozenset(i for i, row in enumerate(rows) if row[0].startswith(f"{validation_name(of)}, "))
     grids = [Grid(head, rows, strong=strong), Grid(head, all_rows, folded="All measures")]
+    defined = "Gap = train accuracy (eval mode) − validation" if of is ACCURACY else gap_definition(of)
     notes = [
-        "Mean ± standard deviation over the seeds (lowest to highest). Gap = train accuracy (eval mode) − validation.",
+        f"Mean ± standard deviation over the seeds (lowest to highest). {defined}.",
         timing_note(found),
         arm_groups(found),
     ]
     method = [
-        "Train accuracy in eval mode (“clean”) is measured after each epoch without dropout and augmentation. In train "
-        "mode it is measured during the epoch while they are active. Only the gap in eval mode measures overfitting."
+        f"Train {of.label} in eval mode (“clean”) is measured after each epoch without dropout and augmentation. "
+        + ("In train mode it is" if of.train in curves_of(found.tables) else "In train mode, accuracy is")
+        + " measured during the epoch while they are active. Only the gap in eval mode measures overfitting."
     ]
     used, asked = (sum(getattr(arm, count) for arm in found.arms) for count in ("used", "asked"))
     finding = f"{used} of {counted(asked, 'run')} finished with a usable result."
     if used:
-        top = max((arm for arm in found.arms if arm.used), key=lambda arm: arm.spreads["val_accuracy_last"].mean)
-        best = f"{top.name}, {mean_words(top.spreads['val_accuracy_last'])} %"
-        finding = f"Highest mean validation at the last epoch: {best}. {finding}"
+        top = best_arm(found)
+        best = f"{top.name}, {with_sign(mean_words(top.spreads[found.key('val', 'last')], of), of)}"
+        word = "Highest" if of.maximize else "Lowest"
+        finding = f"{word} mean {validation_name(of)} at the last epoch: {best}. {finding}"
     return ReportSection("arms", "Arms", finding, [note for note in notes if note], grids, method=method)
 
 
@@ -177,19 +136,21 @@ def _differences(found: Comparison) -> ReportSection | None:
     if not found.differences:
         return None
     rows = [
-        [d.arm, measure_name(d.measure), str(d.paired.n), signed_points(d.paired.mean), unbroken(interval_words(d)),
+        [d.arm, measure_name(found, d.measure), str(d.paired.n), signed_number(d.paired.mean, d.metric),
+         unbroken(interval_words(d)),
          p_words(d.paired.adjusted), verdict_words(d)]
         for d in found.differences
     ]  # fmt: skip
-    head = ["arm", "measure", "pairs", "difference (points)", "95 % CI (points)", "p (adjusted)", "verdict"]
+    shown = unit(found.metric)
+    head = ["arm", "measure", "pairs", f"difference ({shown})", f"95 % CI ({shown})", "p (adjusted)", "verdict"]
     strong = frozenset(i for i, d in enumerate(found.differences) if d.verdict in ("higher", "lower"))
-    margin, first = f"{100 * found.margin:g}", found.arms[0].name
+    margin, first = margin_words(found.margin, found.metric), found.arms[0].name
     decided = sum(d.verdict in ("higher", "lower", "no difference") for d in found.differences)
     tests = counted(len(found.differences), "difference")
     method = [
         "Differences are computed within repeats, which use the same seed in every arm. Confidence intervals (CI) and "
         f"p-values come from a paired t-test; p-values are adjusted for all {tests} (Holm). “No difference” means that "
-        f"the whole interval lies within ±{margin} points, “higher” or “lower” that the adjusted p is below 0.05. The "
+        f"the whole interval lies within ±{margin}, “higher” or “lower” that the adjusted p is below 0.05. The "
         "rest is undecided. The number of further repeats is an estimate for 80 % power at the current mean and spread."
     ]
     finding = f"{decided} of {tests} from {first} {'is' if decided == 1 else 'are'} decided."
@@ -201,13 +162,14 @@ def _seeds(found: Comparison) -> ReportSection | None:
     if found.runs.empty:
         return None
     first, last = (
-        [arm.spreads[f"val_accuracy_{moment}"].sd for arm in found.arms if arm.used > 1] for moment in ("first", "last")
+        [arm.spreads[found.key("val", moment)].sd for arm in found.arms if arm.used > 1] for moment in ("first", "last")
     )
+    of = found.metric
     finding = "There is no spread with a single seed per arm."
     if last:
         finding = (
-            f"The standard deviation of validation accuracy over seeds is at most {hundredths(max(first))} points at "
-            f"the first epoch and {hundredths(max(last))} at the last."
+            f"The standard deviation of validation {of.label} over seeds is at most {number(max(first), of)} "
+            f"{unit(of)} at the first epoch and {number(max(last), of)} at the last."
         )
     return ReportSection("seeds", "Seeds", finding, figures=[seed_points(found)])
 
@@ -225,14 +187,17 @@ def _curves(found: Comparison) -> ReportSection | None:
                 "misleading."
             )
     running, clean = (
-        [arm.spreads[f"{n}_last"].mean for arm in found.arms if arm.used] for n in ("running_gap", "gap_accuracy")
+        [arm.spreads[measure].mean for arm in found.arms if arm.used and measure in arm.spreads]
+        for measure in (f"{RUNNING_GAP}_last", found.key("gap", "last"))
     )
-    finding = f"Gap at the last epoch: {_range(clean)} points in eval mode, {_range(running)} in train mode."
+    of = found.metric
+    in_train_mode = f", {_range(running, of)} in train mode" if running else ""
+    finding = f"Gap at the last epoch: {_range(clean, of)} {unit(of)} in eval mode{in_train_mode}."
     return ReportSection("curves", "Mean learning curves", finding, notes, figures=drawn)
 
 
-def _range(values: list[float]) -> str:
-    low, high = (minus(f"{100 * value:.1f}") for value in (min(values), max(values)))
+def _range(values: list[float], of: Metric) -> str:
+    low, high = (gap_words(value, of) for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 
 
@@ -266,8 +231,8 @@ def _runs(found: Comparison) -> ReportSection:
         values = [NONE] * 4
         if trial["number"] in usable.index:
             run = usable.loc[trial["number"]]
-            values = [hundredths(run[f"val_accuracy_{moment}"]) for moment in MOMENTS]
-            values.append(hundredths(run["gap_accuracy_last"]))
+            measures = [*(found.key("val", moment) for moment in MOMENTS), found.key("gap", "last")]
+            values = [number(run[measure], found.metric) for measure in measures]
         what = [task.arm, str(task.repeat), str(task.seed)] if task else [NONE] * 3
         reason = NONE if pd.isna(trial["reason"]) else str(trial["reason"])
         rows.append([str(trial["number"]), *what, state_words(trial), str(trial["epochs"]), *values, reason])
@@ -294,7 +259,7 @@ def _making(found: Comparison) -> ReportSection:
         "study": tables.name,
         "arms": list(found.plan.arms),
         "study seed": tables.seed,
-        "margin": f"{100 * found.margin:g} points",
+        "margin": margin_words(found.margin, found.metric),
         **tables.versions,
     }
     finding = f"Cost: {counted(epochs, 'epoch')}, {spent} of training."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from regstudy.analysis.arm_statistics import Arm, Comparison, Difference, Spread
+from regstudy.analysis.arm_statistics import RUNNING_GAP, Arm, Comparison, Difference, Spread
 from regstudy.analysis.constant_answer import constant_answer
-from regstudy.analysis.gap import balancing, nothing_learned
-from regstudy.report.phrasing import NONE, listing, minus
+from regstudy.analysis.learned import balancing, nothing_learned
+from regstudy.metrics import CLEAN_TRAIN, GAP, TRAIN, VALIDATION, Metric
+from regstudy.report.metric_phrasing import fit_got_worse, scale, unit, validation_name
+from regstudy.report.phrasing import NONE, capital, listing, minus
 from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, Verdict, fold_bias, nothing_learned_words
 from regstudy.text import counted, format_duration
 
@@ -20,48 +22,74 @@ HEADLINE_GROUPS = {  # text in the headline: the verdicts that it covers
     "undecided for": ("undecided", "one seed"),
 }
 MIN_MODE_DIFFERENCE = 0.01  # between the gaps in train and eval mode, to be worth a sentence
-SERIES_NAMES = {
-    "train_accuracy": "train (train mode)",
-    "clean_train_accuracy": "train (eval mode)",
-    "val_accuracy": "validation",
-    "running_gap": "gap (train mode)",
-    "gap_accuracy": "gap (eval mode)",
+SERIES_NAMES = {  # by prefix
+    CLEAN_TRAIN: "train{} (eval mode)",
+    TRAIN: "train{} (train mode)",
+    VALIDATION: "validation{}",
+    RUNNING_GAP: "gap (train mode)",
+    GAP: "gap (eval mode)",
 }
 MOMENT_TEXTS = {"first": "first epoch", "last": "last epoch", "best": "best epoch"}
 
 
-def measure_name(measure: str) -> str:
-    """``val_accuracy_last`` → ``validation, last epoch``."""
+def measure_name(found: Comparison, measure: str) -> str:
+    """``val_accuracy_last`` → ``validation, last epoch``; a metric is named unless it is the accuracy that decides."""
     series, _, moment = measure.rpartition("_")
-    return f"{SERIES_NAMES[series]}, {MOMENT_TEXTS[moment]}"
+    name = next(name for prefix, name in SERIES_NAMES.items() if series.startswith(prefix))
+    label = "" if found.metric.name == "accuracy" else f" {found.metric_of(measure).label}"
+    return f"{name.format(label)}, {MOMENT_TEXTS[moment]}"
 
 
-def hundredths(fraction: float) -> str:
-    """0.81234 → ``81.23``."""
-    return minus(f"{100 * fraction + 0.0:.2f}") if math.isfinite(fraction) else NONE
-
-
-def signed_points(fraction: float) -> str:
-    """0.0041 → ``+0.41``."""
-    if not math.isfinite(fraction):
+def number(value: float, of: Metric) -> str:
+    """0.81234 → ``81.23``; a loss → ``0.8123``."""
+    if not math.isfinite(value):
         return NONE
-    text = f"{100 * fraction:+.2f}"
-    return "±0.00" if text[1:] == "0.00" else minus(text)
+    return minus(f"{100 * value + 0.0:.2f}" if of.percent else f"{value + 0.0:.4f}")
 
 
-def spread_words(spread: Spread, unit: str = "") -> str:
+def signed_number(value: float, of: Metric) -> str:
+    """0.0041 → ``+0.41``; of a loss → ``+0.0041``."""
+    if not math.isfinite(value):
+        return NONE
+    text = f"{100 * value:+.2f}" if of.percent else f"{value:+.4f}"
+    return f"±{text[1:]}" if not float(text) else minus(text)
+
+
+def gap_words(value: float, of: Metric) -> str:
+    """A gap in a title or a range: ``5.2``, or ``0.213``."""
+    if not math.isfinite(value):
+        return NONE
+    return minus(f"{100 * value:.1f}" if of.percent else f"{value:.3f}")
+
+
+def margin_words(margin: float, of: Metric) -> str:
+    """``0.3 points``, or ``0.003 nats``."""
+    return f"{scale(of) * margin:g} {unit(of)}"
+
+
+def spread_words(spread: Spread, of: Metric) -> str:
     """``81.23 ± 0.52 (80.60 to 81.90)``; a single run has no spread."""
     if spread.n == 0:
         return NONE
     if spread.n == 1:
-        return f"{hundredths(spread.mean)}{unit}"
-    ends = f"{hundredths(spread.low)} to {hundredths(spread.high)}"
-    return f"{mean_words(spread)}{unit} ({ends})"
+        return number(spread.mean, of)
+    return f"{mean_words(spread, of)} ({number(spread.low, of)} to {number(spread.high, of)})"
 
 
-def mean_words(spread: Spread) -> str:
+def mean_words(spread: Spread, of: Metric) -> str:
     """``81.23 ± 0.52``."""
-    return hundredths(spread.mean) + (f" ± {hundredths(spread.sd)}" if spread.n > 1 else "")
+    return number(spread.mean, of) + (f" ± {number(spread.sd, of)}" if spread.n > 1 else "")
+
+
+def with_sign(words: str, of: Metric) -> str:
+    """A value with its unit; a loss has none beside its name."""
+    return f"{words} %" if of.percent else words
+
+
+def best_arm(found: Comparison) -> Arm:
+    """The arm with the best mean at the last epoch, of those with results."""
+    key, sign = found.key("val", "last"), 1 if found.metric.maximize else -1
+    return max((arm for arm in found.arms if arm.used), key=lambda arm: sign * arm.spreads[key].mean)
 
 
 def runs_words(arm: Arm) -> str:
@@ -103,11 +131,11 @@ def seconds_words(arm: Arm) -> str:
 
 
 def interval_words(difference: Difference) -> str:
-    """The 95 % confidence interval in points, or why there is none."""
+    """The 95 % confidence interval without its unit, or why there is none."""
     pairs = difference.paired
     if pairs.n < 2:
         return "none (single seed)" if pairs.n else "none (no pair of runs)"
-    return f"{signed_points(pairs.low)} to {signed_points(pairs.high)}"
+    return f"{signed_number(pairs.low, difference.metric)} to {signed_number(pairs.high, difference.metric)}"
 
 
 def verdict_words(difference: Difference) -> str:
@@ -140,72 +168,81 @@ def comparison_verdict(found: Comparison) -> Verdict:
             )
         return Verdict("No run has finished with a usable result yet.", [_counts(found)], [])
     if nothing_learned(found.tables):
-        constant = constant_answer(found.tables.data, "val_accuracy", found.tables.doctor)
+        constant = constant_answer(found.tables.data, found.metric.val, found.tables.doctor)
         headline = nothing_learned_words(constant, balanced=balancing(found.tables), who="arm")
         assumed = [ASSUMED_CLASSES] if constant is not None and constant.source == "assumed" else []
         sentences = ["Differences between the arms are differences between networks that have not learned."]
         return Verdict(headline, [*sentences, *filter(None, [_counts(found)])], [*assumed, *cautions(found)])
     if not others:
-        val = first.spreads["val_accuracy_last"]
-        headline = f"{first.name}: validation {mean_words(val)} % at the last epoch ({counted(val.n, 'seed')})."
-        sentences = [f"The gap (eval mode) is {mean_words(first.spreads['gap_accuracy_last'])} points there."]
+        of, val, gap = found.metric, *(first.spreads[found.key(kind, "last")] for kind in ("val", "gap"))
+        reached = f"{validation_name(of)} {with_sign(mean_words(val, of), of)}"
+        headline = f"{first.name}: {reached} at the last epoch ({counted(val.n, 'seed')})."
+        sentences = [f"The gap (eval mode) is {mean_words(gap, of)} {unit(of)} there."]
     else:
         headline = _headline(found, others)
         sentences = [_pair_sentence(found, arm) for arm in others]
-    sentences += [_mode_difference(first, arm) for arm in others] + [_counts(found)]
+    sentences += [_mode_difference(found, arm) for arm in others] + [_counts(found)]
     return Verdict(headline, [s for s in sentences if s], cautions(found), _good(found, others))
 
 
 def _headline(found: Comparison, others: list[Arm]) -> str:
-    first = found.arms[0].name
+    first, named = found.arms[0].name, validation_name(found.metric)
     if len(others) == 1:
-        val, gap = (found.difference(others[0].name, m) for m in ("val_accuracy_last", "gap_accuracy_last"))
-        return f"{others[0].name} vs. {first} at the last epoch: validation {_short(val)}; gap {_short(gap)}."
-    verdicts = {arm.name: found.difference(arm.name, "val_accuracy_last").verdict for arm in others}
+        val, gap = (found.difference(others[0].name, found.key(kind, "last")) for kind in ("val", "gap"))
+        return f"{others[0].name} vs. {first} at the last epoch: {named} {_short(val)}; gap {_short(gap)}."
+    verdicts = {arm.name: found.difference(arm.name, found.key("val", "last")).verdict for arm in others}
     groups = [
         f"{words} {listing(names)}"
         for words, meant in HEADLINE_GROUPS.items()
         if (names := [name for name, verdict in verdicts.items() if verdict in meant])
     ]
-    return f"Validation at the last epoch vs. {first}: {'; '.join(groups)}."
+    return f"{capital(named)} at the last epoch vs. {first}: {'; '.join(groups)}."
 
 
 def _short(difference: Difference) -> str:
-    mean, verdict = difference.paired.mean, difference.verdict
+    mean, verdict, of = difference.paired.mean, difference.verdict, difference.metric
     if verdict in ("higher", "lower"):
-        return f"{verdict} by {100 * abs(mean):.2f} points"
+        return f"{verdict} by {number(abs(mean), of)} {unit(of)}"
     if verdict == "no difference":
-        return f"equal within {100 * difference.margin:g} points"
-    return f"{signed_points(mean)} points (undecided)" if math.isfinite(mean) else "not comparable yet"
+        return f"equal within {margin_words(difference.margin, of)}"
+    return f"{signed_number(mean, of)} {unit(of)} (undecided)" if math.isfinite(mean) else "not comparable yet"
 
 
 def _pair_sentence(found: Comparison, arm: Arm) -> str:
-    val, gap = (found.difference(arm.name, m) for m in ("val_accuracy_last", "gap_accuracy_last"))
+    val, gap = (found.difference(arm.name, found.key(kind, "last")) for kind in ("val", "gap"))
+    of = found.metric
     if val.paired.n == 0:
         return f"{arm.name} and {val.against} have no common repeat yet."
     parts = [
-        f"{name} {signed_points(d.paired.mean)} points (95 % CI {interval_words(d)}): {verdict_words(d)}"
-        for name, d in (("validation", val), ("gap (eval mode)", gap))
+        f"{name} {signed_number(d.paired.mean, of)} {unit(of)} (95 % CI {interval_words(d)}): {verdict_words(d)}"
+        for name, d in ((validation_name(of), val), ("gap (eval mode)", gap))
     ]
     sentence = f"{arm.name} vs. {val.against} at the last epoch, {counted(val.paired.n, 'pair')}: "
     sentence += "; ".join(parts) + "."
-    if gap.verdict == "lower" and val.verdict != "higher":
-        sentence += " A smaller gap without better validation is not an improvement: only train accuracy fell."
+    if gap.verdict == "lower" and val.verdict != better(of):
+        sentence += f" A smaller gap without better validation is not an improvement: only {fit_got_worse(of)}."
     return sentence
 
 
-def _mode_difference(first: Arm, arm: Arm) -> str:
+def better(of: Metric) -> str:
+    """The verdict of an arm with a better validation value than the first."""
+    return "higher" if of.maximize else "lower"
+
+
+def _mode_difference(found: Comparison, arm: Arm) -> str:
     """How much of a change of the gap in train mode is a measurement artifact of that mode; empty if little."""
-    running, clean = (
-        arm.spreads[f"{name}_last"].mean - first.spreads[f"{name}_last"].mean
-        for name in ("running_gap", "gap_accuracy")
-    )
+    first, of = found.arms[0], found.metric
+    measures = (f"{RUNNING_GAP}_last", found.key("gap", "last"))
+    if measures[0] not in arm.spreads:
+        return ""
+    running, clean = (arm.spreads[measure].mean - first.spreads[measure].mean for measure in measures)
     if not abs(running - clean) > MIN_MODE_DIFFERENCE:
         return ""
+    active = "dropout and augmentation" if of.percent else "dropout, augmentation and label smoothing"
     return (
-        f"From {first.name} to {arm.name}, the gap changes by {signed_points(running)} points in train mode, and by "
-        f"{signed_points(clean)} in eval mode. The {100 * abs(running - clean):.2f} points between them are an "
-        "artifact: in train mode, train accuracy is measured during the epoch with dropout and augmentation active."
+        f"From {first.name} to {arm.name}, the gap changes by {signed_number(running, of)} {unit(of)} in train mode, "
+        f"and by {signed_number(clean, of)} in eval mode. The {number(abs(running - clean), of)} {unit(of)} between "
+        f"them are an artifact: in train mode, train {of.label} is measured during the epoch with {active} active."
     )
 
 
@@ -248,4 +285,4 @@ def spread_note(found: Comparison) -> str:
 
 
 def _good(found: Comparison, others: list[Arm]) -> bool:
-    return any(found.difference(arm.name, "val_accuracy_last").verdict == "higher" for arm in others)
+    return any(found.difference(arm.name, found.key("val", "last")).verdict == better(found.metric) for arm in others)
