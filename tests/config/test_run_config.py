@@ -16,7 +16,7 @@ MINIMAL: dict[str, Any] = {"data": {"name": "digits"}, "model": {"name": "dropou
 WRONG = {
     "misspelt key": ({"data": {"validaton": 0.1}}, "data.validaton", "Did you mean 'validation'?"),
     "misspelt section": ({"trainng": {}}, "trainng", "Did you mean 'training'?"),
-    "misspelt word": ({"training": {"monitor": "val_los"}}, "training.monitor", "Did you mean 'val_loss'?"),
+    "misspelt word": ({"training": {"monitor": "val_los"}}, "training.monitor", "Did you mean 'loss'?"),
     "misspelt schedule": ({"schedule": {"name": "cosin"}}, "schedule", "Did you mean 'cosine'?"),
     "key of another schedule": ({"schedule": {"name": "constant", "gamma": 0.1}}, "schedule.gamma", "no key 'gamma'"),
     "key of another optimizer": ({"optimizer": {"name": "adam", "alpha": 0.9}}, "optimizer.alpha", "no key 'alpha'"),

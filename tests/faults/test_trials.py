@@ -84,7 +84,7 @@ def test_a_network_whose_defaults_are_broken_is_told_before_anything_is_written(
     assert command.stderr.startswith(
         "error: Training the first batches of the default configuration failed: ValueError"
     )
-    assert command.stderr.count("\n") == 1 and ".." not in command.stderr
+    assert command.stderr.count("\n") == 2 and ".." not in command.stderr  # the second line names --debug
     assert not (folder / "results").exists()
 
 

@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import optuna
 import pytest
 from filelock import FileLock
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from regstudy.errors import FileError, StorageError
+from regstudy.search import queue
 from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
 from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
@@ -269,6 +271,40 @@ def test_a_million_slots_are_not_listed(tmp_path: Path) -> None:
     assert count_claimable(opened.study) == 10**12
     assert claimed(opened).user_attrs[attributes.SLOT] == 0
     assert remaining(opened.study, 10**12) == 10**12
+
+
+def test_a_slot_that_is_taken_twice_because_a_server_dropped_the_lock_is_given_up_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock goes with the connection: what is written after that is undone at the next try."""
+    opened, other = new_study(tmp_path, 3), open_named(sqlite_url(tmp_path / "study.db"), "s")
+    monkeypatch.setattr("regstudy.study.storage.PATIENCE", (0.0,) * 5)
+    monkeypatch.setattr("regstudy.study.storage.connection_lost", lambda error: "lost" in str(error))
+    genuine, lost = queue.exclusive, [True]
+
+    @contextmanager
+    def dropping(url: str) -> Iterator[Callable[[], object]]:
+        if not lost:
+            with genuine(url) as check:
+                yield check
+            return
+        lost.pop()
+        yield lambda: None
+        assert claim(other, SPACE) is not None  # enters, as the lock is free, and takes the next slot
+        twin = other.study.trials[-1]
+        mine = next(t for t in other.study.trials if t.user_attrs[attributes.SLOT] != twin.user_attrs[attributes.SLOT])
+        other.storage.set_trial_user_attr(
+            other.trial_id(twin.number), attributes.SLOT, mine.user_attrs[attributes.SLOT]
+        )
+        raise StorageInternalError("the connection was lost")
+
+    monkeypatch.setattr(queue, "exclusive", dropping)
+    assert claim(opened, SPACE) is not None
+    running = [t for t in opened.study.trials if t.state == TrialState.RUNNING]
+    assert sorted(t.user_attrs[attributes.SLOT] for t in running) == [0, 1]
+    (withdrawn,) = (t for t in opened.study.trials if t.state == TrialState.FAIL)
+    assert withdrawn.user_attrs[attributes.REASON] == queue.TWICE
+    assert queue_state(opened.study.trials).faults[0].total() == 0  # it counts as no failed attempt
 
 
 def test_a_lock_that_is_held_for_too_long_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections.abc import Callable, Iterable
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -20,10 +21,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.owner import is_dead, is_elsewhere, this_process
-from regstudy.study.queue_state import queue_state
+from regstudy.study.queue_state import FINISHED, queue_state
 from regstudy.study.storage import OpenStudy, exclusive
 from regstudy.study.stored_facts import fact
 
+BEYOND = "withdrawn: it is beyond the number of trials asked for"
+TWICE = "withdrawn: another process has taken the same slot"
 GRACE = 900  # seconds without a sign of life until a trial on another machine counts as dead
 
 
@@ -38,21 +41,37 @@ def claim(opened: OpenStudy, plan: Plan) -> Trial | None:
 
     def take() -> Trial | None:
         opened.check_present()  # before the lock, whose file would create the folder anew
-        with exclusive(opened.url):
-            return _claimed(opened, token) or _take(opened.study, plan, token)
+        with exclusive(opened.url) as check_lock:
+            return _claimed(opened, token) or _take(opened.study, plan, token, check_lock)
 
     return opened.patiently(take)
 
 
 def _claimed(opened: OpenStudy, token: str) -> Trial | None:
-    """The trial that an earlier try has taken, of which only the answer was lost with the connection."""
-    for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get(attributes.CLAIM) == token:
+    """The trial that an earlier try has taken, of which only the answer was lost with the connection.
+
+    The lock may have been lost with it. If somebody else has taken the slot meanwhile, the trial is withdrawn.
+    """
+    trials = opened.study.get_trials(deepcopy=False)
+    for trial in trials:
+        if trial.state != TrialState.RUNNING or trial.user_attrs.get(attributes.CLAIM) != token:
+            continue
+        slot = trial.user_attrs.get(attributes.SLOT)
+        if slot is not None and slot not in _taken([other for other in trials if other.number != trial.number]):
             return Trial(opened.study, opened.trial_id(trial.number))
+        number = opened.trial_id(trial.number)
+        opened.storage.set_trial_user_attr(number, attributes.REASON, TWICE)
+        opened.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
     return None
 
 
-def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
+def _taken(trials: Iterable[FrozenTrial]) -> set[int]:
+    """The slots of trials that run or are finished."""
+    states = (TrialState.RUNNING, *FINISHED)
+    return {trial.user_attrs.get(attributes.SLOT, -1) for trial in trials if trial.state in states}
+
+
+def _take(study: optuna.Study, plan: Plan, token: str, check_lock: Callable[[], object]) -> Trial | None:
     total, owner = int(fact(study, attributes.TRIALS, 0)), this_process()
     while True:
         trials = study.get_trials(deepcopy=False)
@@ -63,20 +82,22 @@ def _take(study: optuna.Study, plan: Plan, token: str) -> Trial | None:
             return None
         if not waiting:
             assert missing is not None
+            check_lock()
             arm, params = plan.order(missing)
             facts = {attributes.SLOT: missing, attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
             study.enqueue_trial({**params, **state.values.get(missing, {})}, user_attrs=facts)
+            check_lock()
             return study.ask()
         trial = study.ask()
         slot = trial.user_attrs.get(attributes.SLOT, missing if missing is not None and plan.adaptive else total)
-        if slot < total:
+        if slot < total and slot not in _taken(trials):
             trial.set_user_attr(attributes.OWNER, owner)
             trial.set_user_attr(attributes.CLAIM, token)
             if attributes.SLOT not in trial.user_attrs:  # a point that a user has enqueued
                 trial.set_user_attr(attributes.ARM, "search")
                 trial.set_user_attr(attributes.SLOT, slot)
             return trial
-        trial.set_user_attr(attributes.REASON, "withdrawn: it is beyond the number of trials asked for")
+        trial.set_user_attr(attributes.REASON, BEYOND if slot >= total else TWICE)
         study.tell(trial, state=TrialState.FAIL)
 
 

@@ -205,17 +205,21 @@ def in_words(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def exclusive(url: str) -> Iterator[None]:
-    """Only one process at a time, on any machine, is within this block for the database at a URL."""
+def exclusive(url: str) -> Iterator[Callable[[], object]]:
+    """Only one process at a time, on any machine, is within this block for the database at a URL.
+
+    A server drops the lock with the connection that holds it, and another process may then enter. Call what the block
+    is given before writing: it raises if the lock is lost. The end of the block raises then, too.
+    """
     path = sqlite_path(url)
     if path is not None:
         with locked(path.with_suffix(".lock"), BUSY_TIMEOUT):
-            yield
+            yield lambda: None
         return
     engine = sqlalchemy.create_engine(server_url(url), poolclass=sqlalchemy.NullPool, **connect_args(url))
     with engine.begin() as connection:  # the lock ends with the transaction, and so with the process
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('regstudy'))"))
-        yield
+        yield lambda: connection.execute(sqlalchemy.text("SELECT 1"))
 
 
 def check_database_file(path: Path) -> None:
