@@ -93,6 +93,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by("import regstudy") & set(HEAVY)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "code",
     [

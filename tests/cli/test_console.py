@@ -16,6 +16,8 @@ from regstudy.cli.completion import complete_space
 from regstudy.cli.console import PlainConsole
 from regstudy.text import printable
 
+pytestmark = pytest.mark.table
+
 SMALL = "data: {name: digits, train_limit: 60, validation: 60}\nmodel: {name: dropout_cnn}\ntraining: {epochs: 1}\n"
 
 

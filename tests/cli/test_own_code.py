@@ -12,6 +12,8 @@ from conftest import Command
 
 from regstudy.study import attributes
 
+pytestmark = pytest.mark.table
+
 NUMBER = itertools.count()  # every case has a module name of its own, since Python imports a module once
 NETWORK = """
 import sys

@@ -15,6 +15,8 @@ from regstudy.data.bounded_search import first_groups
 from regstudy.data.groups import path_groups, rule_problem
 from regstudy.errors import DataError
 
+pytestmark = pytest.mark.table
+
 PATHS = [
     "train/neg/BloodImage_00003_00.png",
     "cat/winter/a b[1].png",

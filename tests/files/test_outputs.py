@@ -11,6 +11,8 @@ from conftest import Command
 from regstudy.errors import FileError
 from regstudy.files.outputs import check_output, mark, seal
 
+pytestmark = pytest.mark.table
+
 SPACE = """\
 # A space of the user's, to be checked by: regstudy doctor mine.yaml, digest 000000000000
 data: {name: digits, size: 8, train_limit: 60, validation: 60}

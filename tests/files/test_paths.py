@@ -19,6 +19,8 @@ from regstudy.errors import FileError
 from regstudy.files import check_file, check_folder, locked, make_folder, read_bytes, write_atomically
 from regstudy.files.paths import given_path, reason, shown, system_error
 
+pytestmark = pytest.mark.table
+
 SPACE = """\
 data: {name: digits, size: 8, train_limit: 60, validation: 60}
 preprocessing: {normalize: half}

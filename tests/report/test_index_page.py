@@ -165,6 +165,7 @@ def test_names_and_answers_are_escaped(tmp_path: Path) -> None:
     assert "<script" not in text and "<i>" not in text and 'href="a%26b%20%3Ci%3E/report.html"' in text
 
 
+@pytest.mark.table
 def test_reading_the_list_needs_neither_torch_nor_curves() -> None:
     code = "import sys, regstudy.report.index_page; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -35,6 +35,8 @@ from regstudy.report.verdict_phrasing import constant_words, verdict
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
+pytestmark = pytest.mark.table
+
 NAMES = list(METRICS)
 OTHERS = [name for name in NAMES if name != "accuracy"]
 

@@ -26,6 +26,8 @@ from regstudy.study import attributes
 from regstudy.study.storage import sqlite_url
 from regstudy.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.table
+
 FOLDS = ["data.resampling={kfold: 3}", "training.epochs=3", "data.train_limit=60"]
 SETS = [part for change in FOLDS for part in ("--set", change)]
 

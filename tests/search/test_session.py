@@ -16,6 +16,8 @@ from regstudy.search.events import Event, StudyEnded, TrialEnded
 from regstudy.study import attributes
 from regstudy.study.storage import open_storage, sqlite_url
 
+pytestmark = pytest.mark.table
+
 SMALL = ["training.epochs=2", "data.train_limit=60", "data.validation=60"]
 SETS = [part for change in SMALL for part in ("--set", change)]
 

@@ -20,6 +20,8 @@ from regstudy.space.ranges import CHOICE_KEYS, RANGE_KEYS
 from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
+pytestmark = pytest.mark.table
+
 PATHS = sorted({*field_paths(RunConfig), *STUDY_PATHS, "data.fallback", "study.direction"})
 KEYS = sorted({part for path in PATHS for part in path.split(".")} | RANGE_KEYS | CHOICE_KEYS | {"label", "min", "<<"})
 WORDS = ["digits", "svhn", "dropout_cnn", "sgd", "adamw", "cosine", "step", "lambda", "math:sqrt", "val_loss", "flip"]

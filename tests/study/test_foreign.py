@@ -11,6 +11,8 @@ from foreign_studies import COMMANDS, FIXTURES, KINDS, NAME, OURS
 
 from regstudy.cli import dashboard_command
 
+pytestmark = pytest.mark.table
+
 SPACE = (FIXTURES / "digits.yaml").read_text()
 
 
@@ -23,12 +25,7 @@ def fingerprints(folder: Path) -> dict[str, str]:
     }
 
 
-FAST = ("report", "export", "worker")  # the other commands open a study the same way
-
-
-@pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=() if name in FAST else pytest.mark.table) for name in COMMANDS]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_copes_with_every_foreign_study(
     regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, command: str

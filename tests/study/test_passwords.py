@@ -18,6 +18,8 @@ from regstudy.study.passwords import masked, masked_url, masked_words, secrets_o
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import storage_error
 
+pytestmark = pytest.mark.table
+
 NASTY = [
     "secret1", "se cret1", "'secret1'", '"secret1"', "sec@ret1", "sec:ret1", "sec/ret1", "sec#ret1", "sec%ret1",
     "sec?ret1", "sec&ret1", "sec=ret1", "sec%40ret1", "sec{ret1}", "sec[ret1", "sécret1", "sec\\ret1", "@:/#?% secret1",

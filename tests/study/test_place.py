@@ -15,6 +15,8 @@ from regstudy.study import place as study_places
 from regstudy.study.place import DATABASE_FILE, StudyPlace, find_study, open_study, place_at
 from regstudy.study.storage import open_existing, open_storage, sqlite_url
 
+pytestmark = pytest.mark.table
+
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:

@@ -51,8 +51,8 @@ def calibration_section(found: Comparison) -> ReportSection | None:
     grids = [Grid(head, rows)]
     if compared.differences:
         rows = [
-            [d.arm, MEASURE_NAMES[d.measure], str(d.paired.n), signed_number(d.paired.mean, ACCURACY), interval_words(d),
-             p_words(d.paired.adjusted), verdict_words(d)]
+            [d.arm, MEASURE_NAMES[d.measure], str(d.paired.n), signed_number(d.paired.mean, ACCURACY),
+             interval_words(d), p_words(d.paired.adjusted), verdict_words(d)]
             for d in compared.differences
         ]  # fmt: skip
         strong = frozenset(i for i, d in enumerate(compared.differences) if d in compared.moved)
