@@ -145,4 +145,7 @@ def test_accuracy_and_balanced_accuracy_choose_different_winners_and_the_doctor_
         done = regstudy("study", "--space", f"{space}.yaml", "--trials", "6", "--pruner", "none", "--threads", "1")
         assert done.returncode == 0, done.stderr
     assert winner(tmp_path / "results" / "by_accuracy") == "none"
+    summary = (tmp_path / "results" / "by_accuracy" / "summary.md").read_text()
+    assert "By balanced accuracy trial" in summary and "accuracy hides the rarer classes" in summary
+    assert "hides" not in (tmp_path / "results" / "by_balance" / "summary.md").read_text()
     assert winner(tmp_path / "results" / "by_balance") == "weights"

@@ -22,7 +22,7 @@ from regstudy.analysis.isolation import isolation
 from regstudy.analysis.learned import qualify
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.metrics import METRICS
-from regstudy.records import EpochRecord
+from regstudy.records import EpochRecord, dump_confusions
 from regstudy.report.comparison.arm_rows import arm_rows
 from regstudy.report.comparison.comparison_page import comparison_sections
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
@@ -183,6 +183,29 @@ def test_another_winner_by_another_metric_is_said(name: str, data: dict[str, obj
     assert said.replace("\N{NO-BREAK SPACE}", " ").startswith(wins) and said.endswith(ends)
     assert text.sentences[0] == said  # on the first screen
     assert f"validation {label}" in next(p for p in sections(found) if p.id == "comparison").grids[0].head
+
+
+def with_confusions(study: optuna.Study, recalls: list[tuple[int, int]]) -> optuna.Study:
+    """The study with a confusion matrix per trial: so many right answers of 900 healthy and 100 sick images."""
+    made = optuna.create_study(direction="maximize", study_name=study.study_name)
+    for name, value in study.user_attrs.items():
+        made.set_user_attr(name, value)
+    for trial, (healthy, sick) in zip(study.trials, recalls, strict=True):
+        matrix = [[healthy, 900 - healthy], [100 - sick, sick]]
+        trial.user_attrs[attributes.CONFUSION] = dump_confusions({"train": matrix, "validation": matrix})
+        made.add_trial(trial)
+    return made
+
+
+@pytest.mark.parametrize(("data", "said"), [(UNEQUAL, True), (EQUAL, False)])
+def test_accuracy_hides_rare_classes_even_if_nothing_else_was_recorded(data: dict[str, object], said: bool) -> None:
+    study = make_study(20, prune=0, data=data)
+    best = int(np.argmax([trial.value or 0 for trial in study.trials]))
+    other = (best + 1) % 20
+    study = with_confusions(study, [(810, 72) if number == other else (890, 24) for number in range(20)])
+    text = other_winners_sentence(find(study).tables).replace("\N{NO-BREAK SPACE}", " ")
+    wins = f"By balanced accuracy trial {other} would win (81.0 % against 61.4 %): accuracy hides the rarer classes."
+    assert text == (wins if said else "")
 
 
 def test_learning_that_only_another_metric_shows_is_not_called_nothing() -> None:

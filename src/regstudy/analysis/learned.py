@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from regstudy.analysis.constant_answer import ConstantAnswer, constant_answer
+from regstudy.analysis.other_scores import other_scores
 from regstudy.metrics import Metric
 from regstudy.study.tables import Tables, best
 
@@ -72,7 +73,7 @@ def nothing_learned(tables: Tables) -> bool:
     """Whether trials have ended, and none of them, pruned ones included, beats the best constant answer.
 
     Neither in the study's metric nor in accuracy: a confident network can learn and still have a high loss. Nor clearly
-    in another recorded metric: with unequal classes, a network can have learned much and be no more accurate.
+    in another metric: with unequal classes, a network can have learned much and be no more accurate.
     """
     trials = tables.trials
     ended = trials[trials["state"].isin(["COMPLETE", "PRUNED"]) & (trials["outcome"] != "diverged")]
@@ -87,11 +88,11 @@ def nothing_learned(tables: Tables) -> bool:
 
 
 def _clear_in_another(tables: Tables, ended: pd.DataFrame) -> bool:
-    for metric in tables.others:
+    for metric, values in other_scores(tables, ended).items():
         constant = constant_answer(tables.data, metric.val, tables.doctor)
         if constant is None or metric.name not in SURE_SIGNS:
             continue
-        if any(not barely_learned(value, constant, metric) for value in ended[metric.val].dropna()):
+        if any(not barely_learned(value, constant, metric) for value in values.dropna()):
             return True
     return False
 

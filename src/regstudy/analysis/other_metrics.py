@@ -1,7 +1,8 @@
-"""Which trial would win by another recorded metric, and whether accuracy hides what that one shows.
+"""Which trial would win by another metric, and whether accuracy hides what that one shows.
 
 A trial's values are those of its best epoch by the study's metric. Accuracy itself and the loss are no reason to doubt
-a study that decides by something else, so only what `study.also` recorded is asked.
+a study that decides by something else, so only what `study.also` recorded is asked. Where accuracy decides and some
+classes are rare, balanced accuracy is asked in any case: every trial keeps its confusion matrix.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from regstudy.analysis.gap import MARGIN
+from regstudy.analysis.other_scores import other_scores
 from regstudy.metrics import Metric
 from regstudy.study.tables import Tables, best
 
@@ -35,9 +37,13 @@ def other_winners(tables: Tables) -> list[OtherWinner]:
     if top is None:
         return []
     trials, found = tables.trials[tables.observed()], []
-    for metric in tables.others:
-        values, own = trials[metric.val].dropna(), float(top[metric.val])
+    columns = other_scores(tables, trials)
+    asked = tables.measured.name == "accuracy" and unequal(tables)
+    for metric, column in columns.items():
+        values, own = column.dropna(), float(column[top.name])
         if metric.name == "accuracy" or values.empty or not math.isfinite(own):
+            continue
+        if metric not in tables.others and not asked:
             continue
         lead = float(values.max()) - own
         if lead > MARGIN:
