@@ -114,7 +114,7 @@ def times_named(studies: int, **made: Any) -> Counter[tuple[str, str]]:
     ("studies", "most"),
     [
         (30, 6),  # at a true rate of 5 %, more has probability 0.003
-        pytest.param(200, 20, marks=pytest.mark.slow),  # 0.001; seen with these seeds: 10 and 6
+        pytest.param(200, 20, marks=pytest.mark.table),  # 0.001; seen with these seeds: 10 and 6
     ],
 )
 def test_placebos_are_named_in_about_five_percent_of_studies(studies: int, most: int) -> None:
@@ -124,7 +124,7 @@ def test_placebos_are_named_in_about_five_percent_of_studies(studies: int, most:
         assert found[target, "model.dropout"] >= 0.9 * studies  # or nothing is named at all
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_search_that_learns_names_few_placebos() -> None:
     """Seen: 11 of 160 studies, 5 of the first 40."""
     wrong = 0
@@ -146,7 +146,7 @@ def test_a_search_that_learns_names_few_placebos() -> None:
     assert wrong <= 8  # at a true rate of 5 %, more has probability 0.0001
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_what_decides_pruning_only_is_named_for_the_metric_and_not_for_the_gap() -> None:
     """Seen with these seeds: 29 of 40 studies of 80 trials, and 12 of 40 of 50 trials, where the test is weak."""
     found = times_named(40, trials=80, effects=STRONG, cut_above=CUT)

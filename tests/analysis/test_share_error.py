@@ -75,14 +75,14 @@ def coverage(accuracy: float, icc: float, sizes: list[int]) -> float:
     return hits / REPEATS
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("icc", [0.05, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("accuracy", [0.6, 0.7, 0.8, 0.9])
 def test_coverage_of_95_percent_limits_with_20_groups_of_15(accuracy: float, icc: float) -> None:
     assert 0.93 - 0.008 <= coverage(accuracy, icc, [15] * 20) <= 0.97  # less two standard errors of 3,000 repeats
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_coverage_falls_near_a_perfect_accuracy() -> None:
     """docs/method.md states these: 96 % at ICC 0.05, 88 % at ICC 0.3."""
     assert coverage(0.97, 0.05, [15] * 20) == pytest.approx(0.96, abs=0.015)

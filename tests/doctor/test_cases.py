@@ -16,7 +16,7 @@ from planted import UNBALANCED, write_unbalanced
 
 from regstudy.study import attributes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.table
 
 SLIDES = """\
 # Case C as its authors ran it.

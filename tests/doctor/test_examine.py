@@ -344,7 +344,7 @@ def test_more_data_is_not_asked_for_while_copies_flatter() -> None:
     assert waiting(diagnosis) == {"amount of data": "fix copies first"}
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize(
     ("model", "lr", "name"),
     [
@@ -381,7 +381,7 @@ def test_a_network_that_cannot_take_the_images_is_said_to() -> None:
 # Nothing is changed
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize(("training", "depth"), [(True, "full"), (False, "default")])
 def test_nothing_of_ones_own_is_changed(training: bool, depth: Depth) -> None:
     train, validation = parts()

@@ -93,14 +93,14 @@ def test_folders_of_ones_own_are_compared_with_their_test_part(shared: bool, blo
     assert ("validation-is-test" in {finding.id for finding in diagnosis.blocks}) is blocks
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_configuration_without_ranges_passes_with_its_learning_rate(tmp_path: Path) -> None:
     diagnosis = examined(tree(**TINY), tmp_path, "default")
     assert alarms(diagnosis) == {}
     assert "learning rate" in {one.check for one in diagnosis.checked}
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize(("lr", "name"), [(1e-7, "lr-too-small"), (10.0, "lr-too-large")])
 def test_the_learning_rate_is_mended_in_the_configuration(lr: float, name: str, tmp_path: Path) -> None:
     diagnosis = examined(tree(**TINY, optimizer={"name": "adam", "lr": lr}), tmp_path, "default")
@@ -251,7 +251,7 @@ def test_a_network_frozen_at_random_numbers(trainable: str, faulty: bool, tmp_pa
         assert dict(diagnosis.blocks[0].changes) == {"model.trainable": "all"}
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize(("trainable", "faulty"), [("head", True), ("all", False)])
 def test_a_deep_network_frozen_at_random_numbers_begins_sure_of_wrong_answers(
     trainable: str, faulty: bool, tmp_path: Path

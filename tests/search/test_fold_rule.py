@@ -39,7 +39,7 @@ def test_a_wide_spread_within_trials_prunes_less() -> None:
     assert not decide_on_folds(own, wild.tolist()).prune
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("folds", [3, 5, 10])
 @pytest.mark.parametrize("noise", [0.25, 0.5, 1.0, 2.0])  # within trials, relative to the spread between trials
 def test_the_best_trial_is_rarely_pruned(noise: float, folds: int) -> None:

@@ -27,7 +27,10 @@ def delete(database: Path) -> None:
 
 
 def delete_all(database: Path) -> None:
-    shutil.rmtree(database.parent)
+    for _ in range(100):  # a worker may write its checkpoint or the lock at this very moment
+        shutil.rmtree(database.parent, ignore_errors=True)
+        if not database.parent.exists():
+            return
 
 
 def replace(database: Path) -> None:
