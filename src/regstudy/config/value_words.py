@@ -56,7 +56,7 @@ def value_words(details: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _as_written(value: Any) -> str:
-    """A value as it stands in a YAML file, at least if it is a single one."""
+    """A value as one writes it in a YAML file, if it is a single one."""
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]

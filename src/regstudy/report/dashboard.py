@@ -40,7 +40,7 @@ IMPORTANCE_LINE = "differs from the dashboard's own: pruned trials count, baseli
 IMPORTANCE_NOTE = (
     "\n“Hyperparameter importance” of the dashboard differs from the importance above, for three reasons. It uses "
     "completed trials only, so a setting that got trials pruned looks unimportant there. It counts baseline trials, in "
-    "which all regularizers are off at once. And it always names a ranking, whether or not it can be told from chance. "
+    "which all regularizers are off at once. And it always shows a ranking, even if chance explains it. "
     "Use the one above.\n"
 )
 ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

@@ -209,7 +209,7 @@ def _headline(comparison: BaselineComparison, count: str) -> str:
         better = f"lowers {name} by {fair.replace('+', '')} compared with the baseline"
     if comparison.word in ("closed the gap", "helped validation") and comparison.gains is not True:
         if not fair:
-            return f"{trial.capitalize()} is the best, but its gain over {count} cannot be told from selection."
+            return f"{trial.capitalize()} is the best, but selection may explain its gain over {count}."
         if comparison.gains is False:
             return f"No gain in {name} with equal attempts ({fair}): {trial} is ahead of {count} by selection only."
         return f"{trial.capitalize()} is the best, but its gain is not certain: {fair} {name} with equal attempts."

@@ -75,7 +75,7 @@ class SignalPruner(BasePruner):
         return self._unless_exempt(trial, found, len(rows))
 
     def _unless_exempt(self, trial: FrozenTrial, found: PruningDecision, epochs: int) -> PruningDecision:
-        """A decision after so many epochs, which is only noted if it would prune an exempt trial."""
+        """The decision; for an exempt trial that would be pruned now, after ``epochs``, it is only recorded."""
         if not found.prune:
             return found
         if self.exempt(trial):
