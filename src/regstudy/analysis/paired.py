@@ -63,14 +63,14 @@ class Paired:
             return math.nan
         if self.sd < NO_SPREAD:  # see `paired`: only the number of pairs counts
             return max(1, math.ceil(1 + math.log2(self.tests / SIGNIFICANCE_LEVEL)) - self.n)
-        from_zero = _needed(self.sd, abs(self.mean), SIGNIFICANCE_LEVEL / self.tests, TEST_POWER)
-        into_margin = _needed(
+        from_zero = pairs_needed(self.sd, abs(self.mean), SIGNIFICANCE_LEVEL / self.tests, TEST_POWER)
+        into_margin = pairs_needed(
             self.sd, margin - abs(self.mean), SIGNIFICANCE_LEVEL, (1 + TEST_POWER) / 2
         )  # either end may stick out
         return max(1.0, min(from_zero, into_margin) - self.n)
 
 
-def _needed(sd: float, distance: float, level: float, power: float) -> float:
+def pairs_needed(sd: float, distance: float, level: float, power: float) -> float:
     """Pairs at which ``distance`` is significantly different from 0 in a two-sided test with the given power.
 
     Starts from the normal approximation; with few pairs, Student's t has wider tails and needs more.

@@ -167,6 +167,7 @@ class Splits:
             else None,
             "parts": dict(self.parts),
             "file_rule": self.file_rule,
+            "own_validation": self.own_validation,
         }
         return facts | ({"folds": self.folds} if self.folds else {})
 

@@ -20,6 +20,9 @@ DATA = PREFIX + "data"  # the images that were used: see data.Splits.describe
 SEED = PREFIX + "seed"
 TRIALS = PREFIX + "trials"  # the number of finished trials requested last
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
+RACE = (
+    PREFIX + "race"
+)  # of confirmation runs: {"baseline": its trial, "runs": asked for, "sizes", "center", "round", "leaders"}
 MARGIN = PREFIX + "margin"  # of a comparison: arms whose metric (0..1, nats) differs by at most this count as equal
 PRUNER = PREFIX + "pruner"  # name of the pruner requested last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}

@@ -147,6 +147,9 @@ _described = _has(
 )  # fmt: skip
 
 
+_race = _has(baseline=_whole, runs=_whole, sizes=_wholes, center=_number, round=_whole, leaders=_wholes)
+
+
 def _images(value: Any) -> bool:
     """A description of images with what tells them from others."""
     return _described(value) and {"split_hash", "split_seed"} <= value.keys()
@@ -165,6 +168,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.SEED: _whole,
     attributes.TRIALS: _whole,
     attributes.PARAMETERS: _all(_pair),
+    attributes.RACE: lambda value: _race(value) and value.keys() >= {"baseline", "runs", "sizes", "round", "leaders"},
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,
     attributes.AUDIT: _mapping,
