@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ from regstudy.report.written_files import check_report_files
 from regstudy.search.arguments import (
     check_comparison,
     check_config,
+    check_runs,
     check_texts,
     listener_of,
     machine,
@@ -28,16 +30,18 @@ from regstudy.search.arguments import (
     where_of,
 )
 from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
+from regstudy.search.confirm_study import confirm_study
 from regstudy.search.default_listener import log_epoch
 from regstudy.search.events import Listener, Notice
 from regstudy.search.search_options import PrunerName
-from regstudy.search.session import Session, gather
+from regstudy.search.session import Session
+from regstudy.search.study_images import gather
 from regstudy.space import loader
 from regstudy.space.comparison_plans import comparison_of_configs, comparison_of_files
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
-from regstudy.study.place import DATABASE_FILE, holds_database
+from regstudy.study.place import DATABASE_FILE, holds_database, place_at
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -76,6 +80,7 @@ def run_study(
     budget: str | float | None = None,
     trial_timeout: str | float | None = None,
     pruner: PrunerName = "signal",
+    confirm: float | None = None,
     doctor: bool = True,
     force: bool = False,
     device: str | None = None,
@@ -83,7 +88,7 @@ def run_study(
     progress: Listener | None = None,
     command: str | None = None,
 ) -> StudyResult:
-    """Run a hyperparameter study. Repeating the call resumes it until it has ``trials`` finished trials.
+    """Run a hyperparameter study and confirm its winner. Repeating the call resumes it until ``trials`` are finished.
 
     - ``space``: a `Space`, its name, or a YAML file; ``overrides`` are strings such as ``"training.epochs=10"``.
     - ``name``: name of the study and of its folder in ``results``. Default: the name of the space.
@@ -92,6 +97,9 @@ def run_study(
       or with ``trial_timeout``, a script must make the call under ``if __name__ == "__main__":``.
     - ``budget``: start no new trial after this time; ``trial_timeout``: kill a trial that takes longer. Seconds, or a
       string such as ``"30m"``.
+    - ``confirm``: share of the trials that are spent on training the leaders and the baseline again with fresh seeds,
+      so that what is claimed about the winner does not rest on the values that chose it (default 0.3; 0: none).
+      Studies of earlier versions stay unconfirmed unless it is given.
     - ``doctor``: check data, split and network first; ``force``: start even if that finds a serious problem.
     - ``progress``: called with every event (see `regstudy.search.events`). Default: log them to the logger `regstudy`.
     - ``command``: stored with the study as the way to reproduce it. Default: this call.
@@ -107,7 +115,7 @@ def run_study(
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides cannot be combined with a Space; pass them to load_space.")
     with machine(device, threads) as used:
-        options = options_of(trials, workers, budget, trial_timeout, pruner, used)
+        options = options_of(trials, workers, budget, trial_timeout, pruner, used, confirm)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
         plan, images = gather(asked, asked.fallback, where.data_dir, listen, where.place)
         whole = doctor_command(asked, where.data_dir)
@@ -180,6 +188,43 @@ def compare(
         from regstudy.report.results import comparison_in
 
         return comparison_in(place)
+
+
+def confirm(
+    path: str | Path,
+    *,
+    runs: int | None = None,
+    study: str | None = None,
+    data_dir: str | Path = DATA_DIR,
+    storage: str | None = None,
+    workers: int = 1,
+    budget: str | float | None = None,
+    trial_timeout: str | float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: Listener | None = None,
+) -> StudyResult:
+    """Confirm the winner of a study, or go on with it: train the leaders and the baseline again with fresh seeds.
+
+    - ``path``: the study's folder or database file; ``study`` is its name if the database holds several.
+    - ``runs``: total number of confirmation runs, including earlier ones. Default: as many as were asked for, else
+      three for seven finished trials of the search, and at least eight.
+
+    The other arguments and the exceptions are those of `run_study`. Repeating the call resumes.
+    """
+    require("path", path, (str, Path), "the folder of a study")
+    require("study", study, (str, NoneType), "the name of a study")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
+    require("data_dir", data_dir, (str, Path), "a folder")
+    check_runs(runs)
+    listen, place = listener_of(progress), place_at(given_path(path, "path"), storage, study)
+    with machine(device, threads) as used:
+        options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
+        check_report_files(place.output, "search")
+        confirm_study(place, runs, options, given_path(data_dir, "data_dir"), listen)
+        from regstudy.report.results import result_in
+
+        return result_in(place)
 
 
 def train(

@@ -59,3 +59,8 @@ def shortened(value: object, length: int = 80) -> str:
     except ValueError:  # Python refuses to write numbers of thousands of digits
         return "a number of thousands of digits"
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def listing(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"

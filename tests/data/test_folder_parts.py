@@ -19,7 +19,7 @@ from regstudy.data.folder_parts import kind_of
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.loading_events import Notice, Progress
 from regstudy.errors import DataError, StudyError
-from regstudy.search.session import rule_of
+from regstudy.search.study_images import rule_of
 
 PAIR = ("cat", "dog")
 

@@ -32,10 +32,10 @@ from regstudy.analysis.paired import TEST_POWER, pairs_needed
 from regstudy.analysis.race import BASELINE, MIN_ROUNDS, Entrant, by_belief
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL
 from regstudy.metrics import Metric
+from regstudy.space.round_plan import ROUND
 from regstudy.study.companion import BASELINE_ARM, number_of
 from regstudy.study.tables import PARAM, Tables
 
-ROUND = "round"  # Optuna's parameter of a confirmation run, from 1
 MANY_RUNS = 400  # more than these are not worth naming: the difference is too small to matter
 
 Status = Literal["confirmed", "no better", "undecided", "too few rounds", "nothing learned"]

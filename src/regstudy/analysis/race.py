@@ -111,6 +111,13 @@ def advance(race: Race, entrants: Sequence[Entrant], baseline: Entrant) -> tuple
     return race, []
 
 
+def spare(entrants: Sequence[Entrant], baseline: Entrant, center: float) -> list[Run]:
+    """What a single run that is left over is used for: a missing round of the best leader that lacks one."""
+    rounds = max(baseline.fresh, default=0)
+    ranked = by_belief(entrants, center)
+    return next(([Run(one.number, missing)] for one in ranked for missing in one.missing(rounds)), [])
+
+
 def by_belief(entrants: Sequence[Entrant], center: float, without: int | None = None) -> list[Entrant]:
     """The best first, by `belief`; of equals the one whose trial came first."""
     return sorted(entrants, key=lambda entrant: (-belief(entrant, center, without), entrant.number))

@@ -25,7 +25,7 @@ from regstudy.files import write_atomically
 from regstudy.files.outputs import KEY, check_output, mark
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
-from regstudy.search.session import Images
+from regstudy.search.study_images import Images
 from regstudy.text import counted
 
 STDOUT = Path("-")

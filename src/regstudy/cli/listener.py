@@ -81,7 +81,8 @@ class ConsoleListener:
                 words = Panel(Text(printable(str(event))), title="Substitute data", border_style="yellow")
                 self.console.print(words, soft_wrap=False)
             case StudyStarted():
-                self.started = event
+                self._close()
+                self.started = self.started or event  # that of the search; its confirmation follows
                 self._display = self._open.enter_context(StudyDisplay(self.console, event))
             case StudyEnded():
                 self._close()

@@ -15,7 +15,7 @@ from regstudy.data.preprocessing import prepare
 from regstudy.errors import ConfigError
 from regstudy.files import write_atomically
 from regstudy.files.outputs import check_output, mark
-from regstudy.search.session import gather
+from regstudy.search.study_images import gather
 from regstudy.text import counted
 from regstudy.training.contact_sheet import draw_sheet
 from regstudy.training.preview_rows import STRENGTHS, operations, positions_in_turn, regularizer_rows, strength_rows

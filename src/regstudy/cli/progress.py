@@ -11,7 +11,15 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from regstudy.cli.console import PlainConsole
 from regstudy.metrics import metric
-from regstudy.search.events import EpochDone, StepDone, StudyStarted, TrialEnded, TrialEvent, TrialStarted
+from regstudy.search.events import (
+    ConfirmationStarted,
+    EpochDone,
+    StepDone,
+    StudyStarted,
+    TrialEnded,
+    TrialEvent,
+    TrialStarted,
+)
 from regstudy.text import format_duration, printable
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
@@ -23,6 +31,7 @@ class StudyDisplay:
     def __init__(self, console: Console, started: StudyStarted) -> None:
         self.console, self.trials, self.finished = console, started.total, started.finished
         self.per_trial, self.metric, self.best = started.per_trial, started.metric, started.best
+        self.confirms = isinstance(started, ConfirmationStarted)
         self.began = self.line_at = time.monotonic()
         self.ended = 0
         self.running: dict[int, TrialStarted] = {}  # by worker
@@ -55,7 +64,7 @@ class StudyDisplay:
         match event:
             case TrialStarted():
                 self.running[event.worker], self.epochs[event.worker] = event, 0
-                name = printable(f"trial {event.number} ({event.arm})")
+                name = printable(event.name)
                 total = event.epochs * max(event.folds, 1)
                 self.bar.update(task, total=total, completed=0, description=name, note="", visible=True)
             case StepDone():
@@ -93,6 +102,8 @@ class StudyDisplay:
         line = f"{count:>9} {event}"
         if event.best is None:
             return line
+        if self.confirms:
+            return f"{line}  {format_duration(event.seconds)}{self._left()}"
         return f"{line}  best so far {self._value()}  {format_duration(event.seconds)}{self._left()}"
 
     def _plain_epoch(self, event: EpochDone) -> None:
@@ -101,7 +112,8 @@ class StudyDisplay:
         if self.live or time.monotonic() - self.line_at < PLAIN_EPOCH_EVERY or not trial:
             return
         self.line_at = time.monotonic()
-        where = f"          trial {trial.number} {_fold_words(event)}epoch {event.record.epoch}/{trial.epochs}"
+        name = trial.arm if trial.confirms else f"trial {trial.number}"
+        where = f"          {name} {_fold_words(event)}epoch {event.record.epoch}/{trial.epochs}"
         self.console.print(f"{where}  {event.words}")
 
     def _left(self) -> str:
@@ -116,9 +128,13 @@ class StudyDisplay:
         return f"{self.best:.1%}" if metric(self.metric).percent else f"{self.best:.4f}"
 
     def _refresh(self) -> None:
-        note = f"best validation {metric(self.metric).label} {self._value()}{self._left()}"
+        best = "" if self.confirms else f"best validation {metric(self.metric).label} {self._value()}"
+        what = "confirmation" if self.confirms else "study"
         self.bar.update(
-            self.study_task, completed=self.finished, description=f"study {self.finished}/{self.trials}", note=note
+            self.study_task,
+            completed=self.finished,
+            description=f"{what} {self.finished}/{self.trials}",
+            note=f"{best}{self._left()}".removeprefix(", "),
         )
 
 

@@ -14,7 +14,8 @@ from regstudy.errors import StudyError
 from regstudy.search.arguments import use_device
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
-from regstudy.search.session import help_with, rule_of
+from regstudy.search.session import help_with
+from regstudy.search.study_images import rule_of
 from regstudy.study import attributes
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace, open_study, study_place

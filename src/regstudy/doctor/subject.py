@@ -9,7 +9,7 @@ from pathlib import Path
 from regstudy import data
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
-from regstudy.search.session import Images, gather, rule_of
+from regstudy.search.study_images import Images, gather, rule_of
 from regstudy.space.loader import known_spaces, load_space, space_from_text
 from regstudy.space.search_space import Space
 from regstudy.study import attributes

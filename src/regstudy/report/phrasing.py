@@ -12,6 +12,7 @@ from regstudy.metrics import is_metric
 from regstudy.metrics import metric as known_metric
 from regstudy.study.tables import PARAM, Tables
 from regstudy.text import counted
+from regstudy.text import listing as listing
 
 NONE = "–"
 _NOT_SETTINGS = ("data.", "training.seed")  # paths that may differ between trials but are not hyperparameters
@@ -58,11 +59,6 @@ def setting(value: Any, null: Any = None, *, regularizer: bool = False) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def listing(items: list[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
 
 
 def in_percent(metric: str | None) -> bool:

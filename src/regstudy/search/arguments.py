@@ -15,8 +15,9 @@ from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, config_error, require
 from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
+from regstudy.search.division import FEWEST_RUNS
 from regstudy.search.events import Listener
-from regstudy.search.search_options import PrunerName, SearchOptions
+from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions
 from regstudy.search.session import Where
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
@@ -74,11 +75,12 @@ def options_of(
     trial_timeout: str | float | None,
     pruner: PrunerName,
     device: str,
+    confirm: float | None = None,
 ) -> SearchOptions:
     """How a study is run. Raises ArgumentError with every value that is not allowed."""
     allowed = math.inf if budget is None else seconds_of("budget", budget)
     timeout = None if trial_timeout is None else seconds_of("trial_timeout", trial_timeout)
-    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout)
+    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout, confirm)
 
 
 def seconds_of(name: str, span: str | float) -> float:
@@ -102,6 +104,16 @@ def check_comparison(repeats: int, margin: float | None) -> None:
     if margin is not None and (not isinstance(margin, int | float) or not margin >= 0):
         points = "a number of points (of a share such as accuracy) or nats (of the loss) of at least 0"
         raise ArgumentError(f"margin must be {points}, but it is {margin!r}.")
+
+
+def check_runs(runs: int | None) -> None:
+    """ArgumentError for an invalid number of confirmation runs."""
+    most = LIMITS["trials"]
+    if runs is not None and (isinstance(runs, bool) or not isinstance(runs, int) or not FEWEST_RUNS <= runs <= most):
+        raise ArgumentError(
+            f"runs must be a whole number from {FEWEST_RUNS} to {most:,}, but it is {runs!r}. With fewer runs, winner"
+            " and baseline would share too few rounds to claim anything."
+        )
 
 
 def check_config(config: RunConfig) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import optuna
 
-from regstudy.data.image_set import Splits
+from regstudy.data.image_set import SplitSource
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
 from regstudy.search.queue import close_orphans, count_claimable
@@ -24,7 +24,7 @@ from regstudy.study.storage import open_named
 
 
 def search(
-    place: StudyPlace, study: optuna.Study, plan: Plan, splits: Splits, options: SearchOptions, listen: Listener
+    place: StudyPlace, study: optuna.Study, plan: Plan, images: SplitSource, options: SearchOptions, listen: Listener
 ) -> None:
     """Bring an existing study to its total of finished trials, or as far as the budget allows.
 
@@ -33,14 +33,14 @@ def search(
     """
     study.set_user_attr(attributes.PRUNER, options.pruner)
     study.set_user_attr(attributes.TRIALS, options.trials)
-    serve(place, study, plan, splits, options, listen)
+    serve(place, study, plan, images, options, listen)
 
 
 def serve(
     place: StudyPlace,
     study: optuna.Study,
     plan: Plan,
-    splits: Splits,
+    images: SplitSource,
     options: SearchOptions,
     listen: Listener,
 ) -> None:
@@ -62,11 +62,11 @@ def serve(
                 raise StudyError(f"The workers ended without running any of the {claimable} trials left of {place}.")
             before = now
             if options.workers == 1 and options.trial_timeout is None:
-                run_here(job, splits, listen)
+                run_here(job, images, listen)
             else:
                 try:
                     run_pool(
-                        opened, jobs_for(job, min(options.workers, claimable)), splits, listen, options.trial_timeout
+                        opened, jobs_for(job, min(options.workers, claimable)), images, listen, options.trial_timeout
                     )
                 except KeyboardInterrupt:
                     close_orphans(opened)  # of workers that did not stop in time and were ended

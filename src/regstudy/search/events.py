@@ -70,23 +70,26 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ready:
-    """All checks passed; nothing is written yet. ``left``: trials still to run, by arm."""
+    """All checks passed; nothing is written yet. ``left``: trials still to run, by arm; ``confirm``: then these runs."""
 
     kind: PlanKind
     costs: Mapping[str, Cost]
     left: Mapping[str, int]
+    confirm: int = 0
 
     @property
     def seconds(self) -> float:
         """Estimated seconds for all trials, run one after another."""
-        return sum(cost.per_trial * self.left[name] for name, cost in self.costs.items())
+        return sum(cost.per_trial * (self.left[name] + self.confirm) for name, cost in self.costs.items())
 
     def __str__(self) -> str:
         return self._of_a_search() if self.kind == "search" else "\n".join(self._of_a_comparison())
 
     def _of_a_search(self) -> str:
         (cost,) = self.costs.values()
-        trials, length = counted(sum(self.left.values()), "trial"), cost.length
+        left, length = sum(self.left.values()), cost.length
+        parts = [counted(left, "trial")] if left or not self.confirm else []
+        trials = " and ".join([*parts, *([counted(self.confirm, "confirmation run")] if self.confirm else [])])
         return (
             f"Estimated cost: {format_duration(cost.seconds)} per epoch at the default settings, about"
             f" {format_duration(self.seconds)} for {trials} of {length}. Early stopping and pruning usually save part"
@@ -146,8 +149,16 @@ class StudyStarted:
 
 
 @dataclass(frozen=True)
+class ConfirmationStarted(StudyStarted):
+    """Confirmation runs are about to run; ``place`` is where these are stored."""
+
+    def __str__(self) -> str:
+        return f"Confirming: {self.finished} of {counted(self.total, 'run')} finished."
+
+
+@dataclass(frozen=True)
 class TrialStarted:
-    """A worker started a trial."""
+    """A worker started a trial, or a confirmation run, whose ``arm`` says what it repeats."""
 
     worker: int
     number: int
@@ -155,10 +166,17 @@ class TrialStarted:
     arm: str
     epochs: int  # of a run
     folds: int = 0
+    confirms: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in a line of progress."""
+        return self.arm if self.confirms else f"trial {self.number} ({self.arm})"
 
     def __str__(self) -> str:
         folds = f" in each of {self.folds} folds" if self.folds else ""
-        return f"trial {self.number:<3} {self.arm:<8} started, up to {counted(self.epochs, 'epoch')}{folds}"
+        head = f"{self.arm:<18}" if self.confirms else f"trial {self.number:<3} {self.arm:<8}"
+        return f"{head} started, up to {counted(self.epochs, 'epoch')}{folds}"
 
 
 @dataclass(frozen=True)
@@ -213,9 +231,11 @@ class TrialEnded:
     trace: str = ""  # traceback of what made it fail
     metric: str = "val_accuracy"  # the series that decides
     folds: int = 0
+    confirms: bool = False  # a confirmation run, whose arm says what it repeats
 
     def __str__(self) -> str:
-        head = f"trial {self.number:<3} {self.arm:<8} {self.outcome:<8}"
+        head = f"{self.arm:<18}" if self.confirms else f"trial {self.number:<3} {self.arm:<8}"
+        head = f"{head} {self.outcome:<8}"
         if self.best is None:
             return f"{head} {self.reason}"
         if self.folds:

@@ -29,6 +29,7 @@ class SearchOptions:
     pruner: PrunerName = "signal"
     budget: float = math.inf
     trial_timeout: float | None = None
+    confirm: float | None = None  # share of the trials that confirm the winner; None: the default for new studies
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -44,6 +45,9 @@ class SearchOptions:
                 yield Problem(name, f"must be at most {LIMITS[name]:,}, but it is {value:,}.")
         if not self.budget >= 0:
             yield Problem("budget", f"must be a time of at least 0 seconds, but it is {self.budget!r}.")
+        share = self.confirm
+        if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1):
+            yield Problem("confirm", f"must be a share from 0 (off) to below 1, such as 0.3, but it is {share!r}.")
         if self.trial_timeout is not None and not self.trial_timeout > 0:
             yield Problem("trial_timeout", f"must be a time above 0 seconds, but it is {self.trial_timeout!r}.")
         if self.pruner not in PRUNERS:

@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 import torch
 
-from regstudy import data, models
+from regstudy import models
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import user_code
-from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
-from regstudy.errors import DataUnavailable, RegstudyError, StudyError
+from regstudy.errors import RegstudyError, StudyError
+from regstudy.search.confirming import Confirming, finish_search, runs_in_time, why_not_confirmed
 from regstudy.search.create import check_place, create_study
+from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import search, serve
-from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyEnded, StudyStarted, SubstituteData
+from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
+from regstudy.search.race_facts import facts_in
 from regstudy.search.search_options import SearchOptions
+from regstudy.search.study_images import Images
+from regstudy.search.totals import how_it_ended, totals
 from regstudy.space.plan import Plan
+from regstudy.space.search_space import Space
 from regstudy.space.study_name import name_of_file
 from regstudy.study import attributes
-from regstudy.study.place import StudyPlace, find_study, study_place
-from regstudy.study.queue_state import count_finished, queue_state, remaining
+from regstudy.study.companion import find_confirmation
+from regstudy.study.place import StudyPlace, study_place
+from regstudy.study.queue_state import count_finished, queue_state
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
 
-P = TypeVar("P", bound=Plan)
 # checks a plan and its images before training, given the stored results of an earlier check; returns the results that
 # the study stores, and raises StudyError if the study would be meaningless
 PreflightCheck = Callable[[Any, Splits, dict[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of a study, the requested data set, and why another one is used, if so."""
-
-    splits: Splits
-    requested: str
-    why_fallback: str | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """What a study stores about its images."""
-        return {**self.splits.describe(), "requested": self.requested, "fallback_reason": self.why_fallback}
 
 
 @dataclass(frozen=True)
@@ -89,18 +81,21 @@ class Session:
         """
         with in_words(self.place.url):
             study = check_place(self.place, self.plan)
-            self.listen(Notice(self._introduction()))
-            if study is not None and remaining(study, self.options.trials) == 0:
-                self.listen(self._nothing_left(study))
+            division = self._division(study)
+            self.listen(Notice(self._introduction(division)))
+            if study is not None and not totals(self.place, study, division).left:
+                self.listen(self._nothing_left(study, division))
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
             known = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
-            ready = Ready(self.plan.kind, self._costs(), self._left(study))
+            ready = Ready(
+                self.plan.kind, self._costs(), self._left(study, division), self._confirm_left(study, division)
+            )
             self.listen(ready)
             study = self._create(ready, found, known)
-            self._work(study, ready)
+            self._work(study, ready, division)
 
     def _create(self, ready: Ready, found: dict[str, Any], known: dict[str, Any]) -> optuna.Study:
         facts: dict[str, Any] = {attributes.DATA: self.images.facts()}
@@ -114,21 +109,79 @@ class Session:
             study.set_user_attr(attributes.DOCTOR, found)
         return study
 
-    def _work(self, study: optuna.Study, ready: Ready) -> None:
-        options, left = self.options, max(sum(ready.left.values()), 1)
+    def _work(self, study: optuna.Study, ready: Ready, division: Division) -> None:
+        options, deadline = self.options, time.time() + self.options.budget
+        left = max(sum(ready.left.values()) + ready.confirm, 1)
         pace = ready.seconds / left / options.workers
-        done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
-        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace))
+        share = division.confirm / (division.search + division.confirm)
+        searching = replace(options, trials=division.search, budget=options.budget * (1 - share))
+        if self.plan.kind == "search":
+            study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": division.confirm})
+        if sum(ready.left.values()):
+            done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+            self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace))
         try:
-            search(self.place, study, self.plan, self.images.splits, options, self.listen)
+            search(self.place, study, self.plan, self.images.splits, searching, self.listen)
+            if division.confirm:
+                division = self._confirm(study, division, deadline, pace * options.workers)
         except KeyboardInterrupt:
-            self._end(study, interrupted=True)
+            self._end(study, division, interrupted=True)
             raise
-        self._end(study)
+        self._end(study, division)
 
-    def _end(self, study: optuna.Study, *, interrupted: bool = False) -> None:
+    def _confirm(self, study: optuna.Study, division: Division, deadline: float, seconds: float) -> Division:
+        """Confirm the winner of the search; if there is nothing to confirm, the search gets these trials, too.
+
+        ``seconds`` is the estimate for a run. Returns how the trials were divided.
+        """
+        serving = replace(self.options, trials=division.search)
+        finish_search(self.place, study, self.plan, self.images.splits, serving, self.listen, deadline)
+        why = why_not_confirmed(study)
+        if why:
+            total = division.search + division.confirm
+            self.listen(Notice(f"{why} The search gets the {counted(division.confirm, 'trial')} left for it."))
+            study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
+            done, best, workers = count_finished(study), best_value(study), self.options.workers
+            self.listen(StudyStarted(self.place, total, done, best, self.plan.study.metric, workers, seconds / workers))
+            more = replace(self.options, trials=total, budget=deadline - time.time())
+            search(self.place, study, self.plan, self.images.splits, more, self.listen)
+            return Division(total, 0)
+        runs = division.confirm
+        if queue_state(study.get_trials(deepcopy=False)).count_unfinished(division.search):  # the time was too short
+            runs = min(runs, runs_in_time(study, deadline - time.time(), self.options.workers))
+        confirming = Confirming(
+            self.place, study, self.plan.study, self.options, self.images.load,
+            not self.images.splits.own_validation, self.listen,
+        )  # fmt: skip
+        confirming.run(runs, deadline, seconds)
+        return division
+
+    def _division(self, study: optuna.Study | None) -> Division:
+        """How the trials are divided between the search and the confirmation of its winner."""
+        trials, plan = self.options.trials, self.plan
+        if not isinstance(plan, Space) or not plan.regularizes:
+            return Division(trials, 0)
+        if study is None:
+            return divide(trials, self._share(None), 0, 0)
+        found = find_confirmation(self.place, study)
+        facts = None if found is None else facts_in(found)
+        return divide(trials, self._share(study), count_finished(study), len(facts.planned) if facts else 0)
+
+    def _share(self, study: optuna.Study | None) -> float:
+        """The share of the trials for confirmation: what is asked for, else what was asked for before.
+
+        Studies of earlier versions have none until it is asked for.
+        """
+        if self.options.confirm is not None:
+            return self.options.confirm
+        known = fact(study, attributes.CONFIRM) if study is not None else None
+        if known is not None:
+            return float(known["share"])
+        return DEFAULT_SHARE if study is None or not study.get_trials(deepcopy=False) else 0.0
+
+    def _end(self, study: optuna.Study, division: Division, *, interrupted: bool = False) -> None:
         self._keep_facts(study)
-        self.listen(how_it_ended(study, self.options, interrupted=interrupted))
+        self.listen(how_it_ended(totals(self.place, study, division), self.options, interrupted=interrupted))
 
     def _keep_facts(self, study: optuna.Study) -> None:
         """Update the attributes that a study stores when it ends."""
@@ -142,7 +195,7 @@ class Session:
         for name, value in self.facts.items():
             study.set_user_attr(name, value)
 
-    def _introduction(self) -> str:
+    def _introduction(self, division: Division) -> str:
         splits, options = self.images.splits, self.options
         test = f" ({splits.parts['test']})" if "test" in splits.parts else ""
         folds = ""
@@ -151,16 +204,22 @@ class Session:
                 f" Every trial trains {splits.folds} folds, and its value is the mean over them. Only `regstudy train`"
                 " uses data.validation."
             )
+        parts = division.why_none and f" {division.why_none}"
+        if division.confirm:
+            searched = counted(division.search, "search trial")
+            parts = f" {searched}, then {counted(division.confirm, 'run')} with fresh seeds to confirm the winner."
         return (
-            f"{self.plan.describe(options.trials)}\n"
+            f"{self.plan.describe(options.trials)}{parts}\n"
             f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs).{folds} The test set{test} is"
             f" not used. Device: {options.device}, {counted(options.threads, 'thread')}."
         )
 
-    def _nothing_left(self, study: optuna.Study) -> NothingLeft:
-        done, comparison = count_finished(study), self.plan.kind == "comparison"
+    def _nothing_left(self, study: optuna.Study, division: Division) -> NothingLeft:
+        found, comparison = totals(self.place, study, division), self.plan.kind == "comparison"
+        done, lost = found.finished, found.given_up
         runs, more = (counted(done, "run"), "repeats") if comparison else (counted(done, "finished trial"), "trials")
-        lost = sum(slot < self.options.trials for slot in queue_state(study.get_trials(deepcopy=False)).lost)
+        if division.confirm:
+            runs += f" ({counted(division.confirm, 'confirmation run')} among them)"
         also = f" and gave up {lost} after repeated failures" if lost else ""
         words = f"Nothing left to do: {self.place} already has {runs}{also}. To add more, increase {more} (--{more})."
         return NothingLeft(words, lost)
@@ -169,65 +228,20 @@ class Session:
         """Build the network of every arm and time a few batches; StudyError if that fails."""
         return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
 
-    def _left(self, study: optuna.Study | None) -> dict[str, int]:
-        """How many trials of each arm are still to run."""
-        total = self.options.trials
+    def _confirm_left(self, study: optuna.Study | None, division: Division) -> int:
+        """How many confirmation runs are still to be made."""
+        found = None if study is None else find_confirmation(self.place, study)
+        return division.confirm - (count_finished(found) if found is not None else 0)
+
+    def _left(self, study: optuna.Study | None, division: Division) -> dict[str, int]:
+        """How many trials of each arm are still to run, without confirmation runs."""
+        total = division.search
         state = queue_state(study.get_trials(deepcopy=False) if study is not None else ())
         names = list(self.plan.representatives())
         if len(names) == 1:
             return {names[0]: state.count_unfinished(total)}
         arms = Counter(self.plan.order(slot)[0] for slot in state.unfinished(total))
         return {name: arms[name] for name in names}
-
-
-def gather(
-    plan: P, fallback: P | None, data_dir: Path, listen: Listener, place: Callable[[P], StudyPlace] | None = None
-) -> tuple[P, Images]:
-    """A plan with its images; if they are unavailable, its fallback with other images, which is announced as an event.
-
-    ``place`` gives the place of the plan's study, whose rule for image files is kept. Raises DataError, or
-    DataUnavailable if there is no fallback.
-    """
-    requested = plan.data.name
-
-    def prepared(plan: P) -> Splits:
-        return data.prepare(plan.data, data_dir, listen, stored_rule(plan, place(plan)) if place else LATEST_RULE)
-
-    try:
-        return plan, Images(prepared(plan), requested)
-    except DataUnavailable as error:
-        if fallback is None:
-            raise
-        why = str(error)
-    listen(SubstituteData(fallback.data.name, why))
-    return fallback, Images(prepared(fallback), requested, why)
-
-
-def stored_rule(plan: Plan, place: StudyPlace) -> int:
-    """The rule for image files of the study in a place, or of new studies if there is none."""
-    if plan.data.name != "image_folder":
-        return LATEST_RULE
-    with in_words(place.url):
-        study = find_study(place)
-    return LATEST_RULE if study is None else rule_of(study.user_attrs.get(attributes.DATA))
-
-
-def rule_of(known: Mapping[str, Any] | None) -> int:
-    """The rule for image files that a study has stored; StudyError if it is that of a later version.
-
-    Studies of version 0.1.0 stored none.
-    """
-    if known is None:
-        return LATEST_RULE
-    rule = known.get("file_rule", 1 if known.get("name") == "image_folder" else None)
-    if rule is None:
-        return LATEST_RULE
-    if rule not in range(1, LATEST_RULE + 1):
-        raise StudyError(
-            f"This study uses rule {rule} for image files, but this version of regstudy only knows the rules up to"
-            f" {LATEST_RULE}. Use the version that created the study."
-        )
-    return int(rule)
 
 
 def check_fit(plan: Plan, splits: Splits) -> None:
@@ -243,21 +257,6 @@ def check_fit(plan: Plan, splits: Splits) -> None:
                 side = prepare(config.preprocessing, splits.train).side
                 models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
         seen.add(parts)
-
-
-def how_it_ended(study: optuna.Study, options: SearchOptions, *, interrupted: bool = False) -> StudyEnded:
-    """How many trials are left, and why the study stopped."""
-    state, total = queue_state(study.get_trials(deepcopy=False)), options.trials
-    left = state.count_unfinished(total)
-    why = "complete" if not left else "budget" if math.isfinite(options.budget) else "others"
-    return StudyEnded(
-        "interrupted" if interrupted and left else why,  # type: ignore[arg-type]
-        total,
-        finished=sum(slot < total for slot in state.finished),
-        left=left,
-        given_up=sum(slot < total for slot in state.lost),
-        repeated=sum(sum(kinds.values()) for kinds in state.faults.values()),
-    )
 
 
 def help_with(

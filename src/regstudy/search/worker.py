@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from regstudy.analysis.constant_answer import constant_value
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import failure
-from regstudy.data.image_set import Splits
+from regstudy.data.image_set import Splits, SplitSource
 from regstudy.errors import StorageError
 from regstudy.files.paths import DISK_FULL
 from regstudy.records import (
@@ -82,7 +82,7 @@ class Watch:
     stop_asked: Callable[[], bool] = lambda: False
 
 
-def work(job: Job, splits: Splits, watch: Watch) -> None:
+def work(job: Job, images: SplitSource, watch: Watch) -> None:
     """Run slots one after the other; a trial that raises is recorded as failed and its slot queued again.
 
     Raises RegstudyError for an error that the user must fix, such as a full disk, and KeyboardInterrupt when asked to
@@ -90,10 +90,26 @@ def work(job: Job, splits: Splits, watch: Watch) -> None:
     """
     torch.set_num_threads(job.options.threads)
     with in_words(job.storage):
-        _work(job, splits.to(torch.device(job.options.device)), watch)
+        _work(job, OnDevice(images, torch.device(job.options.device)), watch)
 
 
-def _work(job: Job, splits: Splits, watch: Watch) -> None:
+class OnDevice:
+    """The splits of a source on a device; those asked for last stay there."""
+
+    def __init__(self, images: SplitSource, device: torch.device) -> None:
+        self._images, self._device = images, device
+        self._last: tuple[Splits, Splits] | None = None
+
+    def at(self, split_seed: int) -> Splits:
+        """The splits of a split seed."""
+        splits = self._images.at(split_seed)
+        if self._last is None or self._last[0] is not splits:
+            self._last = None  # gives back the memory first
+            self._last = splits, splits.to(self._device)
+        return self._last[1]
+
+
+def _work(job: Job, images: OnDevice, watch: Watch) -> None:
     with contextlib.closing(open_named(job.storage, job.study)) as opened, opened.watched():
         study = opened.study
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
@@ -104,14 +120,14 @@ def _work(job: Job, splits: Splits, watch: Watch) -> None:
                 return
             try:
                 with beating(opened, trial):
-                    ended = _run(job, opened, splits, watch, trial)
+                    ended = _run(job, opened, images, watch, trial)
             except UpdateFinishedTrialError:
                 continue  # somebody took this process for dead and closed its trial; the slot is theirs now
             _tidy(job, opened, trial.number)
             watch.tell(ended)  # only now, so that a listener's error costs no result
 
 
-def _run(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:
+def _run(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Trial) -> TrialEnded:
     """Run a trial and close it. Raises UpdateFinishedTrialError if somebody else has closed it."""
 
     def tell(value: float | None, state: TrialState) -> None:
@@ -123,7 +139,7 @@ def _run(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial
         opened.patiently(close)
 
     try:
-        ended = _objective(job, opened, splits, watch, trial)
+        ended = _objective(job, opened, images, watch, trial)
     except BaseException:
         with contextlib.suppress(StorageInternalError, SQLAlchemyError, ValueError, UpdateFinishedTrialError):
             opened.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
@@ -150,17 +166,19 @@ def _tidy(job: Job, opened: OpenStudy, number: int) -> None:
     opened.patiently(tidy)
 
 
-def trial_config(job: Job, splits: Splits, trial: Trial) -> RunConfig:
-    """The configuration that a trial's slot and the sampler decide, with the seeds that belong to the slot.
+def trial_config(job: Job, images: OnDevice, trial: Trial) -> tuple[RunConfig, Splits]:
+    """The configuration that a trial's slot and the sampler decide, with the seeds that belong to the slot, and its
+    images.
 
     A precision that was left to the machine is written down as what this one makes of it.
     """
     facts = trial.user_attrs
     total = int(trial.study.user_attrs[attributes.TRIALS])
     config = job.plan.configure(trial, Slot(facts[attributes.SLOT], facts[attributes.ARM], total))
+    splits = images.at(config.data.split_seed)
     known: dict[str, object] = {"data.split_seed": splits.split_seed}
     known["training.precision"] = resolve(config.training.precision, torch.device(job.options.device))
-    return config.replaced(known)
+    return config.replaced(known), splits
 
 
 def checkpoint_of(folder: Path, slot: int) -> Path:
@@ -168,12 +186,15 @@ def checkpoint_of(folder: Path, slot: int) -> Path:
     return folder / "checkpoints" / f"ticket_{slot:05d}.pt"
 
 
-def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial: Trial) -> TrialEnded:
+def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Trial) -> TrialEnded:
     """Train what a trial asks for and record it; how it ended is not told to Optuna yet."""
     began = time.perf_counter()
     number, slot, arm = trial.number, trial.user_attrs[attributes.SLOT], trial.user_attrs[attributes.ARM]
+    confirms = bool(job.plan.label(slot))
+    label = job.plan.label(slot) or arm
     device = torch.device(job.options.device)
     reported, total, trained, restored, told = 0, 0, 0, 0, 0.0  # the first are epochs; Optuna knows the reported ones
+    folds = 0
     prunable = job.plan.prunable(arm)
     done: list[Ended] = []  # folds
 
@@ -187,7 +208,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         if total - trained > restored:
             restored = total - trained
             keep(attributes.RESUMED, restored)
-        keep(attributes.EPOCHS, dump_folds(by_run) if splits.folds else dump_records(by_run[0]))
+        keep(attributes.EPOCHS, dump_folds(by_run) if folds else dump_records(by_run[0]))
         for one in by_run[0][reported:]:
             if one.finite:
                 value = one.value(config.training.metric)
@@ -197,7 +218,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
         nonlocal trained
         trained += 1
-        fold = len(done) + 1 if splits.folds else 0
+        fold = len(done) + 1 if folds else 0
         record([*(one.result.records for one in done), records])
         watch.tell(EpochDone(job.worker, number, records[-1], config.training.metric, fold))
         judged = prunable and records[-1].finite and not done
@@ -207,7 +228,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
         """Store what the folds so far have found; the reason if no further one is worth its time."""
         record([one.result.records for one in done])
         keep(attributes.FOLDS, [_fold_facts(one) for one in done])
-        if not prunable or done[-1].result.outcome in ENDS_TRIAL or len(done) == splits.folds:
+        if not prunable or done[-1].result.outcome in ENDS_TRIAL or len(done) == folds:
             return ""
         decision = opened.patiently(lambda: judge_folds(trial))
         return decision.reason if decision.prune else ""
@@ -221,18 +242,19 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
             raise KeyboardInterrupt
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
-        seconds, folds, series = time.perf_counter() - began, len(done) if splits.folds else 0, job.plan.study.metric
+        seconds, ran, series = time.perf_counter() - began, len(done) if folds else 0, job.plan.study.metric
         return TrialEnded(
-            job.worker, number, slot, arm, outcome, reason, value, best, total, seconds, trace, series, folds
+            job.worker, number, slot, label, outcome, reason, value, best, total, seconds, trace, series, ran, confirms
         )
 
     try:
         # two ends that are valid one by one can be invalid together
-        config = opened.patiently(lambda: trial_config(job, splits, trial))
+        config, splits = opened.patiently(lambda: trial_config(job, images, trial))
+        folds = splits.folds
         keep(attributes.CONFIG, config.model_dump(mode="json"))
         keep(attributes.THREADS, job.options.threads)
         keep(attributes.WORKERS, job.options.workers)
-        watch.tell(TrialStarted(job.worker, number, slot, arm, config.planned_epochs, splits.folds))
+        watch.tell(TrialStarted(job.worker, number, slot, label, config.planned_epochs, folds, confirms))
         pruned = ""
         for part in runs_of_trial(config, splits, checkpoint_of(job.folder, slot)):
             kept = earlier_end(part, device)
@@ -240,7 +262,7 @@ def _objective(job: Job, opened: OpenStudy, splits: Splits, watch: Watch, trial:
                 result = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
                 kept = finish_run(part, result, device)
             done.append(kept)
-            pruned = on_fold() if splits.folds else ""
+            pruned = on_fold() if folds else ""
             if pruned or kept.result.outcome in ENDS_TRIAL:
                 break
         whole = summed_up(done, pruned)

@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 import torch
 
-from regstudy.data.image_set import Splits
+from regstudy.data.image_set import SplitSource
 from regstudy.errors import RegstudyError
 from regstudy.interrupts import Interrupts, noting_interrupts, serve_parent, signals_held_back
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
@@ -54,7 +54,7 @@ class PoolWorker:
     since: float = field(default_factory=time.monotonic)
 
 
-def run_here(job: Job, splits: Splits, listen: Listener) -> None:
+def run_here(job: Job, images: SplitSource, listen: Listener) -> None:
     """Work in this process. The first Ctrl-C stops it at the next step, the second one at once.
 
     What the listener raises ends the trial under way without a fault and is raised again. Outside the main thread
@@ -72,7 +72,7 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
 
     with noting_interrupts() as interrupts:
         try:
-            work(job, splits, Watch(tell, lambda: interrupts.asked > 0 or raised is not None))
+            work(job, images, Watch(tell, lambda: interrupts.asked > 0 or raised is not None))
         except KeyboardInterrupt:
             if raised is not None:
                 raise raised from None
@@ -82,7 +82,7 @@ def run_here(job: Job, splits: Splits, listen: Listener) -> None:
 
 
 def run_pool(
-    opened: OpenStudy, jobs: Sequence[Job], splits: Splits, listen: Listener, timeout: float | None = None
+    opened: OpenStudy, jobs: Sequence[Job], images: SplitSource, listen: Listener, timeout: float | None = None
 ) -> None:
     """Work in one process per job; a worker that dies is replaced and its slot is free again.
 
@@ -90,7 +90,7 @@ def run_pool(
     that ended a worker, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
     """
     context = torch.multiprocessing.get_context("spawn")
-    shared = splits.share()
+    shared = images.share()
     pool: list[PoolWorker] = []
     with noting_interrupts() as interrupts:
         try:
@@ -142,16 +142,16 @@ def _attend(
             pool.append(spawn(member.job))
 
 
-def _spawn(context: Any, job: Job, splits: Splits, interrupts: Interrupts) -> PoolWorker:
+def _spawn(context: Any, job: Job, images: SplitSource, interrupts: Interrupts) -> PoolWorker:
     with interrupts.later(), signals_held_back():
         here, there = context.Pipe()
-        process = context.Process(target=_worker_process, args=(job, splits, there), daemon=True)
+        process = context.Process(target=_worker_process, args=(job, images, there), daemon=True)
         process.start()
         there.close()
     return PoolWorker(job, process, here)
 
 
-def _worker_process(job: Job, splits: Splits, pipe: Connection) -> None:
+def _worker_process(job: Job, images: SplitSource, pipe: Connection) -> None:
     """A worker process from start to end."""
     interrupts = serve_parent()
     keep_freed_memory()
@@ -163,7 +163,7 @@ def _worker_process(job: Job, splits: Splits, pipe: Connection) -> None:
 
     try:
         # whatever comes from the parent, its end included, means stop
-        work(job, splits, Watch(tell, lambda: interrupts.asked > 0 or pipe.poll()))
+        work(job, images, Watch(tell, lambda: interrupts.asked > 0 or pipe.poll()))
     except RegstudyError as error:
         with contextlib.suppress(OSError):
             pipe.send(WorkerError(str(error)))

@@ -86,6 +86,10 @@ class FixedPlan:
         task = self.task(slot)
         return task.arm, {"arm": task.arm, "repeat": task.repeat}
 
+    def label(self, slot: int) -> str:  # noqa: ARG002
+        """Its arm says it all."""
+        return ""
+
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a slot's arm with the seed of its repeat; the trial gets the parameters of `order`."""
         task = self.task(slot.number)

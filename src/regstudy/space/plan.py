@@ -18,7 +18,7 @@ from regstudy.space.study_section import StudySection
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-PlanKind = Literal["search", "comparison"]
+PlanKind = Literal["search", "comparison", "confirmation"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Slot:
 
 
 class Plan(Protocol):
-    """What a study runs. `Space` searches ranges; `FixedPlan` runs given configurations with several seeds."""
+    """What a study runs: `Space` searches ranges; `FixedPlan` and `RoundPlan` run given configurations with new seeds."""
 
     @property
     def name(self) -> str:
@@ -66,6 +66,9 @@ class Plan(Protocol):
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
         """The arm of a slot, and the Optuna parameters that its trial is queued with."""
+
+    def label(self, slot: int) -> str:
+        """What a slot is called on the screen; empty if its arm says it all."""
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a trial, its training seed included; samples what `order` does not set."""

@@ -150,6 +150,13 @@ class Space:
         """Epochs of a trial at the defaults."""
         return self.defaults().planned_epochs
 
+    @property
+    def regularizes(self) -> bool:
+        """Whether a trial can differ from a baseline trial: some regularizer is searched, or on."""
+        config = self.defaults()
+        searched = any(parameter.path in RunConfig.regularizers for parameter in self.parameters())
+        return searched or config != config.without_regularizers()
+
     def prunable(self, arm: str) -> bool:
         """Baseline trials are never pruned: everything is compared with them."""
         return arm != "baseline"
@@ -159,6 +166,10 @@ class Space:
         if not is_baseline(slot):
             return "search", {}
         return "baseline", self.start() if slot == 0 else self.off_values()
+
+    def label(self, slot: int) -> str:  # noqa: ARG002
+        """Its arm says it all."""
+        return ""
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a trial, with the training seed of its slot unless the file sets one."""

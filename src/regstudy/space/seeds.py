@@ -20,6 +20,12 @@ def repeat_seed(study_seed: int, repeat: int) -> int:
     return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])
 
 
+def round_seeds(study_seed: int, round_: int) -> tuple[int, int]:
+    """The training seed and the split seed of a round of confirmation (from 1), which no run of the search has used."""
+    training, split = np.random.SeedSequence([study_seed, round_], spawn_key=(1,)).generate_state(2)
+    return int(training), int(split)
+
+
 def fold_seed(training_seed: int, fold: int) -> int:
     """The training seed of a fold (from 1) of a trial, given the seed of the trial's slot or repeat."""
     return int(np.random.SeedSequence(training_seed, spawn_key=(fold,)).generate_state(1)[0])

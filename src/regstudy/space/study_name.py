@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from regstudy.errors import ArgumentError
 
 MAX_STUDY_NAME_LENGTH = 100
+CONFIRMATION = "/confirmation"  # ends the name of confirmation runs; names that users give have no slash
 STUDY_NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{MAX_STUDY_NAME_LENGTH - 1}}}")
 
 
@@ -20,6 +21,11 @@ def check_name(name: str) -> None:
             f"'{name}' is not a valid study name. Use at most {MAX_STUDY_NAME_LENGTH} letters, digits and characters of"
             " '@._-', starting with a letter or digit."
         )
+
+
+def is_companion(name: str, names: Collection[str]) -> bool:
+    """Whether a study holds the confirmation runs of another one of these."""
+    return name.endswith(CONFIRMATION) and name.removesuffix(CONFIRMATION) in names
 
 
 def name_of_file(name: str) -> str:

@@ -18,7 +18,8 @@ REGULARIZERS = PREFIX + "regularizers"  # {dotted path of a regularizer: its off
 NUISANCES = PREFIX + "nuisances"  # dotted paths of hyperparameters that are tuned but not under study
 DATA = PREFIX + "data"  # the images that were used: see data.Splits.describe
 SEED = PREFIX + "seed"
-TRIALS = PREFIX + "trials"  # the number of finished trials requested last
+TRIALS = PREFIX + "trials"  # the number of finished trials requested last, without confirmation runs
+CONFIRM = PREFIX + "confirm"  # requested last: {"share": of the trials, "runs": confirmation runs}; see study.companion
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
 RACE = (
     PREFIX + "race"

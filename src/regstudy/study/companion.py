@@ -6,15 +6,16 @@ dashboard lists them under a name that says what they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import optuna
 
+from regstudy.space.study_name import CONFIRMATION
+from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words, open_existing, sqlite_path
+from regstudy.study.stored_facts import fact
 
-SUFFIX = "/confirmation"  # no name that `check_name` allows contains a slash
 FOLDER = "confirmation"  # within the study's folder, for checkpoints and weights
 BASELINE_ARM = "baseline"
 _LEADER = "trial "
@@ -22,23 +23,29 @@ _LEADER = "trial "
 
 def confirmation_place(place: StudyPlace, search: optuna.Study) -> StudyPlace:
     """Where the confirmation runs of a study are stored."""
-    name = search.study_name + SUFFIX
+    name = search.study_name + CONFIRMATION
     return replace(place, folder=place.folder / FOLDER, study=name, file=sqlite_path(place.url))
 
 
 def find_confirmation(place: StudyPlace, search: optuna.Study) -> optuna.Study | None:
-    """The confirmation runs of the study in a place; None if there are none yet. Changes nothing."""
+    """The confirmation runs of the study in a place; None if there are none yet. Changes nothing.
+
+    Runs of an earlier study of this name, which was deleted, are none of this one.
+    """
     with in_words(place.url):
         storage = open_existing(place.url)
-        name = search.study_name + SUFFIX
+        name = search.study_name + CONFIRMATION
         if storage is None or name not in {study.study_name for study in storage.get_all_studies()}:
             return None
-        return optuna.load_study(study_name=name, storage=storage)
+        found = optuna.load_study(study_name=name, storage=storage)
+        known = fact(found, attributes.RACE) or {}
+        return found if known.get("since") == began(search) else None
 
 
-def is_companion(name: str, names: Collection[str]) -> bool:
-    """Whether a study holds the confirmation runs of another one of these."""
-    return name.endswith(SUFFIX) and name.removesuffix(SUFFIX) in names
+def began(search: optuna.Study) -> str:
+    """What tells a study from an earlier one of the same name: when its first trial started."""
+    first = next(iter(search.get_trials(deepcopy=False)), None)
+    return str(first.datetime_start) if first is not None else ""
 
 
 def arm_of(number: int) -> str:

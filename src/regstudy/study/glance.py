@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from regstudy.errors import StudyError
+from regstudy.space.study_name import is_companion
 
 LOCK_TIMEOUT = 2.0  # seconds
 
@@ -32,7 +33,8 @@ def glance_at(path: Path) -> StudyGlance:
     """The single study in a SQLite file, or the one named after its folder; StudyError if it cannot be read."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as file:
-            names = dict(file.execute("SELECT study_name, study_id FROM studies").fetchall())
+            every = dict(file.execute("SELECT study_name, study_id FROM studies").fetchall())
+            names = {name: number for name, number in every.items() if not is_companion(name, every)}
             name = path.absolute().parent.name
             if name not in names and len(names) == 1:
                 (name,) = names

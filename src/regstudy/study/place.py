@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from regstudy.errors import ArgumentError, RegstudyError, StudyError, describe, unknown
 from regstudy.space.plan import PlanKind
-from regstudy.space.study_name import check_name
+from regstudy.space.study_name import check_name, is_companion
 from regstudy.study import attributes
 from regstudy.study.passwords import masked_url
 from regstudy.study.storage import in_words, open_existing, sqlite_path, sqlite_url
@@ -101,7 +101,7 @@ def find_study(place: StudyPlace, remedy: str = CHOOSE) -> optuna.Study | None:
             return None
         try:
             warnings.filterwarnings("ignore", "Choices for a categorical", UserWarning)  # tells nothing on reading
-            names = [study.study_name for study in storage.get_all_studies()]
+            names = _without_companions([study.study_name for study in storage.get_all_studies()])
             name = _chosen(place, names, remedy)
             if name is None:
                 return None
@@ -134,6 +134,11 @@ def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
     return None
 
 
+def _without_companions(names: list[str]) -> list[str]:
+    """The studies that a user can mean: confirmation runs belong to theirs."""
+    return [name for name in names if not is_companion(name, names)]
+
+
 def listed(names: list[str]) -> str:
     """The names of studies, as many as one can read."""
     shown = sorted(names)
@@ -153,7 +158,7 @@ def _where_else(place: StudyPlace) -> str:
     if place.storage is None:
         return "Give the folder of a study, such as results/NAME."
     storage = open_existing(place.storage)
-    names = [study.study_name for study in storage.get_all_studies()] if storage else []
+    names = _without_companions([study.study_name for study in storage.get_all_studies()]) if storage else []
     return f"The database holds these studies: {listed(names)}." if names else "The database holds no studies yet."
 
 

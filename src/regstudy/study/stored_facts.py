@@ -127,6 +127,11 @@ def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
 
 
+def _planned(value: Any) -> bool:
+    """The trial whose configuration a run has (-1 for the baseline), and its round."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value) and value[1] > 0
+
+
 def _fold(value: Any) -> bool:
     return _mapping(value) and _whole(value.get("best_epoch")) and _number(value.get("best_value"))
 
@@ -147,7 +152,10 @@ _described = _has(
 )  # fmt: skip
 
 
-_race = _has(baseline=_whole, runs=_whole, sizes=_wholes, center=_number, round=_whole, leaders=_wholes)
+_race = _has(
+    baseline=_whole, runs=_whole, sizes=_wholes, center=_number, round=_whole, leaders=_wholes, since=_text,
+    planned=lambda value: isinstance(value, list) and all(map(_planned, value)),
+)  # fmt: skip
 
 
 def _images(value: Any) -> bool:
@@ -167,8 +175,11 @@ CHECKS: Mapping[str, Check] = {
     attributes.DATA: _images,
     attributes.SEED: _whole,
     attributes.TRIALS: _whole,
+    attributes.CONFIRM: lambda value: _has(share=_number, runs=_whole)(value) and value.keys() >= {"share", "runs"},
     attributes.PARAMETERS: _all(_pair),
-    attributes.RACE: lambda value: _race(value) and value.keys() >= {"baseline", "runs", "sizes", "round", "leaders"},
+    attributes.RACE: lambda value: (
+        _race(value) and value.keys() >= {"baseline", "runs", "sizes", "center", "round", "leaders", "planned"}
+    ),
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,
     attributes.AUDIT: _mapping,

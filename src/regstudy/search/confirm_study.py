@@ -1,0 +1,109 @@
+"""Confirming the winner of a study that is already there."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import optuna
+
+from regstudy.analysis.race import most_runs
+from regstudy.data.loading_events import OnProgress
+from regstudy.data.pool import Pool, load_pool
+from regstudy.errors import StudyError
+from regstudy.search.confirming import Confirming, seconds_per_run, why_not_confirmed
+from regstudy.search.create import plan_of_study
+from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, Division
+from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready
+from regstudy.search.search_options import SearchOptions
+from regstudy.search.study_images import rule_of
+from regstudy.search.totals import how_it_ended, totals
+from regstudy.space.plan import Plan
+from regstudy.study import attributes
+from regstudy.study.companion import find_confirmation
+from regstudy.study.place import StudyPlace, kind_of, open_study
+from regstudy.study.queue_state import count_finished, queue_state
+from regstudy.study.storage import in_words
+from regstudy.study.stored_facts import fact, facts_of
+from regstudy.text import counted
+from regstudy.training.validation import CHECKS
+
+
+def confirm_study(
+    place: StudyPlace, runs: int | None, options: SearchOptions, data_dir: Path, listen: Listener
+) -> None:
+    """Make a study have this many confirmation runs in all. Raises StudyError if it has no winner to confirm."""
+    with in_words(place.url):
+        study = open_study(place)
+        if kind_of(study) != "search":
+            raise StudyError(
+                f"{place} is a {kind_of(study)}. Only a study that searches a space has a winner to confirm."
+            )
+        plan = plan_of_study(study, str(place), CHECKS)
+        if why := why_not_confirmed(study):
+            raise StudyError(f"{place}: {why}")
+        planned, searched = _planned(place, study), count_finished(study)
+        runs = runs or _runs(study, planned, searched)
+        if runs < planned:
+            raise StudyError(
+                f"{place} already has {counted(planned, 'confirmation run')}. Give a larger total (--runs), or leave it"
+                " out."
+            )
+        division = Division(searched, runs)
+        before = totals(place, study, division)
+        if not before.left:
+            words = f"Nothing left to do: {place} already has {counted(runs, 'confirmation run')}."
+            listen(NothingLeft(f"{words} To add more, increase the total (--runs).", before.given_up))
+            return
+        _say_what_is_missing(study, listen)
+        took = seconds_per_run(study)
+        epochs = plan.planned_epochs
+        cost = Cost(took / epochs if took > 0 else math.nan, epochs, 0, 0)
+        listen(Ready("confirmation", {"run": cost}, {"run": before.left}))
+        known = facts_of(study)[attributes.DATA]
+        share = (fact(study, attributes.CONFIRM) or {}).get("share") or DEFAULT_SHARE
+        study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": runs})
+        images = partial(same_images, plan, study, data_dir, listen)
+        confirming = Confirming(place, study, plan.study, options, images, not known.get("own_validation"), listen)
+        try:
+            confirming.run(runs, time.time() + options.budget, took if took > 0 else 0.0)
+        except KeyboardInterrupt:
+            listen(how_it_ended(totals(place, study, division), options, interrupted=True))
+            raise
+        listen(how_it_ended(totals(place, study, division), options))
+
+
+def same_images(plan: Plan, study: optuna.Study, data_dir: Path, listen: OnProgress) -> Pool:
+    """The images of a study, to be split; StudyError if those on this machine are others."""
+    known = facts_of(study)[attributes.DATA]
+    section = plan.data.model_copy(update={"split_seed": known["split_seed"]})
+    pool = load_pool(section, data_dir, listen, rule_of(known))
+    found = pool.split(known["split_seed"]).hash
+    if found != known["split_hash"]:
+        raise StudyError(
+            f"The images on this machine (split {found}) are not those of the study (split {known['split_hash']}). Copy"
+            f" the data set from the machine that started the study to {data_dir}."
+        )
+    return pool
+
+
+def _planned(place: StudyPlace, study: optuna.Study) -> int:
+    found = find_confirmation(place, study)
+    return 0 if found is None else len((fact(found, attributes.RACE) or {}).get("planned", ()))
+
+
+def _runs(study: optuna.Study, planned: int, searched: int) -> int:
+    """As many runs as were asked for, else three for seven trials of the search."""
+    asked = int((fact(study, attributes.CONFIRM) or {}).get("runs", 0))
+    wanted = max(FEWEST_RUNS, round(searched * DEFAULT_SHARE / (1 - DEFAULT_SHARE)))
+    return max(planned, asked) or most_runs(wanted)
+
+
+def _say_what_is_missing(study: optuna.Study, listen: Listener) -> None:
+    left = queue_state(study.get_trials(deepcopy=False)).count_unfinished(int(fact(study, attributes.TRIALS, 0)))
+    if left:
+        listen(
+            Notice(f"The search is not finished: {counted(left, 'trial')} are left. Its leaders so far are confirmed.")
+        )

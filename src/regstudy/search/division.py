@@ -1,0 +1,54 @@
+"""How the trials of a study are divided: the search, and the confirmation of its winner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from regstudy.analysis.race import MIN_ROUNDS, most_runs
+from regstudy.text import counted
+
+DEFAULT_SHARE = 0.3  # of the trials, for confirmation
+FEWEST_RUNS = 2 * MIN_ROUNDS  # with which anything can be confirmed: a leader and the baseline in each round
+
+
+@dataclass(frozen=True)
+class Division:
+    """The numbers of search trials and of confirmation runs, and why there are none of these, if so."""
+
+    search: int
+    confirm: int
+    why_none: str = ""
+
+
+def divide(trials: int, share: float, searched: int, planned: int) -> Division:
+    """Divide so many trials, of which ``searched`` are finished and ``planned`` confirmation runs are decided.
+
+    A share that is too small to confirm anything is left to the search.
+
+    >>> divide(50, 0.3, 0, 0)
+    Division(search=36, confirm=14, why_none='')
+    """
+    wanted = math.floor(share * trials + 0.5)
+    if planned:
+        confirm = max(planned, min(wanted, trials - searched))
+        return Division(max(0, trials - confirm), confirm)
+    room = min(wanted, trials - searched)
+    if room >= FEWEST_RUNS:
+        confirm = most_runs(room)
+        return Division(trials - confirm, confirm)
+    return Division(trials, 0, _why(trials, share, searched, wanted))
+
+
+def _why(trials: int, share: float, searched: int, wanted: int) -> str:
+    if share == 0:
+        return ""
+    if wanted >= FEWEST_RUNS:
+        return (
+            f"No trials are left to confirm the winner with: {searched} of {counted(trials, 'trial')} are search trials"
+            " already."
+        )
+    return (
+        f"{counted(trials, 'trial')} are too few to confirm the winner with a share of {share:g} of them: at least"
+        f" {FEWEST_RUNS} confirmation runs are needed."
+    )
