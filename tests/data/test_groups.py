@@ -25,6 +25,7 @@ from regstudy.data import groups, near_duplicates, open_test, prepare
 from regstudy.data.groups import NEAR_DUPLICATES, group_keys
 from regstudy.data.image_set import ImageSet
 from regstudy.data.near_duplicates import SAME_CORRELATION, clusters, duplicate_pairs
+from regstudy.data.sources import ALL_OPERATIONS, sound
 from regstudy.errors import DataError
 
 
@@ -105,7 +106,7 @@ def test_what_a_data_set_does_not_allow_is_said_before_an_image_is_touched(chang
     [
         {"data.name": "cifar10", "augmentation.ops": ["flip", "crop"], "data.group": "(s)"},
         {"data.name": "svhn", "data.group": NEAR_DUPLICATES},
-        {"data.name": "digits", "augmentation.ops": sorted(data.ALL_OPERATIONS - {"flip"})},
+        {"data.name": "digits", "augmentation.ops": sorted(ALL_OPERATIONS - {"flip"})},
         {"data.name": "image_folder", "data.root": "x", "augmentation.ops": ["flip"]},
     ],
 )
@@ -190,14 +191,14 @@ def test_a_division_of_the_users_own_is_kept_and_groups_in_both_parts_are_counte
 def test_a_part_whose_paths_are_not_as_many_as_its_images_is_refused() -> None:
     images = ImageSet(scenes(4), torch.arange(4) % 2, ("a", "b"), ("one.png",))
     with pytest.raises(DataError, match="paths must be empty or name the file of each image, but there are 1 for 4"):
-        data._sound(images, Data(name="mine:images"), "training")
+        sound(images, Data(name="mine:images"), "training")
 
 
 def test_a_validation_part_of_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(part: str, *_: object) -> ImageSet:
         return ImageSet(scenes(6, side=16 if part == "train" else 12), torch.arange(6) % 2, ("a", "b"))
 
-    monkeypatch.setattr(data, "source", lambda _: load)
+    monkeypatch.setattr("regstudy.data.pool.source", lambda _: load)
     with pytest.raises(DataError, match=r"images are 3×16×16 .* for training, but 3×12×12 .* Resize them"):
         prepare(Data(name="mine:images"), tmp_path)
 

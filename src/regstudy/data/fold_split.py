@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.data.split import Floats, Indices, stratified_subset
+from regstudy.data.split import Floats, Indices, limited_subset, stratified_subset
 from regstudy.errors import DataError
 
 MAX_ATTEMPTS = 64  # random assignments of groups, until every class is in every fold
@@ -55,12 +55,25 @@ def images_used(total: int, train_limit: int | None, folds: int, classes: int) -
     return used
 
 
-def first_fold(pool: ImageSet, fold_of: Indices, splits: Splits) -> Splits:
-    """The parts of the first fold of all images in the pool, with the folds of the others; ``splits`` has the rest."""
-    order = np.argsort(fold_of == 1, kind="stable")  # training, then validation
-    ordered = pool.subset(torch.from_numpy(order))
-    numbers = tuple(fold_of[order].tolist())
-    return _parts(replace(splits, fold_of=numbers), ordered, torch.tensor(numbers) == 1)
+def split_folds(
+    labels: Indices,
+    groups: Indices | None,
+    folds: int,
+    train_limit: int | None,
+    seed: int,
+    classes: tuple[str, ...],
+) -> tuple[Indices, Indices, tuple[int, ...]]:
+    """Positions of the training and the validation images of the first fold, and the folds of both, in that order.
+
+    Raises DataError if a fold would lack a class.
+    """
+    used = np.arange(len(labels))
+    size = images_used(len(labels), train_limit, folds, len(classes))
+    if size < len(labels):
+        used = limited_subset(labels, groups, size, seed)
+    fold_of = assign_folds(labels[used], None if groups is None else groups[used], folds, seed, classes)
+    first = fold_of == 1
+    return used[~first], used[first], tuple(np.concatenate([fold_of[~first], fold_of[first]]).tolist())
 
 
 def fold(splits: Splits, number: int) -> Splits:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from regstudy.errors import DataError
+from regstudy.data.shared_memory import share_tensors
 
-SHARED_MEMORY = Path("/dev/shm")
 MAX_CLASSES_SHOWN = 10
 
 
@@ -25,7 +22,7 @@ class ImageSet:
 
     ``paths`` names the file of each image, relative to the data set's folder and with forward slashes; it is empty
     if the images have no files. ``groups`` is the number of each image's group, int64 N, where `data.group` is set;
-    `prepare` fills it in.
+    `load_pool` fills it in.
     """
 
     images: Tensor
@@ -42,6 +39,11 @@ class ImageSet:
         """Channels, height, width."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Pixels, labels and, where there are any, groups."""
+        return [self.images, self.labels] + ([] if self.groups is None else [self.groups])
 
     def subset(self, indices: Tensor) -> ImageSet:
         """A copy of the images at the given positions (int64)."""
@@ -189,20 +191,13 @@ class Splits:
         folds = f" in the first of {self.folds} folds" if self.folds else ""
         return f"{self.name}, {', '.join(sizes)}{folds}; {len(names)} classes, training + validation: {listed}{more}"
 
+    def at(self, split_seed: int) -> Splits:  # noqa: ARG002 - of SplitSource
+        """These splits whatever the seed, as a `SplitSource`: all trials of a search use the same images."""
+        return self
+
     def share(self) -> Splits:
         """The same splits in shared memory, for other processes; DataError if there is not enough of it."""
-        parts = (self.train, self.clean_train, self.validation)
-        needed = sum(part.images.nbytes + part.labels.nbytes for part in parts)
-        if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free < needed:
-            raise DataError(
-                f"The images need {needed / 1e9:.1f} GB of shared memory, but {SHARED_MEMORY} has less free space. Use"
-                " one"
-                " worker, or increase shared memory (for a container: --shm-size)."
-            )
-        for part in parts:
-            for tensor in (part.images, part.labels, part.groups):
-                if tensor is not None:
-                    tensor.share_memory_()  # type: ignore[no-untyped-call]
+        share_tensors(tensor for part in (self.train, self.clean_train, self.validation) for tensor in part.tensors)
         return self
 
     def to(self, device: torch.device) -> Splits:
