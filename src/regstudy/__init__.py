@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from regstudy.api import compare as compare
+    from regstudy.api import confirm as confirm
     from regstudy.api import load_space as load_space
     from regstudy.api import load_splits as load_splits
     from regstudy.api import run_study as run_study
@@ -52,6 +53,7 @@ _PLACES = {
     "build_optimizer": "regstudy.training.own_loop",
     "build_schedule": "regstudy.training.own_loop",
     "compare": "regstudy.api",
+    "confirm": "regstudy.api",
     "examine": "regstudy.doctor.examine",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
@@ -78,6 +80,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "compare",
+    "confirm",
     "examine",
     "load_results",
     "load_space",

@@ -110,6 +110,14 @@ def study(
         Literal["signal", "median", "hyperband", "none"],
         typer.Option(help="Pruning strategy; 'signal' is regstudy's own, 'none' disables pruning."),
     ] = "signal",
+    confirm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the trials that confirm the winner with fresh seeds; 0 turns it off. Default: 0.3.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
     ] = False,
@@ -120,7 +128,7 @@ def study(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Run a hyperparameter study. Re-running the same command resumes it."""
+    """Run a hyperparameter study and confirm its winner with fresh seeds. Re-running the same command resumes it."""
     from regstudy.cli import study_command
 
     arguments = {
@@ -134,6 +142,7 @@ def study(
         "budget": budget,
         "trial_timeout": trial_timeout,
         "pruner": pruner,
+        "confirm": confirm,
         "doctor": not no_doctor,
         "force": force,
         "device": device,
@@ -206,6 +215,49 @@ def compare(
         "command": _typed(),
     }
     raise typer.Exit(compare_command.execute(out, spaces, dry_run, arguments))
+
+
+@app.command()
+def confirm(
+    path: StudyPath,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=10_000_000,
+            help="Total number of confirmation runs, including earlier ones. Default: as many as were asked for, else"
+            " three for seven trials of the search.",
+        ),
+    ] = None,
+    storage: Storage = None,
+    name: StudyName = None,
+    data_dir: DataDir = Path("data"),
+    workers: Workers = 1,
+    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Confirm the winner of a study: train the leaders and the baseline again with fresh seeds. Resumable."""
+    from regstudy.cli import confirm_command
+
+    arguments = {
+        "runs": runs,
+        "study": name,
+        "storage": storage,
+        "data_dir": data_dir,
+        "workers": workers,
+        "budget": budget,
+        "trial_timeout": trial_timeout,
+        "device": device,
+        "threads": threads,
+    }
+    raise typer.Exit(confirm_command.execute(out, path, dry_run, arguments))
 
 
 @app.command()

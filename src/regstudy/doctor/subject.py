@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from regstudy import data
+from regstudy.data.pool import load_pool
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
 from regstudy.search.study_images import Images, gather, rule_of
@@ -61,11 +63,14 @@ def _of_study(place: StudyPlace, overrides: Sequence[str], data_dir: Path, liste
     wanted = space.data
     if not any(override.startswith("data.split_seed=") for override in overrides):
         wanted = wanted.model_copy(update={"split_seed": known["split_seed"]})
-    splits = data.prepare(wanted, data_dir, listen, rule_of(known))
+    given = (wanted, data_dir, listen, rule_of(known))
+    splits = data.prepare(*given)
     if splits.hash != known["split_hash"] and not any(override.startswith("data") for override in overrides):
         raise StudyError(
             f"The images here (split {splits.hash}) differ from those of the study (split {known['split_hash']}). Copy"
             f" the data set from the machine that started the study to {data_dir}."
         )
     requested = known.get("requested", splits.name)
-    return Subject(text, space, Images(splits, requested, known.get("fallback_reason")), stored=True)
+    return Subject(
+        text, space, Images(splits, requested, partial(load_pool, *given), known.get("fallback_reason")), stored=True
+    )

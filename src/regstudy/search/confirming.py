@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import optuna
 
 from regstudy.analysis.race import Race
-from regstudy.data.image_set import SplitSource
+from regstudy.data.split_source import SplitSource
 from regstudy.errors import StudyError
 from regstudy.files import make_folder
 from regstudy.search.create import versions
@@ -76,7 +76,7 @@ class Confirming:
             facts, announced = self._decide(opened), -1
             done, metric = count_finished(opened.study), self.section.metric
             pace = seconds / self.options.workers
-            self.listen(ConfirmationStarted(place, runs, done, None, metric, self.options.workers, pace))
+            self.listen(ConfirmationStarted(self.place, runs, done, None, metric, self.options.workers, pace))
             while self._unfinished(opened, facts) and time.time() < deadline:
                 if facts.race.round != announced:
                     announced = facts.race.round

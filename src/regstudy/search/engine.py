@@ -8,7 +8,7 @@ from contextlib import closing
 
 import optuna
 
-from regstudy.data.image_set import SplitSource
+from regstudy.data.split_source import SplitSource
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener
 from regstudy.search.queue import close_orphans, count_claimable

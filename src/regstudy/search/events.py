@@ -6,6 +6,7 @@ A listener is any function that takes an event. An exception in it ends the stud
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -70,7 +71,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ready:
-    """All checks passed; nothing is written yet. ``left``: trials still to run, by arm; ``confirm``: then these runs."""
+    """All checks passed; nothing is written yet. ``left``: trials to run, by arm; ``confirm``: runs after them."""
 
     kind: PlanKind
     costs: Mapping[str, Cost]
@@ -83,7 +84,17 @@ class Ready:
         return sum(cost.per_trial * (self.left[name] + self.confirm) for name, cost in self.costs.items())
 
     def __str__(self) -> str:
+        if self.kind == "confirmation":
+            return self._of_a_confirmation()
         return self._of_a_search() if self.kind == "search" else "\n".join(self._of_a_comparison())
+
+    def _of_a_confirmation(self) -> str:
+        runs, (cost,) = counted(sum(self.left.values()), "run"), self.costs.values()
+        if math.isnan(cost.seconds):
+            return f"To run: {runs} of {cost.length}."
+        return (
+            f"Estimated cost: about {format_duration(self.seconds)} for {runs}, by what the trials of the search took."
+        )
 
     def _of_a_search(self) -> str:
         (cost,) = self.costs.values()
@@ -150,7 +161,7 @@ class StudyStarted:
 
 @dataclass(frozen=True)
 class ConfirmationStarted(StudyStarted):
-    """Confirmation runs are about to run; ``place`` is where these are stored."""
+    """Confirmation runs of the study in a place are about to run."""
 
     def __str__(self) -> str:
         return f"Confirming: {self.finished} of {counted(self.total, 'run')} finished."

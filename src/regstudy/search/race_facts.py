@@ -109,7 +109,7 @@ def round_plan(facts: RaceFacts, search: optuna.Study, section: StudySection, *,
     numbers |= {run.number: arm_of(run.number) for run in facts.planned if run.number != BASELINE}
     arms = {arm: _config(trials[number]) for number, arm in numbers.items()}
     runs = [(BASELINE_ARM if run.number == BASELINE else arm_of(run.number), run.round) for run in facts.planned]
-    return RoundPlan(search.study_name, arms, runs, section, fresh_splits)
+    return RoundPlan(search.study_name, arms, runs, section, {arm: n for n, arm in numbers.items()}, fresh_splits)
 
 
 def _values(

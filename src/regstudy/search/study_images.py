@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from regstudy import data
 from regstudy.data.file_rule import LATEST_RULE
-from regstudy.data.image_set import Splits, SplitSource
+from regstudy.data.image_set import Splits
 from regstudy.data.pool import load_pool
+from regstudy.data.split_source import SplitSource
 from regstudy.errors import DataUnavailable, StudyError
 from regstudy.search.events import Listener, SubstituteData
 from regstudy.space.plan import Plan

@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from regstudy.analysis.constant_answer import constant_value
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import failure
-from regstudy.data.image_set import Splits, SplitSource
+from regstudy.data.image_set import Splits
+from regstudy.data.split_source import SplitSource
 from regstudy.errors import StorageError
 from regstudy.files.paths import DISK_FULL
 from regstudy.records import (

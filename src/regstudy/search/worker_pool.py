@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 import torch
 
-from regstudy.data.image_set import SplitSource
+from regstudy.data.split_source import SplitSource
 from regstudy.errors import RegstudyError
 from regstudy.interrupts import Interrupts, noting_interrupts, serve_parent, signals_held_back
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted

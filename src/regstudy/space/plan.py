@@ -31,7 +31,7 @@ class Slot:
 
 
 class Plan(Protocol):
-    """What a study runs: `Space` searches ranges; `FixedPlan` and `RoundPlan` run given configurations with new seeds."""
+    """What a study runs. `Space` searches ranges; `FixedPlan` and `RoundPlan` run given configurations again."""
 
     @property
     def name(self) -> str:

@@ -1,13 +1,13 @@
 """Fixed configurations that are trained in rounds, each with a fresh seed and a fresh split that all of them share.
 
-Which configurations run in which round is decided as the rounds end, so a plan has the runs that are decided so far;
-`extended` gives the plan with further ones. Slot k is run k, whatever is decided later.
+Which configurations run in which round is decided as the rounds end, so a plan has the runs that are decided so far.
+Slot k is run k, whatever is decided later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from regstudy.config.fingerprint import fingerprint, hashed
@@ -22,12 +22,14 @@ from regstudy.text import counted
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-ARM, ROUND = "configuration", "round"  # Optuna's parameters
+TRIAL, ROUND = "trial", "round"  # Optuna's parameters: whose configuration is trained, and the round
 
 
 @dataclass(frozen=True)
 class RoundPlan:
     """Arms by name, and the arm and the round (from 1) of each run. ``study`` has the seed of which all derive.
+
+    ``trials``: by arm, the number of the trial that drew its configuration.
 
     Without ``fresh_splits`` all rounds use the images as they are split in the arms' data section.
     """
@@ -36,11 +38,8 @@ class RoundPlan:
     arms: Mapping[str, RunConfig]
     runs: Sequence[tuple[str, int]]
     study: StudySection
+    trials: Mapping[str, int]
     fresh_splits: bool = True
-
-    def extended(self, arms: Mapping[str, RunConfig], runs: Iterable[tuple[str, int]]) -> RoundPlan:
-        """The plan with further arms and runs."""
-        return replace(self, arms={**self.arms, **arms}, runs=[*self.runs, *runs])
 
     @property
     def kind(self) -> PlanKind:
@@ -67,9 +66,9 @@ class RoundPlan:
         return False
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
-        """The arm of a slot, and its arm and round as Optuna parameters."""
+        """The arm of a slot, and its trial and round as Optuna parameters."""
         arm, round_ = self.runs[slot]
-        return arm, {ARM: arm, ROUND: round_}
+        return arm, {TRIAL: self.trials[arm], ROUND: round_}
 
     def label(self, slot: int) -> str:
         """The arm and the round of a run."""
@@ -79,8 +78,8 @@ class RoundPlan:
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a slot's arm with the seeds of its round; the trial gets the parameters of `order`."""
         arm, round_ = self.runs[slot.number]
-        trial.suggest_categorical(ARM, [arm])
-        trial.suggest_int(ROUND, round_, round_)
+        for name, value in ((TRIAL, self.trials[arm]), (ROUND, round_)):
+            trial.suggest_int(name, value, value)
         return self.in_round(arm, round_)
 
     def in_round(self, arm: str, round_: int) -> RunConfig:

@@ -1,0 +1,21 @@
+"""What `regstudy confirm` does: call the library, then write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from regstudy.api import confirm
+from regstudy.cli.shared import run, where_to_look
+
+
+def execute(console: Console, path: Path, dry_run: bool, arguments: dict[str, Any]) -> int:
+    """Confirm the winner of a study; ``arguments`` are those of `regstudy.confirm`. Returns the exit code."""
+    return run(
+        console,
+        dry_run,
+        lambda listener: confirm(path, progress=listener, **arguments),
+        lambda console, result: where_to_look(console, result, "Report"),
+    )
