@@ -272,7 +272,7 @@ def worker(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Run trials of a study started on another machine. It ends when no trials are waiting."""
+    """Run trials of a study started on another machine. It ends when nothing is left to run."""
     from regstudy.cli import worker_command
 
     raise typer.Exit(worker_command.execute(out, name, storage, workers, results, data_dir, device, threads))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -12,6 +14,8 @@ from regstudy import data
 from regstudy.cli.listener import ConsoleListener
 from regstudy.errors import StudyError
 from regstudy.search.arguments import use_device
+from regstudy.search.confirm_study import same_images
+from regstudy.search.confirming import Confirming, finish_search
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.session import help_with
@@ -20,7 +24,7 @@ from regstudy.study import attributes
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace, open_study, study_place
 from regstudy.study.storage import in_words
-from regstudy.study.stored_facts import facts_of
+from regstudy.study.stored_facts import fact, facts_of
 from regstudy.text import counted
 from regstudy.training.validation import CHECKS
 
@@ -35,7 +39,7 @@ def execute(
     device: str | None,
     threads: int | None,
 ) -> int:
-    """Run trials of the study until none are waiting; returns the exit code, 130 after Ctrl-C."""
+    """Run trials of the study, then its confirmation runs, until none is left; the exit code is 130 after Ctrl-C."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     used = use_device(device, threads)
     place = study_place(results, name, storage)
@@ -60,6 +64,12 @@ def _work(console: Console, place: StudyPlace, workers: int, data_dir: Path, use
         console.print(f"Joined study {place.name} on {masked_url(place.url)}: {counted(trials, 'trial')} in total.")
         try:
             help_with(place, study, plan, splits, options, listener)
+            runs = int((fact(study, attributes.CONFIRM) or {}).get("runs", 0))
+            if runs:
+                finish_search(place, study, plan, splits, options, listener, math.inf)
+                images = partial(same_images, plan, study, data_dir, listener)
+                fresh = not splits.own_validation
+                Confirming(place, study, plan.study, options, images, fresh, listener).run(runs, math.inf)
         except KeyboardInterrupt:
             console.print("Stopped. The trials that were running here go back to the queue.")
             return 130
