@@ -93,11 +93,11 @@ def two_way(table: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarra
     plain[:count] += plain[count:].mean()  # repeats average to 0
     plain[count:] -= plain[count:].mean()
     left = y - design @ plain
-    variance = left @ left / (len(y) - np.linalg.matrix_rank(design))
     runs = np.isfinite(table).sum(axis=1)
     weights, center = np.full(design.shape[1], 1e-9), np.zeros(design.shape[1])
     for kind in np.unique(kinds):
-        of = np.flatnonzero(kinds == kind)
+        of, own = np.flatnonzero(kinds == kind), kinds[rows] == kind
+        variance = left[own] @ left[own] / (own.sum() - len(of))  # poor configurations are noisier than good ones
         spread = max(float(np.var(plain[of], ddof=1) - np.mean(variance / runs[of])), 0.01) if len(of) > 1 else 1e9
         weights[of], center[of] = variance / spread, plain[of].mean()
     shrunk = np.linalg.solve(design.T @ design + np.diag(weights), design.T @ y + weights * center)
