@@ -22,6 +22,8 @@ from regstudy.space.search_space import is_baseline
 POOL = 256  # residuals that the noise of a configuration is drawn from
 NEAREST = 8  # configurations whose residuals make up the pool of one that was repeated only a few times
 OFTEN = 8  # repeats from which on a configuration has its own pool
+NEAR = 1.5  # points within which a neighbor lies
+UNSTABLE = 12.0  # points between the best and the worst repeat of a configuration that sometimes fails to train
 ROUNDS = 48  # most rounds of a race
 
 
@@ -37,9 +39,12 @@ class World:
     splits: np.ndarray
     searched: int
 
-    def null(self) -> World:
-        """The same noise, but all configurations are equally good."""
-        return World(np.zeros_like(self.truth), self.noise, self.splits, self.searched)
+    def equal(self, noise_too: bool) -> World:
+        """All configurations equally good; ``noise_too``: also equally noisy, like the better half of the search."""
+        better = np.argsort(-self.truth[: self.searched])[: (self.searched + 1) // 2]
+        pool = np.random.default_rng(0).choice(self.noise[better].ravel(), POOL)
+        noise = np.tile(pool - pool.mean(), (len(self.truth), 1)) if noise_too else self.noise
+        return World(np.zeros_like(self.truth), noise, self.splits, self.searched)
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,36 @@ def values_of(lines: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[int]
     return table[kept], kept.tolist()
 
 
-def world_of(lines: Sequence[Mapping[str, Any]]) -> World:
-    """The world of a bank, complete or not."""
+def fails(table: np.ndarray) -> np.ndarray:
+    """Which configurations sometimes fail to train, or nearly so: their repeats lie far apart."""
+    return np.nanmax(table, axis=1) - np.nanmin(table, axis=1) > UNSTABLE
+
+
+def world_of(lines: Sequence[Mapping[str, Any]], unstable: bool = False) -> World:
+    """The world of a bank, complete or not.
+
+    Configurations that sometimes fail to train are left out, because a single one that was lucky in the search would
+    decide how well "take the best" does. With ``unstable`` they are there: they follow no fit, and their runs are drawn
+    from their own.
+    """
     table, numbers = values_of(lines)
-    searched = sum(number < SEARCHED for number in numbers)
+    failing = fails(table)
+    kept = np.flatnonzero(~failing)
+    searched = np.array(numbers) < SEARCHED
     counts = np.isfinite(table).sum(axis=1)
-    kinds = 2 * (np.arange(len(table)) >= searched) + (counts > FIRST)
-    truth, splits, residuals = two_way(table, kinds)
-    noise = np.stack([_pool(i, truth, residuals, counts, searched) for i in range(len(table))])
+    kinds = 2 * ~searched + (counts > FIRST)
+    truth, residuals = np.nanmean(table, axis=1), table - np.nanmean(table, axis=1, keepdims=True)
+    truth[kept], splits, residuals[kept] = two_way(table[kept], kinds[kept])
+    noise = np.stack(
+        [
+            _pool(i, truth, residuals, counts, np.array([i]) if failing[i] else kept[searched[kept] == searched[i]])
+            for i in range(len(table))
+        ]
+    )
+    used = unstable | ~failing
+    order = np.r_[np.flatnonzero(searched & used), np.flatnonzero(~searched & used)]
     scale = np.sqrt(len(splits) / (len(splits) - 1))
-    return World(truth, noise, scale * (splits - splits.mean()), searched)
+    return World(truth[order], noise[order], scale * (splits - splits.mean()), int((searched & used).sum()))
 
 
 def two_way(table: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,12 +131,13 @@ def two_way(table: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return shrunk[:count], shrunk[count:], residuals
 
 
-def _pool(row: int, truth: np.ndarray, residuals: np.ndarray, counts: np.ndarray, searched: int) -> np.ndarray:
-    """Residuals for a configuration: its own, or with few repeats those of its neighbors in truth of the same arm."""
-    peers = np.flatnonzero((np.arange(len(truth)) >= searched) == (row >= searched))
+def _pool(row: int, truth: np.ndarray, residuals: np.ndarray, counts: np.ndarray, peers: np.ndarray) -> np.ndarray:
+    """Residuals for a configuration: its own, or with few repeats also those of its neighbors in truth."""
     nearest = peers[np.argsort(np.abs(truth[peers] - truth[row]))][:NEAREST]
-    chosen = [row] if counts[row] >= OFTEN else nearest
-    grown = [residuals[i] * np.sqrt(counts[i] / (counts[i] - 1)) for i in chosen]  # a fitted mean takes some away
+    near = nearest[np.abs(truth[nearest] - truth[row]) <= NEAR]
+    alone = len(near) < 2
+    chosen = [row] if counts[row] >= OFTEN or alone else near
+    grown = [residuals[i] * (1.0 if alone else np.sqrt(counts[i] / (counts[i] - 1))) for i in chosen]  # less a mean
     pool = np.concatenate(grown)
     pool = pool[np.isfinite(pool)]
     return np.random.default_rng(row).permutation(np.resize(pool - pool.mean(), POOL))
@@ -126,4 +152,6 @@ def draw(world: World, slots: int, rng: np.random.Generator) -> Drawn:
     )
     noise = world.noise[chosen[:, None], rng.integers(POOL, size=(slots, 1 + ROUNDS))]
     runs = world.truth[chosen][:, None] + rng.choice(world.splits, 1 + ROUNDS) + noise
+    if world.truth.any():
+        runs = np.minimum(runs, 100)
     return Drawn(world.truth[chosen], runs[:, 0], runs[:, 1:], baseline)

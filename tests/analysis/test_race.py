@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -78,7 +79,7 @@ def test_sizes_come_down_to_one(monkeypatch: pytest.MonkeyPatch, keep: float, le
     monkeypatch.setattr(rules, "KEEP", keep)
     sizes = sizes_of(leaders, 4)
     assert sizes[0] == leaders and sizes[-1] == 1 and len(sizes) >= 4
-    assert all(later < size or size == later == 1 for size, later in zip(sizes, sizes[1:], strict=False))
+    assert all(later < size or size == later == 1 for size, later in pairwise(sizes))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_a_new_race(runs: int, sizes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("runs", range(2, 61))
 def test_at_most_one_run_is_left_over(runs: int) -> None:
     assert runs - 1 <= most_runs(runs) <= runs
-    _, entrants, baseline, made = raced(field(*range(100)), NOBODY, runs, lambda run: 1.0)
+    _, entrants, baseline, made = raced(field(*range(100)), NOBODY, runs, lambda _: 1.0)
     assert len(made) == most_runs(runs)
     assert len(baseline.fresh) == max(len(one.fresh) for one in entrants)
 
@@ -152,13 +153,13 @@ def test_a_race_round_by_round() -> None:
 
 
 def test_a_race_ends_and_stays_ended() -> None:
-    race, entrants, baseline, _ = raced(field(3, 2, 1), NOBODY, 10, lambda run: 0.0)
+    race, entrants, baseline, _ = raced(field(3, 2, 1), NOBODY, 10, lambda _: 0.0)
     assert advance(race, entrants, baseline) == (race, [])
     assert advance(Race(()), [], NOBODY) == (Race(()), [])
 
 
 def test_whoever_enters_later_runs_the_missing_rounds() -> None:
-    _, entrants, baseline, _ = raced(field(0.9, 0.8, 0.7, 0.6), NOBODY, 15, lambda run: 0.5)
+    _, entrants, baseline, _ = raced(field(0.9, 0.8, 0.7, 0.6), NOBODY, 15, lambda _: 0.5)
     newcomer = Entrant(20, 2.0)
     race, _, _, made = raced([*entrants, newcomer], baseline, 15, lambda run: 0.9 if run.number == 20 else 0.5)
     assert {run.round for run in made if run.number == 20} == set(range(1, len(race.sizes) + 1))
@@ -169,7 +170,7 @@ def test_whoever_enters_later_runs_the_missing_rounds() -> None:
 def test_a_race_that_was_interrupted_makes_only_what_is_missing() -> None:
     entrants, baseline = field(0.9, 0.8, 0.7, 0.6), NOBODY
     race, runs = advance(start(entrants, baseline, 15), entrants, baseline)
-    *entrants, baseline = ended([*entrants, baseline], runs[:2], lambda run: 0.5)
+    *entrants, baseline = ended([*entrants, baseline], runs[:2], lambda _: 0.5)
     again, left = advance(replace(race, round=race.round - 1), entrants, baseline)
     assert (again.round, set(left)) == (1, set(runs[2:]))
 
@@ -192,13 +193,13 @@ entrant_lists = st.lists(st.sampled_from([0.1, 0.5, 0.5, 0.7, 0.9]), min_size=0,
 budgets = st.lists(st.integers(0, 40), min_size=1, max_size=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(entrant_lists, budgets, st.lists(st.integers(0, 8), max_size=3), st.randoms(use_true_random=False))
 def test_no_race_makes_more_runs_than_it_may(searched, extra, newcomers, random) -> None:  # type: ignore[no-untyped-def]
     """Also one that goes on two or three times, with new trials, ties, and runs that are given up."""
     entrants, baseline, made = field(*searched), NOBODY, list[Run]()
 
-    def value(run: Run) -> float | None:
+    def value(_: Run) -> float | None:
         return random.choice([None, 0.1, 0.5, 0.5, 0.8, 0.9, 1.0])
 
     for step, left in enumerate(extra):
