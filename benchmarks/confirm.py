@@ -31,9 +31,9 @@ from confirm_studies import (
     same_cost,
     study,
 )
-from confirm_world import World, fails, values_of, world_of
+from confirm_world import World, described, world_of
 from curve_bank import read_bank
-from repeat_bank import FIRST, REPEATS
+from repeat_bank import REPEATS
 
 from regstudy.analysis import race as rules
 from regstudy.analysis.race import BASELINE, Entrant
@@ -57,7 +57,7 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
         for bank in given.banks:
             run = partial(simulated, pool, bank)
-            print("\n".join(described(bank)), flush=True)
+            print(f"\n### {bank}\n\n{described(read_bank(REPEATS / f'{bank}.jsonl'))}", flush=True)
             usual = {n: run(n, USUAL, given.studies) for n in TRIALS}
             print("\n".join([*contest(usual), *honesty(usual)]), flush=True)
             unstable = {n: run(n, USUAL, given.studies, "unstable") for n in COMPARED}
@@ -133,24 +133,6 @@ def schedule(trials: int, variant: Variant = USUAL) -> str:
     once = sum(size == 1 for size in sizes)
     head = [str(size) for size in sizes if size > 1]
     return " → ".join([*head, *([f"1 × {once}"] if once else [])])
-
-
-def described(bank: str) -> Iterator[str]:
-    """What the bank is."""
-    lines = read_bank(REPEATS / f"{bank}.jsonl")
-    world, table = load(bank), values_of(lines)[0]
-    often = int((np.isfinite(table).sum(axis=1) > FIRST).sum())
-    best = np.sort(world.truth[: world.searched])[::-1]
-    leaders = np.argsort(-world.truth[: world.searched])[:20]
-    yield f"\n### {bank}\n"
-    yield (
-        f"{len(lines)} trainings: {world.searched} configurations of the search and "
-        f"{len(world.truth) - world.searched} baselines, {often} of them repeated more than {FIRST} times. Truth: best {best[0]:.1f} %, tenth "
-        f"{best[min(9, len(best) - 1)]:.1f} %, median {np.median(best):.1f} %; best baseline "
-        f"{world.truth[world.searched :].max():.1f} %. Standard deviation of a run of the best 20: "
-        f"{world.noise[leaders].std():.2f} points, of a split: {world.splits.std():.2f} points. "
-        f"{int(fails(table).sum())} further configurations sometimes fail to train and are left out."
-    )
 
 
 def contest(usual: Mapping[int, Sequence[Row]]) -> Iterator[str]:
@@ -287,7 +269,7 @@ def direct_table(rows: Sequence[Row]) -> Iterator[str]:
     yield (
         f"\nWithout a model: the {trials} configurations that were repeated most. One of their further repeats is the "
         f"search, others are the rounds, the mean of those left is the truth. {trials - runs} trials and {runs} runs "
-        f"against {trials} trials; ± is between the {len(rows)} repeats that can be the search.\n"
+        f"against {trials} trials, all of which are good; ± is between the {len(rows)} repeats that can be the search.\n"
     )
     yield "| | points |\n|---|--:|"
     for label, name in (

@@ -105,6 +105,22 @@ def world_of(lines: Sequence[Mapping[str, Any]], unstable: bool = False) -> Worl
     return World(truth[order], noise[order], scale * (splits - splits.mean()), int((searched & used).sum()))
 
 
+def described(lines: Sequence[Mapping[str, Any]]) -> str:
+    """What a bank is, in words."""
+    world, table = world_of(lines), values_of(lines)[0]
+    often = int((np.isfinite(table).sum(axis=1) > FIRST).sum())
+    order = np.argsort(-world.truth[: world.searched])
+    best = world.truth[order]
+    noise, splits = world.noise[order[:20]].std(), world.splits.std()
+    return (
+        f"{len(lines)} trainings: {len(best)} configurations of the search and {len(world.truth) - len(best)} baselines; "
+        f"{often} configurations were repeated more than {FIRST} times. {int(fails(table).sum())} further ones sometimes "
+        f"fail to train and are left out. Truth: best {best[0]:.1f} %, tenth {best[9]:.1f} %, median "
+        f"{np.median(best):.1f} %, best baseline {world.truth[world.searched :].max():.1f} %. Standard deviation of a "
+        f"run of the best 20: {noise:.2f} points, of the effect of a split and seed on all: {splits:.2f} points."
+    )
+
+
 def two_way(table: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truths of the rows, effects of the columns, and residuals (NaN where ``table`` is).
 
