@@ -111,10 +111,11 @@ def described(lines: Sequence[Mapping[str, Any]]) -> str:
     often = int((np.isfinite(table).sum(axis=1) > FIRST).sum())
     order = np.argsort(-world.truth[: world.searched])
     best = world.truth[order]
-    noise, splits = world.noise[order[:20]].std(), world.splits.std()
+    noise, splits, failing = world.noise[order[:20]].std(), world.splits.std(), int(fails(table).sum())
+    baselines = len(world.truth) - len(best)
     return (
-        f"{len(lines)} trainings: {len(best)} configurations of the search and {len(world.truth) - len(best)} baselines; "
-        f"{often} configurations were repeated more than {FIRST} times. {int(fails(table).sum())} further ones sometimes "
+        f"{len(lines)} trainings: {len(best)} configurations of the search and {baselines} baselines; "
+        f"{often} configurations were repeated more than {FIRST} times. {failing} further ones sometimes "
         f"fail to train and are left out. Truth: best {best[0]:.1f} %, tenth {best[9]:.1f} %, median "
         f"{np.median(best):.1f} %, best baseline {world.truth[world.searched :].max():.1f} %. Standard deviation of a "
         f"run of the best 20: {noise:.2f} points, of the effect of a split and seed on all: {splits:.2f} points."
