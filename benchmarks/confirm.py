@@ -269,7 +269,7 @@ def direct_table(rows: Sequence[Row]) -> Iterator[str]:
     yield (
         f"\nWithout a model: the {trials} configurations that were repeated most. One of their further repeats is the "
         f"search, others are the rounds, and the mean of those left is the truth. {trials - runs} trials and {runs} runs "
-        f"against {trials} trials, all of them good; ± is between the {len(rows)} repeats that can be the search.\n"
+        f"against {trials} trials, all good; ± is between the {len(rows)} repeats that can be the search.\n"
     )
     yield "| | points |\n|---|--:|"
     for label, name in (
