@@ -31,7 +31,7 @@ from confirm_studies import (
     same_cost,
     study,
 )
-from confirm_world import World, described, world_of
+from confirm_world import World, described, usable, world_of
 from curve_bank import read_bank
 from repeat_bank import REPEATS
 
@@ -56,8 +56,12 @@ def main() -> None:
     given = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
         for bank in given.banks:
+            lines = read_bank(REPEATS / f"{bank}.jsonl")
+            if not usable(lines):
+                print(f"\n### {bank}\n\nToo few trainings so far: `python benchmarks/repeat_bank.py {bank}` adds them.")
+                continue
+            print(f"\n### {bank}\n\n{described(lines)}", flush=True)
             run = partial(simulated, pool, bank)
-            print(f"\n### {bank}\n\n{described(read_bank(REPEATS / f'{bank}.jsonl'))}", flush=True)
             usual = {n: run(n, USUAL, given.studies) for n in TRIALS}
             print("\n".join([*contest(usual), *honesty(usual)]), flush=True)
             unstable = {n: run(n, USUAL, given.studies, "unstable") for n in COMPARED}
@@ -268,8 +272,8 @@ def direct_table(rows: Sequence[Row]) -> Iterator[str]:
     trials, runs = (int(rows[0][name]) for name in ("trials", "runs"))
     yield (
         f"\nWithout a model: the {trials} configurations that were repeated most. One of their further repeats is the "
-        f"search, others are the rounds, and the mean of those left is the truth. {trials - runs} trials and {runs} runs "
-        f"against {trials} trials, all good; ± is between the {len(rows)} repeats that can be the search.\n"
+        f"search, others are the rounds, the mean of those left is the truth. {trials - runs} trials and {runs} runs "
+        f"against {trials} good trials; ± is between the {len(rows)} repeats that can be the search.\n"
     )
     yield "| | points |\n|---|--:|"
     for label, name in (

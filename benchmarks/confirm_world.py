@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from repeat_bank import FIRST, SEARCHED
+from repeat_bank import BASELINES, FIRST, SEARCHED
 
 from regstudy.space.search_space import is_baseline
 
@@ -71,6 +71,13 @@ def values_of(lines: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, list[int]
         table[line["configuration"], line["repeat"]] = 100 * max(line["val_accuracy"])
     kept = np.flatnonzero(np.isfinite(table).sum(axis=1) > 1)
     return table[kept], kept.tolist()
+
+
+def usable(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a bank has enough: most configurations of both arms with two repeats, or more."""
+    table, numbers = values_of(lines) if lines else (np.empty((0, 0)), [])
+    stable = np.array(numbers, dtype=int)[~fails(table)] if len(table) else np.array([])
+    return int((stable < SEARCHED).sum()) >= SEARCHED // 2 and int((stable >= SEARCHED).sum()) >= BASELINES // 2
 
 
 def fails(table: np.ndarray) -> np.ndarray:
