@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from confirm_studies import (
+    FURTHER,
     POINTS,
     PRUNED,
     USUAL,
@@ -237,13 +238,14 @@ def all_equal(null: Mapping[int, tuple[Sequence[Row], Sequence[Row]]]) -> Iterat
     studies = len(next(iter(null.values()))[0])
     yield f"\nConfirmed, though all configurations and the baseline are equal ({studies:,} studies per row):\n"
     yield (
-        "| trainings | as it is | with margin 0 | plain mean | Bonferroni | gain − truth | "
-        "each with its own noise: as it is | with margin 0 | gain − truth |"
+        f"| trainings | as it is | now or after {FURTHER} or {2 * FURTHER} more runs | with margin 0 | plain mean | "
+        "Bonferroni | gain − truth | each with its own noise: as it is | with margin 0 | gain − truth |"
     )
-    yield "|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    yield "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for n, (equal, own) in null.items():
         yield (
-            f"| {n} | {percent(equal, 'status confirmed', 1)} | {percent(equal, 'status 0 confirmed', 1)} | "
+            f"| {n} | {percent(equal, 'status confirmed', 1)} | {percent(equal, 'looks: confirmed', 1)} | "
+            f"{percent(equal, 'status 0 confirmed', 1)} | "
             f"{percent(equal, 'plain: confirmed', 1)} | {percent(equal, 'Bonferroni: confirmed', 1)} | "
             f"{shown(equal, 'gain: error')} | {percent(own, 'status confirmed', 1)} | "
             f"{percent(own, 'status 0 confirmed', 1)} | {shown(own, 'gain: error')} |"

@@ -26,6 +26,7 @@ from regstudy.space.search_space import is_baseline
 
 SHARE = 0.3  # of the trainings, for confirmation
 PRUNED = 0.45  # epochs of a search trial with pruning, as a share of an unpruned one (docs/pruning.md: 0.4 to 0.55)
+FURTHER = 10  # runs that are asked for when a study is not confirmed
 POINTS = 100 * MARGIN  # the margin in points
 Row = Mapping[str, float]
 
@@ -98,7 +99,8 @@ def study(world: World, trials: int, variant: Variant, seed: int) -> Row:
     runs = budget(trials, variant)
     more = same_cost(trials - runs, runs)
     drawn = draw(world, max(trials, more), np.random.default_rng([seed, trials]))
-    found, baseline = raced(drawn, trials - runs, runs, variant.sizes.get(trials))
+    contest = Contest.after(drawn, trials - runs)
+    found, baseline = contest.race(runs, variant.sizes.get(trials)), contest.base
     row = {"leaders": len(found.entrants)}
     for name, count in (("same number", trials), ("same epochs", more)):
         slots = np.flatnonzero(~drawn.baseline[:count])
@@ -112,36 +114,52 @@ def study(world: World, trials: int, variant: Variant, seed: int) -> Row:
     row |= judged("level", found.level, level) | judged("gain", found.gain, gain)
     for name, estimate in readings(found, drawn.fresh[baseline]).items():
         row |= judged(name, estimate, gain) | {f"{name}: confirmed": float(status_of(estimate, POINTS) == "confirmed")}
-    return row | equality(found, drawn, baseline)
+    row |= equality(found, drawn, baseline)
+    if not world.truth.any():  # all are equal: does it help to ask for more runs until it is confirmed?
+        looks = [found.gain, *(contest.race(FURTHER).gain for _ in range(2))]
+        row |= {"looks: confirmed": float("confirmed" in {status_of(gain, POINTS) for gain in looks})}
+    return row
 
 
-def raced(drawn: Drawn, searched: int, runs: int, sizes: tuple[int, ...] | None = None) -> tuple[Claim, int]:
-    """The claim after a search of so many trials and a race with so many runs, and the slot of the best baseline."""
-    slots = np.arange(searched)
-    entrants = {int(slot): Entrant(int(slot), drawn.values[slot], {}) for slot in slots[~drawn.baseline[:searched]]}
-    base = int(max(slots[drawn.baseline[:searched]], key=lambda slot: drawn.values[slot]))
-    baseline = Entrant(BASELINE, drawn.values[base], {})
-    race = rules.start(list(entrants.values()), baseline, runs)
-    if sizes is not None:
-        race = Race(sizes, race.center)
-    made = 0
-    while True:
-        race, wanted = rules.advance(race, list(entrants.values()), baseline)
-        if not wanted:
-            break
-        for run in wanted:
-            record(run, baseline if run.number == BASELINE else entrants[run.number], drawn, base)
-        made += len(wanted)
-    assert made <= runs, f"{made} runs instead of {runs}"
-    found = claim_of(list(entrants.values()), baseline, race.center)
-    assert found is not None
-    return found, base
+@dataclass(frozen=True)
+class Contest:
+    """The search trials that may race, by slot, and the best baseline trial with its slot."""
 
+    drawn: Drawn
+    entrants: Mapping[int, Entrant]
+    baseline: Entrant
+    base: int
 
-def record(run: Run, of: Entrant, drawn: Drawn, base: int) -> None:
-    """Make a run."""
-    assert isinstance(of.fresh, dict)
-    of.fresh[run.round] = drawn.fresh[base if run.number == BASELINE else run.number, run.round - 1]
+    @staticmethod
+    def after(drawn: Drawn, searched: int) -> Contest:
+        """After a search of so many trials."""
+        slots, values = np.arange(searched), drawn.values
+        entrants = {int(slot): Entrant(int(slot), values[slot], {}) for slot in slots[~drawn.baseline[:searched]]}
+        base = int(max(slots[drawn.baseline[:searched]], key=lambda slot: values[slot]))
+        return Contest(drawn, entrants, Entrant(BASELINE, values[base], {}), base)
+
+    def race(self, runs: int, sizes: tuple[int, ...] | None = None) -> Claim:
+        """The claim after a race with so many runs, or after so many more."""
+        leaders, made = list(self.entrants.values()), 0
+        race = rules.start(leaders, self.baseline, runs)
+        race = race if sizes is None else Race(sizes, race.center)
+        while True:
+            race, wanted = rules.advance(race, leaders, self.baseline)
+            if not wanted:
+                break
+            made += len(wanted)
+            for run in wanted:
+                self.record(run)
+        assert made <= runs, f"{made} runs instead of {runs}"
+        found = claim_of(leaders, self.baseline, race.center)
+        assert found is not None
+        return found
+
+    def record(self, run: Run) -> None:
+        """Make a run."""
+        of, slot = (self.baseline, self.base) if run.number == BASELINE else (self.entrants[run.number], run.number)
+        assert isinstance(of.fresh, dict)
+        of.fresh[run.round] = self.drawn.fresh[slot, run.round - 1]
 
 
 def readings(found: Claim, baseline: np.ndarray) -> dict[str, Estimate]:
@@ -208,9 +226,10 @@ def _direct_study(values: np.ndarray, search: np.ndarray, base: np.ndarray) -> R
     runs = rules.most_runs(round(SHARE * len(search)))
     slots = np.r_[search[: len(search) - runs], base]
     baseline = np.arange(len(slots)) >= len(search) - runs
-    claim, best = raced(Drawn(np.zeros(len(slots)), values[slots, 0], values[slots, 1:], baseline), len(slots), runs)
+    contest = Contest.after(Drawn(np.zeros(len(slots)), values[slots, 0], values[slots, 1:], baseline), len(slots))
+    claim = contest.race(runs)
     truth = values[:, 1 + max(claim.rounds) :].mean(axis=1)
-    taken, won, beaten = search[np.argmax(values[search, 0])], slots[claim.winner.number], slots[best]
+    taken, won, beaten = search[np.argmax(values[search, 0])], slots[claim.winner.number], slots[contest.base]
     return {
         "trials": len(search),
         "runs": runs,
