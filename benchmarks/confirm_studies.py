@@ -94,8 +94,8 @@ def same_cost(searched: int, runs: int) -> int:
     return trials
 
 
-def study(world: World, trials: int, variant: Variant, seed: int) -> Row:
-    """One study both ways, from the same draws."""
+def study(world: World, trials: int, variant: Variant, seed: int, again: bool = False) -> Row:
+    """One study both ways, from the same draws; ``again``: also with further runs, asked for twice."""
     runs = budget(trials, variant)
     more = same_cost(trials - runs, runs)
     drawn = draw(world, max(trials, more), np.random.default_rng([seed, trials]))
@@ -110,12 +110,14 @@ def study(world: World, trials: int, variant: Variant, seed: int) -> Row:
         row |= {f"{name}: raced, of all": world.truth[: world.searched].max() - drawn.truth[found.winner.number]}
         row |= {f"{name}: overstated": drawn.values[taken] - drawn.truth[taken]}
     level, gain = drawn.truth[found.winner.number], drawn.truth[found.winner.number] - drawn.truth[baseline]
+    baselines = np.flatnonzero(drawn.baseline[: trials - runs])
+    row |= {"baseline: behind": drawn.truth[baselines].max() - drawn.truth[baseline]}
     row |= {"status " + status_of(found.gain, POINTS): 1.0, "status 0 " + status_of(found.gain, 0.0): 1.0}
     row |= judged("level", found.level, level) | judged("gain", found.gain, gain)
     for name, estimate in readings(found, drawn.fresh[baseline]).items():
         row |= judged(name, estimate, gain) | {f"{name}: confirmed": float(status_of(estimate, POINTS) == "confirmed")}
     row |= equality(found, drawn, baseline)
-    if not world.truth.any():  # all are equal: does it help to ask for more runs until it is confirmed?
+    if again:
         looks = [found.gain, *(contest.race(FURTHER).gain for _ in range(2))]
         row |= {"looks: confirmed": float("confirmed" in {status_of(gain, POINTS) for gain in looks})}
     return row
