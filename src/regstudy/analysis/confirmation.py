@@ -1,59 +1,44 @@
 """What the confirmation runs of a study show: the claim about its winner, from values that had no part in the search.
 
 The race of `regstudy.analysis.race` has trained the leaders and the baseline again with fresh seeds, in rounds that
-they share. The winner is the leader with the highest belief at the end. Its plain mean over the rounds is still
-somewhat too good, because the same rounds helped to choose it (by 0.2 to 0.5 points in simulations). So each round is
-also read without its own vote: the value of a round is that of the configuration which the search and the *other*
-rounds would have chosen among those that ran in it. The mean of these values is what is claimed; its interval covers
-the 95 % t-intervals of both readings. Simulated on planted truth (docs/answer.md), the claim is off by less than 0.1
-points on average, the interval covers the truth in 94 to 96 % of studies, and equal configurations are called different
-in less than 3 %.
+they share. What is claimed from their values, and why it is honest, is in `regstudy.analysis.claim`; this file reads
+them from the tables of both studies.
 
-Values are in the study's metric: shares are fractions in 0..1, the loss is in nats. A difference is positive where the
-winner is better, also where lower values are better.
+Values are in the study's metric: shares are fractions in 0..1, the loss is in nats. The gain, the luck and how far a
+leader is behind are positive where the winner, or the search, is better, also where lower values are better.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
-from regstudy.analysis.constant_answer import constant_answer
+from regstudy.analysis.claim import (
+    UNKNOWN,
+    Claim,
+    Estimate,
+    Status,
+    claim_of,
+    corrected,
+    deficits,
+    interval,
+    more_rounds,
+    status_of,
+)
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.learned import nothing_learned
-from regstudy.analysis.paired import TEST_POWER, pairs_needed
-from regstudy.analysis.race import BASELINE, MIN_ROUNDS, Entrant, by_belief
-from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL
+from regstudy.analysis.race import Entrant
 from regstudy.metrics import Metric
 from regstudy.space.round_plan import ROUND
-from regstudy.study.companion import BASELINE_ARM, number_of
+from regstudy.study.companion import BASELINE_ARM, arm_of, number_of
 from regstudy.study.tables import PARAM, Tables
 
-MANY_RUNS = 400  # more than these are not worth naming: the difference is too small to matter
+__all__ = ["Confirmation", "Estimate", "Leader", "Status", "confirmation"]
 
-Status = Literal["confirmed", "no better", "undecided", "too few rounds", "nothing learned"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over ``n`` rounds with its 95 % interval, which is NaN with fewer than two rounds."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def half(self) -> float:
-        """Half the width of the interval."""
-        return (self.high - self.low) / 2
+ITSELF = Estimate(0.0, 0.0, 0.0, 0)  # how far behind itself the winner is
 
 
 @dataclass(frozen=True)
@@ -62,8 +47,8 @@ class Leader:
 
     ``searched`` is its value in the search; ``values``, ``gaps`` and ``fits`` (the metric on training images in eval
     mode) are those of its fresh runs, by round. ``behind``: how much worse than the winner over the rounds that both
-    ran, with the spread of all fresh runs together; of the winner itself 0. ``active``: its regularizers that are not
-    off.
+    ran, with the spread of all fresh runs together; of the winner itself 0 in 0 rounds. ``active``: its regularizers
+    that are not off.
     """
 
     number: int
@@ -77,15 +62,17 @@ class Leader:
 
     @property
     def equal(self) -> bool:
-        """Whether the fresh runs cannot tell it from the winner."""
-        return self.behind.low <= 0
+        """Whether it has run in a round with the winner, and the fresh runs cannot tell the two apart."""
+        return self.behind.n > 0 and self.behind.low <= 0
 
 
 @dataclass(frozen=True)
 class Confirmation:
     """The claim about the winner of a study. Its levels, gaps and gain are those of the rounds that count.
 
-    ``gain``, ``gap_change`` and ``fit_change``: winner against baseline, over the ``rounds`` that both ran.
+    ``gain``, ``gap_change`` and ``fit_change``: winner against baseline, over the ``rounds`` that both ran. A negative
+    ``gap_change`` is a smaller gap, a positive ``fit_change`` a better fit to the training images. Runs that diverged
+    have neither.
     """
 
     metric: Metric
@@ -143,131 +130,82 @@ def confirmation(search: Tables, fresh: Tables | None) -> Confirmation | None:
     sign = 1.0 if search.maximize else -1.0
     searched = dict(zip(search.trials["number"], search.trials["value"], strict=True))
     arms = _runs_by_arm(fresh)
-    base = arms.pop(BASELINE_ARM, None)
-    if base is None or fresh.race.get("baseline") not in searched:
+    base, base_number = arms.pop(BASELINE_ARM, None), fresh.race.get("baseline")
+    if base is None or base_number is None or base_number not in searched:
         return None
-    known = {number: rows for arm, rows in arms.items() if (number := number_of(arm)) in searched}
-    entrants = [
-        Entrant(number, sign * searched[number], {round_: sign * value for round_, value in rows["value"].items()})
-        for number, rows in known.items()
-        if number is not None
-    ]
-    shared = {one.number: len(set(one.fresh) & set(base.index)) for one in entrants}
-    if not any(shared.values()):
+    known = {
+        number: rows for arm, rows in arms.items() if (number := number_of(arm)) is not None and number in searched
+    }
+
+    def entrant(number: int, rows: pd.DataFrame) -> Entrant:
+        return Entrant(number, sign * searched[number], (sign * rows["value"]).to_dict())
+
+    baseline = entrant(base_number, base)
+    found = claim_of([entrant(*each) for each in known.items()], baseline, float(fresh.race.get("center", 0.0)))
+    if found is None:
         return None
-    center = float(fresh.race.get("center", 0.0))
-    most = max(shared.values())
-    ranked = by_belief(entrants, center)
-    winner = next(one for one in ranked if shared[one.number] == most)
-    ordered = [winner, *(one for one in ranked if one is not winner)]
-    spread = _residual_spread(
-        {**{one.number: one.fresh for one in entrants}, BASELINE: (sign * base["value"]).to_dict()}
-    )
-    leaders = [_leader(one.number, known[one.number], search, _behind(winner, one, spread)) for one in ordered]
-    baseline = _leader(int(fresh.race["baseline"]), base, search, NOTHING)
-    return _claim(search, fresh, ordered, leaders, baseline, center)
+    behind = {found.winner.number: ITSELF, **deficits(found, baseline)}
+    leaders = [_leader(one.number, known[one.number], search, behind[one.number]) for one in found.entrants]
+    return _confirmation(search, fresh, found, leaders, _leader(base_number, base, search, UNKNOWN))
 
 
-def _claim(
-    search: Tables,
-    fresh: Tables,
-    entrants: Sequence[Entrant],
-    leaders: list[Leader],
-    baseline: Leader,
-    center: float,
-) -> Confirmation:
-    """The claim about the first of the leaders; ``entrants`` are the same configurations in the same order."""
+def _confirmation(search: Tables, fresh: Tables, found: Claim, leaders: list[Leader], baseline: Leader) -> Confirmation:
     sign = 1.0 if search.maximize else -1.0
     winner, of = leaders[0], {leader.number: leader for leader in leaders}
-    rounds = sorted(set(winner.values) & set(baseline.values))
-    chosen = {number: _chosen_without(number, entrants, center) for number in rounds}
 
     def both(series: str, against: bool, factor: float = 1.0) -> Estimate:
-        base = [getattr(baseline, series)[number] if against else 0.0 for number in rounds]
-        plain = [factor * (getattr(winner, series)[n] - b) for n, b in zip(rounds, base, strict=True)]
-        blind = [factor * (getattr(of[chosen[n]], series)[n] - b) for n, b in zip(rounds, base, strict=True)]
+        """The winner's level or its change against the baseline, read with and without each round's own vote."""
+        plain, blind = [], []
+        for n in found.rounds:
+            base = getattr(baseline, series)[n] if against else 0.0
+            read = [factor * (getattr(one, series)[n] - base) for one in (winner, of[found.chosen[n]])]
+            if all(map(math.isfinite, read)):
+                plain.append(read[0])
+                blind.append(read[1])
         return corrected(plain, blind)
 
-    gain = both("values", True, sign)
-    margin = MARGIN
+    level = both("values", against=False)
+    unlearned = _unlearned(search, fresh, found.winner.number, level.mean)
+    margin = MARGIN if search.metric == search.measured.val else 0.0  # nothing is known of another objective's scale
     ended = fresh.trials[fresh.trials["state"] == "COMPLETE"]
-    own = bool(search.data.get("own_validation"))
-    better = sum(sign * (winner.values[number] - baseline.values[number]) > 0 for number in rounds)
-    differences = np.array([sign * (winner.values[number] - baseline.values[number]) for number in rounds])
-    level = both("values", False)
-    constant = constant_answer(search.data, search.metric, search.doctor)
-    unlearned = nothing_learned(search) or (constant is not None and not constant.beaten_by(level.mean))
-    seconds = float(ended["seconds"].mean()) if len(ended) else math.nan
+    base_gaps = [value for n in found.rounds if math.isfinite(value := baseline.gaps[n])]
     return Confirmation(
         metric=search.measured,
         margin=margin,
         winner=winner,
         baseline=baseline,
         leaders=leaders,
-        rounds=len(rounds),
-        wins=better,
+        rounds=len(found.rounds),
+        wins=sum(difference > 0 for difference in found.differences),
         level=level,
-        baseline_level=interval([baseline.values[number] for number in rounds]),
-        gain=gain,
-        gap=both("gaps", False),
-        baseline_gap=interval([baseline.gaps[number] for number in rounds]),
-        gap_change=both("gaps", True),
-        fit_change=both("fits", True),
-        status="nothing learned" if unlearned else status_of(gain, margin),
-        own_validation=own,
+        baseline_level=interval([baseline.values[n] for n in found.rounds]),
+        gain=found.gain,
+        gap=both("gaps", against=False),
+        baseline_gap=interval(base_gaps),
+        gap_change=both("gaps", against=True),
+        fit_change=both("fits", against=True, factor=sign),
+        status="nothing learned" if unlearned else status_of(found.gain, margin),
+        own_validation=bool(search.data.get("own_validation")),
         runs=len(ended),
         left=max(0, int(fresh.race.get("runs", 0)) - len(ended)),
         epochs=int(fresh.epochs_run().sum()),
         search_epochs=int(search.epochs_run().sum()),
-        run_seconds=seconds,
-        more_rounds=more_rounds(differences, gain.mean, margin),
+        run_seconds=float(ended["seconds"].mean()) if len(ended) else math.nan,
+        more_rounds=more_rounds(found.differences, found.gain.mean, margin),
     )
 
 
-def status_of(gain: Estimate, margin: float) -> Status:
-    """What the gain over the baseline shows: confirmed only if the whole interval is above the margin."""
-    if gain.n < MIN_ROUNDS:
-        return "too few rounds"
-    if gain.low > margin:
-        return "confirmed"
-    return "no better" if gain.high <= margin else "undecided"
-
-
-def corrected(plain: Sequence[float], blind: Sequence[float]) -> Estimate:
-    """The mean of ``blind`` with an interval that covers the 95 % t-intervals of both.
-
-    ``plain`` has the winner's value of each round, ``blind`` that of the configuration that would have been chosen
-    without the round. They are equal, and so are the intervals, unless the choice was close.
+def _unlearned(search: Tables, fresh: Tables, winner: int, level: float) -> bool:
+    """Whether no trial of the search has learned, or the winner has not: by its level and, where another metric may
+    show that it has, the mean of its fresh runs.
     """
-    one, other = interval(plain), interval(blind)
-    return Estimate(other.mean, min(one.low, other.low), max(one.high, other.high), other.n)
-
-
-def interval(values: Sequence[float]) -> Estimate:
-    """The mean of values with its 95 % t-interval (Student, 1908)."""
-    n = len(values)
-    mean = float(np.mean(values)) if n else math.nan
-    if n < 2:
-        return Estimate(mean, math.nan, math.nan, n)
-    reach = float(stats.t.isf(SIGNIFICANCE_LEVEL / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - reach, mean + reach, n)
-
-
-def more_rounds(differences: NDArray[np.float64], mean: float, margin: float) -> float:
-    """Further rounds after which the interval would be clear of the margin with a chance of 80 %.
-
-    Infinite if more than `MANY_RUNS` runs would be needed, NaN with fewer than two rounds.
-    """
-    if len(differences) < 2:
-        return math.nan
-    needed = pairs_needed(float(differences.std(ddof=1)), abs(mean - margin), SIGNIFICANCE_LEVEL, TEST_POWER)
-    more = max(1.0, max(needed, MIN_ROUNDS) - len(differences))
-    return more if 2 * more <= MANY_RUNS else math.inf
-
-
-def _chosen_without(round_: int, entrants: Sequence[Entrant], center: float) -> int:
-    """The trial that would have been chosen among those of a round without its values."""
-    return by_belief([one for one in entrants if round_ in one.fresh], center, without=round_)[0].number
+    if nothing_learned(search):
+        return True
+    rows = fresh.trials[(fresh.trials["arm"] == arm_of(winner)) & (fresh.trials["state"] == "COMPLETE")]
+    means = {name: rows[name].mean() for name in rows.select_dtypes("float64").columns}
+    means |= {"value": level, search.metric or "value": level}
+    mean = rows.iloc[:1].assign(**means, outcome="finished")
+    return nothing_learned(replace(search, trials=mean, confusions=fresh.confusions))
 
 
 def _runs_by_arm(fresh: Tables) -> dict[str, pd.DataFrame]:
@@ -304,36 +242,3 @@ def _leader(number: int, rows: pd.DataFrame, search: Tables, behind: Estimate) -
         )
     values, gaps, fits = (rows[name].to_dict() for name in ("value", "gap", "fit"))
     return Leader(number, float(trial["value"]), values, gaps, fits, behind, active, strength)
-
-
-NOTHING = Estimate(0.0, 0.0, 0.0, 0)
-
-
-def _behind(winner: Entrant, other: Entrant, spread: tuple[float, int]) -> Estimate:
-    """How much worse a leader is than the winner over the rounds that both ran; see `Leader`."""
-    shared = sorted(set(winner.fresh) & set(other.fresh))
-    if other is winner or not shared:
-        return NOTHING
-    mean = float(np.mean([winner.fresh[number] - other.fresh[number] for number in shared]))
-    sd, degrees = spread
-    if degrees < 1:
-        return Estimate(mean, -math.inf, math.inf, len(shared))
-    reach = float(stats.t.isf(SIGNIFICANCE_LEVEL / 2, degrees)) * sd * math.sqrt(2 / len(shared))
-    return Estimate(mean, mean - reach, mean + reach, len(shared))
-
-
-def _residual_spread(values: Mapping[int, Mapping[int, float]]) -> tuple[float, int]:
-    """The standard deviation of a run, given its configuration and its round, and its degrees of freedom.
-
-    Least squares with an effect of each configuration and of each round (two-way analysis of variance without
-    interaction), which also fits leaders that ran in few rounds only.
-    """
-    cells = [(arm, round_, value) for arm, row in values.items() for round_, value in row.items()]
-    arms, rounds = sorted({arm for arm, _, _ in cells}), sorted({round_ for _, round_, _ in cells})
-    design = np.zeros((len(cells), len(arms) + len(rounds)))
-    for i, (arm, round_, _) in enumerate(cells):
-        design[i, arms.index(arm)] = design[i, len(arms) + rounds.index(round_)] = 1.0
-    y = np.array([value for _, _, value in cells])
-    residuals = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    degrees = len(y) - int(np.linalg.matrix_rank(design))
-    return (math.sqrt(float(residuals @ residuals) / degrees) if degrees > 0 else math.nan), degrees

@@ -14,7 +14,7 @@ The design follows racing and successive halving (Maron & Moore, 1994; Karnin, K
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -88,24 +88,29 @@ def most_runs(runs: int) -> int:
 
 
 def start(entrants: Sequence[Entrant], baseline: Entrant, left: int) -> Race:
-    """A race that needs at most ``left`` runs, those of an earlier race not counted; it has no round without runs."""
+    """A race that needs at most ``left`` runs, those of an earlier race not counted.
+
+    Also an earlier race's rounds are run by whoever enters now. With too few runs it makes none.
+    """
     center = median(entrant.searched for entrant in entrants) if entrants else 0.0
     spent = len(baseline.fresh) + sum(len(entrant.fresh) for entrant in entrants)
-    return Race(tuple(_largest(by_belief(entrants, center), baseline, left, left + spent)), center)
+    return Race(tuple(_largest(by_belief(_able(entrants), center), baseline, left, left + spent)), center)
 
 
 def advance(race: Race, entrants: Sequence[Entrant], baseline: Entrant) -> tuple[Race, list[Run]]:
     """The race after its next round with runs to make, and these; no runs at its end.
 
-    Whoever enters has run, or runs now, every round so far. Call it again when the runs have ended.
+    Whoever enters has run, or runs now, every round so far. A leader stays in the race when a training of it was given
+    up, unless that was its only one. Call it again when the runs have ended.
     """
     while race.round < len(race.sizes):
         number = race.round + 1
         racing = [entrant for entrant in entrants if entrant.number in race.leaders] if race.round else entrants
-        ranked = by_belief([one for one in racing if number not in one.lost], race.center)
+        ranked = by_belief(_able(racing), race.center)
         leaders = ranked[: race.sizes[race.round]]
         race = replace(race, round=number, leaders=tuple(entrant.number for entrant in leaders))
-        runs = [Run(one.number, missing) for one in (baseline, *leaders) for missing in one.missing(number)]
+        pair = (baseline, *leaders) if leaders else ()
+        runs = [Run(one.number, missing) for one in pair for missing in one.missing(number)]
         if runs:
             return race, runs
     return race, []
@@ -132,6 +137,11 @@ def belief(entrant: Entrant, center: float, without: int | None = None) -> float
     """
     values = [entrant.searched, *(value for number, value in entrant.fresh.items() if number != without)]
     return (sum(values) + PRIOR_RUNS * center) / (len(values) + PRIOR_RUNS)
+
+
+def _able(entrants: Iterable[Entrant]) -> list[Entrant]:
+    """Without those of which no training has succeeded: they would keep the value of the search forever."""
+    return [one for one in entrants if one.fresh or not one.lost]
 
 
 def _largest(ranked: Sequence[Entrant], baseline: Entrant, left: int, total: int) -> list[int]:
