@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from regstudy.analysis.confirmation import Confirmation, confirmation
@@ -82,8 +82,8 @@ def run(
     return create_trial(
         state=state,
         value=value if state == TrialState.COMPLETE else None,
-        params={"configuration": arm, "round": round_},
-        distributions={"configuration": CategoricalDistribution([arm]), "round": IntDistribution(1, 99)},
+        params={"round": round_},
+        distributions={"round": IntDistribution(1, 99)},
         user_attrs=stored(value, arm, diverged),
     )
 
@@ -99,7 +99,7 @@ def fresh(made: Runs | Sequence[FrozenTrial], metric: str = "val_accuracy", **ra
     study.set_user_attr(attributes.METRIC, metric)
     sign = -1 if direction == "minimize" else 1
     given = {"runs": 14, "baseline": BASELINE, "sizes": [4, 2, 1, 1, 1], "center": sign * 0.7, "round": 5}
-    study.set_user_attr(attributes.RACE, {**given, "leaders": [], **race})
+    study.set_user_attr(attributes.RACE, {**given, "leaders": [], "planned": [], **race})
     study.add_trials(planted(made) if isinstance(made, Mapping) else made)
     return load_tables(study)
 
