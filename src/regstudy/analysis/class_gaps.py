@@ -111,7 +111,7 @@ def pooled_class_gaps(tables: Tables, numbers: Sequence[int], baseline: Sequence
         groups = [found.groups for found in each if found.groups is not None]
         return replace(share_error(float(right), int(images), effect), groups=min(groups, default=None))
 
-    others = [matrix for number in baseline if (matrix := tables.confusion(number).get("validation")) is not None]
+    others = [one for number in baseline if (one := tables.confusion(number).get("validation")) is not None]
     same = len(others) == len(runs) and len({len(one) for one in [*others, matrix]}) == 1
     return _class_gaps(tables, whole, sum_of(others) if same else None, error)
 

@@ -82,7 +82,7 @@ def fresh_classes(found: Confirmation, fresh: Tables, names: Sequence[str]) -> l
 def _recall(matrix: Counts) -> NDArray[np.float64]:
     """The recall of each class; NaN without images."""
     with np.errstate(invalid="ignore"):
-        return matrix.diagonal() / matrix.sum(1)
+        return np.asarray(matrix.diagonal() / matrix.sum(1), dtype=np.float64)
 
 
 def _interval(values: NDArray[np.float64], classes: int) -> Estimate:

@@ -69,9 +69,8 @@ def _report(place: StudyPlace, watch: bool, every: float, plots: bool, console: 
     if plots:
         from regstudy.report.static_plots import write_pictures
 
-        files = write_pictures(
-            sections(find(opened, fresh=find_confirmation(place, opened))), folder / "plots", overwrite
-        )
+        found = find(opened, fresh=find_confirmation(place, opened))
+        files = write_pictures(sections(found), folder / "plots", overwrite)
         console.print(f"Plots:  {len(files)} in {folder / 'plots'}")
     return code
 

@@ -153,9 +153,8 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
             return Answer("ok", "No better than the baseline", sentence, support, luck, caveat)
         case "undecided":
             support = f"{_wins(found).capitalize()}: {gain(found.gain, of)}. {_would_decide(found)}{more}"
-            return Answer(
-                "wait", "Not decided yet", _looks(found, trial), support, luck, caveat, equals_sentence(found)
-            )
+            sentence = _looks(found, trial)
+            return Answer("wait", "Not decided yet", sentence, support, luck, caveat, equals_sentence(found))
         case "too few rounds":
             sentence = (
                 f"{trial.capitalize()} leads, but it shares only {counted(found.rounds, 'fresh round')} with the "
@@ -167,8 +166,8 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
             constant = constant_answer(tables.data, tables.metric, tables.doctor)
             than = constant_words(constant) if constant else "guessing"
             support = (
-                f"With fresh seeds the winner has {level(found.level, of)} {metric_name(of.val)}, no better than {than}. "
-                "More trials will not help; find out first what keeps the networks from learning."
+                f"With fresh seeds the winner has {level(found.level, of)} {metric_name(of.val)}, no better than "
+                f"{than}. More trials will not help; find out first what keeps the networks from learning."
             )
             return Answer("none", "Nothing learned", "These runs cannot answer the question.", support)
 

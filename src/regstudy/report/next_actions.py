@@ -111,12 +111,8 @@ def _to_confirm(tables: Tables, where: str) -> list[Action]:
     runs = most_runs(max(round(CONFIRMED_SHARE * finished), 2 * MIN_ROUNDS))
     seconds = float(tables.trials.loc[tables.observed(), "seconds"].mean())
     why = "It trains the leaders and the baseline again, with seeds that had no part in the search."
-    about = f"about {counted(runs, 'run')}"
-    return [
-        Action(
-            "Confirm the winner", why, f"regstudy confirm {where}", "a yes or no", "", minutes(runs * seconds), about
-        )
-    ]
+    command, cost, about = f"regstudy confirm {where}", minutes(runs * seconds), f"about {counted(runs, 'run')}"
+    return [Action("Confirm the winner", why, command, "a yes or no", "", cost, about)]
 
 
 def _train(found: Confirmation, where: str, trial: int | None, title: str, why: str) -> Action:

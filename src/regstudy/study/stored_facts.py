@@ -194,7 +194,7 @@ CHECKS: Mapping[str, Check] = {
         word=_text,
         tone=_text,
         fresh=lambda value: _fresh(value) and value.keys() >= {"unit", "gain", "gaps", "margin"},
-    ),  # fmt: skip
+    ),
     attributes.PUSHED: _all(_text),
     attributes.VERSIONS: _all(_scalar),
     attributes.SLOT: _whole,
