@@ -20,7 +20,7 @@ from regstudy.metrics import Metric
 from regstudy.report.metric_phrasing import score, unit
 from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
 from regstudy.report.phrasing import listing, metric_name
-from regstudy.report.range_phrasing import gain, level, number, regularizer_words, span
+from regstudy.report.range_phrasing import gain, level, number, regularizer_words, shown_gain, span
 from regstudy.report.verdict_phrasing import Verdict, constant_words
 from regstudy.study.tables import Tables
 from regstudy.text import counted
@@ -102,8 +102,8 @@ def shown_luck(found: Confirmation) -> float:
     return round(sign * (round(found.winner.searched, PLACES) - round(found.level.mean, PLACES)), PLACES)
 
 
-def equals_sentence(found: Confirmation) -> str:
-    """Which leaders cannot be told from the winner; the simplest of them is named if the winner is not."""
+def equals_sentence(found: Confirmation, winner: str = "it") -> str:
+    """Which leaders cannot be told from the ``winner``; the simplest of them is named if the winner is not."""
     others, simple = found.equals, found.simplest
     if not others:
         return ""
@@ -111,10 +111,14 @@ def equals_sentence(found: Confirmation) -> str:
         count = len(simple.active)
         much = f"{_few(count)} regularizer{'' if count == 1 else 's'}"
         alike = "" if count < len(found.winner.active) else ", set more weakly"
-        return f"Trial {simple.number}, with {much}{alike}, cannot be told from it."
-    which = listing([str(one.number) for one in others[:5]]) if len(others) <= 5 else f"{len(others)} others"
+        return f"Trial {simple.number}, with {much}{alike}, cannot be told from {winner}."
+    which = (
+        listing([str(number) for number in sorted(one.number for one in others)])
+        if len(others) <= 5
+        else f"{len(others)} others"
+    )
     trials = "Trial" if len(others) == 1 else "Trials" if len(others) <= 5 else ""
-    return f"{trials} {which} cannot be told from it; it is the simplest of them.".strip()
+    return f"{trials} {which} cannot be told from {winner}, which is the simplest of them.".strip()
 
 
 def with_words(leader: Leader) -> str:
@@ -140,7 +144,7 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
     more = _still_to_come(found)
     match found.status:
         case "confirmed":
-            support = f"You may rely on it: {_wins(found)}, by {gain(found.gain, of)}.{more}"
+            support = f"You may rely on it: {_wins(found)}, by {gain(shown_gain(found), of)}.{more}"
             sentence = f"{trial.capitalize()}, {with_words(found.winner)}, {_reaches(found)}."
             return Answer("ok", "Confirmed", sentence, support, luck, caveat, equals_sentence(found))
         case "no better":
@@ -149,10 +153,11 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
                 f"Leave the regularizers off: the best of the search, {trial}, is {'worse' if worse else 'no better'} "
                 "than the baseline."
             )
-            support = f"You may rely on it: {_wins(found)}; it gains {gain(found.gain, of)}{_matters(found)}.{more}"
+            how = _worse(found) if worse else _difference(found)
+            support = f"You may rely on it: {_wins(found)}; {how}.{more}"
             return Answer("ok", "No better than the baseline", sentence, support, luck, caveat)
         case "undecided":
-            support = f"{_wins(found).capitalize()}: {gain(found.gain, of)}. {_would_decide(found)}{more}"
+            support = f"{_wins(found).capitalize()}: {gain(shown_gain(found), of)}. {_would_decide(found)}{more}"
             sentence = _looks(found, trial)
             return Answer("wait", "Not decided yet", sentence, support, luck, caveat, equals_sentence(found))
         case "too few rounds":
@@ -160,7 +165,8 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
                 f"{trial.capitalize()} leads, but it shares only {counted(found.rounds, 'fresh round')} with the "
                 f"baseline, and a claim needs {MIN_ROUNDS}."
             )
-            support = f"{runs_words(found, max(2.0, missing_runs(found))).capitalize()} would give an answer.{more}"
+            enough = f"{runs_words(found, max(2.0, missing_runs(found)))} would give an answer."
+            support = more.strip() or enough
             return Answer("none", "Not confirmed", sentence, support, luck, caveat)
         case "nothing learned":
             constant = constant_answer(tables.data, tables.metric, tables.doctor)
@@ -185,12 +191,18 @@ def _wins(found: Confirmation) -> str:
     return f"better than the baseline in {found.wins} of {counted(found.rounds, 'fresh round')}"
 
 
-def _matters(found: Confirmation) -> str:
-    return f", and only more than {number(found.margin, found.metric)} {unit(found.metric)} would matter"
+def _worse(found: Confirmation) -> str:
+    of, lost = found.metric, shown_gain(found)
+    return f"it is {number(-lost.mean, of)} {unit(of)} worse ({number(-lost.high, of)} to {number(-lost.low, of)})"
+
+
+def _difference(found: Confirmation) -> str:
+    matters = f"only a gain above {number(found.margin, found.metric)} would matter"
+    return f"the difference is {gain(shown_gain(found), found.metric)}, and {matters}"
 
 
 def _looks(found: Confirmation, trial: str) -> str:
-    of, seen = found.metric, found.gain
+    of, seen = found.metric, shown_gain(found)
     if seen.mean <= found.margin:
         return f"{trial.capitalize()} and the baseline cannot be told apart yet."
     looks = f"{trial.capitalize()} looks {number(seen.mean, of)} {unit(of)} better than the baseline"
@@ -207,7 +219,7 @@ def _would_decide(found: Confirmation) -> str:
 def _still_to_come(found: Confirmation) -> str:
     if not found.left:
         return ""
-    return f" {counted(found.left, 'confirmation run')} of {found.runs + found.left} still to come: it may change."
+    return f" {found.left} of {counted(found.runs + found.left, 'confirmation run')} are still to come: it may change."
 
 
 def _few(count: int) -> str:
@@ -248,5 +260,6 @@ def in_short(found: Confirmation) -> str:
         return f"with a fresh seed {metric_name(of.val)} {level(found.level, of)}"
     return (
         f"with fresh seeds {metric_name(of.val)} {level(found.level, of)}; gain over the baseline "
-        f"{number(found.gain.mean, of, signed=True)} {unit(of)} ({span(found.gain, of)}) in {found.rounds} rounds"
+        f"{number(shown_gain(found).mean, of, signed=True)} {unit(of)} ({span(found.gain, of)}), "
+        f"{found.rounds} rounds"
     )

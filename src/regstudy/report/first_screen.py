@@ -103,5 +103,5 @@ def _about(found: Findings, today: date) -> str:
     runs = counted(len(tables.trials), "trial")
     if found.confirmation is not None:
         runs += f" and {counted(found.confirmation.runs, 'confirmation run')}"
-    parts = [str(data["name"])] if data.get("name") else []
+    parts = [str(data["name"])] if data.get("name") not in (None, "", tables.name) else []
     return " · ".join([*parts, *([" and ".join(sizes)] if sizes else []), runs, f"{today.day} {today:%B %Y}"])

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 from regstudy.analysis.confirmation import Confirmation, Estimate, Leader, interval
+from regstudy.metrics import Metric
 from regstudy.report.answer_phrasing import equals_sentence
 from regstudy.report.metric_phrasing import unit
 from regstudy.report.percent_axis import PercentAxis, axis_over
 from regstudy.report.phrasing import NONE, setting
-from regstudy.report.range_phrasing import level_plus_minus, number, regularizer_words
+from regstudy.report.range_phrasing import level_plus_minus, number, regularizer_words, shown_gain
 from regstudy.text import counted
 
 MOST_LEADERS = 6
@@ -50,7 +51,7 @@ def leaders_card(found: Confirmation) -> LeadersCard:
     of = found.metric
     others = found.leaders[1:MOST_LEADERS]
     behind = [_back(one.behind) for one in others]
-    base = _back(found.gain)
+    base = _back(shown_gain(found))
     scale = axis_over([end for one in (*behind, base) for end in (one.mean, one.low, one.high)], 2 * found.margin)
     rows = [_row(found.winner, found, scale, Estimate(0.0, 0.0, 0.0, 0), "winner")]
     for leader, difference in zip(others, behind, strict=True):
@@ -58,17 +59,23 @@ def leaders_card(found: Confirmation) -> LeadersCard:
     rows.append(_row(found.baseline, found, scale, base, "baseline"))
     left_out = len(found.leaders) - 1 - len(others)
     foot = (
-        f"{'Points' if of.percent else 'Nats'} of {of.label} from the winner, over the rounds that both ran; a line "
-        f"that reaches zero: cannot be told apart. Shaded: up to {number(found.margin, of)}, too small to matter."
+        f"{'Points' if of.percent else 'Nats'} of {of.label} from the winner, over the rounds that both ran. Tied: "
+        f"cannot be told apart. Shaded: up to {number(found.margin, of)}, too small to matter."
     )
     if left_out:
         foot += f" {counted(left_out, 'further leader')} dropped out early."
-    heading = equals_sentence(found) or (
+    heading = equals_sentence(found, "the winner") or (
         "No other leader comes close to the winner" if others else "The winner was the only leader"
     )
-    ticks = [(scale.at(value), number(value, of, signed=True)) for value in scale.ticks()]
+    ticks = [(scale.at(value), _tick(value, of)) for value in scale.ticks()]
     band = (scale.at(-found.margin), scale.at(found.margin))
     return LeadersCard(heading.rstrip("."), rows, ticks, band, scale.at(0.0), foot, unit(of))
+
+
+def _tick(value: float, of: Metric) -> str:
+    """A round number without needless zeros: ``−2``, ``+0.5``."""
+    text = number(value, of, signed=True)
+    return text.rstrip("0").rstrip(".") if text.strip("+−0.") else "0"
 
 
 def _back(found: Estimate) -> Estimate:
@@ -76,7 +83,7 @@ def _back(found: Estimate) -> Estimate:
     return Estimate(-found.mean + 0.0, -found.high, -found.low, found.n)
 
 
-_WORDS = {"winner": "Winner", "equal": "Cannot be told apart", "behind": "Behind", "baseline": "Baseline"}
+_WORDS = {"winner": "Winner", "equal": "Tied", "behind": "Behind", "baseline": "Baseline"}
 
 
 def _row(leader: Leader, found: Confirmation, scale: PercentAxis, difference: Estimate, kind: str) -> LeaderRow:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from regstudy.analysis.confirmation import Confirmation
 from regstudy.report.answer_phrasing import shown_luck
 from regstudy.report.metric_phrasing import score, unit
-from regstudy.report.range_phrasing import level_plus_minus, number
+from regstudy.report.range_phrasing import level_plus_minus, number, shown_gain
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class LuckBar:
 
 def luck_bar(found: Confirmation) -> LuckBar | None:
     """None where the search promised no gain over the baseline's fresh runs."""
-    of, sign = found.metric, 1.0 if found.metric.maximize else -1.0
-    held, luck = sign * (found.level.mean - found.baseline_level.mean), shown_luck(found)
+    of, held, luck = found.metric, shown_gain(found).mean, shown_luck(found)
     promised = held + luck
     if not promised > 0 or not number(promised, of).strip("0."):
         return None

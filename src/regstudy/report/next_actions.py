@@ -13,7 +13,7 @@ from regstudy.analysis.race import MIN_ROUNDS, most_runs
 from regstudy.analysis.ranks import expected_best
 from regstudy.report.boundary_checks import boundaries
 from regstudy.report.metric_phrasing import unit
-from regstudy.report.range_phrasing import number, regularizer_words, span
+from regstudy.report.range_phrasing import number, regularizer_words, shown_gain, span
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.study.tables import PARAM, ParameterRange, Tables, best
@@ -124,7 +124,9 @@ def _train(found: Confirmation, where: str, trial: int | None, title: str, why: 
 def _confirmed(found: Confirmation, tables: Tables, where: str) -> list[Action]:
     of, winner, simple = found.metric, found.winner, found.simplest
     train = _train(found, where, None, "Train the final model", "It also looks at the test images, once.")
-    actions = [replace(train, gain=f"{number(found.gain.mean, of, signed=True)} {unit(of)}", sure=span(found.gain, of))]
+    actions = [
+        replace(train, gain=f"{number(shown_gain(found).mean, of, signed=True)} {unit(of)}", sure=span(found.gain, of))
+    ]
     if simple is not winner:
         fewer = len(winner.active) - len(simple.active)
         command = f"regstudy export {where} --trial {simple.number} -o best.yaml"
@@ -160,6 +162,9 @@ def _undecided(found: Confirmation, where: str) -> list[Action]:
 
 
 def _too_few(found: Confirmation, where: str) -> Action:
+    if found.left:
+        more = _more(found, where, found.left, "Go on with the confirmation runs")
+        return replace(more, command=f"regstudy confirm {where}")
     return _more(found, where, max(missing_runs(found), 2.0), "Run the missing rounds")
 
 

@@ -28,7 +28,7 @@ from regstudy.report.first_screen import FirstScreen, answer_to, as_verdict, fir
 from regstudy.report.headline import keep_headline
 from regstudy.report.metric_phrasing import gap_score, score, unit, validation_name
 from regstudy.report.phrasing import NONE
-from regstudy.report.range_phrasing import in_brackets, level, number, plus_minus
+from regstudy.report.range_phrasing import in_brackets, level, number, plus_minus, shown_gain
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
@@ -224,7 +224,7 @@ def _fresh_rows(found: Findings) -> list[str]:
                 confirmed.winner.number,
                 confirmed.level,
                 confirmed.gap,
-                f"{number(confirmed.gain.mean, of, signed=True)}{in_brackets(confirmed.gain, of)}",
+                f"{number(shown_gain(confirmed).mean, of, signed=True)}{in_brackets(confirmed.gain, of)}",
             ),
         )
     ]

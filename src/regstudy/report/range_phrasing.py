@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from regstudy.analysis.confirmation import Estimate
+from regstudy.analysis.confirmation import Confirmation, Estimate
 from regstudy.analysis.gap import PLACES
 from regstudy.metrics import Metric
 from regstudy.report.metric_phrasing import score, unit
@@ -57,6 +58,12 @@ def level_plus_minus(found: Estimate, of: Metric) -> str:
 def gain(found: Estimate, of: Metric) -> str:
     """``6.4 points (5.3 to 7.5)``."""
     return f"{number(found.mean, of)} {unit(of)}{in_brackets(found, of)}"
+
+
+def shown_gain(found: Confirmation) -> Estimate:
+    """The gain over the baseline, as the difference of the two levels that are shown; its range is as computed."""
+    levels = [round(one.mean, PLACES) for one in (found.level, found.baseline_level)]
+    return replace(found.gain, mean=(1 if found.metric.maximize else -1) * (levels[0] - levels[1]))
 
 
 def regularizer_words(active: Mapping[str, object]) -> list[str]:
