@@ -80,17 +80,20 @@ def fresh_runs_of(search: optuna.Study, truth: Truth, *, seed: int = 1, storage:
         "sizes": sizes,
         "center": 0.8,
         "round": truth.rounds,
+        "planned": [[-1, number + 1] for number in range(truth.rounds)],
+        "since": str(search.trials[0].datetime_start),
         "leaders": [leader.number for leader in leaders[: sizes[-1]]],
     }
     for key in (attributes.METRIC, attributes.DATA, attributes.EPOCHS_PLANNED):
         fresh.set_user_attr(key, search.user_attrs[key])
     fresh.set_user_attr(attributes.RACE, race)
+    numbers = [leader.number for leader in leaders]
     for round_ in range(1, truth.rounds + 1):
         split = rng.normal(0, truth.noise)
-        _run(fresh, BASELINE_ARM, round_, base, truth.baseline + split, truth.fit[0], truth, rng)
+        _run(fresh, BASELINE_ARM, round_, base, truth.baseline + split, truth.fit[0], truth, rng, numbers)
         for place, leader in enumerate(leaders[: sizes[round_ - 1]]):
             value = truth.winner - (0.0, *truth.behind)[place] + split
-            _run(fresh, arm_of(leader.number), round_, leader, value, truth.fit[1], truth, rng)
+            _run(fresh, arm_of(leader.number), round_, leader, value, truth.fit[1], truth, rng, numbers)
     return fresh
 
 
@@ -127,11 +130,11 @@ def _run(
     fit: float,
     truth: Truth,
     rng: np.random.Generator,
+    leaders: Sequence[int],
 ) -> None:
     value += rng.normal(0, truth.noise)
     records = curve(fit, value, 30, 30, _Still())  # type: ignore[arg-type]
     top = max(records, key=lambda one: one.val_accuracy)
-    names = sorted({BASELINE_ARM, arm})
     attrs: dict[str, Any] = {
         attributes.ARM: arm,
         attributes.CONFIG: of.user_attrs[attributes.CONFIG],
@@ -149,7 +152,7 @@ def _run(
             value=top.val_accuracy,
             params={"configuration": arm, "round": round_},
             distributions={
-                "configuration": CategoricalDistribution([arm, *(name for name in names if name != arm)]),
+                "configuration": CategoricalDistribution([BASELINE_ARM, *(arm_of(leader) for leader in leaders)]),
                 "round": IntDistribution(1, 100),
             },
             user_attrs=attrs,

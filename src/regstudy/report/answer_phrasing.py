@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from regstudy.analysis.confirmation import Confirmation, Leader
+from regstudy.analysis.confirmation import MANY_RUNS, Confirmation, Leader
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import PLACES
 from regstudy.analysis.race import MIN_ROUNDS
@@ -54,6 +54,12 @@ class Answer:
     def reasons(self) -> list[str]:
         """What supports the sentence, and what limits it."""
         return [text for text in (self.support, self.luck, self.caveat, self.equals) if text]
+
+    @property
+    def next_heading(self) -> str:
+        """The first thing to do, and whether more of the same is worth it."""
+        first = self.actions[0].title if self.actions else "Leave it at that"
+        return f"{first}; more of the same search is not worth it" if self.not_worth else first
 
     @property
     def lines(self) -> list[str]:
@@ -166,7 +172,10 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
                 f"baseline, and a claim needs {MIN_ROUNDS}."
             )
             enough = f"{runs_words(found, max(2.0, missing_runs(found)))} would give an answer."
-            support = more.strip() or enough
+            support, sofar = more.strip() or enough, score(found.level.mean, of)
+            luck = (
+                f"Trial {found.winner.number}: search {score(found.winner.searched, of)}, fresh seeds {sofar} so far."
+            )
             return Answer("none", "Not confirmed", sentence, support, luck, caveat)
         case "nothing learned":
             constant = constant_answer(tables.data, tables.metric, tables.doctor)
@@ -212,7 +221,7 @@ def _looks(found: Confirmation, trial: str) -> str:
 def _would_decide(found: Confirmation) -> str:
     runs = missing_runs(found)
     if not math.isfinite(runs):
-        return "Too many runs would be needed to decide: the difference is close to what matters at all."
+        return f"More than {MANY_RUNS} runs would be needed to decide: it is close to what matters at all."
     return f"About {runs_words(found, runs)} would decide. Until then, keep what you have."
 
 

@@ -68,7 +68,7 @@ def class_card(found: Confirmation, classes: list[FreshClass] | None) -> ClassCa
     error = 196 * math.sqrt(max(few.after * (1 - few.after), 0.01) / few.images) / 100
     foot = f"{_worse(classes)} Mistakes per run, mean of {counted(found.rounds, 'fresh round')}."
     if error > 0.05:
-        foot += f" {few.name} has only {round(few.images)} images: good to about ± {100 * error:.0f} points."
+        foot += f" With {round(few.images)} images of {few.name}, its share is good to ± {100 * error:.0f} points."
     heading = f"{classes_words} {part:.0f} of the {total:.0f} mistakes that are left"
     return ClassCard(heading, rows, (f"{100 * scale.low:.0f}\N{NO-BREAK SPACE}%", "100\N{NO-BREAK SPACE}%"), foot)
 

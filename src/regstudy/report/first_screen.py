@@ -1,6 +1,6 @@
 """The first screen of a report: the answer and its evidence, from which the page is drawn.
 
-What is missing is one line with the reason and, if there is one, the command that adds it; never an empty card.
+What is missing is one line with the reason, never an empty card; the first action has the command that adds it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ SEARCH_ID, SEARCH_TITLE = "search", "The search alone"
 
 @dataclass(frozen=True)
 class Missing:
-    """A card that cannot be shown: what it would tell, why it is missing, and the command that adds it."""
+    """A card that cannot be shown: what it would tell, and why it is missing."""
 
     question: str
     reason: str
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,9 @@ def first_screen(found: Findings, told: Answer, today: date | None = None) -> Fi
         if classes is None:
             none = "the winner makes no mistakes." if known else "the confirmation runs store no counts by class."
             missing.append(Missing("Who is hit", none))
-    elif found.comparison.best is not None and not found.comparison.nothing_learned:
-        command = next((one.command for one in told.actions), "")
-        if command:
-            reason = "not known yet: it takes confirmation runs."
-            missing.append(Missing("Gain, gap and classes on fresh seeds", reason, command))
+    elif told.word == "Not confirmed" and told.actions:  # which give the command
+        reason = "not known yet: it takes confirmation runs."
+        missing.append(Missing("Gain, gap and classes on fresh seeds", reason))
     return FirstScreen(_about(found, today or date.today()), told, bar, gap, leaders, classes, missing)
 
 

@@ -15,7 +15,7 @@ from regstudy.text import counted
 
 @dataclass(frozen=True)
 class GapEnd:
-    """One end of the drawing of the gap, from top to bottom: places in pixels, and half-widths of intervals."""
+    """One end of the drawing of the gap: places in pixels from the top."""
 
     name: str
     training: str
@@ -23,8 +23,7 @@ class GapEnd:
     gap: str
     training_at: float
     validation_at: float
-    training_reach: float
-    validation_reach: float
+    validation_ends: tuple[float, float] | None  # of its interval
     texts: tuple[float, float, float]  # places of the texts: upper, gap, lower
     training_above: bool
 
@@ -63,12 +62,12 @@ def gap_card(found: Confirmation) -> GapCard | None:
     for name, level, fit, gap in zip(
         ("Baseline", "Winner"), levels, fits, (found.baseline_gap, found.gap), strict=True
     ):
-        reach = at(level.low) - at(level.mean) if math.isfinite(level.low) else 0.0
+        ends_at = (at(level.low), at(level.high)) if math.isfinite(level.low) else None
         upper, lower = sorted((at(fit.mean), at(level.mean)))
         ends.append(
             GapEnd(
                 name, score(fit.mean, of), level_plus_minus(level, of), number(gap.mean, of),
-                at(fit.mean), at(level.mean), 0.0, round(abs(reach), 1), apart(upper, lower, height),
+                at(fit.mean), at(level.mean), ends_at, apart(upper, lower, height),
                 at(fit.mean) <= at(level.mean),
             )
         )  # fmt: skip

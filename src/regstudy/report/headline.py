@@ -9,6 +9,7 @@ from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import BaselineComparison
 from regstudy.report.answer_phrasing import Answer
 from regstudy.report.metric_phrasing import unit
+from regstudy.report.range_phrasing import shown_gain
 from regstudy.report.verdict_phrasing import fair_gain_words
 from regstudy.study import attributes
 from regstudy.study.tables import Study
@@ -48,8 +49,9 @@ def _gain(found: BaselineComparison) -> str | None:
 
 def _fresh(found: Confirmation) -> dict[str, Any] | None:
     """The gain over the baseline with its interval, the gaps before and after, and their unit; None if unknown."""
-    numbers = (found.gain.mean, found.gain.low, found.gain.high)
-    if found.status == "nothing learned" or not all(map(math.isfinite, numbers)):
+    gain = shown_gain(found)
+    numbers = (gain.mean, gain.low, gain.high)
+    if found.status in ("nothing learned", "too few rounds") or not all(map(math.isfinite, numbers)):
         return None
     gaps = (found.baseline_gap.mean, found.gap.mean)
     return {

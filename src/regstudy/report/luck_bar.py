@@ -25,10 +25,10 @@ class LuckBar:
 
 
 def luck_bar(found: Confirmation) -> LuckBar | None:
-    """None where the search promised no gain over the baseline's fresh runs."""
+    """None where the search promised no gain over the baseline's fresh runs, and where too few rounds have run."""
     of, held, luck = found.metric, shown_gain(found).mean, shown_luck(found)
     promised = held + luck
-    if not promised > 0 or not number(promised, of).strip("0."):
+    if found.status == "too few rounds" or not promised > 0 or not number(promised, of).strip("0."):
         return None
     share = 100 * min(max(held / promised, 0.0), 1.0)
     held_text = f"{number(held, of, signed=True)} held up" if held > 0 else f"{number(held, of)}: nothing held up"

@@ -21,7 +21,7 @@ from regstudy.text import counted, format_duration
 
 MOST_ACTIONS = 3
 ABLATION_REPEATS = 6  # seeds per arm
-CONFIRMED_SHARE = 0.3  # of the trials, for confirmation runs
+CONFIRMED_SHARE = 3 / 7  # confirmation runs by default, as a share of the trials of the search
 LATEST_TRIALS = 10  # whose gain tells whether as many more are worth it
 
 

@@ -45,9 +45,14 @@ def level(found: Estimate, of: Metric) -> str:
 
 
 def plus_minus(found: Estimate, of: Metric) -> str:
-    """``91.3 ± 0.6``, or ``91.3`` if the interval is unknown."""
+    """``91.3 ± 0.6``, or ``91.3`` if the interval is unknown; see `reach`."""
     shown = number(found.mean, of)
-    return f"{shown} ± {number(found.half, of)}" if math.isfinite(found.half) else shown
+    return f"{shown} ± {number(reach(found), of)}" if math.isfinite(found.half) else shown
+
+
+def reach(found: Estimate) -> float:
+    """How far the interval reaches from the mean, on the side on which it reaches farther; they may differ a little."""
+    return max(found.high - found.mean, found.mean - found.low)
 
 
 def level_plus_minus(found: Estimate, of: Metric) -> str:
