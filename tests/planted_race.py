@@ -82,7 +82,7 @@ def fresh_runs_of(search: optuna.Study, truth: Truth, *, seed: int = 1, storage:
         "round": truth.rounds,
         "planned": [[-1, number + 1] for number in range(truth.rounds)],
         "since": str(search.trials[0].datetime_start),
-        "leaders": [leader.number for leader in leaders[: sizes[-1]]],
+        "leaders": [leader.number for leader in leaders[: sizes[-1] if sizes else 0]],
     }
     for key in (attributes.METRIC, attributes.DATA, attributes.EPOCHS_PLANNED):
         fresh.set_user_attr(key, search.user_attrs[key])

@@ -46,7 +46,7 @@ class IndexRow:
     problem: str = ""
     word: str = ""  # the status of the answer; empty without a report, or from one of an earlier version
     tone: str = "none"
-    fresh: Mapping[str, Any] | None = None  # the gain of confirmation runs, see `headline.keep_headline`
+    fresh: Mapping[str, Any] | None = None  # the gain of confirmation runs, see keep_headline
 
 
 def write_index(place: StudyPlace) -> Path | None:

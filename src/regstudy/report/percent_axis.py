@@ -23,7 +23,7 @@ class PercentAxis:
         """Three to six round values."""
         width = self.high - self.low
         power = 10.0 ** math.floor(math.log10(width))
-        step = next(size for size in (power / 5, power / 2, power, 2 * power, 5 * power) if width / size <= 5)
+        step = next(size for size in (power / 5, power / 2, power, 2 * power, 5 * power) if width / size <= 5.5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [place * step for place in range(first, last + 1)]
 
