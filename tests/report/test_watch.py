@@ -70,7 +70,7 @@ def test_the_study_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert steps == [10]
 
 
-def test_confirmation_runs_count_and_their_race_must_have_ended(tmp_path: Path) -> None:
+def test_confirmation_runs_count_and_their_race_must_have_ended() -> None:
     search, fresh = planted_race()
     alone, _ = progress(search)
     both, over = progress(search, fresh)
