@@ -137,6 +137,7 @@ def page_html(
     )
     environment.filters["breakable"] = breakable
     environment.filters["coded"] = coded
+    environment.filters["command"] = command
     drawings = {
         section.id: [
             (drawing.title, _figure_json(drawing), drawing.figure.layout.height) for drawing in section.figures
@@ -166,6 +167,11 @@ def breakable(text: str) -> Markup:
 def coded(text: str) -> Markup:
     """Escaped text with the parts between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def command(text: str) -> Markup:
+    """An escaped command that does not wrap within the name of an option."""
+    return Markup(re.sub(r"(?<=\s)(--?[a-z][a-z-]*)", r'<span class="nb">\1</span>', str(escape(text))))
 
 
 @np.errstate(over="ignore", invalid="ignore")
