@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,3 +198,9 @@ def test_a_study_on_disk_finds_its_confirmation_runs(tmp_path: Path) -> None:
     listed = render_index("results", [row])
     assert '<use href="#i-ok"/></svg>Confirmed</span>' in listed
     assert re.search(r'<div class="g">\+6\.\d ± 1\.\d points<span class="lesser">gap 13\.\d → 5\.\d', listed)
+
+
+def test_a_comparison_has_an_answer_of_its_own(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "studies" / "comparison", tmp_path / "comparison")
+    result = load_results(tmp_path / "comparison")
+    assert result.answer.lines[0] == f"Compared: {result.verdict.headline}" and result.confirmation is None
