@@ -14,6 +14,7 @@ import pytest
 from conftest import require
 from examined import COPIES, CURVE, NOTE, diagnosis
 from PIL import Image
+from planted_race import PLANTED, planted_race
 from synthetic import make_study
 from synthetic_plan import WHOLE, plan_study
 
@@ -33,6 +34,9 @@ PHONE = 390  # pixels
 WRAPPER = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:%dpx;height:844px"></iframe>
 <pre id="seen"></pre><script>
   const frame = document.getElementById("frame");
+  frame.addEventListener("load", () => {
+    frame.contentDocument.querySelectorAll("details.section").forEach((fold) => { fold.open = true; });
+  });
   setInterval(() => {
     const page = frame.contentDocument, plots = [...page.querySelectorAll(".plot")];
     document.getElementById("seen").textContent = JSON.stringify({
@@ -45,6 +49,9 @@ WRAPPER = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:%d
 ACTED = """<!doctype html><iframe id="frame" src="%s" style="border:0;width:1100px;height:900px"></iframe>
 <pre id="seen"></pre><script>
   const frame = document.getElementById("frame");
+  frame.addEventListener("load", () => {
+    frame.contentDocument.querySelectorAll("details.section").forEach((fold) => { fold.open = true; });
+  });
   frame.addEventListener("load", () => setTimeout(() => {
     const page = frame.contentDocument;
     document.getElementById("seen").textContent = JSON.stringify((() => { %s })());
@@ -149,6 +156,17 @@ def test_hovering_names_the_trial(report: Path, tmp_path: Path) -> None:
         return { text: [...plot.querySelectorAll(".hoverlayer text")].map((text) => text.textContent).join(" ") };""",
     )
     assert re.search(r"trial \d+: model\.dropout .*gap .*validation", seen["text"])
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_the_first_screen_fits_a_phone_in_every_status(kind: str, tmp_path: Path) -> None:
+    search, fresh = planted_race(PLANTED[kind])
+    with pytest.MonkeyPatch.context() as patch:
+        original = importance.importances
+        patch.setattr("regstudy.report.page.importances", lambda study, tables: original(study, tables, permutations=5))
+        page = write_report(search, tmp_path, fresh=fresh)
+    seen = seen_on_a_phone(page, tmp_path / "profile")
+    assert seen["width"] == PHONE and seen["needed"] <= PHONE and seen["plots"] == seen["drawn"] > 0
 
 
 def test_so_it_is_with_the_page_of_a_comparison(tmp_path: Path) -> None:

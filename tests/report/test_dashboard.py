@@ -156,7 +156,7 @@ def test_a_trial_that_ends_refreshes_and_a_failure_is_told_once(monkeypatch: pyt
     study, said = make_study(12), []
     pushed: list[int] = []
 
-    def failing(study: optuna.Study) -> int:
+    def failing(study: optuna.Study, *_: object) -> int:
         pushed.append(len(study.trials))
         if len(pushed) < 3:
             raise OSError("disk full\npostgresql://me:secret@host/x")

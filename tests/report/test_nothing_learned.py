@@ -85,7 +85,8 @@ def test_the_whole_report_says_that_nothing_was_learned(tmp_path: Path) -> None:
         assert "Look at the labels." in said
     assert (tmp_path / "summary.md").read_text(encoding="utf-8").count("No trial learned anything") == 2
     assert "Not shown, because nothing was learned: 1 finding about regularizers." in parts["checks"].finding
-    assert study.user_attrs[attributes.HEADLINE] == {"text": UNLEARNED, "fair_gain": None}
+    status = {"word": "Nothing learned", "tone": "none"}
+    assert study.user_attrs[attributes.HEADLINE] == {"text": UNLEARNED, "fair_gain": None, **status}
 
 
 @pytest.mark.parametrize(

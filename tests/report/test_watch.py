@@ -5,6 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from planted_race import Truth, fresh_runs_of, planted_race
 from synthetic import make_study
 
 from regstudy.report.watch import pause_after, progress, step_back, watch
@@ -67,3 +68,31 @@ def test_the_study_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.nice", steps.append, raising=False)
     step_back()
     assert steps == [10]
+
+
+def test_confirmation_runs_count_and_their_race_must_have_ended() -> None:
+    search, fresh = planted_race()
+    alone, _ = progress(search)
+    both, over = progress(search, fresh)
+    assert over and both[0] == alone[0] + 14
+    race = fresh.user_attrs[attributes.RACE]
+    fresh.set_user_attr(attributes.RACE, {**race, "round": race["round"] - 1})
+    assert not progress(search, fresh)[1]
+    fresh.set_user_attr(attributes.RACE, race)
+    fresh.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    assert not progress(search, fresh)[1]
+
+
+def test_confirmation_runs_that_begin_later_are_seen(tmp_path: Path) -> None:
+    search, _ = planted_race()
+    search.add_trial(optuna.create_trial(state=TrialState.RUNNING))
+    found: list[optuna.Study] = []
+
+    def rest(_: float) -> None:
+        if found:
+            search._storage.set_trial_state_values(search.trials[-1]._trial_id, TrialState.FAIL)
+        else:
+            found.append(fresh_runs_of(search, Truth()))
+
+    page = watch(search, tmp_path, 1, print, rest, find_fresh=lambda: found[0] if found else None)
+    assert "</svg>Confirmed</span>" in page.read_text(encoding="utf-8")

@@ -86,10 +86,11 @@ def class_gaps(tables: Tables, number: int, baseline: int | None = None) -> Clas
     return _class_gaps(tables, own, before, lambda label: part_error(own.get("validation"), counts, label))
 
 
-def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | None:
+def pooled_class_gaps(tables: Tables, numbers: Sequence[int], baseline: Sequence[int] = ()) -> ClassGaps | None:
     """The classes over several runs; None unless all have confusion matrices of both parts and the same classes.
 
-    Runs share their images, or most of them, so together they count for as many images as one.
+    Runs share their images, or most of them, so together they count for as many images as one. The change is that from
+    the runs ``baseline``, if they have the same validation images.
     """
     runs = [tables.confusion(number) for number in numbers]
     if not runs or len({tuple((part, len(run.get(part, ()))) for part in PARTS) for run in runs}) > 1:
@@ -110,7 +111,9 @@ def pooled_class_gaps(tables: Tables, numbers: Sequence[int]) -> ClassGaps | Non
         groups = [found.groups for found in each if found.groups is not None]
         return replace(share_error(float(right), int(images), effect), groups=min(groups, default=None))
 
-    return _class_gaps(tables, whole, None, error)
+    others = [one for number in baseline if (one := tables.confusion(number).get("validation")) is not None]
+    same = len(others) == len(runs) and len({len(one) for one in [*others, matrix]}) == 1
+    return _class_gaps(tables, whole, sum_of(others) if same else None, error)
 
 
 def sum_of(matrices: Sequence[Counts]) -> Counts:

@@ -323,13 +323,17 @@ def export(
     output: Annotated[Path, path_option("-o", "--output", help="File to write: NAME.yaml or NAME.json.")] = Path(
         "best.yaml"
     ),
-    trial: Annotated[int | None, typer.Option(help="Number of the trial. Default: the best one.")] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(help="Number of the trial. Default: the winner of the confirmation runs, else the best one."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Export the best trial's configuration to a YAML or JSON file, for `regstudy train`."""
     from regstudy.files import write_atomically
     from regstudy.files.outputs import check_output
-    from regstudy.production.export import chosen_trial, config_file
+    from regstudy.production.export import chosen_trial, config_file, confirmation_of, trial_claim
+    from regstudy.study.companion import find_confirmation
     from regstudy.study.place import open_study, place_at
     from regstudy.study.storage import in_words
 
@@ -337,11 +341,14 @@ def export(
     place = place_at(path, storage, name)
     with in_words(place.url):
         opened = open_study(place)
-        chosen = chosen_trial(opened, trial)
-        content = config_file(opened, chosen, json=output.suffix.lower() == ".json")
+        confirmed = confirmation_of(opened, find_confirmation(place, opened))
+        chosen = chosen_trial(opened, trial, confirmed)
+        content = config_file(opened, chosen, json=output.suffix.lower() == ".json", confirmed=confirmed)
+        claim = trial_claim(opened, chosen, confirmed)
     write_atomically(output, content)
     command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
     out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
+    out.print(claim)
 
 
 @app.command()

@@ -10,8 +10,10 @@ from rich.console import Console
 from regstudy.errors import RegstudyError
 from regstudy.report.comparison.comparison_page import write_comparison
 from regstudy.report.index_page import write_index
+from regstudy.report.next_actions import arguments_of
 from regstudy.report.page import find, write_report
 from regstudy.report.sections import sections
+from regstudy.study.companion import find_confirmation
 from regstudy.study.place import StudyPlace, kind_of, open_study, place_at
 from regstudy.study.storage import in_words
 
@@ -42,23 +44,33 @@ def _report(place: StudyPlace, watch: bool, every: float, plots: bool, console: 
         console.print(f"Report: {write_comparison(opened, folder, overwrite)}")
         _show_index(place, console)
         return 0
-    code = 0
+    code, where = 0, arguments_of(place)
     if watch:
         from regstudy.report import watch as watching
 
         watching.step_back()
         try:
-            page = watching.watch(opened, folder, every, console.print, time.sleep, overwrite)
+            page = watching.watch(
+                opened,
+                folder,
+                every,
+                console.print,
+                time.sleep,
+                overwrite,
+                lambda: find_confirmation(place, opened),
+                where,
+            )
         except KeyboardInterrupt:
-            page, code = write_report(opened, folder), 130
+            page, code = write_report(opened, folder, fresh=find_confirmation(place, opened), where=where), 130
     else:
-        page = write_report(opened, folder, overwrite=overwrite)
+        page = write_report(opened, folder, overwrite=overwrite, fresh=find_confirmation(place, opened), where=where)
     console.print(f"Report: {page}")
     _show_index(place, console)
     if plots:
         from regstudy.report.static_plots import write_pictures
 
-        files = write_pictures(sections(find(opened)), folder / "plots", overwrite)
+        found = find(opened, fresh=find_confirmation(place, opened))
+        files = write_pictures(sections(found), folder / "plots", overwrite)
         console.print(f"Plots:  {len(files)} in {folder / 'plots'}")
     return code
 

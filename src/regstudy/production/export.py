@@ -8,22 +8,34 @@ from json import dumps
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from regstudy.analysis.confirmation import Confirmation, Leader, confirmation, interval
 from regstudy.config.run_config import parse_config
 from regstudy.errors import StudyError
 from regstudy.files import outputs
+from regstudy.report.answer_phrasing import in_short
+from regstudy.report.phrasing import metric_name
+from regstudy.report.range_phrasing import level
 from regstudy.space.loader import config_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 from regstudy.study.stored_facts import fact, facts_of
+from regstudy.study.tables import load_tables
 from regstudy.text import counted
 
 
-def chosen_trial(study: optuna.Study, number: int | None) -> FrozenTrial:
-    """The trial with a number, or the best completed one that did not diverge.
+def confirmation_of(study: optuna.Study, fresh: optuna.Study | None) -> Confirmation | None:
+    """What the confirmation runs of a study show; None without any."""
+    return None if fresh is None else confirmation(load_tables(study), load_tables(fresh))
+
+
+def chosen_trial(study: optuna.Study, number: int | None, confirmed: Confirmation | None = None) -> FrozenTrial:
+    """The trial with a number, or the winner of the confirmation runs, or the best completed one that did not diverge.
 
     StudyError if there is none, or if it has no stored configuration, as in a study that regstudy did not make.
     """
+    if number is None and confirmed is not None:
+        number = confirmed.winner.number
     if number is None:
         usable = usable_trials(study)
         if not usable:
@@ -54,7 +66,37 @@ def _why_none(study: optuna.Study) -> str:
     return f"In the study '{study.study_name}', {some} diverged"
 
 
-def config_file(study: optuna.Study, trial: FrozenTrial, *, json: bool = False) -> str:
+def trial_claim(study: optuna.Study, trial: FrozenTrial, confirmed: Confirmation | None) -> str:
+    """How far the value of a trial can be trusted: from its fresh seeds, or that it has none."""
+    known = {} if confirmed is None else {one.number: one for one in [confirmed.baseline, *confirmed.leaders]}
+    if confirmed is None or trial.number not in known:
+        usable = usable_trials(study)
+        best = "the best" if usable and usable[0].number == trial.number else "one"
+        return (
+            f"Not confirmed: {best} of {counted(len(usable), 'trial')} on the same validation images, so expect a "
+            "somewhat worse result with a new seed."
+        )
+    own = " The validation images are those of the search: selection on them is not removed."
+    said = _claim(confirmed, known[trial.number]).replace("\N{NO-BREAK SPACE}", " ")
+    return said + (own if confirmed.own_validation else "")
+
+
+def _claim(confirmed: Confirmation, leader: Leader) -> str:
+    of = confirmed.metric
+    if leader is confirmed.winner:
+        words = {"confirmed": "Confirmed", "no better": "No better than the baseline", "undecided": "Not decided yet"}
+        return f"{words.get(confirmed.status, 'Not confirmed')}: {in_short(confirmed)}."
+    values = interval(list(leader.values.values()))
+    shown = f"with fresh seeds {metric_name(of.val)} {level(values, of)} in {counted(values.n, 'round')}"
+    if leader is confirmed.baseline:
+        return f"The baseline of the confirmation runs: {shown}."
+    told = "cannot be told from" if leader.equal else "is behind"
+    return f"Not the winner: {shown}; it {told} trial {confirmed.winner.number}."
+
+
+def config_file(
+    study: optuna.Study, trial: FrozenTrial, *, json: bool = False, confirmed: Confirmation | None = None
+) -> str:
     """A trial's configuration with a heading that says where it comes from; `regstudy train` reads both formats.
 
     JSON has no comments, so there the heading is a key that is ignored. ConfigError if the stored configuration is not
@@ -64,10 +106,9 @@ def config_file(study: optuna.Study, trial: FrozenTrial, *, json: bool = False) 
     config = stored[attributes.CONFIG]
     parse_config(config, f"The configuration of trial {trial.number}")
     heading = [
-        f"Trial {trial.number} of study {study.study_name}: {fact(study, attributes.METRIC)}"
+        f"Trial {trial.number} of study {study.study_name}: in the search {fact(study, attributes.METRIC)}"
         f" {stored.get(attributes.BEST_VALUE, math.nan):.4f} at epoch {stored.get(attributes.BEST_EPOCH)}.",
-        "Selected as the best of many trials on the same validation images: expect a slightly lower result with a new"
-        " seed.",
+        trial_claim(study, trial, confirmed),
         "To reproduce the curve bit for bit, use the same machine and --threads"
         f" {stored.get(attributes.THREADS, '?')}.",
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from regstudy.analysis.balance_effect import BalanceEffect, balance_effects
-from regstudy.analysis.class_gaps import ClassGap, ClassGaps, class_gaps
+from regstudy.analysis.class_gaps import ClassGap, ClassGaps, class_gaps, pooled_class_gaps
+from regstudy.analysis.fresh_classes import fresh_runs
 from regstudy.analysis.share_error import ShareError
 from regstudy.report.grids import Grid
 from regstudy.report.phrasing import NONE, minus, percent
@@ -35,22 +37,37 @@ def class_section(found: Findings) -> ReportSection | None:
     if comparison.best is None:
         return None
     baseline = comparison.baseline.number if comparison.baseline else None
-    gaps = class_gaps(tables, comparison.best.number, baseline)
+    gaps, fresh = _of_fresh_runs(found), True
+    if gaps is None:
+        gaps, fresh = class_gaps(tables, comparison.best.number, baseline), False
     if gaps is None:
         return None
     if comparison.nothing_learned:
         unlearned = nothing_learned_words(comparison.constant, balanced=comparison.balanced)
         return ReportSection(CLASSES_ID, CLASSES_TITLE, unlearned)
     changed = any(math.isfinite(one.change) for one in gaps.classes)
-    note = f"The best trial ({comparison.best.number}) at its best epoch, worst class first."
+    if fresh and found.confirmation is not None:
+        note = f"The winner, trial {found.confirmation.winner.number}, in its fresh rounds together, worst class first."
+        against = "the baseline in the same rounds"
+    else:
+        note = f"The best trial ({comparison.best.number}) at its best epoch, worst class first."
+        against = f"the best baseline trial ({baseline})"
     if changed:
-        note += f" The change is that of recall on validation from the best baseline trial ({baseline})."
+        note += f" The change is that of recall on validation from {against}."
     notes = [note, *mix_note(gaps)]
     opposed = [balance_sentence(effect) for effect in balance_effects(tables)]
     finding = " ".join([class_sentence(gaps) or NONE_STANDS_OUT, *opposed])
     grids = class_grids(gaps, changed=changed)
     folded = gaps.named is None and not opposed
     return ReportSection(CLASSES_ID, CLASSES_TITLE, finding, notes, grids, method=HOW_CLASSES_ARE_JUDGED, folded=folded)
+
+
+def _of_fresh_runs(found: Findings) -> ClassGaps | None:
+    """The classes of the winner of the confirmation runs; None where there is none, or their counts are unknown."""
+    if found.confirmation is None or found.fresh is None:
+        return None
+    data = found.fresh.data | {"classes": found.tables.data.get("classes") or []}
+    return pooled_class_gaps(replace(found.fresh, data=data), *fresh_runs(found.confirmation, found.fresh))
 
 
 def class_sentence(gaps: ClassGaps) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import re
+import shlex
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -23,9 +24,10 @@ from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from regstudy.errors import RegstudyError
 from regstudy.report import palette
 from regstudy.report.figures import Drawing
+from regstudy.report.first_screen import answer_to
 from regstudy.report.page import find, summary
 from regstudy.report.sections import sections
-from regstudy.report.verdict_phrasing import verdict
+from regstudy.report.watch import FindFresh
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.stored_facts import fact
@@ -46,12 +48,13 @@ IMPORTANCE_NOTE = (
 ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def push(study: optuna.Study) -> int:
+def push(study: optuna.Study, fresh: optuna.Study | None = None, where: str | None = None) -> int:
     """Write figures and note into a study of one objective; returns how many of them had changed.
 
+    ``fresh`` holds the confirmation runs; ``where`` names the study in commands, by default as its folder.
     Raises StudyError for a study with several objectives.
     """
-    found = find(study)
+    found = find(study, fresh=fresh)
     parts = sections(found)
     known: dict[str, str] = dict(fact(study, attributes.PUSHED) or {})
     figures = {
@@ -67,7 +70,8 @@ def push(study: optuna.Study) -> int:
             save_plotly_graph_object(study, figure, graph_object_id=name)
             known[name] = digest
             written += 1
-    text = summary(found, verdict(found.tables, found.comparison, found.relations), parts) + IMPORTANCE_NOTE
+    told = answer_to(found, where or shlex.quote(f"results/{study.study_name}"))
+    text = summary(found, told, parts) + IMPORTANCE_NOTE
     note, present = text + NOTE_MARKER.format(_digest(text)), get_note(study)
     if present != note and (not present or _ours(present)):
         save_note(study, note)
@@ -77,18 +81,25 @@ def push(study: optuna.Study) -> int:
     return written
 
 
-def refresher(study: optuna.Study, say: Callable[[str], None]) -> Callable[[], None]:
+def refresher(
+    study: optuna.Study,
+    say: Callable[[str], None],
+    find_fresh: FindFresh = lambda: None,
+    where: str | None = None,
+) -> Callable[[], None]:
     """A function that pushes if a trial has ended since it last did; it never raises.
 
-    A failed push is reported once and retried at the next call: the dashboard keeps running.
+    A failed push is reported once and retried at the next call: the dashboard keeps running. ``find_fresh`` looks for
+    the confirmation runs; ``where`` names the study in commands.
     """
     seen, reported = -1, ""
 
     def update() -> None:
         nonlocal seen, reported
         try:
-            if (now := ended(study)) != seen:
-                push(study)
+            fresh = find_fresh()
+            if (now := ended(study) + (ended(fresh) if fresh is not None else 0)) != seen:
+                push(study, fresh, where)
                 seen = now
         except Exception as error:  # whatever it is, it must not end the server
             kind = "" if isinstance(error, RegstudyError) else f"{type(error).__name__}: "

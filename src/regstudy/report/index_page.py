@@ -10,22 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from regstudy.errors import RegstudyError
 from regstudy.files import write_atomically
+from regstudy.report.answer_phrasing import Tone
+from regstudy.report.index_strip import gain_strips
 from regstudy.report.phrasing import NONE, points
 from regstudy.study import attributes
 from regstudy.study.glance import StudyGlance, glance_at
 from regstudy.study.place import DATABASE_FILE, StudyPlace
+from regstudy.study.stored_facts import CHECKS
 
 INDEX_FILE = "index.html"
 REPORT_FILES = ("report.html", "comparison.html")
 GENERATOR = '<meta name="generator" content="regstudy index">'  # only a page with this mark is replaced
 NO_REPORT = "no report yet"
+TONES: tuple[Tone, ...] = get_args(Tone)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class IndexRow:
     date: str = NONE
     page: str = ""
     problem: str = ""
+    word: str = ""  # the status of the answer; empty without a report, or from one of an earlier version
+    tone: str = "none"
+    fresh: Mapping[str, Any] | None = None  # the gain of confirmation runs, see keep_headline
 
 
 def write_index(place: StudyPlace) -> Path | None:
@@ -71,7 +78,7 @@ def index_rows(folder: Path) -> list[IndexRow]:
 def index_row(folder: Path) -> IndexRow | None:
     """The row of a study's folder; None for a folder with neither a database nor a report."""
     page = next((folder / name for name in REPORT_FILES if (folder / name).is_file()), None)
-    link = {"page": f"{quote(folder.name)}/{page.name}", "date": _date(page)} if page else {}
+    link: dict[str, Any] = {"page": f"{quote(folder.name)}/{page.name}", "date": _date(page)} if page else {}
     database = folder / DATABASE_FILE
     if not database.exists():
         if page is None:
@@ -89,13 +96,15 @@ def render_index(name: str, rows: list[IndexRow]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("index_template.html").render(name=name, rows=rows)
+    strips = gain_strips([row.fresh for row in rows])
+    return environment.get_template("index_template.html").render(name=name, rows=list(zip(rows, strips, strict=True)))
 
 
 def _row_of(found: StudyGlance, name: str, link: Mapping[str, str]) -> IndexRow:
     facts = found.attributes
     kind = "comparison" if facts.get(attributes.PLAN) else "search"
-    headline: dict[str, Any] = (facts.get(attributes.HEADLINE) or {}) if link else {}
+    stored = facts.get(attributes.HEADLINE)
+    headline: dict[str, Any] = stored if link and stored and CHECKS[attributes.HEADLINE](stored) else {}
     return IndexRow(
         name,
         kind,
@@ -103,6 +112,9 @@ def _row_of(found: StudyGlance, name: str, link: Mapping[str, str]) -> IndexRow:
         str(headline.get("text") or ("see the report" if link else NO_REPORT)),
         _gain(headline),
         **link,
+        word=str(headline.get("word") or ""),
+        tone=str(headline.get("tone")) if headline.get("tone") in TONES else "none",
+        fresh=headline.get("fresh"),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,23 @@ import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from regstudy.analysis.confirmation import confirmation
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.analysis.learned import qualify
 from regstudy.files import write_atomically
 from regstudy.files.outputs import mark
+from regstudy.report.answer_phrasing import Answer
 from regstudy.report.figures import Drawing
+from regstudy.report.first_screen import FirstScreen, answer_to, as_verdict, first_screen, search_section, searched
 from regstudy.report.headline import keep_headline
-from regstudy.report.metric_phrasing import gap_score, score, validation_name
+from regstudy.report.metric_phrasing import gap_score, score, unit, validation_name
 from regstudy.report.phrasing import NONE
+from regstudy.report.range_phrasing import in_brackets, level, number, plus_minus, shown_gain
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
-from regstudy.report.verdict_phrasing import Verdict, verdict
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.report.written_files import MARK_LINE, check_report_files
 from regstudy.study.tables import Study, Tables, load_tables
 from regstudy.text import counted
@@ -35,35 +40,50 @@ from regstudy.text import counted
 LANGUAGE = "en"  # of all texts in the report
 
 
-def write_report(study: Study, folder: Path, refresh: int | None = None, overwrite: bool = False) -> Path:
+def write_report(
+    study: Study,
+    folder: Path,
+    refresh: int | None = None,
+    overwrite: bool = False,
+    fresh: Study | None = None,
+    where: str | None = None,
+) -> Path:
     """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
 
-    With ``refresh``, the page reloads itself after that many seconds.
+    With ``refresh``, the page reloads itself after that many seconds. ``fresh`` holds the confirmation runs; ``where``
+    names the study in commands, by default as its folder (see `next_actions.arguments_of`).
 
     Raises StudyError for a study with several objectives, and FileError for files in the way that are not a report's,
     unless ``overwrite`` is true.
     """
     check_report_files(folder, "search", overwrite)
-    found = find(study)
-    text = verdict(found.tables, found.comparison, found.relations)
-    parts = sections(found)
+    found = find(study, fresh=fresh)
+    told, parts = answer_to(found, where or shlex.quote(str(folder))), sections(found)
     write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
-    write_atomically(folder / "summary.md", MARK_LINE + summary(found, text, parts))
+    write_atomically(folder / "summary.md", MARK_LINE + summary(found, told, parts))
     page = folder / "report.html"
-    write_atomically(page, render(found, text, parts, refresh))
-    keep_headline(study, text.headline, found.comparison)
+    write_atomically(page, render(found, told, parts, refresh))
+    keep_headline(study, told.sentence, found.comparison, told, found.confirmation)
     return page
 
 
 @np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
-def find(study: Study, tables: Tables | None = None) -> Findings:
-    """Run the whole analysis of a study, whose tables are read unless they are given."""
+def find(study: Study, tables: Tables | None = None, fresh: Study | None = None) -> Findings:
+    """Run the whole analysis of a study, whose tables are read unless they are given; ``fresh``: confirmation runs."""
     tables = load_tables(study) if tables is None else tables
+    again = None if fresh is None else load_tables(fresh)
     return Findings(
-        tables, compare(tables), qualify(tables), relations(tables), importances(study, tables), counts(tables)
+        tables,
+        compare(tables),
+        qualify(tables),
+        relations(tables),
+        importances(study, tables),
+        counts(tables),
+        again,
+        confirmation(tables, again),
     )
 
 
@@ -85,10 +105,12 @@ def banners(tables: Tables) -> list[str]:
     return lines
 
 
-def render(found: Findings, text: Verdict, parts: list[ReportSection], refresh: int | None = None) -> str:
-    """The report of a search as HTML."""
+def render(found: Findings, told: Answer, parts: list[ReportSection], refresh: int | None = None) -> str:
+    """The report of a search as HTML: its first screen, then the sections, each folded to a line."""
+    shown = [*([] if found.confirmation else [search_section(found)]), *parts]
+    screen, text = first_screen(found, told), as_verdict(found, told)
     question = "Regularization study: which regularizers narrowed the train/validation gap?"
-    return page_html(found.tables.name, question, banners(found.tables), text, parts, refresh)
+    return page_html(found.tables.name, question, banners(found.tables), text, shown, refresh, screen=screen)
 
 
 def page_html(
@@ -99,8 +121,12 @@ def page_html(
     parts: list[ReportSection],
     refresh: int | None = None,
     writer: str = "report",
+    screen: FirstScreen | None = None,
 ) -> str:
-    """A page as HTML, with user text escaped. ``warnings`` come first; ``writer`` is the command that writes it."""
+    """A page as HTML, with user text escaped. ``warnings`` come first; ``writer`` is the command that writes it.
+
+    With a first ``screen``, which answers in place of the verdict, all sections are folded.
+    """
     folder = Path(__file__).parent
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -111,6 +137,7 @@ def page_html(
     )
     environment.filters["breakable"] = breakable
     environment.filters["coded"] = coded
+    environment.filters["command"] = command
     drawings = {
         section.id: [
             (drawing.title, _figure_json(drawing), drawing.figure.layout.height) for drawing in section.figures
@@ -125,6 +152,7 @@ def page_html(
         question=question,
         banners=warnings,
         verdict=text,
+        screen=screen,
         sections=parts,
         drawings=drawings,
         plotly=plotly.offline.get_plotlyjs(),
@@ -141,30 +169,23 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def command(text: str) -> Markup:
+    """An escaped command that does not wrap within the name of an option."""
+    return Markup(re.sub(r"(?<=\s)(--?[a-z][a-z-]*)", r'<span class="nb">\1</span>', str(escape(text))))
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
+def summary(found: Findings, told: Answer, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
-    lines = [f"## {markdown(found.tables.name)}", ""]
+    lines, confirmed = [f"## {markdown(found.tables.name)}", ""], as_verdict(found, told) != searched(found)
     for banner in banners(found.tables):
         lines += [f"> {markdown(banner)}", ""]
-    lines += [f"**{markdown(text.headline)}**", "", *map(markdown, text.sentences), ""]
-    of = found.tables.measured
-    rows = [
-        f"| {label} | {s.number} | "
-        + " | ".join([*(score(value, of) for value in (s.train, s.clean_train, s.val)), gap_score(s.gap, of)])
-        + " |"
-        for label, s in (
-            ("best baseline", found.comparison.baseline),
-            ("best of the search", found.comparison.challenger),
-        )
-        if s is not None
-    ]
-    if rows:
-        lines += [
-            f"| | trial | train (train mode) | train (eval mode) | {validation_name(of)} | gap |",
-            "|---|--:|--:|--:|--:|--:|",
-        ]
-        lines += [*rows, ""]
+    text = as_verdict(found, told)
+    lines += [f"**{markdown(f'{told.word}: {told.sentence}')}**", "", *map(markdown, text.sentences), ""]
+    rows = _fresh_rows(found) if confirmed else _searched_rows(found)
+    lines += [*rows, ""] if rows else []
+    for action in [action for action in told.actions if action.command][:1]:
+        lines += [f"Next ({markdown(action.title)}):", "", f"    {action.command}", ""]
     wanted = ("gap", "importance", "trials", "making")
     findings = [section.finding for section in parts if section.id in wanted and section.finding]
     lines += [f"- {markdown(finding)}" for finding in findings if finding not in (text.headline, *text.sentences)]
@@ -176,6 +197,45 @@ def summary(found: Findings, text: Verdict, parts: list[ReportSection]) -> str:
     if found.tables.command:
         lines += ["", "Command:", "", *("    " + line for line in found.tables.command.splitlines())]
     return "\n".join(lines) + "\n"
+
+
+def _searched_rows(found: Findings) -> list[str]:
+    """The best baseline trial and the best of the search, as selected, as a Markdown table."""
+    of = found.tables.measured
+    rows = [
+        f"| {label} | {s.number} | "
+        + " | ".join([*(score(value, of) for value in (s.train, s.clean_train, s.val)), gap_score(s.gap, of)])
+        + " |"
+        for label, s in (
+            ("best baseline", found.comparison.baseline),
+            ("best of the search", found.comparison.challenger),
+        )
+        if s is not None
+    ]
+    head = f"| | trial | train (train mode) | train (eval mode) | {validation_name(of)} | gap |"
+    return [head, "|---|--:|--:|--:|--:|--:|", *rows] if rows else []
+
+
+def _fresh_rows(found: Findings) -> list[str]:
+    """Baseline and winner on fresh seeds as a Markdown table."""
+    confirmed = found.confirmation
+    assert confirmed is not None
+    of = confirmed.metric
+    rows = [
+        f"| {label} | {trial} | {confirmed.rounds} | {level(value, of)} | {plus_minus(gap, of)} | {gained} |"
+        for label, trial, value, gap, gained in (
+            ("baseline", confirmed.baseline.number, confirmed.baseline_level, confirmed.baseline_gap, ""),
+            (
+                "winner",
+                confirmed.winner.number,
+                confirmed.level,
+                confirmed.gap,
+                f"{number(shown_gain(confirmed).mean, of, signed=True)}{in_brackets(confirmed.gain, of)}",
+            ),
+        )
+    ]
+    head = f"| fresh seeds | trial | rounds | {validation_name(of)} | gap ({unit(of)}) | gain ({unit(of)}) |"
+    return [head, "|---|--:|--:|--:|--:|--:|", *rows]
 
 
 def importance_table(importances: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import BaselineComparison, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.learned import Qualification
@@ -41,7 +42,10 @@ class ReportSection:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the analysis computed for one report."""
+    """Everything that the analysis computed for one report.
+
+    ``fresh``: the tables of the confirmation runs, if there are any; ``confirmation``: what they show.
+    """
 
     tables: Tables
     comparison: BaselineComparison
@@ -49,3 +53,5 @@ class Findings:
     relations: list[Relation]
     importances: pd.DataFrame
     counts: Counts
+    fresh: Tables | None = None
+    confirmation: Confirmation | None = None

@@ -14,6 +14,7 @@ from regstudy.analysis.share_error import validation_error
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
 from regstudy.report.class_section import class_section, groups_sentence
+from regstudy.report.confirmation_section import confirmation_section
 from regstudy.report.curve_figures import all_curves, gap_curves
 from regstudy.report.finding_phrasing import (
     attempts_sentence,
@@ -55,6 +56,7 @@ def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
     makers = (
         _checks,
+        confirmation_section,
         _comparison,
         class_section,
         _curves,
@@ -141,7 +143,9 @@ def _comparison(found: Findings) -> ReportSection:
         )
     ]
     grids = [Grid(head, rows, numeric, last)] if rows else []
-    if (curse := winners_curse(tables)) and not comparison.nothing_learned:
+    if found.confirmation is not None:
+        notes.append("These are the values of the search, some of them luck: the answer rests on fresh seeds alone.")
+    elif (curse := winners_curse(tables)) and not comparison.nothing_learned:
         notes.append(winners_curse_sentence(curse))
     if comparison.best and (grouped := groups_sentence(validation_error(tables, comparison.best.number))):
         notes.append(grouped)
@@ -155,9 +159,10 @@ def _comparison(found: Findings) -> ReportSection:
         f"{change(comparison.gap_change, of)}, compared with the best of "
         f"{counted(comparison.baseline_trials, 'baseline trial')}."
     )
-    if not (comparison.few or comparison.untrained or comparison.nothing_learned) and fair_gain_words(comparison):
+    judged = not (comparison.few or comparison.untrained or comparison.nothing_learned or found.confirmation)
+    if judged and fair_gain_words(comparison):
         finding += f" With equal attempts: {metric_name(tables.metric)} {fair_gain_words(comparison)}."
-    if comparison.underfit and not (comparison.few or comparison.nothing_learned):
+    if comparison.underfit and not (comparison.few or comparison.nothing_learned or found.confirmation):
         finding += f" The gap was not closed: it shrank only because {fit_got_worse(of)}."
     changes = [later - earlier for earlier, later in zip(_measured(a), _measured(b), strict=True)]
     moved = [bare_change(value, of) for value in (*changes, comparison.gap_change)]

@@ -13,14 +13,19 @@ import optuna
 import pandas as pd
 import plotly.graph_objects as go
 
+from regstudy.analysis.confirmation import Confirmation
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
+from regstudy.report.answer_phrasing import Answer
+from regstudy.report.first_screen import answer_to, as_verdict
 from regstudy.report.metric_phrasing import gap_score, score, validation_name
+from regstudy.report.next_actions import arguments_of
 from regstudy.report.page import find, write_report
 from regstudy.report.phrasing import metric_name, objective
 from regstudy.report.sections import Findings, ReportSection, sections
-from regstudy.report.verdict_phrasing import Verdict, verdict
+from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study import attributes
+from regstudy.study.companion import find_confirmation
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact
@@ -48,13 +53,15 @@ class StudyResult:
     """A snapshot of a study, taken when it is created. `load_results` takes a new one; `report` re-reads the study.
 
     Shares such as accuracy are fractions in 0..1, losses in nats, times in seconds. ``tables`` holds the tables and
-    facts about the study, ``study`` is Optuna's. Raises StudyError for a study with several objectives.
+    facts about the study, ``study`` is Optuna's, ``fresh`` its study of confirmation runs, if there are any. Raises
+    StudyError for a study with several objectives.
     """
 
     def __init__(self, place: StudyPlace, study: optuna.Study) -> None:
         self.place, self.study = place, study
         with in_words(place.url):
             self.tables: Tables = load_tables(study)
+            self.fresh: optuna.Study | None = find_confirmation(place, study)
 
     @property
     def name(self) -> str:
@@ -89,9 +96,19 @@ class StudyResult:
         return BestTrial(number, float(row["value"]), 0 if pd.isna(epoch) else int(epoch), stored)
 
     @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """The claim about the winner, from fresh seeds alone; None before confirmation runs have ended."""
+        return self._findings.confirmation
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The study's answer with its status, as the report gives it; its ``lines`` are plain text."""
+        return answer_to(self._findings, arguments_of(self.place))
+
+    @cached_property
     def verdict(self) -> Verdict:
-        """The study's result: a headline, the reasons, and caveats."""
-        return verdict(self._findings.tables, self._findings.comparison, self._findings.relations)
+        """The study's result: a headline, the reasons, and caveats. After confirmation runs it rests on these alone."""
+        return as_verdict(self._findings, self.answer)
 
     @property
     def importances(self) -> pd.DataFrame:
@@ -106,12 +123,13 @@ class StudyResult:
     def report(self) -> Path:
         """Write the report into the study's folder and return its page."""
         with in_words(self.place.url):
-            return write_report(self.study, self.place.output)
+            fresh = find_confirmation(self.place, self.study)
+            return write_report(self.study, self.place.output, fresh=fresh, where=arguments_of(self.place))
 
     @cached_property
     def _findings(self) -> Findings:
         with in_words(self.place.url):
-            return find(self.study, self.tables)
+            return find(self.study, self.tables, self.fresh)
 
     @cached_property
     def _sections(self) -> list[ReportSection]:

@@ -15,6 +15,8 @@ from regstudy.study.stored_facts import fact
 from regstudy.study.tables import Study
 
 MAX_TIME_SHARE = 0.01  # share of the time that may go into writing reports
+FindFresh = Callable[[], Study | None]
+
 POLL_SECONDS = 2.0  # between checks of the study
 UNFINISHED_STATES = ("RUNNING", "WAITING")
 
@@ -31,17 +33,22 @@ def watch(
     say: Callable[[str], None],
     rest: Callable[[float], None],
     overwrite: bool = False,
+    find_fresh: FindFresh = lambda: None,
+    where: str | None = None,
 ) -> Path:
     """Write the report whenever the study has changed, until it is complete; returns the page.
 
-    Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps.
+    Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps. ``find_fresh`` looks for
+    the confirmation runs, which may begin only later; ``where`` names the study in commands.
     """
     seen, not_before = None, -math.inf
     while True:
-        state, over = progress(study)
+        fresh = find_fresh()
+        state, over = progress(study, fresh)
         if over or (state != seen and time.monotonic() >= not_before):
             began = time.process_time()
-            page = write_report(study, folder, None if over else max(1, round(every)), overwrite and seen is None)
+            refresh = None if over else max(1, round(every))
+            page = write_report(study, folder, refresh, overwrite and seen is None, fresh, where)
             pause = pause_after(time.process_time() - began, every)
             if over:
                 return page
@@ -57,12 +64,17 @@ def step_back() -> None:
         os.nice(10)
 
 
-def progress(study: Study) -> tuple[tuple[int, int], bool]:
+def progress(study: Study, fresh: Study | None = None) -> tuple[tuple[int, int], bool]:
     """How many trials have ended and how many epochs there are, and whether the study is complete.
 
     It is complete once every slot is finished or given up; a failed slot is queued again only later. Studies without
-    slots are complete when nothing is waiting or running.
+    slots are complete when nothing is waiting or running. Confirmation runs count, too.
     """
+    if fresh is not None:
+        (ended, epochs), over = progress(study)
+        (again, more), all_over = progress(fresh)
+        race = fact(fresh, attributes.RACE) or {}
+        return (ended + again, epochs + more), over and all_over and race.get("round", 0) >= len(race.get("sizes", ()))
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
     if total := fact(study, attributes.TRIALS):

@@ -29,7 +29,7 @@ PRUNER = PREFIX + "pruner"  # name of the pruner requested last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
 DOCTOR = PREFIX + "doctor"  # the doctor's findings before the search, or {"skipped": why}; see report.stored_diagnosis
 COMMAND = PREFIX + "command"  # reproduces the study
-HEADLINE = PREFIX + "headline"  # when its report was last written: {"text", "fair_gain": over the baseline, in words}
+HEADLINE = PREFIX + "headline"  # when its report was last written: the answer in a line, see report.headline
 PUSHED = PREFIX + "pushed"  # {dashboard item: its digest}
 VERSIONS = PREFIX + "versions"  # {package: version, "device": …, "threads": …}
 

@@ -163,6 +163,17 @@ def _images(value: Any) -> bool:
     return _described(value) and {"split_hash", "split_seed"} <= value.keys()
 
 
+def _finite(value: Any) -> bool:
+    """Finite numbers in a list."""
+    return isinstance(value, list) and all(_number(one) and math.isfinite(one) for one in value)
+
+
+_fresh = _has(
+    unit=_text, gain=lambda value: _finite(value) and len(value) == 3, margin=_number,
+    gaps=lambda value: _finite(value) and len(value) in (0, 2),
+)  # fmt: skip
+
+
 CHECKS: Mapping[str, Check] = {
     attributes.SPACE: _text,
     attributes.PLAN: _text,
@@ -187,7 +198,14 @@ CHECKS: Mapping[str, Check] = {
         skipped=_text, findings=_findings, verdict=_text, checked=lambda value: isinstance(value, list)
     ),
     attributes.COMMAND: _text,
-    attributes.HEADLINE: _has(text=_text, gain=_optional(_number), fair_gain=_optional(_text)),
+    attributes.HEADLINE: _has(
+        text=_text,
+        gain=_optional(_number),
+        fair_gain=_optional(_text),
+        word=_text,
+        tone=_text,
+        fresh=lambda value: _fresh(value) and value.keys() >= {"unit", "gain", "gaps", "margin"},
+    ),
     attributes.PUSHED: _all(_text),
     attributes.VERSIONS: _all(_scalar),
     attributes.SLOT: _whole,

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.arm_statistics import Comparison, load_comparison
+from regstudy.report.answer_phrasing import Answer
 from regstudy.report.comparison.comparison_page import comparison_sections, comparison_table, write_comparison
 from regstudy.report.comparison.comparison_phrasing import comparison_verdict
 from regstudy.report.study_result import StudyResult
@@ -41,6 +42,13 @@ class ComparisonResult(StudyResult):
     def verdict(self) -> Verdict:
         """What the differences show, and caveats."""
         return comparison_verdict(self.comparison)
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The verdict as an answer; a comparison has no winner to confirm."""
+        text = self.verdict
+        caveat = " ".join(text.cautions[:1])
+        return Answer("none", "Compared", text.headline, " ".join(text.sentences[:1]), caveat=caveat)
 
     @property
     def figures(self) -> dict[str, go.Figure]:

@@ -1,0 +1,103 @@
+"""What to do next: commands that the command line understands, ranked, with gain and cost."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from planted_race import PLANTED, planted_race
+from synthetic import make_study
+
+from regstudy.analysis.confirmation import Confirmation, confirmation
+from regstudy.report.next_actions import arguments_of, next_actions, not_worth_it
+from regstudy.space.arms import parse_variant
+from regstudy.study.place import StudyPlace
+from regstudy.study.tables import Tables, load_tables
+
+WHERE = "'results/my study'"
+
+
+def planted(kind: str) -> tuple[Confirmation, Tables]:
+    search, fresh = planted_race(PLANTED[kind])
+    found = confirmation(load_tables(search), load_tables(fresh))
+    assert found is not None
+    return found, load_tables(search)
+
+
+def options(command: str, name: str) -> list[str]:
+    words = shlex.split(command)
+    return [words[i + 1] for i, word in enumerate(words) if word == name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "command"),
+    [
+        ("confirmed", "Train the final model", f"regstudy export {WHERE} -o best.yaml && regstudy train best.yaml"),
+        ("no better", "Train the baseline", f"regstudy export {WHERE} --trial 4 -o best.yaml && regstudy train"),
+        ("worse", "Train the baseline", f"regstudy export {WHERE} --trial 4 -o best.yaml && regstudy train"),
+        ("undecided", "Keep the baseline", f"regstudy export {WHERE} --trial 4 -o best.yaml"),
+        ("too few rounds", "Go on with the confirmation runs", f"regstudy confirm {WHERE}"),
+    ],
+)
+def test_the_first_thing_to_do(kind: str, first: str, command: str) -> None:
+    found, tables = planted(kind)
+    actions = next_actions(found, tables, WHERE, unlearned=False)
+    assert 1 <= len(actions) <= 3
+    assert actions[0].title == first and actions[0].command.startswith(command)
+    assert actions[0].cost and actions[0].runs
+
+
+def test_more_runs_are_a_total_and_cost_minutes() -> None:
+    found, tables = planted("undecided")
+    more = replace(found, more_rounds=6.0, run_seconds=125.0)
+    (action, *_) = next_actions(more, tables, WHERE, unlearned=False)
+    assert action.command == f"regstudy confirm {WHERE} --runs {found.runs + 12}"
+    assert (action.cost, action.runs) == ("25 min", "12 runs")
+    few = replace(found, status="too few rounds", rounds=1, more_rounds=math.nan)
+    (action, *_) = next_actions(few, tables, WHERE, unlearned=False)
+    assert action.command.endswith(f"--runs {found.runs + 6}")  # three more rounds of two
+
+
+def test_the_arms_that_tell_what_earned_it_can_be_read() -> None:
+    found, tables = planted("confirmed")
+    action = next_actions(found, tables, WHERE, unlearned=False)[2]
+    arms = [parse_variant(text) for text in options(action.command, "--arm")]
+    assert arms[0].label == "winner" and len(arms) == 1 + len(found.winner.active)
+    changed = [pair.partition("=")[0] for arm in arms[1:] for pair in arm.changes]
+    assert changed == list(found.winner.active)
+    assert action.runs == f"{6 * len(arms)} runs"
+
+
+def test_the_simpler_equal_is_offered() -> None:
+    found, tables = planted("confirmed")
+    action = next_actions(found, tables, WHERE, unlearned=False)[1]
+    assert action.title == f"Or take the simpler trial {found.simplest.number}" and action.gain == "1 fewer to set"
+    assert f"--trial {found.simplest.number} " in action.command
+
+
+def test_more_of_the_same_is_not_worth_it_only_where_the_latest_trials_gained_nothing() -> None:
+    tables = load_tables(make_study(60, baseline=5, prune=0))
+    values = tables.trials["value"].sort_values(ascending=False).to_numpy()
+    trials = tables.trials.copy()
+    trials["value"] = trials["value"].clip(upper=float(values[20]))  # twenty equally good ones
+    assert not_worth_it(replace(tables, trials=trials)) is not None
+    trials = tables.trials.copy()
+    trials.loc[trials["value"].idxmax(), "value"] += 0.2
+    assert not_worth_it(replace(tables, trials=trials)) is None
+    assert not_worth_it(load_tables(make_study(12, baseline=2, prune=0))) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (StudyPlace(Path("results/x")), "results/x"),
+        (StudyPlace(Path("my results/x")), "'my results/x'"),
+        (StudyPlace(Path(), None, "mine", Path("all.db")), "all.db --study mine"),
+        (StudyPlace(Path("results/x"), "postgresql://me:secret@host/db"), "results/x --storage 'postgresql://me"),
+    ],
+)
+def test_a_command_finds_the_study_and_holds_no_password(place: StudyPlace, words: str) -> None:
+    assert arguments_of(place).startswith(words) and "secret" not in arguments_of(place)
