@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from synthetic import make_study
 
-from regstudy.analysis.confirmation import NOTHING, Confirmation, Estimate, Leader, Status
+from regstudy.analysis.confirmation import ITSELF, Confirmation, Estimate, Leader, Status
 from regstudy.metrics import METRICS
 from regstudy.report.answer_phrasing import (
     OWN_VALIDATION,
@@ -66,8 +66,8 @@ def claim(status: Status, name: str = "accuracy", *, own: bool = False, rounds: 
     base, active = 0.849, {"model.dropout": 0.4, "regularization.l2": 1e-3}
     runs = {number: value(base + mean) for number in range(1, rounds + 1)}
     plain = {number: value(base) for number in range(1, rounds + 1)}
-    winner = Leader(31, value(SEARCHED), runs, runs, runs, NOTHING, active, 1.0)
-    baseline = Leader(2, value(0.87), plain, plain, plain, NOTHING, {}, 0.0)
+    winner = Leader(31, value(SEARCHED), runs, runs, runs, ITSELF, active, 1.0)
+    baseline = Leader(2, value(0.87), plain, plain, plain, ITSELF, {}, 0.0)
     return Confirmation(
         of, 0.003, winner, baseline, [winner], rounds, 4, level(base + mean), level(base),
         Estimate(mean, mean - half, mean + half, rounds), Estimate(0.066, 0.06, 0.072, rounds),

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from regstudy.analysis.class_gaps import sum_of
-from regstudy.analysis.confirmation import ROUND, Confirmation, Estimate
+from regstudy.analysis.confirmation import Confirmation, Estimate
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL
+from regstudy.space.round_plan import ROUND
 from regstudy.study.companion import BASELINE_ARM, arm_of
 from regstudy.study.tables import PARAM, Tables
 

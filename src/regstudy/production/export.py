@@ -8,7 +8,8 @@ from json import dumps
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from regstudy.analysis.confirmation import Confirmation, Leader, confirmation, interval
+from regstudy.analysis.claim import interval
+from regstudy.analysis.confirmation import Confirmation, Leader, confirmation
 from regstudy.config.run_config import parse_config
 from regstudy.errors import StudyError
 from regstudy.files import outputs

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from regstudy.analysis.confirmation import MANY_RUNS, Confirmation, Leader
+from regstudy.analysis.claim import MANY_RUNS
+from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import PLACES
 from regstudy.analysis.race import MIN_ROUNDS
@@ -248,8 +249,7 @@ def gap_heading(found: Confirmation) -> str:
 
 
 def _side(found: Confirmation, of: Metric) -> str:
-    sign = 1 if of.maximize else -1
-    validation, training = found.gain.mean, -sign * found.fit_change.mean  # both positive where they close the gap
+    validation, training = found.gain.mean, -found.fit_change.mean  # both positive where they close the gap
     better, worse = ("higher", "lower") if of.maximize else ("lower", "higher")
     if validation <= found.margin:
         return f"only by {worse} training {of.label}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from regstudy.analysis.confirmation import Confirmation, Estimate, Leader, interval
+from regstudy.analysis.claim import Estimate, interval
+from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.metrics import Metric
 from regstudy.report.answer_phrasing import equals_sentence
 from regstudy.report.metric_phrasing import unit
