@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from regstudy.api import confirm
-from regstudy.cli.shared import run, where_to_look
+from regstudy.cli.shared import run, show_answer
 
 
 def execute(console: Console, path: Path, dry_run: bool, arguments: dict[str, Any]) -> int:
@@ -17,5 +17,5 @@ def execute(console: Console, path: Path, dry_run: bool, arguments: dict[str, An
         console,
         dry_run,
         lambda listener: confirm(path, progress=listener, **arguments),
-        lambda console, result: where_to_look(console, result, "Report"),
+        show_answer,
     )

@@ -48,6 +48,12 @@ def run(
     return 2 if listener.given_up else 0
 
 
+def show_answer(console: Console, result: StudyResult) -> None:
+    """Print what the study showed, as its report does, and where to read more."""
+    console.print("\n" + "\n".join(result.answer.lines) + "\n")
+    where_to_look(console, result, "Report")
+
+
 def where_to_look(console: Console, result: StudyResult, page: str) -> None:
     """Print where the results are and what to run next; ``page`` is the label of the page."""
     written, place = result.report(), result.place

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from regstudy.api import run_study
-from regstudy.cli.shared import run, where_to_look
+from regstudy.cli.shared import run, show_answer
 
 
 def execute(console: Console, space: str, dry_run: bool, arguments: dict[str, Any]) -> int:
@@ -16,5 +16,5 @@ def execute(console: Console, space: str, dry_run: bool, arguments: dict[str, An
         console,
         dry_run,
         lambda listener: run_study(space, progress=listener, **arguments),
-        lambda console, result: where_to_look(console, result, "Report"),
+        show_answer,
     )
