@@ -80,7 +80,11 @@ def fresh_runs_of(search: optuna.Study, truth: Truth, *, seed: int = 1, storage:
         "sizes": sizes,
         "center": 0.8,
         "round": truth.rounds,
-        "planned": [[-1, number + 1] for number in range(truth.rounds)],
+        "planned": [
+            [number, round_]
+            for round_, size in enumerate(sizes, start=1)
+            for number in (-1, *(leader.number for leader in leaders[:size]))
+        ],
         "since": str(search.trials[0].datetime_start),
         "leaders": [leader.number for leader in leaders[: sizes[-1] if sizes else 0]],
     }

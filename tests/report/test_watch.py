@@ -76,7 +76,7 @@ def test_confirmation_runs_count_and_their_race_must_have_ended() -> None:
     both, over = progress(search, fresh)
     assert over and both[0] == alone[0] + 14
     race = fresh.user_attrs[attributes.RACE]
-    fresh.set_user_attr(attributes.RACE, {**race, "round": race["round"] - 1})
+    fresh.set_user_attr(attributes.RACE, {**race, "runs": race["runs"] + 2})
     assert not progress(search, fresh)[1]
     fresh.set_user_attr(attributes.RACE, race)
     fresh.add_trial(optuna.create_trial(state=TrialState.RUNNING))

@@ -222,7 +222,7 @@ def _looks(found: Confirmation, trial: str) -> str:
 def _would_decide(found: Confirmation) -> str:
     runs = missing_runs(found)
     if not math.isfinite(runs):
-        return f"More than {MANY_RUNS} runs would be needed to decide: it is close to what matters at all."
+        return f"More than {MANY_RUNS} runs would be needed to decide. Until then, keep what you have."
     return f"About {runs_words(found, runs)} would decide. Until then, keep what you have."
 
 

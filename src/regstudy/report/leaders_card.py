@@ -60,8 +60,9 @@ def leaders_card(found: Confirmation) -> LeadersCard:
     rows.append(_row(found.baseline, found, scale, base, "baseline"))
     left_out = len(found.leaders) - 1 - len(others)
     foot = (
-        f"{'Points' if of.percent else 'Nats'} of {of.label} from the winner, over the rounds that both ran. Tied: "
-        f"cannot be told apart. Shaded: up to {number(found.margin, of)}, too small to matter."
+        f"{'Points' if of.percent else 'Nats'} of {of.label} from the winner, over the rounds that both ran. Too close:"
+        " the runs cannot tell it from the winner, and it may be somewhat worse. Shaded: up to"
+        f" {number(found.margin, of)}, too small to matter."
     )
     if left_out:
         foot += f" {counted(left_out, 'further leader')} dropped out early."
@@ -84,7 +85,7 @@ def _back(found: Estimate) -> Estimate:
     return Estimate(-found.mean + 0.0, -found.high, -found.low, found.n)
 
 
-_WORDS = {"winner": "Winner", "equal": "Tied", "behind": "Behind", "baseline": "Baseline"}
+_WORDS = {"winner": "Winner", "equal": "Too close", "behind": "Behind", "baseline": "Baseline"}
 
 
 def _row(leader: Leader, found: Confirmation, scale: PercentAxis, difference: Estimate, kind: str) -> LeaderRow:

@@ -14,6 +14,7 @@ from regstudy.analysis.ranks import expected_best
 from regstudy.report.boundary_checks import boundaries
 from regstudy.report.metric_phrasing import unit
 from regstudy.report.range_phrasing import number, regularizer_words, shown_gain, span
+from regstudy.search.division import DEFAULT_SHARE
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.study.tables import PARAM, ParameterRange, Tables, best
@@ -21,7 +22,7 @@ from regstudy.text import counted, format_duration
 
 MOST_ACTIONS = 3
 ABLATION_REPEATS = 6  # seeds per arm
-CONFIRMED_SHARE = 3 / 7  # confirmation runs by default, as a share of the trials of the search
+CONFIRMED_SHARE = DEFAULT_SHARE / (1 - DEFAULT_SHARE)  # runs by default, as a share of the trials of the search
 LATEST_TRIALS = 10  # whose gain tells whether as many more are worth it
 
 
@@ -156,7 +157,7 @@ def _ablation(found: Confirmation, tables: Tables, where: str) -> list[Action]:
 def _undecided(found: Confirmation, where: str) -> list[Action]:
     runs = missing_runs(found)
     if not math.isfinite(runs):
-        why = "The difference is too close to what matters to be worth the runs that would decide."
+        why = "The difference is too small, next to its spread, to be worth the runs that would decide."
         return [_train(found, where, found.baseline.number, "Keep the baseline", why)]
     return [_more(found, where, runs, "Decide it")]
 

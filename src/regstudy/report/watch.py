@@ -70,11 +70,17 @@ def progress(study: Study, fresh: Study | None = None) -> tuple[tuple[int, int],
     It is complete once every slot is finished or given up; a failed slot is queued again only later. Studies without
     slots are complete when nothing is waiting or running. Confirmation runs count, too.
     """
-    if fresh is not None:
-        (ended, epochs), over = progress(study)
-        (again, more), all_over = progress(fresh)
-        race = fact(fresh, attributes.RACE) or {}
-        return (ended + again, epochs + more), over and all_over and race.get("round", 0) >= len(race.get("sizes", ()))
+    own, over = _progress_of(study)
+    if fresh is None:
+        to_come = (fact(study, attributes.CONFIRM) or {"runs": 0})["runs"]  # and none of them has begun
+        return own, over and not to_come
+    again, all_over = _progress_of(fresh)
+    race = fact(fresh, attributes.RACE) or {"runs": 0, "planned": ()}
+    planned = len(race["planned"]) >= race["runs"] - 1  # a single run may be too few for a further round
+    return (own[0] + again[0], own[1] + again[1]), over and all_over and planned
+
+
+def _progress_of(study: Study) -> tuple[tuple[int, int], bool]:
     trials = study.get_trials(deepcopy=False)
     over = not any(trial.state.name in UNFINISHED_STATES for trial in trials)
     if total := fact(study, attributes.TRIALS):
