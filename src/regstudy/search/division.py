@@ -10,7 +10,7 @@ from regstudy.text import counted
 
 DEFAULT_SHARE = 0.3  # of the trials, for confirmation
 FEWEST_RUNS = 2 * MIN_ROUNDS  # with which anything can be confirmed: a leader and the baseline in each round
-MOST_RUNS = 1000  # more could only tell apart what is equal for any purpose; the search makes better use of them
+MOST_RUNS = 500  # more could only tell apart what is equal for any purpose; the search makes better use of them
 
 
 @dataclass(frozen=True)
