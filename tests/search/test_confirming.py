@@ -135,8 +135,10 @@ def test_a_budget_keeps_a_share_of_the_time(tmp_path: Path) -> None:
     assert searched > 0 and confirmed >= 1
     (ended,) = of(StudyEnded, events)
     assert ended.why == "budget" and ended.left == 100_000 - searched - confirmed
-    seconds = {kind: sum(one.seconds for one in of(TrialEnded, events) if one.confirms is kind) for kind in (0, 1)}
-    assert seconds[1] < seconds[0]
+    seconds = {
+        kind: sum(one.seconds for one in of(TrialEnded, events) if one.confirms is kind) for kind in (False, True)
+    }
+    assert seconds[True] < seconds[False]
 
 
 def test_a_budget_that_is_over_before_the_confirmation_is_no_error(results: Path) -> None:
