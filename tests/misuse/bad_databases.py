@@ -12,6 +12,10 @@ from misuse.misuse_case import PLAIN, Misuse
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from regstudy.study import attributes
+from regstudy.study.companion import began
+from regstudy.study.owner import this_process
+
 STUDIES = Path(__file__).parents[1] / "fixtures" / "studies"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("report", "x"),
@@ -20,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 RESUMING: dict[str, tuple[str, ...]] = {
     "study": ("study", "--space", "s.yaml", "--results", ".", "--study", "x", "--trials", "1", "--no-doctor"),
+    "confirm": ("confirm", "x", "--dry-run"),
     "compare": ("compare", "c.yaml", "--results", ".", "--study", "x", "--repeats", "1"),
 }
 
@@ -146,7 +151,78 @@ SERVED_NEVER = (
 )
 
 
+def of_search(change: Callable[[optuna.Study, Path], object], name: str = "search") -> Callable[[Path], None]:
+    """A study of an earlier version after a change through Optuna, in a folder of its name, and its space."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(STUDIES / name, folder / name)
+        shutil.copy(STUDIES / "digits.yaml", folder)
+        url = f"sqlite:///{folder / name / 'study.db'}"
+        storage = RDBStorage(url)
+        change(optuna.load_study(storage=storage, study_name=name), folder / name)
+        storage.engine.dispose()
+
+    return make
+
+
+def under_way(study: optuna.Study, _folder: Path) -> None:
+    study.ask().set_user_attr(attributes.OWNER, this_process())
+
+
+def other_images(study: optuna.Study, _folder: Path) -> None:
+    study.set_user_attr(attributes.DATA, {**study.user_attrs[attributes.DATA], "split_hash": "0" * 16})
+
+
+def confirmed(study: optuna.Study, _folder: Path, since: str = "", delete: bool = False) -> None:
+    """With nine planned confirmation runs, of this study or of one that began at another time."""
+    race = {"runs": 9, "baseline": 0, "since": since or began(study), "sizes": [2, 1, 1, 1], "center": 0.5, "round": 1}
+    planned = [[number, round_] for number in (-1, 1, 2) for round_ in (1, 2, 3)]
+    name = f"{study.study_name}/confirmation"
+    runs = optuna.create_study(storage=study._storage, study_name=name, direction="maximize")
+    runs.set_user_attr(attributes.RACE, {**race, "leaders": [1, 2], "planned": planned})
+    runs.add_trial(create_trial(value=0.5))
+    if delete:
+        optuna.delete_study(storage=study._storage, study_name=study.study_name)
+
+
+def stale(study: optuna.Study, folder: Path) -> None:
+    confirmed(study, folder, "2020-01-01")
+
+
+def orphaned(study: optuna.Study, folder: Path) -> None:
+    confirmed(study, folder, delete=True)
+
+
+def file_in_the_way(_study: optuna.Study, folder: Path) -> None:
+    (folder / "confirmation").write_text("mine")
+
+
+CONFIRM = ("confirm", "search")
+AGAIN = ("study", "--space", "digits.yaml", "--study", "search", "--no-doctor", "--trials", "40", "--confirm", "0.3")
+CONFIRMING: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
+    "a comparison": (("confirm", "comparison"), of_search(lambda *_: None, "comparison"), "is a comparison"),
+    "a study under way": (CONFIRM, of_search(under_way), "is still running: 1 trial of its search is under way"),
+    "other images": (CONFIRM, of_search(other_images), "are not those of the study (split 0000000000000000)"),
+    "a study of its runs": (
+        (*CONFIRM, "--study", "search/confirmation"), of_search(confirmed), "search",
+    ),
+    "fewer runs than there are": ((*CONFIRM, "--runs", "8"), of_search(confirmed), "already has 9 confirmation runs"),
+    "runs of a deleted study": (CONFIRM, of_search(stale), "optuna delete-study --study-name search/confirmation"),
+    "runs whose study is gone": (CONFIRM, of_search(orphaned), "There is no study in search"),
+    "runs of a study that was deleted, in its place": (
+        (*AGAIN, "--results", "."), of_search(orphaned), "still holds confirmation runs, as the study",
+    ),
+    "runs of a study that was replaced": (
+        (*AGAIN, "--results", "."), of_search(stale), "still holds confirmation runs",
+    ),
+    "a file in the way": (CONFIRM, of_search(file_in_the_way), "confirmation is a file"),
+    "a file in the way of a study": ((*AGAIN, "--results", "."), of_search(file_in_the_way), "confirmation is a file"),
+}  # fmt: skip
+
+
 def cases() -> Iterator[Misuse]:
+    for name, (arguments, prepare, words) in CONFIRMING.items():
+        yield Misuse(f"confirm: {name}", arguments, prepare, says=(words,))
     files: dict[str, str | bytes] = {"s.yaml": PLAIN, "c.yaml": PLAIN}
     for name, make in KINDS.items():
         for command, arguments in (COMMANDS | RESUMING).items():

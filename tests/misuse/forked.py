@@ -21,6 +21,7 @@ TIMEOUT = 60  # seconds, after which a command counts as hanging
 PRELOADED = [
     "regstudy.cli.app",
     "regstudy.cli.compare_command",
+    "regstudy.cli.confirm_command",
     "regstudy.cli.dashboard_command",
     "regstudy.cli.doctor_command",
     "regstudy.cli.preview_command",

@@ -224,7 +224,7 @@ def confirm(
         int | None,
         typer.Option(
             min=8,
-            max=10_000_000,
+            max=500,
             help="Total number of confirmation runs, including earlier ones. Default: as many as were asked for, else"
             " three for seven trials of the search.",
         ),

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from regstudy import data
 from regstudy.cli.listener import ConsoleListener
-from regstudy.errors import StudyError
 from regstudy.search.arguments import use_device
-from regstudy.search.confirm_study import same_images
+from regstudy.search.confirm_study import check_split, same_images
 from regstudy.search.confirming import Confirming, finish_search
 from regstudy.search.create import plan_of_study
 from regstudy.search.search_options import SearchOptions
@@ -54,19 +53,14 @@ def _work(console: Console, place: StudyPlace, workers: int, data_dir: Path, use
     with ConsoleListener(console) as listener:
         section = plan.data.model_copy(update={"split_seed": known["split_seed"]})
         splits = data.prepare(section, data_dir, listener, rule_of(known))
-        if splits.hash != known["split_hash"]:
-            raise StudyError(
-                f"The images on this machine (split {splits.hash}) are not those of the study (split"
-                f" {known['split_hash']}). Copy"
-                f" the data set from the machine that started the study to {data_dir}."
-            )
+        check_split(splits, known, data_dir)
         options = SearchOptions(trials, used, torch.get_num_threads(), workers)
         console.print(f"Joined study {place.name} on {masked_url(place.url)}: {counted(trials, 'trial')} in total.")
         try:
             help_with(place, study, plan, splits, options, listener)
-            runs = int((fact(study, attributes.CONFIRM) or {}).get("runs", 0))
-            if runs:
+            if _runs_asked(study):
                 finish_search(place, study, plan, splits, options, listener, math.inf)
+            if runs := _runs_asked(study):  # none if the search has found nothing to confirm
                 images = partial(same_images, plan, study, data_dir, listener)
                 fresh = not splits.own_validation
                 Confirming(place, study, plan.study, options, images, fresh, listener).run(runs, math.inf)
@@ -75,3 +69,8 @@ def _work(console: Console, place: StudyPlace, workers: int, data_dir: Path, use
             return 130
     console.print("No trials of the study are waiting.")
     return 0
+
+
+def _runs_asked(study: optuna.Study) -> int:
+    """How many confirmation runs were asked for last."""
+    return int((fact(study, attributes.CONFIRM) or {}).get("runs", 0))

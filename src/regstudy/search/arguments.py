@@ -15,9 +15,9 @@ from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, config_error, require
 from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
-from regstudy.search.division import FEWEST_RUNS
+from regstudy.search.division import FEWEST_RUNS, MOST_RUNS
 from regstudy.search.events import Listener
-from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions
+from regstudy.search.search_options import PrunerName, SearchOptions
 from regstudy.search.session import Where
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
@@ -108,11 +108,11 @@ def check_comparison(repeats: int, margin: float | None) -> None:
 
 def check_runs(runs: int | None) -> None:
     """ArgumentError for an invalid number of confirmation runs."""
-    most = LIMITS["trials"]
-    if runs is not None and (isinstance(runs, bool) or not isinstance(runs, int) or not FEWEST_RUNS <= runs <= most):
+    whole = isinstance(runs, int) and not isinstance(runs, bool)
+    if runs is not None and not (whole and FEWEST_RUNS <= runs <= MOST_RUNS):
         raise ArgumentError(
-            f"runs must be a whole number from {FEWEST_RUNS} to {most:,}, but it is {runs!r}. With fewer runs, winner"
-            " and baseline would share too few rounds to claim anything."
+            f"runs must be a whole number from {FEWEST_RUNS} to {MOST_RUNS}, but it is {runs!r}. With fewer runs, the"
+            " winner and the baseline would share too few rounds to claim anything."
         )
 
 

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from regstudy.analysis.race import most_runs
+from regstudy.data.image_set import Splits
 from regstudy.data.loading_events import OnProgress
 from regstudy.data.pool import Pool, load_pool
 from regstudy.errors import StudyError
-from regstudy.search.confirming import Confirming, seconds_per_run, why_not_confirmed
-from regstudy.search.create import plan_of_study
-from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, Division
+from regstudy.search.confirming import Confirming, check_no_stale_runs, seconds_per_run, why_not_confirmed
+from regstudy.search.create import check_folders, plan_of_study
+from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, MOST_RUNS, Division
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready
+from regstudy.search.queue import is_silent
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import rule_of
 from regstudy.search.totals import how_it_ended, totals
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
-from regstudy.study.companion import find_confirmation
+from regstudy.study.companion import find_confirmation, folder_of
+from regstudy.study.owner import is_dead
 from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.queue_state import count_finished, queue_state
 from regstudy.study.storage import in_words
@@ -42,31 +47,32 @@ def confirm_study(
                 f"{place} is a {kind_of(study)}. Only a study that searches a space has a winner to confirm."
             )
         plan = plan_of_study(study, str(place), CHECKS)
+        _check_at_rest(place, study)
+        check_no_stale_runs(place, study)
+        check_folders(folder_of(place))
         if why := why_not_confirmed(study):
             raise StudyError(f"{place}: {why}")
-        planned, searched = _planned(place, study), count_finished(study)
-        runs = runs or _runs(study, planned, searched)
+        planned = _planned(place, study)
+        runs = runs or _runs(study, planned)
         if runs < planned:
             raise StudyError(
                 f"{place} already has {counted(planned, 'confirmation run')}. Give a larger total (--runs), or leave it"
                 " out."
             )
-        division = Division(searched, runs)
+        division = Division(0, runs)  # the search stays as it is
         before = totals(place, study, division)
         if not before.left:
             words = f"Nothing left to do: {place} already has {counted(runs, 'confirmation run')}."
             listen(NothingLeft(f"{words} To add more, increase the total (--runs).", before.given_up))
             return
+        pool = same_images(plan, study, data_dir, listen)
         _say_what_is_missing(study, listen)
-        took = seconds_per_run(study)
-        epochs = plan.planned_epochs
+        took, epochs = seconds_per_run(study), plan.planned_epochs
         cost = Cost(took / epochs if took > 0 else math.nan, epochs, 0, 0)
         listen(Ready("confirmation", {"run": cost}, {"run": before.left}))
-        known = facts_of(study)[attributes.DATA]
         share = (fact(study, attributes.CONFIRM) or {}).get("share") or DEFAULT_SHARE
         study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": runs})
-        images = partial(same_images, plan, study, data_dir, listen)
-        confirming = Confirming(place, study, plan.study, options, images, not known.get("own_validation"), listen)
+        confirming = Confirming(place, study, plan.study, options, lambda: pool, pool.validation is None, listen)
         try:
             confirming.run(runs, time.time() + options.budget, took if took > 0 else 0.0)
         except KeyboardInterrupt:
@@ -75,18 +81,34 @@ def confirm_study(
         listen(how_it_ended(totals(place, study, division), options))
 
 
+def _check_at_rest(place: StudyPlace, study: optuna.Study) -> None:
+    """StudyError while trials of the search run: the best of them may be yet to come."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    alive = [trial for trial in trials if not is_dead(fact(trial, attributes.OWNER)) and not is_silent(trial)]
+    if alive:
+        are = "is" if len(alive) == 1 else "are"
+        raise StudyError(
+            f"{place} is still running: {counted(len(alive), 'trial')} of its search {are} under way. Confirm its"
+            " winner when the search has ended, or stop the search first (Ctrl-C)."
+        )
+
+
 def same_images(plan: Plan, study: optuna.Study, data_dir: Path, listen: OnProgress) -> Pool:
     """The images of a study, to be split; StudyError if those on this machine are others."""
     known = facts_of(study)[attributes.DATA]
     section = plan.data.model_copy(update={"split_seed": known["split_seed"]})
     pool = load_pool(section, data_dir, listen, rule_of(known))
-    found = pool.split(known["split_seed"]).hash
-    if found != known["split_hash"]:
-        raise StudyError(
-            f"The images on this machine (split {found}) are not those of the study (split {known['split_hash']}). Copy"
-            f" the data set from the machine that started the study to {data_dir}."
-        )
+    check_split(pool.split(known["split_seed"]), known, data_dir)
     return pool
+
+
+def check_split(splits: Splits, known: Mapping[str, Any], data_dir: Path) -> None:
+    """StudyError if these are not the images that a study has described."""
+    if splits.hash != known["split_hash"]:
+        raise StudyError(
+            f"The images on this machine (split {splits.hash}) are not those of the study (split"
+            f" {known['split_hash']}). Copy the data set from the machine that started the study to {data_dir}."
+        )
 
 
 def _planned(place: StudyPlace, study: optuna.Study) -> int:
@@ -94,11 +116,11 @@ def _planned(place: StudyPlace, study: optuna.Study) -> int:
     return 0 if found is None else len((fact(found, attributes.RACE) or {}).get("planned", ()))
 
 
-def _runs(study: optuna.Study, planned: int, searched: int) -> int:
+def _runs(study: optuna.Study, planned: int) -> int:
     """As many runs as were asked for, else three for seven trials of the search."""
     asked = int((fact(study, attributes.CONFIRM) or {}).get("runs", 0))
-    wanted = max(FEWEST_RUNS, round(searched * DEFAULT_SHARE / (1 - DEFAULT_SHARE)))
-    return max(planned, asked) or most_runs(wanted)
+    wanted = round(count_finished(study) * DEFAULT_SHARE / (1 - DEFAULT_SHARE))
+    return max(planned, asked) or most_runs(min(max(FEWEST_RUNS, wanted), MOST_RUNS))
 
 
 def _say_what_is_missing(study: optuna.Study, listen: Listener) -> None:

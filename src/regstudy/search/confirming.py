@@ -28,13 +28,15 @@ from regstudy.search.race_facts import (
 )
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
+from regstudy.space.study_name import CONFIRMATION
 from regstudy.space.study_section import StudySection
 from regstudy.study import attributes
-from regstudy.study.companion import confirmation_place, find_confirmation
+from regstudy.study.companion import confirmation_place, find_confirmation, has_stale_runs
+from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import count_finished, queue_state
 from regstudy.study.storage import OpenStudy, exclusive, open_named, open_storage
-from regstudy.study.stored_facts import fact, facts_of
+from regstudy.study.stored_facts import facts_of
 from regstudy.text import counted, listing
 
 COPIED = (
@@ -66,6 +68,20 @@ class Confirming:
         ``seconds`` is the estimate for one. Waits for runs that other workers have taken. Raises KeyboardInterrupt
         after Ctrl-C, once all workers have stopped.
         """
+        done, before = self._finished(), -1
+        while before < done < runs and time.time() < deadline:
+            # leaders are as many as the time is enough for; what is left of it then is used for more
+            fitting = done + runs_in_time(self.search, deadline - time.time(), self.options.workers)
+            if fitting <= done:
+                return
+            self._race(int(min(runs, fitting)), deadline, seconds)
+            done, before = self._finished(), done
+
+    def _finished(self) -> int:
+        found = find_confirmation(self.place, self.search)
+        return 0 if found is None else count_finished(found)
+
+    def _race(self, runs: int, deadline: float, seconds: float) -> None:
         study = self._prepare(runs)
         if study is None:
             return
@@ -74,16 +90,18 @@ class Confirming:
         images: SplitSource | None = None
         with closing(open_named(place.url, study.study_name)) as opened, opened.watched():
             facts, announced = self._decide(opened), -1
+            if not self._unfinished(opened, facts):
+                return
             done, metric = count_finished(opened.study), self.section.metric
             pace = seconds / self.options.workers
-            self.listen(ConfirmationStarted(self.place, runs, done, None, metric, self.options.workers, pace))
+            self.listen(ConfirmationStarted(self.place, facts.runs, done, None, metric, self.options.workers, pace))
             while self._unfinished(opened, facts) and time.time() < deadline:
                 if facts.race.round != announced:
                     announced = facts.race.round
                     self.listen(Notice(self._words(facts)))
                 images = images or self.images()
                 plan = round_plan(facts, self.search, self.section, fresh_splits=self.fresh_splits)
-                left = replace(self.options, trials=len(facts.planned), budget=deadline - time.time())
+                left = replace(self.options, trials=len(facts.planned), budget=time_until(deadline))
                 serve(place, opened.study, plan, images, left, self.listen)
                 wait_for_others(opened, deadline, self.listen)
                 facts = self._decide(opened)
@@ -98,25 +116,26 @@ class Confirming:
         with exclusive(self.place.url):
             study = find_confirmation(self.place, self.search)
             if study is None:
+                check_no_stale_runs(self.place, self.search)
                 study = optuna.create_study(
                     study_name=name,
                     storage=open_storage(self.place.url),
                     direction=self.search.direction,
-                    load_if_exists=True,
+                    load_if_exists=True,  # one whose creation was interrupted
                 )
-                if study.get_trials(deepcopy=False):
-                    raise StudyError(
-                        f"{self.place} holds confirmation runs of an earlier study of this name ({name}). Delete them"
-                        " in the Optuna dashboard, or use another study name (--study NAME)."
-                    )
                 known = facts_of(self.search)
+                known[attributes.DATA] = {**known[attributes.DATA], "own_validation": not self.fresh_splits}
                 for key in COPIED:
                     if key in known:
                         study.set_user_attr(key, known[key])
                 study.set_user_attr(attributes.VERSIONS, versions())
-            facts = facts_in(study) or RaceFacts(runs, baseline.number, Race(()))
-            if facts.runs != runs or fact(study, attributes.RACE) is None:
-                study.set_user_attr(attributes.RACE, replace(facts, runs=runs).plain(self.search))
+                new = RaceFacts(runs, baseline.number, Race(()))
+                study.set_user_attr(attributes.RACE, new.plain(self.search))  # with it the creation is complete
+            facts = facts_in(study)
+            assert facts is not None  # or it is not found
+            if facts.runs != max(runs, len(facts.planned)):  # what is planned may be under way elsewhere
+                facts = replace(facts, runs=max(runs, len(facts.planned)))
+                study.set_user_attr(attributes.RACE, facts.plain(self.search))
         return study
 
     def _decide(self, opened: OpenStudy) -> RaceFacts:
@@ -169,10 +188,30 @@ def why_not_confirmed(search: optuna.Study) -> str:
     return ""
 
 
-def runs_in_time(search: optuna.Study, seconds: float, workers: int) -> int:
+def check_no_stale_runs(place: StudyPlace, search: optuna.Study | None) -> None:
+    """StudyError if a place holds confirmation runs of an earlier study, where this one would store its own."""
+    name = place.name if search is None else search.study_name
+    if (search is None or find_confirmation(place, search) is None) and has_stale_runs(place.url, name):
+        companion = name + CONFIRMATION
+        where = masked_url(place.url)
+        raise StudyError(
+            f"{place} still holds confirmation runs, as the study '{companion}', of an earlier study that was deleted."
+            f" Delete them, too (optuna delete-study --study-name {companion} --storage {where}), or use another study"
+            " name (--study NAME)."
+        )
+
+
+def time_until(deadline: float) -> float:
+    """Seconds until a deadline (time.time()); 0 if it is over."""
+    return max(0.0, deadline - time.time())
+
+
+def runs_in_time(search: optuna.Study, seconds: float, workers: int) -> float:
     """How many confirmation runs fit into a time, by what the search's full trials took."""
+    if math.isinf(seconds):
+        return seconds
     took = seconds_per_run(search)
-    return int(seconds * workers / took) if took > 0 else 0
+    return math.floor(seconds * workers / took) if took > 0 else 0
 
 
 def seconds_per_run(search: optuna.Study) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -42,14 +43,19 @@ def _check_direction(study: optuna.Study, place: StudyPlace, plan: Plan) -> None
         )
 
 
+def check_folders(folder: Path) -> None:
+    """FileError if something is in the way of a study's folder or of those for its weights and checkpoints."""
+    for one in (folder, *folders_of_runs(folder)):
+        check_folder(one)
+
+
 def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
     """The study to resume, None if one must be created; changes nothing.
 
     StudyError with the differences if the place holds a different study; StorageError if SQLite cannot be used there;
     FileError if something in the study's folder is in the way.
     """
-    for folder in (place.folder, *folders_of_runs(place.folder)):
-        check_folder(folder)
+    check_folders(place.folder)
     if place.storage is None:
         check_local_disk(place.folder)
         check_database_file(place.folder / DATABASE_FILE)

@@ -10,6 +10,7 @@ from regstudy.text import counted
 
 DEFAULT_SHARE = 0.3  # of the trials, for confirmation
 FEWEST_RUNS = 2 * MIN_ROUNDS  # with which anything can be confirmed: a leader and the baseline in each round
+MOST_RUNS = 500  # more could only tell apart what is equal for any purpose; the search makes better use of them
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,26 @@ class Division:
     confirm: int
     why_none: str = ""
 
+    @property
+    def total(self) -> int:
+        """All trials."""
+        return self.search + self.confirm
+
 
 def divide(trials: int, share: float, searched: int, planned: int) -> Division:
-    """Divide so many trials, of which ``searched`` are finished and ``planned`` confirmation runs are decided.
+    """Divide so many trials, of which ``searched`` have ended and ``planned`` confirmation runs are decided.
 
-    A share that is too small to confirm anything is left to the search.
+    What has ended or is decided stays, also if fewer trials are asked for now. A share that is too small to confirm
+    anything is left to the search.
 
     >>> divide(50, 0.3, 0, 0)
     Division(search=36, confirm=14, why_none='')
     """
-    wanted = math.floor(share * trials + 0.5)
-    if planned:
-        confirm = max(planned, min(wanted, trials - searched))
-        return Division(max(0, trials - confirm), confirm)
+    wanted = min(math.floor(share * trials + 0.5), MOST_RUNS)
     room = min(wanted, trials - searched)
+    if planned:
+        confirm = max(planned, room)
+        return Division(max(searched, trials - confirm), confirm)
     if room >= FEWEST_RUNS:
         confirm = most_runs(room)
         return Division(trials - confirm, confirm)
@@ -46,7 +53,7 @@ def _why(trials: int, share: float, searched: int, wanted: int) -> str:
     if wanted >= FEWEST_RUNS:
         return (
             f"No trials are left to confirm the winner with: {searched} of {counted(trials, 'trial')} are search trials"
-            " already."
+            " already. Increase trials (--trials), or use `regstudy confirm`."
         )
     return (
         f"{counted(trials, 'trial')} are too few to confirm the winner with a share of {share:g} of them: at least"

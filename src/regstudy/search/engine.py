@@ -54,7 +54,7 @@ def serve(
             close_orphans(opened)
             trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
             drop_checkpoints(place.folder, queue_state(trials).finished)
-            claimable = opened.patiently(lambda: count_claimable(opened.study))
+            claimable = opened.patiently(lambda: count_claimable(opened.study, plan.decided))
             if not claimable or time.time() >= deadline:
                 return
             now = Counter(trial.state.name for trial in trials)
@@ -64,10 +64,11 @@ def serve(
             if options.workers == 1 and options.trial_timeout is None:
                 run_here(job, images, listen)
             else:
+                count = min(options.workers, claimable)
+                # runs that are compared get the same number of threads however many are left, so the same curve
+                jobs = jobs_for(job, count) if plan.adaptive else jobs_for(job, options.workers)[:count]
                 try:
-                    run_pool(
-                        opened, jobs_for(job, min(options.workers, claimable)), images, listen, options.trial_timeout
-                    )
+                    run_pool(opened, jobs, images, listen, options.trial_timeout)
                 except KeyboardInterrupt:
                     close_orphans(opened)  # of workers that did not stop in time and were ended
                     raise

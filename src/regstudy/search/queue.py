@@ -10,6 +10,7 @@ queue is no help there, because on SQLite two processes can take the same waitin
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -72,8 +73,9 @@ def _taken(trials: Iterable[FrozenTrial]) -> set[int]:
 
 
 def _take(study: optuna.Study, plan: Plan, token: str, check_lock: Callable[[], object]) -> Trial | None:
-    total, owner = int(fact(study, attributes.TRIALS, 0)), this_process()
+    owner = this_process()
     while True:
+        total = _total(study, plan.decided)
         trials = study.get_trials(deepcopy=False)
         state = queue_state(trials)
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
@@ -101,9 +103,14 @@ def _take(study: optuna.Study, plan: Plan, token: str, check_lock: Callable[[], 
         study.tell(trial, state=TrialState.FAIL)
 
 
-def count_claimable(study: optuna.Study) -> int:
-    """How many trials could be claimed now."""
-    trials, total = study.get_trials(deepcopy=False), int(study.user_attrs[attributes.TRIALS])
+def _total(study: optuna.Study, decided: float) -> int:
+    """How many slots there are to take for a plan that knows so many."""
+    return int(min(fact(study, attributes.TRIALS, 0), decided))
+
+
+def count_claimable(study: optuna.Study, decided: float = math.inf) -> int:
+    """How many trials could be claimed now; see `Plan.decided`."""
+    trials, total = study.get_trials(deepcopy=False), _total(study, decided)
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     ours = sum(trial.user_attrs.get(attributes.SLOT, total) < total for trial in waiting)
     return int(ours) + queue_state(trials).count_missing(total)

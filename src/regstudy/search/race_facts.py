@@ -98,8 +98,11 @@ def next_round(facts: RaceFacts, search: optuna.Study, trials: Sequence[FrozenTr
     race, runs = advance(facts.race, entrants, baseline)
     if not runs:
         race, runs = advance(start(entrants, baseline, left), entrants, baseline)
-    runs = runs[:left] or spare(entrants, baseline, race.center)
-    return replace(facts, race=race, planned=(*facts.planned, *runs))
+    if runs:
+        return replace(facts, race=race, planned=(*facts.planned, *runs[:left]))
+    # one run is too few for a round; the baseline's is the first of the next one, so that as many run as were asked for
+    rest = spare(entrants, baseline, facts.race.center) or [Run(BASELINE, max(_rounds(facts.planned)) + 1)]
+    return replace(facts, planned=(*facts.planned, *rest[:left]))
 
 
 def round_plan(facts: RaceFacts, search: optuna.Study, section: StudySection, *, fresh_splits: bool) -> RoundPlan:
@@ -110,6 +113,10 @@ def round_plan(facts: RaceFacts, search: optuna.Study, section: StudySection, *,
     arms = {arm: _config(trials[number]) for number, arm in numbers.items()}
     runs = [(BASELINE_ARM if run.number == BASELINE else arm_of(run.number), run.round) for run in facts.planned]
     return RoundPlan(search.study_name, arms, runs, section, {arm: n for n, arm in numbers.items()}, fresh_splits)
+
+
+def _rounds(planned: Sequence[Run]) -> list[int]:
+    return [0, *(run.round for run in planned)]
 
 
 def _values(

@@ -12,6 +12,7 @@ from regstudy.errors import Problem, argument_error, unknown
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
 LIMITS = {"trials": 10_000_000, "workers": 256}
+MOST_CONFIRMED = 0.9  # share of the trials
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ class SearchOptions:
                 yield Problem(name, f"must be at most {LIMITS[name]:,}, but it is {value:,}.")
         if not self.budget >= 0:
             yield Problem("budget", f"must be a time of at least 0 seconds, but it is {self.budget!r}.")
-        share = self.confirm
-        if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1):
-            yield Problem("confirm", f"must be a share from 0 (off) to below 1, such as 0.3, but it is {share!r}.")
+        share, number = self.confirm, isinstance(self.confirm, int | float) and not isinstance(self.confirm, bool)
+        if share is not None and not (number and 0 <= share <= MOST_CONFIRMED):
+            yield Problem(
+                "confirm", f"must be a share from 0 (off) to {MOST_CONFIRMED}, such as 0.3, but it is {share!r}."
+            )
         if self.trial_timeout is not None and not self.trial_timeout > 0:
             yield Problem("trial_timeout", f"must be a time above 0 seconds, but it is {self.trial_timeout!r}.")
         if self.pruner not in PRUNERS:

@@ -19,8 +19,14 @@ from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.errors import RegstudyError, StudyError
-from regstudy.search.confirming import Confirming, finish_search, runs_in_time, why_not_confirmed
-from regstudy.search.create import check_place, create_study
+from regstudy.search.confirming import (
+    Confirming,
+    check_no_stale_runs,
+    finish_search,
+    time_until,
+    why_not_confirmed,
+)
+from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
@@ -32,9 +38,9 @@ from regstudy.space.plan import Plan
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import name_of_file
 from regstudy.study import attributes
-from regstudy.study.companion import find_confirmation
+from regstudy.study.companion import find_confirmation, folder_of
 from regstudy.study.place import StudyPlace, study_place
-from regstudy.study.queue_state import count_finished, queue_state
+from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact
@@ -82,6 +88,9 @@ class Session:
         with in_words(self.place.url):
             study = check_place(self.place, self.plan)
             division = self._division(study)
+            if division.confirm:
+                check_no_stale_runs(self.place, study)
+                check_folders(folder_of(self.place))
             self.listen(Notice(self._introduction(division)))
             if study is not None and not totals(self.place, study, division).left:
                 self.listen(self._nothing_left(study, division))
@@ -112,49 +121,43 @@ class Session:
     def _work(self, study: optuna.Study, ready: Ready, division: Division) -> None:
         options, deadline = self.options, time.time() + self.options.budget
         left = max(sum(ready.left.values()) + ready.confirm, 1)
-        pace = ready.seconds / left / options.workers
-        share = division.confirm / (division.search + division.confirm)
-        searching = replace(options, trials=division.search, budget=options.budget * (1 - share))
+        seconds = ready.seconds / left
+        pace = seconds / options.workers
+        searching = replace(options, trials=division.search)
         if self.plan.kind == "search":
-            study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": division.confirm})
+            share = self._share(study)
+            study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": division.confirm})
+            reserved = share * ready.confirm / max(division.confirm, 1)  # of the time
+            searching = replace(searching, budget=options.budget * (1 - reserved))
         if sum(ready.left.values()):
             done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
             self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace))
         try:
             search(self.place, study, self.plan, self.images.splits, searching, self.listen)
             if division.confirm:
-                division = self._confirm(study, division, deadline, pace * options.workers)
+                finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
+                if why := why_not_confirmed(study):
+                    given, division = division.confirm, Division(division.total, 0)
+                    more = replace(options, trials=division.total, budget=time_until(deadline))
+                    self._search_on(study, why, given, more, seconds)
+                else:
+                    Confirming(
+                        self.place, study, self.plan.study, options, self.images.load,
+                        not self.images.splits.own_validation, self.listen,
+                    ).run(division.confirm, deadline, seconds)  # fmt: skip
         except KeyboardInterrupt:
             self._end(study, division, interrupted=True)
             raise
         self._end(study, division)
 
-    def _confirm(self, study: optuna.Study, division: Division, deadline: float, seconds: float) -> Division:
-        """Confirm the winner of the search; if there is nothing to confirm, the search gets these trials, too.
-
-        ``seconds`` is the estimate for a run. Returns how the trials were divided.
-        """
-        serving = replace(self.options, trials=division.search)
-        finish_search(self.place, study, self.plan, self.images.splits, serving, self.listen, deadline)
-        why = why_not_confirmed(study)
-        if why:
-            total = division.search + division.confirm
-            self.listen(Notice(f"{why} The search gets the {counted(division.confirm, 'trial')} left for it."))
-            study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
-            done, best, workers = count_finished(study), best_value(study), self.options.workers
-            self.listen(StudyStarted(self.place, total, done, best, self.plan.study.metric, workers, seconds / workers))
-            more = replace(self.options, trials=total, budget=deadline - time.time())
-            search(self.place, study, self.plan, self.images.splits, more, self.listen)
-            return Division(total, 0)
-        runs = division.confirm
-        if queue_state(study.get_trials(deepcopy=False)).count_unfinished(division.search):  # the time was too short
-            runs = min(runs, runs_in_time(study, deadline - time.time(), self.options.workers))
-        confirming = Confirming(
-            self.place, study, self.plan.study, self.options, self.images.load,
-            not self.images.splits.own_validation, self.listen,
-        )  # fmt: skip
-        confirming.run(runs, deadline, seconds)
-        return division
+    def _search_on(self, study: optuna.Study, why: str, given: int, options: SearchOptions, seconds: float) -> None:
+        """Give the trials that were kept for the confirmation to the search, since there is nothing to confirm."""
+        self.listen(Notice(f"{why} The search gets the {counted(given, 'trial')} left for it."))
+        study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
+        done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+        pace = seconds / options.workers
+        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace))
+        search(self.place, study, self.plan, self.images.splits, options, self.listen)
 
     def _division(self, study: optuna.Study | None) -> Division:
         """How the trials are divided between the search and the confirmation of its winner."""
@@ -165,7 +168,9 @@ class Session:
             return divide(trials, self._share(None), 0, 0)
         found = find_confirmation(self.place, study)
         facts = None if found is None else facts_in(found)
-        return divide(trials, self._share(study), count_finished(study), len(facts.planned) if facts else 0)
+        state = queue_state(study.get_trials(deepcopy=False))
+        ended = len(state.finished | state.lost)
+        return divide(trials, self._share(study), ended, len(facts.planned) if facts else 0)
 
     def _share(self, study: optuna.Study | None) -> float:
         """The share of the trials for confirmation: what is asked for, else what was asked for before.
@@ -231,7 +236,7 @@ class Session:
     def _confirm_left(self, study: optuna.Study | None, division: Division) -> int:
         """How many confirmation runs are still to be made."""
         found = None if study is None else find_confirmation(self.place, study)
-        return division.confirm - (count_finished(found) if found is not None else 0)
+        return remaining(found, division.confirm) if found is not None else division.confirm
 
     def _left(self, study: optuna.Study | None, division: Division) -> dict[str, int]:
         """How many trials of each arm are still to run, without confirmation runs."""

@@ -34,11 +34,13 @@ def totals(place: StudyPlace, study: optuna.Study, division: Division) -> Totals
     states = [(queue_state(one.get_trials(deepcopy=False)), total) for one, total in parts]
     left = sum(state.count_unfinished(total) for state, total in states)
     return Totals(
-        division.search + division.confirm,
+        division.total,
         finished=sum(sum(slot < total for slot in state.finished) for state, total in states),
         left=left + (division.confirm if found is None else 0),
         given_up=sum(sum(slot < total for slot in state.lost) for state, total in states),
-        repeated=sum(sum(sum(kinds.values()) for kinds in state.faults.values()) for state, _ in states),
+        repeated=sum(
+            sum(kinds.total() for slot, kinds in state.faults.items() if slot < total) for state, total in states
+        ),
     )
 
 

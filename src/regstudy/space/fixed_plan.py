@@ -7,6 +7,7 @@ between arms are paired by repeat.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,11 @@ class FixedPlan:
     def prunable(self, arm: str) -> bool:  # noqa: ARG002
         """No run is pruned: a comparison needs full runs."""
         return False
+
+    @property
+    def decided(self) -> float:
+        """Any number of slots."""
+        return math.inf
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
         """The arm of a slot, and its arm and repeat as Optuna parameters."""

@@ -67,6 +67,10 @@ class Plan(Protocol):
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
         """The arm of a slot, and the Optuna parameters that its trial is queued with."""
 
+    @property
+    def decided(self) -> float:
+        """How many slots it can order; infinite unless they are decided as the study goes on."""
+
     def label(self, slot: int) -> str:
         """What a slot is called on the screen; empty if its arm says it all."""
 

@@ -65,6 +65,11 @@ class RoundPlan:
         """No run is pruned: what is claimed needs full runs."""
         return False
 
+    @property
+    def decided(self) -> float:
+        """The runs that were decided when this plan was made; another process may have decided more since."""
+        return len(self.runs)
+
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
         """The arm of a slot, and its trial and round as Optuna parameters."""
         arm, round_ = self.runs[slot]

@@ -6,6 +6,7 @@ Parameters are named by their configuration path (`optimizer.lr`), which include
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,11 @@ class Space:
     def prunable(self, arm: str) -> bool:
         """Baseline trials are never pruned: everything is compared with them."""
         return arm != "baseline"
+
+    @property
+    def decided(self) -> float:
+        """Any number of slots."""
+        return math.inf
 
     def order(self, slot: int) -> tuple[str, dict[str, Scalar]]:
         """The arm of a slot and the parameters its trial is queued with; the sampler draws the other ones."""

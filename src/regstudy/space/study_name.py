@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from regstudy.errors import ArgumentError
@@ -23,9 +23,9 @@ def check_name(name: str) -> None:
         )
 
 
-def is_companion(name: str, names: Collection[str]) -> bool:
-    """Whether a study holds the confirmation runs of another one of these."""
-    return name.endswith(CONFIRMATION) and name.removesuffix(CONFIRMATION) in names
+def is_companion(name: str) -> bool:
+    """Whether a study holds the confirmation runs of another one, which may have been deleted."""
+    return name.endswith(CONFIRMATION)
 
 
 def name_of_file(name: str) -> str:

@@ -7,6 +7,7 @@ dashboard lists them under a name that says what they are.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 
@@ -21,10 +22,15 @@ BASELINE_ARM = "baseline"
 _LEADER = "trial "
 
 
+def folder_of(place: StudyPlace) -> Path:
+    """The folder for the checkpoints and weights of a study's confirmation runs."""
+    return place.output / FOLDER
+
+
 def confirmation_place(place: StudyPlace, search: optuna.Study) -> StudyPlace:
     """Where the confirmation runs of a study are stored."""
     name = search.study_name + CONFIRMATION
-    return replace(place, folder=place.folder / FOLDER, study=name, file=sqlite_path(place.url))
+    return replace(place, folder=folder_of(place), study=name, file=sqlite_path(place.url))
 
 
 def find_confirmation(place: StudyPlace, search: optuna.Study) -> optuna.Study | None:
@@ -40,6 +46,15 @@ def find_confirmation(place: StudyPlace, search: optuna.Study) -> optuna.Study |
         found = optuna.load_study(study_name=name, storage=storage)
         known = fact(found, attributes.RACE) or {}
         return found if known.get("since") == began(search) else None
+
+
+def has_stale_runs(url: str, name: str) -> bool:
+    """Whether a database holds confirmation runs for a name whose study was deleted. Changes nothing."""
+    with in_words(url):
+        storage = open_existing(url)
+        if storage is None or name + CONFIRMATION not in {study.study_name for study in storage.get_all_studies()}:
+            return False
+        return bool(optuna.load_study(study_name=name + CONFIRMATION, storage=storage).get_trials(deepcopy=False))
 
 
 def began(search: optuna.Study) -> str:

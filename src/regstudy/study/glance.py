@@ -34,7 +34,7 @@ def glance_at(path: Path) -> StudyGlance:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_TIMEOUT)) as file:
             every = dict(file.execute("SELECT study_name, study_id FROM studies").fetchall())
-            names = {name: number for name, number in every.items() if not is_companion(name, every)}
+            names = {name: number for name, number in every.items() if not is_companion(name)}
             name = path.absolute().parent.name
             if name not in names and len(names) == 1:
                 (name,) = names

@@ -136,7 +136,7 @@ def _chosen(place: StudyPlace, names: list[str], remedy: str) -> str | None:
 
 def _without_companions(names: list[str]) -> list[str]:
     """The studies that a user can mean: confirmation runs belong to theirs."""
-    return [name for name in names if not is_companion(name, names)]
+    return [name for name in names if not is_companion(name)]
 
 
 def listed(names: list[str]) -> str:
