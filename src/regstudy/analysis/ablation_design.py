@@ -1,0 +1,201 @@
+"""Which arms of an ablation run in which repeats: two stages, a look after each, and the rule in between.
+
+A repeat trains its arms with one fresh seed and one fresh split, so that their values can be paired. In the first stage
+all arms run. At the look after it, contrasts that are decided leave, and so do hopeless ones: of those left, the set
+runs on that promises the most decisions from the runs that remain (`chance`). Both arms of a contrast run together, so
+the winner always runs along. The look after the second stage is the last.
+
+Asking for more runs later adds a stage with a look of its own, which spends half of the error that is left. Shares and
+sizes were chosen by simulation (`benchmarks/ablation.py`, docs/answer.md).
+
+Everything follows from stored values: the stages so far, and what their runs reached.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scipy import special
+
+from regstudy.analysis.ablation_arms import arms_of
+from regstudy.analysis.contrasts import (
+    MEASURES,
+    Contrast,
+    Lost,
+    Pairs,
+    Results,
+    Stage,
+    Standing,
+    pairs_of,
+    standing,
+    t_value,
+)
+from regstudy.analysis.paired import NO_SPREAD, TEST_POWER, pairs_needed
+from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL
+
+ALPHAS = (0.01, 0.03)  # error of the first and the second look; of what is left, each later look spends half
+FIRST = 0.6  # share of the repeats that all arms could run, which make up the first stage
+MIN_REPEATS = 4  # of a first stage that a second one follows
+PRIOR_PAIRS = 1.0  # how many pairs the expectation of no effect counts as much as; for planning only
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """A training to be made."""
+
+    arm: str
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: contrasts, the total number of runs, earlier ones included, and the margin.
+
+    ``always``: arms that run in every repeat, such as a full lattice; then no contrast leaves, and there is one look.
+    """
+
+    contrasts: tuple[Contrast, ...]
+    runs: int
+    margin: float
+    always: tuple[str, ...] = ()
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """All arms."""
+        return self.always or arms_of(self.contrasts)
+
+
+def advance(
+    request: Request, stages: Sequence[Stage], results: Results, lost: Lost = frozenset()
+) -> tuple[tuple[Stage, ...], list[ArmRun]]:
+    """The stages so far, and the runs to make now; none at the end. Call it again when these runs have ended.
+
+    ``results`` has the finished runs; ``lost`` are those that were given up, which do not count as runs and are not
+    made again. It ends early if everything is decided.
+    """
+    stages = tuple(stages)
+    left = request.runs - sum(len(row) for row in results.values())
+    while not stages or stages[-1].ended(results, lost):
+        further = _further(request, stages, results, lost, left)
+        if further == stages:
+            return stages, []
+        stages = further
+    missing = [ArmRun(arm, repeat) for arm, repeat in stages[-1].cells if not _over(arm, repeat, results, lost)]
+    return stages, missing[: max(0, left)]
+
+
+def _further(request: Request, stages: tuple[Stage, ...], results: Results, lost: Lost, left: int) -> tuple[Stage, ...]:
+    """The stages with a further one, with the last one made longer by what lost runs have freed, or as they are."""
+    if not stages:
+        return (first_stage(request),) if left >= len(request.arms) else ()
+    last = stages[-1]
+    able = {arm for arm in request.arms if results.get(arm)}  # the others have always failed
+    if request.runs <= last.asked and last.alpha != ALPHAS[0]:  # the last look of what was asked for
+        more = left // len(last.arms) if able.issuperset(last.arms) and len(lost) <= request.runs else 0
+        return (*stages[:-1], replace(last, last=last.last + more)) if more else stages
+    arms = request.always
+    if not arms:
+        now = standing(results, request.contrasts, stages, lost, request.margin)
+        open_ = [one for one in request.contrasts if able.issuperset(one.arms) and not now.settled(one)]
+        chosen = promising(open_, results, now, left, request.margin, next_alpha(stages))
+        arms = tuple(arm for arm in request.arms if arm in arms_of(chosen))
+    if not arms or left < len(arms):
+        return stages
+    return (*stages, Stage(last.last + 1, last.last + left // len(arms), arms, request.runs, next_alpha(stages)))
+
+
+def first_stage(request: Request) -> Stage:
+    """The first stage: all repeats if they are too few for two stages, or no arm can leave."""
+    repeats = request.runs // len(request.arms)
+    first = max(MIN_REPEATS, round(FIRST * repeats))
+    if first < repeats and not request.always:
+        return Stage(1, first, request.arms, request.runs, ALPHAS[0])
+    return Stage(1, repeats, request.arms, request.runs, ALPHAS[-1])
+
+
+def next_alpha(stages: Sequence[Stage]) -> float:
+    """The error that the look after the next stage spends."""
+    if [stage.alpha for stage in stages] == [ALPHAS[0]]:
+        return ALPHAS[1]
+    return (SIGNIFICANCE_LEVEL - sum(stage.alpha for stage in stages)) / 2
+
+
+def _over(arm: str, repeat: int, results: Results, lost: Lost) -> bool:
+    """Whether a run has finished or was given up."""
+    return repeat in results.get(arm, {}) or (arm, repeat) in lost
+
+
+def promising(
+    contrasts: Sequence[Contrast], results: Results, now: Standing, left: int, margin: float, alpha: float
+) -> list[Contrast]:
+    """Those that run on: the set with the highest expected number of decisions from the runs that are left."""
+    best: list[Contrast] = []
+    most = 0.0
+    order = sorted(contrasts, key=lambda one: -_promise(one, results, now, left // 2, alpha, margin))
+    for count in range(1, len(order) + 1):
+        repeats = left // len(arms_of(order[:count]))
+        if repeats < 1:
+            break
+        expected = sum(_promise(one, results, now, repeats, alpha, margin) for one in order[:count])
+        if expected > most:
+            best, most = order[:count], expected
+    return best
+
+
+def _promise(contrast: Contrast, results: Results, now: Standing, repeats: int, alpha: float, margin: float) -> float:
+    """The expected number of decisions about a contrast that further repeats bring."""
+    level = alpha / max(1, now.open.get(contrast.family, 1))
+    return sum(
+        chance(pairs_of(results, contrast, measure), repeats, level, margin)
+        for measure in MEASURES
+        if now.sign(contrast, measure) not in ("higher", "lower", "none")
+    )
+
+
+def chance(pairs: Pairs, more: int, level: float, margin: float) -> float:
+    """The chance that so many further pairs decide, given those so far.
+
+    Predictive power (Spiegelhalter et al., 1986) with a normal effect that is drawn toward none by `PRIOR_PAIRS`.
+    """
+    if pairs.n < 2:
+        return 0.5  # nothing is known
+    total, sd = pairs.n + more, max(pairs.sd, NO_SPREAD)
+    keep = pairs.n / (pairs.n + PRIOR_PAIRS)
+    mean = pairs.mean * (pairs.n + more * keep) / total
+    spread = more / total * sd * math.sqrt(1 / more + keep / pairs.n)
+    error = sd / math.sqrt(total)
+    outside, inside = t_value(total - 1, level / 2) * error, margin - t_value(total - 1, level) * error
+    found = special.ndtr((mean - outside) / spread) + special.ndtr((-mean - outside) / spread)
+    if inside > 0:
+        found += special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread)
+    return float(min(1.0, found))
+
+
+def resolution(request: Request, sd: float) -> float:
+    """The smallest effect that is told from none with a chance of 80 %, if half of the contrasts leave early.
+
+    ``sd``: standard deviation of a paired difference, in the unit of the answer. Infinite with fewer than two repeats.
+    """
+    arms, contrasts = len(request.arms), len(request.contrasts)
+    if not contrasts or request.runs < 2 * arms:
+        return math.inf
+    stage = first_stage(request)
+    pairs, alpha = stage.last, stage.alpha
+    if alpha == ALPHAS[0]:
+        staying = 1 + math.ceil((arms - 1) / 2)
+        pairs, alpha = pairs + (request.runs - pairs * arms) // staying, ALPHAS[1]
+    level = alpha / (len(MEASURES) * contrasts)
+    return (t_value(pairs - 1, level / 2) + t_value(pairs - 1, 1 - TEST_POWER)) * sd / math.sqrt(pairs)
+
+
+def further_pairs(pairs: Pairs, level: float, margin: float) -> float:
+    """Further pairs that would decide with a chance of 80 %, were mean and spread to stay; infinite if none would."""
+    if pairs.n < 2:
+        return math.inf
+    if pairs.sd < NO_SPREAD:
+        return max(1.0, math.ceil(1 + math.log2(1 / level)) - pairs.n)
+    from_zero = pairs_needed(pairs.sd, abs(pairs.mean), level, TEST_POWER)
+    into_margin = pairs_needed(pairs.sd, margin - abs(pairs.mean), 2 * level, (1 + TEST_POWER) / 2)
+    return max(1.0, min(from_zero, into_margin) - pairs.n)
