@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from regstudy.api import ablate as ablate
     from regstudy.api import compare as compare
     from regstudy.api import confirm as confirm
     from regstudy.api import load_space as load_space
@@ -52,6 +53,7 @@ _PLACES = {
     "build_model": "regstudy.training.own_loop",
     "build_optimizer": "regstudy.training.own_loop",
     "build_schedule": "regstudy.training.own_loop",
+    "ablate": "regstudy.api",
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
     "examine": "regstudy.doctor.examine",
@@ -75,6 +77,7 @@ __all__ = [
     "Splits",
     "StudyResult",
     "__version__",
+    "ablate",
     "build_augmentation",
     "build_model",
     "build_optimizer",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from regstudy.analysis.arm_statistics import stored_margin
+from regstudy.analysis.stored_margin import stored_margin
 from regstudy.config.run_config import RunConfig
 from regstudy.data import prepare
 from regstudy.data.image_set import Splits
@@ -19,7 +19,9 @@ from regstudy.files import check_folder
 from regstudy.files.paths import given_path
 from regstudy.production.final_training import train_finally
 from regstudy.report.written_files import check_report_files
+from regstudy.search.ablate_study import AblationRequest, ablate_study
 from regstudy.search.arguments import (
+    check_ablation,
     check_comparison,
     check_config,
     check_runs,
@@ -222,6 +224,52 @@ def confirm(
         options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
         check_report_files(place.output, "search")
         confirm_study(place, runs, options, given_path(data_dir, "data_dir"), listen)
+        from regstudy.report.results import result_in
+
+        return result_in(place)
+
+
+def ablate(
+    path: str | Path,
+    *,
+    runs: int | None = None,
+    margin: float | None = None,
+    fine: bool = False,
+    add_one_in: bool = False,
+    interactions: bool = False,
+    study: str | None = None,
+    data_dir: str | Path = DATA_DIR,
+    storage: str | None = None,
+    workers: int = 1,
+    budget: str | float | None = None,
+    trial_timeout: str | float | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: Listener | None = None,
+) -> StudyResult:
+    """Take the winner of a study apart: train it again and again without each of its regularizers.
+
+    - ``path``: the study's folder or database file; ``study`` is its name if the database holds several.
+    - ``runs``: total number of runs, including earlier ones (default 70); fewer if all is decided before.
+    - ``margin``: differences up to this do not matter, in points of a share (default 0.3) or in nats (default 0.003).
+    - ``fine``: each augmentation operation by itself; ``add_one_in``: each regularizer alone, too; ``interactions``:
+      every on/off combination of two to four regularizers.
+
+    The other arguments and the exceptions are those of `run_study`. Repeating the call resumes.
+    """
+    require("path", path, (str, Path), "the folder of a study")
+    require("study", study, (str, NoneType), "the name of a study")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
+    require("data_dir", data_dir, (str, Path), "a folder")
+    for argument, value in (("fine", fine), ("add_one_in", add_one_in), ("interactions", interactions)):
+        require(argument, value, bool, "True or False")
+    check_ablation(runs, margin)
+    listen, place = listener_of(progress), place_at(given_path(path, "path"), storage, study)
+    with machine(device, threads) as used:
+        options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
+        check_report_files(place.output, "search")
+        request = AblationRequest(runs, margin, fine, add_one_in, interactions)
+        ablate_study(place, request, options, given_path(data_dir, "data_dir"), listen)
         from regstudy.report.results import result_in
 
         return result_in(place)

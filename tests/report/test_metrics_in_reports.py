@@ -13,13 +13,14 @@ from metric_twin import twin, with_more
 from synthetic import make_study
 from synthetic_plan import WHOLE, plan_study
 
-from regstudy.analysis.arm_statistics import load_comparison, stored_margin
+from regstudy.analysis.arm_statistics import load_comparison
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.curves import saturated, still_improving
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import importances
 from regstudy.analysis.isolation import isolation
 from regstudy.analysis.learned import qualify
+from regstudy.analysis.stored_margin import stored_margin
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.metrics import METRICS
 from regstudy.records import EpochRecord, dump_confusions

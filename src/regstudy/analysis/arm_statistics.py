@@ -19,7 +19,7 @@ import pandas as pd
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
-from regstudy.metrics import GAP, METRICS, VALIDATION, Metric, is_metric, metric, metric_or_accuracy
+from regstudy.metrics import GAP, METRICS, VALIDATION, Metric, is_metric, metric
 from regstudy.records import FOLD, Reliability, parse_reliability
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.yaml_values import read_yaml_text
@@ -199,13 +199,6 @@ def series_of(tables: Tables) -> list[str]:
     curves, measured = curves_of(tables), tables.measured
     accuracy = [] if measured is ACCURACY else [ACCURACY.clean_train, ACCURACY.val, GAP + ACCURACY.name]
     return [*curves, tables.gap, *([RUNNING_GAP] if measured.train in curves else []), *accuracy]
-
-
-def stored_margin(given: float | None, series: str | None) -> float:
-    """The margin as it is stored, from what was asked: points of a share, or nats of a loss."""
-    if given is None:
-        return MARGIN
-    return given / 100 if metric_or_accuracy(series).percent else given
 
 
 def outcomes_of(measured: Metric) -> list[str]:

@@ -27,11 +27,10 @@ import pandas as pd
 from regstudy.analysis.constant_answer import ConstantAnswer, constant_answer
 from regstudy.analysis.learned import balancing, barely_learned, nothing_learned, qualify
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, expected_best, holm, partial_spearman, rank
+from regstudy.analysis.stored_margin import MARGIN as MARGIN
 from regstudy.metrics import METRICS, Metric, metric_or_accuracy
 from regstudy.study.tables import Tables, best
 
-MARGIN = 0.003  # differences up to this count as none: of a share, or in nats, where it changes the probability of the
-# true class by 0.3 % (geometric mean)
 MIN_TRIALS = 10  # needed for a correlation, and for a verdict
 PLACES = 3  # of a share: tenths of a percent; and of a loss in nats
 

@@ -261,6 +261,62 @@ def confirm(
 
 
 @app.command()
+def ablate(
+    path: StudyPath,
+    runs: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000_000, help="Total number of runs, including earlier ones. Default: 70."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Differences up to this do not matter: in points (default 0.3) or, where the loss decides, in nats.",
+        ),
+    ] = None,
+    fine: Annotated[bool, typer.Option("--fine", help="Leave out each augmentation operation by itself.")] = False,
+    add_one_in: Annotated[
+        bool, typer.Option("--add-one-in", help="Also train the baseline with each regularizer alone.")
+    ] = False,
+    interactions: Annotated[
+        bool, typer.Option("--interactions", help="Train every on/off combination of two to four active regularizers.")
+    ] = False,
+    storage: Storage = None,
+    name: StudyName = None,
+    data_dir: DataDir = Path("data"),
+    workers: Workers = 1,
+    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Find out which regularizer did it: train the winner of a study again without each of them. Resumable."""
+    from regstudy.cli import ablate_command
+
+    arguments = {
+        "runs": runs,
+        "margin": margin,
+        "fine": fine,
+        "add_one_in": add_one_in,
+        "interactions": interactions,
+        "study": name,
+        "storage": storage,
+        "data_dir": data_dir,
+        "workers": workers,
+        "budget": budget,
+        "trial_timeout": trial_timeout,
+        "device": device,
+        "threads": threads,
+    }
+    raise typer.Exit(ablate_command.execute(out, path, dry_run, arguments))
+
+
+@app.command()
 def worker(
     name: Annotated[str, typer.Option("--study", help="Name of the study.")],
     storage: Annotated[str, typer.Option(help="Database server that holds the study: postgresql://user@host/name.")],

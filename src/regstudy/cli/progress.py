@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from regstudy.cli.console import PlainConsole
 from regstudy.metrics import metric
 from regstudy.search.events import (
+    AblationStarted,
     ConfirmationStarted,
     EpochDone,
     StepDone,
@@ -32,6 +33,7 @@ class StudyDisplay:
         self.console, self.trials, self.finished = console, started.total, started.finished
         self.per_trial, self.metric, self.best = started.per_trial, started.metric, started.best
         self.confirms = isinstance(started, ConfirmationStarted)
+        self.what = "ablation" if isinstance(started, AblationStarted) else "confirmation" if self.confirms else "study"
         self.began = self.line_at = time.monotonic()
         self.ended = 0
         self.running: dict[int, TrialStarted] = {}  # by worker
@@ -129,7 +131,7 @@ class StudyDisplay:
 
     def _refresh(self) -> None:
         best = "" if self.confirms else f"best validation {metric(self.metric).label} {self._value()}"
-        what = "confirmation" if self.confirms else "study"
+        what = self.what
         self.bar.update(
             self.study_task,
             completed=self.finished,

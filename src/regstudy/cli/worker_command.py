@@ -14,8 +14,9 @@ from regstudy import data
 from regstudy.cli.listener import ConsoleListener
 from regstudy.search.arguments import use_device
 from regstudy.search.confirm_study import check_split, same_images
-from regstudy.search.confirming import Confirming, finish_search
+from regstudy.search.confirming import Confirming
 from regstudy.search.create import plan_of_study
+from regstudy.search.rounds import finish_search
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.session import help_with
 from regstudy.search.study_images import rule_of

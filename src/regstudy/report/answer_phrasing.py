@@ -17,11 +17,12 @@ from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import PLACES
 from regstudy.analysis.race import MIN_ROUNDS
+from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
 from regstudy.report.metric_phrasing import score, unit
 from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
 from regstudy.report.phrasing import listing, metric_name
-from regstudy.report.range_phrasing import gain, level, number, regularizer_words, shown_gain, span
+from regstudy.report.range_phrasing import gain, level, number, shown_gain, span
 from regstudy.report.verdict_phrasing import Verdict, constant_words
 from regstudy.study.tables import Tables
 from regstudy.text import counted

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from regstudy.analysis.claim import Estimate, interval
 from regstudy.analysis.confirmation import Confirmation, Leader
+from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
 from regstudy.report.answer_phrasing import equals_sentence
 from regstudy.report.metric_phrasing import unit
 from regstudy.report.percent_axis import PercentAxis, axis_over
 from regstudy.report.phrasing import NONE, setting
-from regstudy.report.range_phrasing import level_plus_minus, number, regularizer_words, shown_gain
+from regstudy.report.range_phrasing import level_plus_minus, number, shown_gain
 from regstudy.text import counted
 
 MOST_LEADERS = 6

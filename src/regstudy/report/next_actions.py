@@ -11,9 +11,10 @@ from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.race import MIN_ROUNDS, most_runs
 from regstudy.analysis.ranks import expected_best
+from regstudy.config.active_regularizers import regularizer_words
 from regstudy.report.boundary_checks import boundaries
 from regstudy.report.metric_phrasing import unit
-from regstudy.report.range_phrasing import number, regularizer_words, shown_gain, span
+from regstudy.report.range_phrasing import number, shown_gain, span
 from regstudy.search.division import DEFAULT_SHARE
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace

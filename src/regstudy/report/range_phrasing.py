@@ -7,8 +7,6 @@ difference agrees with its parts.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 from regstudy.analysis.confirmation import Confirmation, Estimate
@@ -69,16 +67,3 @@ def shown_gain(found: Confirmation) -> Estimate:
     """The gain over the baseline, as the difference of the two levels that are shown; its range is as computed."""
     levels = [round(one.mean, PLACES) for one in (found.level, found.baseline_level)]
     return replace(found.gain, mean=(1 if found.metric.maximize else -1) * (levels[0] - levels[1]))
-
-
-def regularizer_words(active: Mapping[str, object]) -> list[str]:
-    """Short names of regularizers by their paths: ``dropout``, ``L2``, ``augmentation``; paths where these clash."""
-    short = [_short(path) for path in active]
-    return [name if short.count(name) == 1 else path for name, path in zip(short, active, strict=True)]
-
-
-def _short(path: str) -> str:
-    """The last part of a path that says what is regularized."""
-    parts = [part for part in path.split(".") if part not in ("strength", "name", "rate", "p", "alpha", "on")]
-    name = (parts or [path])[-1].replace("_", " ")
-    return name.upper() if re.fullmatch(r"l\d", name) else name

@@ -17,7 +17,7 @@ from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
 from regstudy.search.division import FEWEST_RUNS, MOST_RUNS
 from regstudy.search.events import Listener
-from regstudy.search.search_options import PrunerName, SearchOptions
+from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions
 from regstudy.search.session import Where
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
@@ -101,9 +101,7 @@ def check_comparison(repeats: int, margin: float | None) -> None:
     """ArgumentError for an invalid number of repeats or margin."""
     if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= MAX_REPEATS:
         raise ArgumentError(f"repeats must be a whole number from 1 to {MAX_REPEATS}, but it is {repeats!r}.")
-    if margin is not None and (not isinstance(margin, int | float) or not margin >= 0):
-        points = "a number of points (of a share such as accuracy) or nats (of the loss) of at least 0"
-        raise ArgumentError(f"margin must be {points}, but it is {margin!r}.")
+    check_margin(margin)
 
 
 def check_runs(runs: int | None) -> None:
@@ -114,6 +112,21 @@ def check_runs(runs: int | None) -> None:
             f"runs must be a whole number from {FEWEST_RUNS} to {MOST_RUNS}, but it is {runs!r}. With fewer runs, the"
             " winner and the baseline would share too few rounds to claim anything."
         )
+
+
+def check_ablation(runs: int | None, margin: float | None) -> None:
+    """ArgumentError for an invalid number of ablation runs or margin."""
+    whole = isinstance(runs, int) and not isinstance(runs, bool)
+    if runs is not None and not (whole and 1 <= runs <= LIMITS["trials"]):
+        raise ArgumentError(f"runs must be a whole number of at least 1, but it is {runs!r}.")
+    check_margin(margin)
+
+
+def check_margin(margin: float | None) -> None:
+    """ArgumentError for an invalid margin."""
+    if margin is not None and (not isinstance(margin, int | float) or not margin >= 0):
+        points = "a number of points (of a share such as accuracy) or nats (of the loss) of at least 0"
+        raise ArgumentError(f"margin must be {points}, but it is {margin!r}.")
 
 
 def check_config(config: RunConfig) -> None:

@@ -16,11 +16,12 @@ from regstudy.data.image_set import Splits
 from regstudy.data.loading_events import OnProgress
 from regstudy.data.pool import Pool, load_pool
 from regstudy.errors import StudyError
-from regstudy.search.confirming import Confirming, check_no_stale_runs, seconds_per_run, why_not_confirmed
+from regstudy.search.confirming import Confirming, seconds_per_run, why_not_confirmed
 from regstudy.search.create import check_folders, plan_of_study
 from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, MOST_RUNS, Division
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready
 from regstudy.search.queue import is_silent
+from regstudy.search.rounds import check_no_stale_runs
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import rule_of
 from regstudy.search.totals import how_it_ended, totals
@@ -47,7 +48,7 @@ def confirm_study(
                 f"{place} is a {kind_of(study)}. Only a study that searches a space has a winner to confirm."
             )
         plan = plan_of_study(study, str(place), CHECKS)
-        _check_at_rest(place, study)
+        check_at_rest(place, study)
         check_no_stale_runs(place, study)
         check_folders(folder_of(place))
         if why := why_not_confirmed(study):
@@ -81,7 +82,7 @@ def confirm_study(
         listen(how_it_ended(totals(place, study, division), options))
 
 
-def _check_at_rest(place: StudyPlace, study: optuna.Study) -> None:
+def check_at_rest(place: StudyPlace, study: optuna.Study) -> None:
     """StudyError while trials of the search run: the best of them may be yet to come."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     alive = [trial for trial in trials if not is_dead(fact(trial, attributes.OWNER)) and not is_silent(trial)]

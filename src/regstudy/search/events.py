@@ -84,7 +84,7 @@ class Ready:
         return sum(cost.per_trial * (self.left[name] + self.confirm) for name, cost in self.costs.items())
 
     def __str__(self) -> str:
-        if self.kind == "confirmation":
+        if self.kind in ("confirmation", "ablation"):
             return self._of_a_confirmation()
         return self._of_a_search() if self.kind == "search" else "\n".join(self._of_a_comparison())
 
@@ -165,6 +165,14 @@ class ConfirmationStarted(StudyStarted):
 
     def __str__(self) -> str:
         return f"Confirming: {self.finished} of {counted(self.total, 'run')} finished."
+
+
+@dataclass(frozen=True)
+class AblationStarted(ConfirmationStarted):
+    """Ablation runs of the study in a place are about to run."""
+
+    def __str__(self) -> str:
+        return f"Ablation: {self.finished} of at most {counted(self.total, 'run')} finished."
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,13 @@ from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.errors import RegstudyError, StudyError
-from regstudy.search.confirming import (
-    Confirming,
-    check_no_stale_runs,
-    finish_search,
-    time_until,
-    why_not_confirmed,
-)
+from regstudy.search.confirming import Confirming, why_not_confirmed
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
 from regstudy.search.race_facts import facts_in
+from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import Images
 from regstudy.search.totals import how_it_ended, totals

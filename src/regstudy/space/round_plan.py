@@ -22,6 +22,7 @@ from regstudy.text import counted
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
+PURPOSES: tuple[PlanKind, ...] = ("confirmation", "ablation")
 TRIAL, ROUND = "trial", "round"  # Optuna's parameters: whose configuration is trained, and the round
 
 
@@ -40,11 +41,7 @@ class RoundPlan:
     study: StudySection
     trials: Mapping[str, int]
     fresh_splits: bool = True
-
-    @property
-    def kind(self) -> PlanKind:
-        """The winner of a search is confirmed."""
-        return "confirmation"
+    kind: PlanKind = "confirmation"
 
     @property
     def data(self) -> Data:
@@ -89,7 +86,7 @@ class RoundPlan:
 
     def in_round(self, arm: str, round_: int) -> RunConfig:
         """The configuration of an arm with the seeds of a round, also where its file fixes a seed."""
-        training, split = round_seeds(self.study.seed, round_)
+        training, split = round_seeds(self.study.seed, round_, PURPOSES.index(self.kind) + 1)
         seeds = {"training.seed": training, **({"data.split_seed": split} if self.fresh_splits else {})}
         return self.arms[arm].replaced(seeds)
 
@@ -103,7 +100,7 @@ class RoundPlan:
 
     def describe(self, total: int) -> str:
         """The number of runs."""
-        return f"Confirmation {self.name}: {counted(total, 'run')}, without pruning."
+        return f"{self.kind.capitalize()} {self.name}: {counted(total, 'run')}, without pruning."
 
     def nuisances(self) -> list[str]:
         """Nothing is tuned."""

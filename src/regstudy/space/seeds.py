@@ -20,9 +20,12 @@ def repeat_seed(study_seed: int, repeat: int) -> int:
     return int(np.random.SeedSequence(study_seed, spawn_key=(repeat,)).generate_state(1)[0])
 
 
-def round_seeds(study_seed: int, round_: int) -> tuple[int, int]:
-    """The training seed and the split seed of a round of confirmation (from 1), which no run of the search has used."""
-    training, split = np.random.SeedSequence([study_seed, round_], spawn_key=(1,)).generate_state(2)
+def round_seeds(study_seed: int, round_: int, purpose: int = 1) -> tuple[int, int]:
+    """The training seed and the split seed of a round (from 1), which no run of the search has used.
+
+    ``purpose`` is 1 for confirmation and 2 for an ablation, which must not reuse what has chosen the winner.
+    """
+    training, split = np.random.SeedSequence([study_seed, round_], spawn_key=(purpose,)).generate_state(2)
     return int(training), int(split)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from regstudy.errors import ArgumentError
 
 MAX_STUDY_NAME_LENGTH = 100
-CONFIRMATION = "/confirmation"  # ends the name of confirmation runs; names that users give have no slash
+CONFIRMATION, ABLATION = "/confirmation", "/ablation"  # end the names of companions; those users give have no slash
 STUDY_NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{MAX_STUDY_NAME_LENGTH - 1}}}")
 
 
@@ -24,8 +24,8 @@ def check_name(name: str) -> None:
 
 
 def is_companion(name: str) -> bool:
-    """Whether a study holds the confirmation runs of another one, which may have been deleted."""
-    return name.endswith(CONFIRMATION)
+    """Whether a study holds the confirmation or ablation runs of another one, which may have been deleted."""
+    return name.endswith((CONFIRMATION, ABLATION))
 
 
 def name_of_file(name: str) -> str:

@@ -158,6 +158,13 @@ _race = _has(
 )  # fmt: skip
 
 
+_ablation = _has(
+    winner=_whole, runs=_whole, margin=_number, active=_texts, since=_text,
+    stages=lambda value: isinstance(value, list) and all(map(_mapping, value)),
+    planned=lambda value: isinstance(value, list) and all(isinstance(one, list) and len(one) == 2 for one in value),
+)  # fmt: skip
+
+
 def _images(value: Any) -> bool:
     """A description of images with what tells them from others."""
     return _described(value) and {"split_hash", "split_seed"} <= value.keys()
@@ -190,6 +197,9 @@ CHECKS: Mapping[str, Check] = {
     attributes.PARAMETERS: _all(_pair),
     attributes.RACE: lambda value: (
         _race(value) and value.keys() >= {"baseline", "runs", "sizes", "center", "round", "leaders", "planned"}
+    ),
+    attributes.ABLATION: lambda value: (
+        _ablation(value) and value.keys() >= {"winner", "runs", "margin", "active", "add_one_in", "stages", "planned"}
     ),
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,

@@ -97,6 +97,7 @@ class Tables:
     doctor: dict[str, Any] = field(default_factory=dict)  # see report.stored_diagnosis
     confusions: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `confusion`
     groups: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `group_counts`
+    ablation: dict[str, Any] = field(default_factory=dict)  # of ablation runs; see attributes.ABLATION
     race: dict[str, Any] = field(default_factory=dict)  # of confirmation runs; see attributes.RACE
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
@@ -210,6 +211,7 @@ def load_tables(study: optuna.Study) -> Tables:
         doctor=dict(attrs.get(attributes.DOCTOR) or {}),
         confusions=_by_trial(trials, stored, attributes.CONFUSION),
         groups=_by_trial(trials, stored, attributes.GROUPS),
+        ablation=dict(attrs.get(attributes.ABLATION) or {}),
         race=dict(attrs.get(attributes.RACE) or {}),
         malformed=_malformed(study, trials, attrs, stored),
     )
