@@ -172,8 +172,8 @@ def of_size(rows: Sequence[Row], size: float) -> list[Row]:
 def power(worlds: Mapping[World, Sequence[Row]]) -> Iterator[str]:
     """Named effects."""
     yield (
-        f"\nEffects named with their sign, two stages / ten fixed repeats; {RUNS} runs, five regularizers and the baseline, "
-        "both with Holm over both measures; effects in standard deviations of a paired difference:\n"
+        f"\nEffects named with their sign, two stages / ten fixed repeats; {RUNS} runs, five regularizers and the "
+        "baseline, both with Holm over both measures; effects in standard deviations of a paired difference:\n"
     )
     yield "| effects | 0.8 | 1.2 | 2.0 | any false verdict | runs |"
     yield "|---|--:|--:|--:|--:|--:|"
@@ -189,7 +189,8 @@ def power(worlds: Mapping[World, Sequence[Row]]) -> Iterator[str]:
 
 def coverage(worlds: Mapping[World, Sequence[Row]]) -> Iterator[str]:
     """Coverage of the intervals on these images."""
-    yield "\nHow often the 95 % interval on these images contains the truth, after adaptive stopping (metric and gap):\n"
+    yield "\nHow often the 95 % interval on these images contains the truth (metric and gap), after adaptive stopping:"
+    yield ""
     yield "| effects | all | left after the first stage | stayed | effect 0 | 0.8 | 1.2 | 2.0 |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for world, rows in worlds.items():
@@ -210,7 +211,10 @@ def false(worlds: Mapping[World, Sequence[Row]]) -> Iterator[str]:
 
 def calibration(worlds: Mapping[World, Sequence[Row]]) -> Iterator[str]:
     """P(helps) against how often it does."""
-    yield f"\nP(helps by more than the margin) in tenths: mean probability → share that truly helps by more than {MARGIN} (cases):\n"
+    yield (
+        "\nP(helps by more than the margin) in tenths: mean probability → share that truly helps by more than "
+        f"{MARGIN} (cases):\n"
+    )
     yield "| P(helps) | " + " | ".join(world.name for world in worlds) + " |"
     yield "|---|" + "--:|" * len(worlds)
     for tenth in range(10):
@@ -253,7 +257,8 @@ def sizes(found: Mapping[tuple[int, int], Sequence[Row]]) -> Iterator[str]:
 
 def resolved(found: Mapping[int, Sequence[Row]]) -> Iterator[str]:
     """The resolution that is told before the start."""
-    yield "\nThe resolution told before the start (chance of 80 %), if one regularizer has that effect and the others none:\n"
+    yield "\nThe resolution told before the start (chance of 80 %), if one regularizer has this effect, others none:"
+    yield ""
     yield "| runs | effect that can be told | named |"
     yield "|--:|--:|--:|"
     for n, rows in found.items():

@@ -67,8 +67,8 @@ class Effect:
 
     ``metric`` is positive where the regularizer makes validation better, also where lower values are better, and so is
     ``fit``, the same on the training images. A negative ``gap`` is a smaller gap. ``chances``: that it helps, does
-    nothing that matters, or hurts (validation, by more than the margin). ``level`` and ``margin`` are those of a test at
-    the next look.
+    nothing that matters, or hurts (validation, by more than the margin). ``level`` and ``margin`` are those of a test
+    at the next look.
     """
 
     contrast: Contrast

@@ -78,20 +78,20 @@ def advance(
     made again. It ends early if everything is decided.
     """
     stages = tuple(stages)
-    left = request.runs - sum(len(row) for row in results.values())
+    left = max(0, request.runs - sum(len(row) for row in results.values()))
     while not stages or stages[-1].ended(results, lost):
         further = _further(request, stages, results, lost, left)
         if further == stages:
             return stages, []
         stages = further
     missing = [ArmRun(arm, repeat) for arm, repeat in stages[-1].cells if not _over(arm, repeat, results, lost)]
-    return stages, missing[: max(0, left)]
+    return stages, missing[:left]
 
 
 def _further(request: Request, stages: tuple[Stage, ...], results: Results, lost: Lost, left: int) -> tuple[Stage, ...]:
     """The stages with a further one, with the last one made longer by what lost runs have freed, or as they are."""
     if not stages:
-        return (first_stage(request),) if left >= len(request.arms) else ()
+        return (first_stage(request),) if 0 < len(request.arms) <= left else ()
     last = stages[-1]
     able = {arm for arm in request.arms if results.get(arm)}  # the others have always failed
     if request.runs <= last.asked and last.alpha != ALPHAS[0]:  # the last look of what was asked for
@@ -147,7 +147,7 @@ def allotted(
         best, most = None, 0.0
         for index, one in enumerate(contrasts):
             to = more[given[index] + 1 :]
-            cost = sum(np.maximum(0, to - arms[arm]) for arm in one.arms)
+            cost = np.sum([np.maximum(0, to - arms[arm]) for arm in one.arms], axis=0)
             gain = (promise[index][to] - promise[index][given[index]]) / np.maximum(cost, 0.1)  # some steps are free
             gain[cost > left] = 0.0
             if len(gain) and gain.max() > most:
@@ -178,17 +178,18 @@ def chance(pairs: Pairs, more: NDArray[np.int64], level: float, margin: float) -
     Predictive power (Spiegelhalter et al., 1986) with a normal effect that is drawn toward none by `PRIOR_PAIRS`.
     """
     if pairs.n < 2:
-        return 1 - 0.9**more  # nothing is known
+        return np.asarray(1 - 0.9**more, dtype=np.float64)  # nothing is known
     more = np.maximum(more, 1e-9)
     total, sd = pairs.n + more, max(pairs.sd, NO_SPREAD)
     keep = pairs.n / (pairs.n + PRIOR_PAIRS)
     mean = pairs.mean * (pairs.n + more * keep) / total
     spread = more / total * sd * np.sqrt(1 / more + keep / pairs.n)
     error = sd / np.sqrt(total)
-    outside, inside = t_value(total - 1, level / 2) * error, margin - t_value(total - 1, level) * error
+    outside = -special.stdtrit(total - 1, level / 2) * error  # beyond it, a mean is told from none
+    inside = margin + special.stdtrit(total - 1, level) * error
     found = special.ndtr((mean - outside) / spread) + special.ndtr((-mean - outside) / spread)
     found += np.maximum(0.0, special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread))
-    return np.where(more < 1, 0.0, np.minimum(found, 1.0))
+    return np.asarray(np.where(more < 1, 0.0, np.minimum(found, 1.0)), dtype=np.float64)
 
 
 def resolution(request: Request, sd: float) -> float:
@@ -210,7 +211,7 @@ def resolution(request: Request, sd: float) -> float:
 
 def further_pairs(pairs: Pairs, level: float, margin: float) -> float:
     """Further pairs that would decide with a chance of 80 %, were mean and spread to stay; infinite if none would."""
-    if pairs.n < 2:
+    if pairs.n < 2 or level <= 0:
         return math.inf
     if pairs.sd < NO_SPREAD:
         return max(1.0, math.ceil(1 + math.log2(1 / level)) - pairs.n)

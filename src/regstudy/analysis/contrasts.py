@@ -228,6 +228,6 @@ def _tail(t: float, degrees: int) -> float:
     return float(special.stdtr(degrees, -t))
 
 
-def t_value(degrees: float, tail: float) -> float:
+def t_value(degrees: int, tail: float) -> float:
     """Student's t beyond which so much lies in one tail."""
-    return -special.stdtrit(degrees, tail)
+    return float(-special.stdtrit(degrees, tail))
