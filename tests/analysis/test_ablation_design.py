@@ -62,7 +62,7 @@ def test_contrasts(active: list[str], add_one_in: bool, expected: list[tuple[str
 def test_a_lattice_has_every_subset_once(count: int) -> None:
     arms = lattice(ACTIVE[:count])
     assert len(arms) == len(set(arms.values())) == 2**count
-    assert list(arms)[0] == WINNER and list(arms)[-1] == BASELINE_NAME
+    assert (next(iter(arms)), [*arms][-1]) == (WINNER, BASELINE_NAME)
     assert set(arms) >= set(arms_of(contrasts_of(ACTIVE[:count], add_one_in=True)))
 
 
@@ -189,7 +189,7 @@ def test_resolution_gets_finer_with_runs_and_coarser_with_arms_and_noise() -> No
     assert resolution(request(13), 1.0) == math.inf == resolution(request(70, []), 1.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10),
     st.booleans(),
