@@ -121,6 +121,27 @@ def test_what_was_decided_stays_decided() -> None:
     assert ablation(results, contrasts, stages, margin=0.003).effect("dropout").verdict == "closed the gap"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("higher", "not lower", "higher"),
+        ("lower", "open", "lower"),
+        ("open", "not higher", "not higher"),
+        ("not higher", "not lower", "none"),
+        ("not lower", "higher", "higher"),
+        ("higher", "none", "none"),
+        ("none", "not higher", "none"),
+    ],
+)
+def test_two_looks_together(monkeypatch: pytest.MonkeyPatch, first: Sign, second: Sign, together: Sign) -> None:
+    contrasts = contrasts_of(["dropout"])
+    results, _ = constant({"dropout": [(0.0, 0.0)] * 4}, contrasts)
+    said = {0.02: first, 0.03: second}
+    monkeypatch.setattr("regstudy.analysis.contrasts.look", lambda tests, alpha, _: {key: said[alpha] for key in tests})
+    stages = [Stage(1, dict.fromkeys(results, 2), 4, 0.02), Stage(3, dict.fromkeys(results, 4), 8, 0.03)]
+    assert standing(results, contrasts, stages, frozenset(), 0.003).sign(contrasts[0], "metric") == together
+
+
 def test_nothing_is_decided_before_a_stage_has_ended() -> None:
     contrasts = contrasts_of(["dropout"])
     results, stage = constant({"dropout": [(0.04 + 0.0001 * n, -0.04) for n in range(8)]}, contrasts)

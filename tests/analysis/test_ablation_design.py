@@ -118,6 +118,18 @@ def test_more_runs_go_on_where_it_ended() -> None:
     assert conducted(request(110), noisy(effects), after, more)[3] == []
 
 
+@pytest.mark.parametrize(("runs", "left"), [(50, 40), (15, 5), (10, 0), (3, 0)])
+def test_asking_for_fewer_runs_half_way(runs: int, left: int) -> None:
+    """Ten runs of the first stage of 70 are made when the total is reduced."""
+    stages, todo = advance(request(70), (), {})
+    value = noisy({})
+    results: dict[str, dict[int, Result]] = {}
+    for run in todo[:10]:
+        results.setdefault(run.arm, {})[run.repeat] = value(run)
+    assert len(todo) == 42
+    assert len(advance(request(runs), stages, results)[1]) == min(left, 32)
+
+
 def test_all_looks_together_spend_at_most_five_percent() -> None:
     stages: tuple[Stage, ...] = ()
     for _ in range(30):
