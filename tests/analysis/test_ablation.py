@@ -137,7 +137,7 @@ def test_two_looks_together(monkeypatch: pytest.MonkeyPatch, first: Sign, second
     contrasts = contrasts_of(["dropout"])
     results, _ = constant({"dropout": [(0.0, 0.0)] * 4}, contrasts)
     said = {0.02: first, 0.03: second}
-    monkeypatch.setattr("regstudy.analysis.contrasts.look", lambda tests, alpha, _: {key: said[alpha] for key in tests})
+    monkeypatch.setattr("regstudy.analysis.contrasts.look", lambda tests, alpha, _: dict.fromkeys(tests, said[alpha]))
     stages = [Stage(1, dict.fromkeys(results, 2), 4, 0.02), Stage(3, dict.fromkeys(results, 4), 8, 0.03)]
     assert standing(results, contrasts, stages, frozenset(), 0.003).sign(contrasts[0], "metric") == together
 
