@@ -67,8 +67,8 @@ class Effect:
 
     ``metric`` is positive where the regularizer makes validation better, also where lower values are better, and so is
     ``fit``, the same on the training images. A negative ``gap`` is a smaller gap. ``chances``: that it helps, does
-    nothing that matters, or hurts (validation, by more than the margin). ``more_runs``: further runs of these two arms
-    that would decide with a chance of 80 %, were mean and spread to stay; 0 if decided, infinite if too many.
+    nothing that matters, or hurts (validation, by more than the margin). ``level`` and ``margin`` are those of a test
+    at the next look.
     """
 
     contrast: Contrast
@@ -77,12 +77,25 @@ class Effect:
     fit: Change
     chances: Chances | None
     verdict: Judgment
-    more_runs: float
+    level: float
+    margin: float
 
     @property
     def name(self) -> str:
         """What is tested: the regularizer."""
         return self.contrast.name
+
+    @property
+    def more_runs(self) -> float:
+        """Further runs of these two arms that would decide with a chance of 80 %, were mean and spread to stay.
+
+        0 if it is decided, infinite if more than `MANY_RUNS` would be needed.
+        """
+        if self.verdict != "undecided":
+            return 0.0
+        change = self.gap if self.metric.sign == "none" else self.metric
+        more = 2 * further_pairs(Pairs(change.n, change.mean, change.sd), self.level, self.margin)
+        return more if more <= MANY_RUNS else math.inf
 
 
 @dataclass(frozen=True)
@@ -144,19 +157,15 @@ def _effect(
     better, gap_sign = now.sign(contrast, "metric"), now.sign(contrast, "gap")
     if not maximize:
         metric, fit, better = _flipped(metric), _flipped(fit), FLIPPED[better]
-    verdict = judged(better, gap_sign)
-    level = alpha / max(1, now.open.get(contrast.family, len(MEASURES)))
-    more = 0.0
-    if verdict == "undecided":
-        more = 2 * further_pairs(gap if better == "none" else metric, level, margin)
     return Effect(
         contrast=contrast,
         metric=change(metric, better, test_share),
         gap=change(gap, gap_sign, test_share),
         fit=change(fit, "open", test_share),
         chances=chances(metric, margin),
-        verdict=verdict,
-        more_runs=more if more <= MANY_RUNS else math.inf,
+        verdict=judged(better, gap_sign),
+        level=alpha / max(1, now.open.get(contrast.family, len(MEASURES))),
+        margin=margin,
     )
 
 

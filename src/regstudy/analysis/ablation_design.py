@@ -17,6 +17,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from regstudy.analysis.ablation_arms import arms_of
@@ -35,7 +37,7 @@ from regstudy.analysis.contrasts import (
 from regstudy.analysis.paired import NO_SPREAD, TEST_POWER, pairs_needed
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL
 
-ALPHAS = (0.01, 0.03)  # error of the first and the second look; of what is left, each later look spends half
+ALPHAS = (0.005, 0.035)  # error of the first and the second look; of what is left, each later look spends half
 FIRST = 0.6  # share of the repeats that all arms could run, which make up the first stage
 MIN_REPEATS = 4  # of a first stage that a second one follows
 PRIOR_PAIRS = 1.0  # how many pairs the expectation of no effect counts as much as; for planning only
@@ -76,34 +78,37 @@ def advance(
     made again. It ends early if everything is decided.
     """
     stages = tuple(stages)
-    left = request.runs - sum(len(row) for row in results.values())
+    left = max(0, request.runs - sum(len(row) for row in results.values()))
     while not stages or stages[-1].ended(results, lost):
         further = _further(request, stages, results, lost, left)
         if further == stages:
             return stages, []
         stages = further
     missing = [ArmRun(arm, repeat) for arm, repeat in stages[-1].cells if not _over(arm, repeat, results, lost)]
-    return stages, missing[: max(0, left)]
+    return stages, missing[:left]
 
 
 def _further(request: Request, stages: tuple[Stage, ...], results: Results, lost: Lost, left: int) -> tuple[Stage, ...]:
     """The stages with a further one, with the last one made longer by what lost runs have freed, or as they are."""
     if not stages:
-        return (first_stage(request),) if left >= len(request.arms) else ()
+        return (first_stage(request),) if 0 < len(request.arms) <= left else ()
     last = stages[-1]
     able = {arm for arm in request.arms if results.get(arm)}  # the others have always failed
     if request.runs <= last.asked and last.alpha != ALPHAS[0]:  # the last look of what was asked for
         more = left // len(last.arms) if able.issuperset(last.arms) and len(lost) <= request.runs else 0
-        return (*stages[:-1], replace(last, last=last.last + more)) if more else stages
-    arms = request.always
-    if not arms:
+        longer = replace(last, until={arm: end + more for arm, end in last.until.items()})
+        return (*stages[:-1], longer) if more else stages
+    if request.always:
+        repeats = dict.fromkeys(request.always, left // len(request.always))
+    else:
         now = standing(results, request.contrasts, stages, lost, request.margin)
         open_ = [one for one in request.contrasts if able.issuperset(one.arms) and not now.settled(one)]
-        chosen = promising(open_, results, now, left, request.margin, next_alpha(stages))
-        arms = tuple(arm for arm in request.arms if arm in arms_of(chosen))
-    if not arms or left < len(arms):
+        found = allotted(open_, results, now, left, request.margin, next_alpha(stages))
+        repeats = {arm: found[arm] for arm in request.arms if found.get(arm)}
+    if not any(repeats.values()):
         return stages
-    return (*stages, Stage(last.last + 1, last.last + left // len(arms), arms, request.runs, next_alpha(stages)))
+    until = {arm: last.last + count for arm, count in repeats.items()}
+    return (*stages, Stage(last.last + 1, until, request.runs, next_alpha(stages)))
 
 
 def first_stage(request: Request) -> Stage:
@@ -111,8 +116,8 @@ def first_stage(request: Request) -> Stage:
     repeats = request.runs // len(request.arms)
     first = max(MIN_REPEATS, round(FIRST * repeats))
     if first < repeats and not request.always:
-        return Stage(1, first, request.arms, request.runs, ALPHAS[0])
-    return Stage(1, repeats, request.arms, request.runs, ALPHAS[-1])
+        return Stage(1, dict.fromkeys(request.arms, first), request.runs, ALPHAS[0])
+    return Stage(1, dict.fromkeys(request.arms, repeats), request.runs, ALPHAS[-1])
 
 
 def next_alpha(stages: Sequence[Stage]) -> float:
@@ -127,50 +132,64 @@ def _over(arm: str, repeat: int, results: Results, lost: Lost) -> bool:
     return repeat in results.get(arm, {}) or (arm, repeat) in lost
 
 
-def promising(
+def allotted(
     contrasts: Sequence[Contrast], results: Results, now: Standing, left: int, margin: float, alpha: float
-) -> list[Contrast]:
-    """Those that run on: the set with the highest expected number of decisions from the runs that are left."""
-    best: list[Contrast] = []
-    most = 0.0
-    order = sorted(contrasts, key=lambda one: -_promise(one, results, now, left // 2, alpha, margin))
-    for count in range(1, len(order) + 1):
-        repeats = left // len(arms_of(order[:count]))
-        if repeats < 1:
-            break
-        expected = sum(_promise(one, results, now, repeats, alpha, margin) for one in order[:count])
-        if expected > most:
-            best, most = order[:count], expected
-    return best
+) -> dict[str, int]:
+    """How many further repeats each arm runs: they go, step by step, where they promise the most decisions per run.
+
+    Decided and hopeless arms get none, and one that is nearly sure needs only a few.
+    """
+    more = np.arange(left + 1)
+    promise = [_promise(one, results, now, more, alpha, margin) for one in contrasts]
+    given = [0] * len(contrasts)
+    arms = dict.fromkeys(arms_of(contrasts), 0)
+    while True:
+        best, most = None, 0.0
+        for index, one in enumerate(contrasts):
+            to = more[given[index] + 1 :]
+            cost = np.sum([np.maximum(0, to - arms[arm]) for arm in one.arms], axis=0)
+            gain = (promise[index][to] - promise[index][given[index]]) / np.maximum(cost, 0.1)  # some steps are free
+            gain[cost > left] = 0.0
+            if len(gain) and gain.max() > most:
+                most, best = float(gain.max()), (index, int(to[gain.argmax()]), int(cost[gain.argmax()]))
+        if best is None:
+            return arms
+        index, count, cost_ = best
+        given[index], left = count, left - cost_
+        for arm in contrasts[index].arms:
+            arms[arm] = max(arms[arm], count)
 
 
-def _promise(contrast: Contrast, results: Results, now: Standing, repeats: int, alpha: float, margin: float) -> float:
-    """The expected number of decisions about a contrast that further repeats bring."""
+def _promise(
+    contrast: Contrast, results: Results, now: Standing, more: NDArray[np.int64], alpha: float, margin: float
+) -> NDArray[np.float64]:
+    """The expected number of decisions about a contrast that each number of further repeats brings."""
     level = alpha / max(1, now.open.get(contrast.family, 1))
-    return sum(
-        chance(pairs_of(results, contrast, measure), repeats, level, margin)
-        for measure in MEASURES
-        if now.sign(contrast, measure) not in ("higher", "lower", "none")
-    )
+    found = np.zeros(len(more))
+    for measure in MEASURES:
+        if now.sign(contrast, measure) not in ("higher", "lower", "none"):
+            found += chance(pairs_of(results, contrast, measure), more, level, margin)
+    return found
 
 
-def chance(pairs: Pairs, more: int, level: float, margin: float) -> float:
-    """The chance that so many further pairs decide, given those so far.
+def chance(pairs: Pairs, more: NDArray[np.int64], level: float, margin: float) -> NDArray[np.float64]:
+    """The chance that so many further pairs decide, given those so far; 0 without any.
 
     Predictive power (Spiegelhalter et al., 1986) with a normal effect that is drawn toward none by `PRIOR_PAIRS`.
     """
     if pairs.n < 2:
-        return 0.5  # nothing is known
+        return np.asarray(1 - 0.9**more, dtype=np.float64)  # nothing is known
+    more = np.maximum(more, 1e-9)
     total, sd = pairs.n + more, max(pairs.sd, NO_SPREAD)
     keep = pairs.n / (pairs.n + PRIOR_PAIRS)
     mean = pairs.mean * (pairs.n + more * keep) / total
-    spread = more / total * sd * math.sqrt(1 / more + keep / pairs.n)
-    error = sd / math.sqrt(total)
-    outside, inside = t_value(total - 1, level / 2) * error, margin - t_value(total - 1, level) * error
+    spread = more / total * sd * np.sqrt(1 / more + keep / pairs.n)
+    error = sd / np.sqrt(total)
+    outside = -special.stdtrit(total - 1, level / 2) * error  # beyond it, a mean is told from none
+    inside = margin + special.stdtrit(total - 1, level) * error
     found = special.ndtr((mean - outside) / spread) + special.ndtr((-mean - outside) / spread)
-    if inside > 0:
-        found += special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread)
-    return float(min(1.0, found))
+    found += np.maximum(0.0, special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread))
+    return np.asarray(np.where(more < 1, 0.0, np.minimum(found, 1.0)), dtype=np.float64)
 
 
 def resolution(request: Request, sd: float) -> float:
@@ -192,7 +211,7 @@ def resolution(request: Request, sd: float) -> float:
 
 def further_pairs(pairs: Pairs, level: float, margin: float) -> float:
     """Further pairs that would decide with a chance of 80 %, were mean and spread to stay; infinite if none would."""
-    if pairs.n < 2:
+    if pairs.n < 2 or level <= 0:
         return math.inf
     if pairs.sd < NO_SPREAD:
         return max(1.0, math.ceil(1 + math.log2(1 / level)) - pairs.n)

@@ -16,8 +16,9 @@ from scipy import special
 from regstudy.analysis.contrasts import Pairs
 from regstudy.analysis.paired import NO_SPREAD
 
-NOTHING = 0.5  # prior probability of no effect
-SCALE = 0.7071  # of the others, in standard deviations of a paired difference
+NOTHING = 0.45  # prior probability of no effect
+GOOD = 0.8  # prior probability that one that has an effect helps: the search has chosen it
+SCALE = 1.0  # of the others, in standard deviations of a paired difference
 STEPS = 24  # of the grid of g
 GRID = SCALE**2 / special.ndtri((1 + (np.arange(STEPS) + 0.5) / STEPS) / 2) ** 2  # quantiles: g = (scale / normal)²
 
@@ -44,9 +45,11 @@ def chances(pairs: Pairs, margin: float) -> Chances | None:
     rest = squares + n * pairs.mean**2 / (1 + n * GRID)  # sum of squares that g leaves unexplained
     nothing = squares + n * pairs.mean**2
     weights = (1 - NOTHING) / STEPS / np.sqrt(1 + n * GRID) * (nothing / rest) ** (n / 2)
-    total = NOTHING + weights.sum()
     center = pairs.mean * n * GRID / (1 + n * GRID)
     spread = np.sqrt(GRID / (1 + n * GRID) * rest / n)
-    above = float(weights @ special.stdtr(n, (center - margin) / spread) / total)
-    below = float(weights @ special.stdtr(n, (-margin - center) / spread) / total)
+    over, under = special.stdtr(n, (center - margin) / spread), special.stdtr(n, (-margin - center) / spread)
+    good = special.stdtr(n, center / spread)
+    total = NOTHING + weights @ (2 * GOOD * good + 2 * (1 - GOOD) * (1 - good))
+    above = float(2 * GOOD * (weights @ over) / total)
+    below = float(2 * (1 - GOOD) * (weights @ under) / total)
     return Chances(above, max(0.0, 1 - above - below), below)

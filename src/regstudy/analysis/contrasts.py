@@ -58,21 +58,31 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Stage:
-    """Repeats ``first`` to ``last`` of these arms, after which is a look that spends ``alpha``.
+    """Repeats from ``first`` up to a last one for each arm, after which is a look that spends ``alpha``.
 
     ``asked``: the total number of runs that was asked for when it was planned.
     """
 
     first: int
-    last: int
-    arms: tuple[str, ...]
+    until: Mapping[str, int]
     asked: int
     alpha: float
 
     @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that run."""
+        return tuple(self.until)
+
+    @property
+    def last(self) -> int:
+        """The last repeat of any arm."""
+        return max(self.until.values())
+
+    @property
     def cells(self) -> list[tuple[str, int]]:
         """Arm and repeat of each of its runs, repeat by repeat."""
-        return [(arm, repeat) for repeat in range(self.first, self.last + 1) for arm in self.arms]
+        repeats = range(self.first, self.last + 1)
+        return [(arm, repeat) for repeat in repeats for arm, last in self.until.items() if repeat <= last]
 
     def record(self) -> dict[str, Any]:
         """As it is stored."""
@@ -81,7 +91,7 @@ class Stage:
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Stage:
         """The stage that was stored."""
-        return cls(**{**stored, "arms": tuple(stored["arms"])})
+        return cls(**stored)
 
     def ended(self, results: Results, lost: Lost) -> bool:
         """Whether all its runs have finished or were given up."""
@@ -195,7 +205,7 @@ def look(tests: Mapping[Key, Pairs], alpha: float, margin: float) -> dict[Key, S
         if p > alpha / (len(ps) - place):
             break
         signs[key] = "higher" if tests[key].mean > 0 else "lower"
-    level = alpha / max(1, len(ps) - len(signs))
+    level = alpha / max(1, len(ps))
     for _, key in ps:
         not_higher, not_lower = tests[key].below(margin) <= level, tests[key].above(-margin) <= level
         if not_higher and not_lower:
@@ -218,6 +228,6 @@ def _tail(t: float, degrees: int) -> float:
     return float(special.stdtr(degrees, -t))
 
 
-def t_value(degrees: float, tail: float) -> float:
+def t_value(degrees: int, tail: float) -> float:
     """Student's t beyond which so much lies in one tail."""
     return float(-special.stdtrit(degrees, tail))
