@@ -21,9 +21,7 @@ SEED = PREFIX + "seed"
 TRIALS = PREFIX + "trials"  # the number of finished trials requested last, without confirmation runs
 CONFIRM = PREFIX + "confirm"  # requested last: {"share": of the trials, "runs": confirmation runs}; see study.companion
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
-RACE = (
-    PREFIX + "race"
-)  # of confirmation runs: {"baseline": its trial, "runs": asked for, "sizes", "center", "round", "leaders"}
+RACE = PREFIX + "race"  # of confirmation runs; see search.race_facts
 MARGIN = PREFIX + "margin"  # of a comparison: arms whose metric (0..1, nats) differs by at most this count as equal
 PRUNER = PREFIX + "pruner"  # name of the pruner requested last
 AUDIT = PREFIX + "audit"  # when the search last ended: {"pruned", "spent", "saved", "judged", "wrong", "at_most"}
