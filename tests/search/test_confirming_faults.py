@@ -36,15 +36,16 @@ def test_a_kill_in_the_middle_changes_nothing(workers: int, victim: str, folder:
     searched = start(*STUDY, "--trials", "6", "--confirm", "0", "--threads", "1", step=0)
     assert searched.wait() == 0, searched.said
     shutil.copytree(place, whole)
-    confirm = ("--runs", "8", "--device", "cpu", "--data-dir", ".", *pool)
-    undisturbed = start("confirm", "results/whole", *confirm, step=0)
+    alone = ("--runs", "8", "--device", "cpu", "--data-dir", ".", "--threads", "1")
+    undisturbed = start("confirm", "results/whole", *alone, step=0)
     assert undisturbed.wait() == 0, undisturbed.said
+    confirm = (*alone[:-2], *pool)
     command = start("confirm", "results/faulty", *confirm, step=0.1)
     until(lambda: running(place / "study.db") > 0 and len(all_trials(place)) > 8, "some runs are finished, some not")
     command.kill_everything() if victim == "everything" else command.kill()
     until(lambda: not command.left_behind(), "workers without a parent are gone")
     resumed = start("confirm", "results/faulty", *confirm, step=0)
-    assert resumed.wait() == 0, resumed.said
+    assert resumed.wait(300) == 0, resumed.said  # each round starts new workers
     assert finished(place) == (6, 8)
     assert_paired(place)
     assert table(place) == table(whole, "faulty")
