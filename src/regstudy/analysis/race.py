@@ -100,13 +100,14 @@ def start(entrants: Sequence[Entrant], baseline: Entrant, left: int) -> Race:
 def advance(race: Race, entrants: Sequence[Entrant], baseline: Entrant) -> tuple[Race, list[Run]]:
     """The race after its next rounds with runs to make, and these; no runs at its end.
 
-    Rounds between which nobody leaves are run together. Whoever enters has run, or runs now, every round so far. A
+    Rounds between which nobody leaves are run together, but for the first, in which a configuration that always fails
+    shows. Whoever enters has run, or runs now, every round so far. A
     leader stays in the race when a training of it was given up, unless that was its only one. Call it again when the
     runs have ended.
     """
     while race.round < len(race.sizes):
         size, last = race.sizes[race.round], race.round + 1
-        while race.sizes[last : last + 1] == (size,):
+        while race.round and race.sizes[last : last + 1] == (size,):
             last += 1
         racing = [entrant for entrant in entrants if entrant.number in race.leaders] if race.round else entrants
         leaders = by_belief(_able(racing), race.center)[:size]
