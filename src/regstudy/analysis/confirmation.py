@@ -185,7 +185,7 @@ def _confirmation(search: Tables, fresh: Tables, found: Claim, leaders: list[Lea
         gap_change=both("gaps", against=True),
         fit_change=both("fits", against=True, factor=sign),
         status="nothing learned" if unlearned else status_of(found.gain, margin),
-        own_validation=bool(search.data.get("own_validation")),
+        own_validation=bool(fresh.data.get("own_validation", search.data.get("own_validation"))),
         runs=len(ended),
         left=max(0, int(fresh.race.get("runs", 0)) - len(ended)),
         epochs=int(fresh.epochs_run().sum()),

@@ -98,21 +98,24 @@ def start(entrants: Sequence[Entrant], baseline: Entrant, left: int) -> Race:
 
 
 def advance(race: Race, entrants: Sequence[Entrant], baseline: Entrant) -> tuple[Race, list[Run]]:
-    """The race after its next round with runs to make, and these; no runs at its end.
+    """The race after its next rounds with runs to make, and these; no runs at its end.
 
-    Whoever enters has run, or runs now, every round so far. A leader stays in the race when a training of it was given
-    up, unless that was its only one. Call it again when the runs have ended.
+    Rounds between which nobody leaves are run together, but for the first, in which a configuration that always fails
+    shows. Whoever enters has run, or runs now, every round so far. A
+    leader stays in the race when a training of it was given up, unless that was its only one. Call it again when the
+    runs have ended.
     """
     while race.round < len(race.sizes):
-        number = race.round + 1
+        size, last = race.sizes[race.round], race.round + 1
+        while race.round and race.sizes[last : last + 1] == (size,):
+            last += 1
         racing = [entrant for entrant in entrants if entrant.number in race.leaders] if race.round else entrants
-        ranked = by_belief(_able(racing), race.center)
-        leaders = ranked[: race.sizes[race.round]]
-        race = replace(race, round=number, leaders=tuple(entrant.number for entrant in leaders))
+        leaders = by_belief(_able(racing), race.center)[:size]
+        race = replace(race, round=last, leaders=tuple(entrant.number for entrant in leaders))
         pair = (baseline, *leaders) if leaders else ()
-        runs = [Run(one.number, missing) for one in pair for missing in one.missing(number)]
+        runs = [Run(one.number, missing) for one in pair for missing in one.missing(last)]
         if runs:
-            return race, runs
+            return race, sorted(runs, key=lambda run: run.round)
     return race, []
 
 

@@ -129,7 +129,8 @@ def _status(found: StudyGlance) -> str:
     """How many trials are finished, of how many, and whether some are running."""
     finished = sum(found.trials.get(state, 0) for state in ("COMPLETE", "PRUNED"))
     asked, running = found.attributes.get(attributes.TRIALS), found.trials.get("RUNNING", 0)
-    text = f"{finished:,} of {int(asked):,} finished" if asked else f"{finished:,} finished"
+    what = "search trials finished" if (found.attributes.get(attributes.CONFIRM) or {}).get("runs") else "finished"
+    text = f"{finished:,} of {int(asked):,} {what}" if asked else f"{finished:,} finished"
     return f"{text}, {running:,} running" if running else text
 
 

@@ -125,8 +125,10 @@ class Confirming:
         race = facts.race
         leaders = listing([f"trial {number}" for number in race.leaders])
         sizes = ", ".join(map(str, race.sizes))
-        head = f"Round {race.round} of {len(race.sizes)}: {leaders} against the baseline (trial {facts.baseline})."
-        if race.round > 1:
+        first = max(2, race.sizes.index(race.sizes[race.round - 1]) + 1) if race.round > 1 else 1
+        rounds = f"Round {race.round}" if first == race.round else f"Rounds {first} to {race.round}"
+        head = f"{rounds} of {len(race.sizes)}: {leaders} against the baseline (trial {facts.baseline})."
+        if first > 1:
             return head
         split = "on a fresh split" if self.fresh_splits else "on the same validation images as the search"
         return (
