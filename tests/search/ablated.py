@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial
 from search.confirmed import FINISHED, TREE, load
 
@@ -90,8 +91,6 @@ def assert_paired(folder: Path, name: str | None = None) -> dict[int, tuple[int,
 
 def others(folder: Path, name: str | None = None) -> list[FrozenTrial]:
     """The trials of the search, and its confirmation runs."""
-    import optuna
-
     name = name or folder.name
     known = optuna.get_all_study_names(sqlite_url(folder / "study.db"))
     return [one for each in (name, f"{name}/confirmation") if each in known for one in load(folder, each).trials]

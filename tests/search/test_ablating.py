@@ -74,7 +74,7 @@ def test_what_is_left_over_is_said_and_more_go_on(folder: Path) -> None:
     later = assert_paired(folder)
     assert later.items() >= seeds.items()
     assert all(repeats == list(range(1, len(repeats) + 1)) for repeats in repeats_of(folder).values())
-    with pytest.raises(RegstudyError, match="already has .* ablation runs"):
+    with pytest.raises(RegstudyError, match=r"already has \d+ ablation runs"):
         ablate(folder, runs=24)
     assert table(folder) == after
 
@@ -118,7 +118,7 @@ def test_without_enough_runs_nothing_is_written(folder: Path) -> None:
         (ONE, {}, 8, ["winner", "baseline"]),
         (ONE, {"add_one_in": True, "fine": True}, 8, ["winner", "baseline"]),
         (TWO, {"interactions": True}, 16, ["winner", "without dropout", "without label smoothing", "baseline"]),
-        ({}, {"fine": True}, 24, [*ARMS[:3], "without augmentation by shift", "without augmentation by rotate", "baseline"]),
+        ({}, {"fine": True}, 24, [*ARMS[:3], *(f"without augmentation by {op}" for op in ("shift", "rotate")), "baseline"]),
         ({}, {"add_one_in": True}, 32, [*ARMS, "only dropout", "only label smoothing", "only augmentation"]),
         ({}, {"interactions": True}, 32, [*ARMS, "only dropout", "only label smoothing", "only augmentation"]),
     ],
@@ -143,8 +143,8 @@ def test_each_arm_runs_in_each_repeat(
 
 
 def test_a_winner_without_regularizers_cannot_be_taken_apart(tmp_path: Path) -> None:
-    nothing = space(**{**ONE, "model": {"name": "tiny:cnn"}, "optimizer": {"name": "adamw", "lr": {"low": 0.02, "high": 0.1}}})
-    path = searched(tmp_path, nothing, trials=3)
+    sections = {"model": {"name": "tiny:cnn"}, "optimizer": {"name": "adamw", "lr": {"low": 0.02, "high": 0.1}}}
+    path = searched(tmp_path, space(**{**ONE, **sections}), trials=3)
     with pytest.raises(RegstudyError, match="has no regularizer on; there is nothing to leave out"):
         ablate(path)
     assert optuna.get_all_study_names(sqlite_url(path / "study.db")) == ["s"]
