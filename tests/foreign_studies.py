@@ -190,6 +190,7 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": ["doctor", "results/x", "--preflight"],
     "dashboard": ["dashboard", "results/x", "--port", "18431"],
     "confirm": ["confirm", "results/x", "--dry-run"],
+    "ablate": ["ablate", "results/x", "--dry-run"],
     "study": ["study", "--space", "s.yaml", "--study", NAME, "--trials", "1", "--no-doctor", "--dry-run"],
     "compare": ["compare", "s.yaml", "--study", NAME, "--repeats", "1", "--dry-run"],
     "worker": ["worker", "--study", NAME, "--storage", "sqlite:///results/x/study.db"],

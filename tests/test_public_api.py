@@ -45,7 +45,7 @@ TINY: dict[str, Any] = {
 }
 NAMES = {
     "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig", "Signal",
-    "SignalPruner", "Space", "Splits", "StudyResult", "build_augmentation", "build_model", "build_optimizer",
+    "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation", "build_model", "build_optimizer",
     "build_schedule", "compare", "confirm", "examine", "load_results", "load_space", "load_splits", "run_study",
     "train",
 }  # fmt: skip

@@ -12,6 +12,7 @@ from misuse.misuse_case import PLAIN, Misuse
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+from regstudy.config.run_config import parse_config
 from regstudy.study import attributes
 from regstudy.study.companion import began
 from regstudy.study.owner import this_process
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 RESUMING: dict[str, tuple[str, ...]] = {
     "study": ("study", "--space", "s.yaml", "--results", ".", "--study", "x", "--trials", "1", "--no-doctor"),
     "confirm": ("confirm", "x", "--dry-run"),
+    "ablate": ("ablate", "x", "--dry-run"),
     "compare": ("compare", "c.yaml", "--results", ".", "--study", "x", "--repeats", "1"),
 }
 
@@ -220,9 +222,92 @@ CONFIRMING: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
 }  # fmt: skip
 
 
+def confirming_under_way(study: optuna.Study, folder: Path) -> None:
+    confirmed(study, folder)
+    runs = optuna.load_study(storage=study._storage, study_name=f"{study.study_name}/confirmation")
+    runs.ask().set_user_attr(attributes.OWNER, this_process())
+
+
+def winner_has(on: dict[str, float]) -> Callable[[optuna.Study, Path], None]:
+    """The best trial of the search has these regularizers."""
+
+    def change(study: optuna.Study, _folder: Path) -> None:
+        known = next(trial.user_attrs for trial in study.trials if attributes.CONFIG in trial.user_attrs)
+        config = parse_config(known[attributes.CONFIG], "").without_regularizers().replaced(on)
+        facts = {attributes.ARM: "search", attributes.OUTCOME: "finished", attributes.SLOT: 999}
+        kept = {**known, **facts, attributes.CONFIG: config.model_dump(mode="json")}
+        study.add_trial(create_trial(value=0.999, user_attrs=kept))
+
+    return change
+
+
+def ablated(study: optuna.Study, _folder: Path, since: str = "", delete: bool = False) -> None:
+    """With twelve planned ablation runs, of this study or of one that began at another time."""
+    arms = ["winner", "without dropout", "baseline"]
+    stage = {"first": 1, "last": 4, "arms": arms, "asked": 12, "alpha": 0.03}
+    facts = {
+        "winner": 1, "runs": 12, "margin": 0.003, "active": ["dropout"], "fine": False, "add_one_in": False,
+        "interactions": False, "since": since or began(study), "stages": [stage], "lost": [],
+        "planned": [[arm, repeat] for repeat in (1, 2, 3, 4) for arm in arms],
+    }  # fmt: skip
+    runs = optuna.create_study(storage=study._storage, study_name=f"{study.study_name}/ablation", direction="maximize")
+    runs.set_user_attr(attributes.ABLATION, facts)
+    runs.add_trial(create_trial(value=0.5))
+    if delete:
+        optuna.delete_study(storage=study._storage, study_name=study.study_name)
+
+
+def ablated_before(study: optuna.Study, folder: Path) -> None:
+    ablated(study, folder, "2020-01-01")
+
+
+def ablated_and_gone(study: optuna.Study, folder: Path) -> None:
+    ablated(study, folder, delete=True)
+
+
+def ablation_file(_study: optuna.Study, folder: Path) -> None:
+    (folder / "ablation").write_text("mine")
+
+
+FIVE = {
+    "model.dropout": 0.1, "regularization.l1": 1e-4, "regularization.l2": 1e-4, "regularization.label_smoothing": 0.1,
+    "regularization.ema": 0.9,
+}  # fmt: skip
+ABLATE = ("ablate", "search")
+ABLATING: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
+    "a comparison": (("ablate", "comparison"), of_search(lambda *_: None, "comparison"), "is a comparison"),
+    "a study under way": (ABLATE, of_search(under_way), "is still running: 1 trial of its search is under way"),
+    "a confirmation under way": (
+        ABLATE, of_search(confirming_under_way), "is still running: 1 trial of its confirmation is under way",
+    ),
+    "other images": (ABLATE, of_search(other_images), "are not those of the study (split 0000000000000000)"),
+    "a study of its runs": ((*ABLATE, "--study", "search/ablation"), of_search(ablated), "search"),
+    "too few runs": ((*ABLATE, "--runs", "7"), of_search(winner_has(FIVE)), "must be at least 28 here: 4 repeats of 7"),
+    "too many interactions": (
+        (*ABLATE, "--interactions"), of_search(winner_has(FIVE)),
+        "combination of 2 to 4 active regularizers, but the winner",
+    ),
+    "interactions of one": (
+        (*ABLATE, "--interactions"), of_search(winner_has({"model.dropout": 0.1})), "has 1: dropout.",
+    ),
+    "no regularizer": (ABLATE, of_search(winner_has({})), "has no regularizer on; there is nothing to leave out"),
+    "fewer runs than there are": ((*ABLATE, "--runs", "8"), of_search(ablated), "already has 12 ablation runs"),
+    "other options": (
+        (*ABLATE, "--fine", "--interactions"), of_search(ablated), "with other options than --fine and --interactions",
+    ),
+    "another margin": ((*ABLATE, "--margin", "2"), of_search(ablated), "with other options than --margin"),
+    "runs of a deleted study": (
+        ABLATE, of_search(ablated_before), "optuna delete-study --study-name search/ablation",
+    ),
+    "runs whose study is gone": (ABLATE, of_search(ablated_and_gone), "There is no study in search"),
+    "a file in the way": (ABLATE, of_search(ablation_file), "ablation is a file"),
+}  # fmt: skip
+
+
 def cases() -> Iterator[Misuse]:
-    for name, (arguments, prepare, words) in CONFIRMING.items():
-        yield Misuse(f"confirm: {name}", arguments, prepare, says=(words,))
+    for command, table in (("confirm", CONFIRMING), ("ablate", ABLATING)):
+        for name, (arguments, prepare, words) in table.items():
+            yield Misuse(f"{command}: {name}", arguments, prepare, says=(words,))
     files: dict[str, str | bytes] = {"s.yaml": PLAIN, "c.yaml": PLAIN}
     for name, make in KINDS.items():
         for command, arguments in (COMMANDS | RESUMING).items():

@@ -19,6 +19,7 @@ from pathlib import Path
 
 TIMEOUT = 60  # seconds, after which a command counts as hanging
 PRELOADED = [
+    "regstudy.cli.ablate_command",
     "regstudy.cli.app",
     "regstudy.cli.compare_command",
     "regstudy.cli.confirm_command",

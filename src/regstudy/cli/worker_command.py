@@ -12,6 +12,7 @@ from rich.console import Console
 
 from regstudy import data
 from regstudy.cli.listener import ConsoleListener
+from regstudy.search.ablate_study import help_ablation
 from regstudy.search.arguments import use_device
 from regstudy.search.confirm_study import check_split, same_images
 from regstudy.search.confirming import Confirming
@@ -39,7 +40,7 @@ def execute(
     device: str | None,
     threads: int | None,
 ) -> int:
-    """Run trials of the study, then its confirmation runs, until none is left; the exit code is 130 after Ctrl-C."""
+    """Run trials of the study, its confirmation runs and those of an ablation. The exit code is 130 after Ctrl-C."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     used = use_device(device, threads)
     place = study_place(results, name, storage)
@@ -65,6 +66,7 @@ def _work(console: Console, place: StudyPlace, workers: int, data_dir: Path, use
                 images = partial(same_images, plan, study, data_dir, listener)
                 fresh = not splits.own_validation
                 Confirming(place, study, plan.study, options, images, fresh, listener).run(runs, math.inf)
+            help_ablation(place, study, plan, data_dir, options, listener)
         except KeyboardInterrupt:
             console.print("Stopped. The trials that were running here go back to the queue.")
             return 130

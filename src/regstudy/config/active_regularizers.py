@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from regstudy.config.run_config import RunConfig, flatten, parse_config, set_path
 
@@ -22,36 +21,46 @@ class ActiveRegularizer:
 
 
 def active_regularizers(config: RunConfig, *, fine: bool = False) -> list[ActiveRegularizer]:
-    """Those that are on, in the order of the configuration; with ``fine``, each augmentation operation is one."""
-    plain = flatten(config.model_dump(mode="json"))
-    on = [path for path, off in RunConfig.regularizers.items() if plain.get(path, off) != off]
-    if not config.augmentation.ops and STRENGTH in on:
-        on.remove(STRENGTH)
+    """Those that are on in any phase, in the order of the schema; with ``fine``, each augmentation operation is one."""
+    on, operations = set(), list[str]()
+    for phase in config.in_phases():
+        plain = flatten(phase.model_dump(mode="json"))
+        active = {path for path, off in RunConfig.regularizers.items() if plain.get(path, off) != off}
+        if STRENGTH in active:
+            operations += phase.augmentation.ops
+        on |= active if phase.augmentation.ops else active - {STRENGTH}
+    paths = [path for path in RunConfig.regularizers if path in on]
     found = []
-    for name, path in zip(regularizer_words(on), on, strict=True):
+    for name, path in zip(regularizer_words(paths), paths, strict=True):
         if fine and path == STRENGTH:
-            found += [ActiveRegularizer(f"{name} by {op}", path, op) for op in config.augmentation.ops]
+            found += [ActiveRegularizer(f"{name} by {op}", path, op) for op in dict.fromkeys(operations)]
         else:
             found.append(ActiveRegularizer(name, path))
     return found
 
 
 def without(config: RunConfig, off: Collection[ActiveRegularizer]) -> RunConfig:
-    """A copy in which these are off, also in its phases."""
+    """A copy in which these are off, in every phase; with none left, it is that of `without_regularizers`."""
+    if {one.name for one in off}.issuperset(one.name for one in active_regularizers(config, fine=_by_operation(off))):
+        return config.without_regularizers()
     tree = config.model_dump(mode="json")
     removed = {one.operation for one in off if one.operation}
-    kept = [op for op in config.augmentation.ops if op not in removed]
-    changes: dict[str, Any] = {one.path: RunConfig.regularizers[one.path] for one in off if one.operation is None}
-    if removed and not kept:
-        changes[STRENGTH] = RunConfig.regularizers[STRENGTH]
-    elif removed:
-        changes[OPERATIONS] = kept
-    for path, value in changes.items():
-        set_path(tree, path, value)
-        for phase in tree["phases"]:
-            if path in flatten(phase):
-                set_path(phase, path, value)
+    values = {one.path: RunConfig.regularizers[one.path] for one in off if one.operation is None}
+    for part in (tree, *tree["phases"]):
+        plain = flatten(part)
+        for path, value in values.items():
+            if part is tree or path in plain:
+                set_path(part, path, value)
+        if removed and OPERATIONS in plain:
+            kept = [op for op in plain[OPERATIONS] if op not in removed]
+            set_path(part, OPERATIONS, kept)
+            if not kept:
+                set_path(part, STRENGTH, RunConfig.regularizers[STRENGTH])
     return parse_config(tree, "the configuration without some regularizers")
+
+
+def _by_operation(off: Collection[ActiveRegularizer]) -> bool:
+    return any(one.operation for one in off)
 
 
 def regularizer_words(active: Mapping[str, object] | Sequence[str]) -> list[str]:

@@ -12,12 +12,10 @@ from pathlib import Path
 import optuna
 
 from regstudy.analysis.ablation_arms import LATTICE_SIZES
-from regstudy.analysis.ablation_design import resolution
-from regstudy.analysis.claim import residual_spread
+from regstudy.analysis.ablation_design import MIN_REPEATS
 from regstudy.analysis.stored_margin import stored_margin
 from regstudy.data.pool import Pool
 from regstudy.errors import ArgumentError, StudyError
-from regstudy.metrics import metric_or_accuracy
 from regstudy.search.ablation_facts import (
     AblationFacts,
     ablation_in,
@@ -26,19 +24,27 @@ from regstudy.search.ablation_facts import (
     next_runs,
     winner_config,
 )
+from regstudy.search.ablation_words import (
+    folds_of,
+    nothing_left_words,
+    plan_words,
+    spare_words,
+    split_words,
+    stage_words,
+)
 from regstudy.search.confirm_study import check_at_rest, same_images
-from regstudy.search.confirming import seconds_per_run, why_not_confirmed
+from regstudy.search.confirming import seconds_per_run
 from regstudy.search.create import check_folders, plan_of_study
 from regstudy.search.events import AblationStarted, Cost, Listener, NothingLeft, Notice, Ready
-from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, create_companion, run_rounds, unfinished
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.totals import Totals, how_it_ended
 from regstudy.space.plan import Plan
 from regstudy.space.round_plan import RoundPlan
-from regstudy.space.study_name import ABLATION
+from regstudy.space.study_name import ABLATION, CONFIRMATION
 from regstudy.study import attributes
-from regstudy.study.companion import companion_place, find_ablation, find_confirmation, folder_of
+from regstudy.study.companion import BASELINE_ARM, companion_place, find_ablation, find_confirmation, folder_of
+from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.queue_state import count_finished, queue_state
 from regstudy.study.ranking import usable_trials
@@ -47,9 +53,7 @@ from regstudy.study.stored_facts import fact
 from regstudy.text import counted, listing
 from regstudy.training.validation import CHECKS
 
-DEFAULT_RUNS = 70
-MIN_REPEATS = 4  # of all arms
-GUESSED_SPREAD = 0.01  # standard deviation of a run where no confirmation runs tell it: of a share, or in nats
+DEFAULT_RUNS = 70  # more where four repeats of all arms need more
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,20 @@ def ablate_study(
             raise StudyError(f"{place} is a {kind_of(study)}. Only a study that searches a space has a winner.")
         plan = plan_of_study(study, str(place), CHECKS)
         check_at_rest(place, study)
+        confirmation = find_confirmation(place, study)
+        if confirmation is not None:
+            check_at_rest(place, confirmation, CONFIRMATION[1:])
         check_no_stale_runs(place, study, ABLATION)
         check_folders(folder_of(place, ABLATION))
         facts = _facts(place, study, request)
         found = find_ablation(place, study)
         before = _totals(found, facts)
-        listen(Notice(_plan_words(place, study, facts)))
-        if found is not None and facts.planned and not before.left and next_runs(facts, found) == facts:
-            words = f"Nothing left to do: {counted(before.finished, 'ablation run')} of {place} are finished."
-            listen(NothingLeft(f"{words} To add more, increase the total (--runs).", before.given_up))
+        if found is not None and facts.planned and not before.left and _ended(next_runs(facts, found), facts):
+            listen(NothingLeft(nothing_left_words(facts, found, place, facts.runs), before.given_up))
             return
         pool = same_images(plan, study, data_dir, listen)
+        split = split_words(pool.validation is not None, folds_of(pool))
+        listen(Notice(plan_words(facts, study, confirmation, split, _who(place, study, facts))))
         took, epochs = seconds_per_run(study), plan.planned_epochs
         cost = Cost(took / epochs if took > 0 else math.nan, epochs, 0, 0)
         listen(Ready("ablation", {"run": cost}, {"run": facts.runs - before.finished}))
@@ -93,7 +100,22 @@ def ablate_study(
         except KeyboardInterrupt:
             listen(how_it_ended(_totals(find_ablation(place, study), facts), options, interrupted=True))
             raise
-        listen(how_it_ended(_totals(find_ablation(place, study), facts), options))
+        after = find_ablation(place, study)
+        ended = _totals(after, facts)
+        if after is not None and not ended.left and (words := spare_words(ablation_in(after) or facts, facts.runs)):
+            listen(Notice(words))
+        listen(how_it_ended(ended, options))
+
+
+def help_ablation(
+    place: StudyPlace, study: optuna.Study, plan: Plan, data_dir: Path, options: SearchOptions, listen: Listener
+) -> None:
+    """Run what is left of an ablation that was started on another machine; nothing if there is none."""
+    found = find_ablation(place, study)
+    facts = None if found is None else ablation_in(found)
+    if found is None or facts is None or not (_totals(found, facts).left or next_runs(facts, found) != facts):
+        return
+    _Ablating(place, study, plan, same_images(plan, study, data_dir, listen), options, listen).run(facts, math.inf, 0.0)
 
 
 @dataclass(frozen=True)
@@ -107,14 +129,7 @@ class _Ablating:
 
     def run(self, facts: AblationFacts, deadline: float, seconds: float) -> None:
         """Run what the facts ask for, as far as the deadline allows; ``seconds`` is the estimate for a run."""
-        fresh = self.pool.validation is None
-        with exclusive(self.place.url):
-            study = find_ablation(self.place, self.search)
-            stored = {attributes.ABLATION: facts.plain(self.search)}
-            if study is None:
-                study = create_companion(self.place, self.search, ABLATION, fresh, stored)
-            else:
-                study.set_user_attr(attributes.ABLATION, stored[attributes.ABLATION])
+        study = self._prepare(facts)
         place = companion_place(self.place, self.search, ABLATION)
         with closing(open_named(place.url, study.study_name)) as opened, opened.watched():
             decided = self._decide(opened)
@@ -124,9 +139,28 @@ class _Ablating:
             metric = self.plan.study.metric
             self.listen(AblationStarted(self.place, facts.runs, done, None, metric, workers, seconds / workers))
             run_rounds(
-                place, opened, lambda: self._decide(opened), self._plan_of, _stage_words, self.options,
+                place, opened, lambda: self._decide(opened), self._plan_of, stage_words, self.options,
                 lambda: self.pool, deadline, self.listen,
             )  # fmt: skip
+
+    def _prepare(self, facts: AblationFacts) -> optuna.Study:
+        """The study that stores the runs, created if need be, with the number of runs that is asked for now.
+
+        What another process has planned since the facts were read stays: its runs may be under way.
+        """
+        with exclusive(self.place.url):
+            study = find_ablation(self.place, self.search)
+            known = None if study is None else ablation_in(study)
+            if study is None or known is None:
+                fresh = self.pool.validation is None
+                new = {attributes.ABLATION: facts.plain(self.search)}
+                return create_companion(self.place, self.search, ABLATION, fresh, new)
+            if _asked(known) != _asked(facts):
+                raise StudyError(f"Another command has just begun an ablation of {self.place} with other options.")
+            runs = max(facts.runs, known.made)
+            if runs != known.runs:
+                study.set_user_attr(attributes.ABLATION, replace(known, runs=runs).plain(self.search))
+            return study
 
     def _plan_of(self, facts: AblationFacts) -> RoundPlan:
         fresh = self.pool.validation is None
@@ -149,15 +183,34 @@ def _decided(opened: OpenStudy, search: optuna.Study) -> AblationFacts:
         return after
 
 
+def _asked(facts: AblationFacts) -> tuple[object, ...]:
+    """What must not change while an ablation goes on."""
+    return facts.winner, facts.margin, facts.active, facts.fine, facts.add_one_in, facts.interactions
+
+
+def _ended(after: AblationFacts, before: AblationFacts) -> bool:
+    return after.planned == before.planned
+
+
 def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:
     """What is to be done: what is stored, with the new number of runs, or a new ablation of the winner."""
     found = find_ablation(place, study)
     known = None if found is None else ablation_in(found)
     if known is not None:
-        return _continued(place, known, request, fact(study, attributes.METRIC))
-    number = _winner(place, study)
-    config = winner_config(study, number)
-    active = tuple(names_of(config, fine=request.fine))
+        facts = _continued(place, known, request, fact(study, attributes.METRIC))
+    else:
+        facts = _new(place, study, request)
+    if facts.runs < facts.least:
+        raise ArgumentError(
+            f"runs (--runs) must be at least {facts.least} here: {MIN_REPEATS} repeats of"
+            f" {counted(len(facts.arms), 'arm')} ({listing(list(facts.arms))}), but it is {facts.runs}."
+        )
+    return facts
+
+
+def _new(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:
+    number, _ = _winner(place, study)
+    active = tuple(names_of(winner_config(study, number), fine=request.fine))
     if not active:
         raise StudyError(f"{place}: the winner (trial {number}) has no regularizer on; there is nothing to leave out.")
     if request.interactions and len(active) not in LATTICE_SIZES:
@@ -167,16 +220,8 @@ def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> 
             f" {listing(list(active))}."
         )
     margin = stored_margin(request.margin, fact(study, attributes.METRIC))
-    facts = AblationFacts(
-        number, request.runs or DEFAULT_RUNS, margin, active, request.fine, request.add_one_in, request.interactions
-    )
-    least = MIN_REPEATS * len(facts.arms)
-    if facts.runs < least:
-        raise ArgumentError(
-            f"runs (--runs) must be at least {least} here: {MIN_REPEATS} repeats of {counted(len(facts.arms), 'arm')}"
-            f" ({listing(list(facts.arms))}), but it is {facts.runs}."
-        )
-    return facts
+    facts = AblationFacts(number, 0, margin, active, request.fine, request.add_one_in, request.interactions)
+    return replace(facts, runs=max(DEFAULT_RUNS, facts.least) if request.runs is None else request.runs)
 
 
 def _continued(place: StudyPlace, known: AblationFacts, request: AblationRequest, metric: str) -> AblationFacts:
@@ -188,77 +233,57 @@ def _continued(place: StudyPlace, known: AblationFacts, request: AblationRequest
         changed.append("margin")
     if changed:
         options = listing([f"--{name.replace('_', '-')}" for name in changed])
+        name = place.name + ABLATION
         raise StudyError(
-            f"{place} already has an ablation of trial {known.winner} with other options ({options}). Leave them out to"
-            " continue it, or delete the study that holds its runs in the Optuna dashboard to begin anew."
+            f"{place} already has an ablation of trial {known.winner} with other options than {options}. Leave"
+            f" {'it' if len(changed) == 1 else 'them'} out to continue it, or delete its runs to begin anew: optuna"
+            f" delete-study --study-name {name} --storage {masked_url(place.url)}"
         )
     runs = known.runs if request.runs is None else request.runs
-    if runs < len(known.planned):
+    if runs < known.made:
         raise StudyError(
-            f"{place} already has {counted(len(known.planned), 'ablation run')}. Give a larger total (--runs), or leave"
-            " it out."
+            f"{place} already has {counted(known.made, 'ablation run')}. Give a larger total (--runs), or leave it out."
         )
     return replace(known, runs=runs)
 
 
-def _winner(place: StudyPlace, study: optuna.Study) -> int:
-    """The trial that is taken apart: the winner of the confirmation, else the best one of the search."""
-    if why := why_not_confirmed(study):
-        raise StudyError(f"{place}: {why}")
+def _winner(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
+    """The trial that is taken apart, the winner of the confirmation or else the best one of the search, and which."""
     from regstudy.analysis.confirmation import confirmation
+    from regstudy.analysis.learned import nothing_learned  # pandas takes half a second, not to be spent at the start
     from regstudy.study.tables import load_tables
 
+    tables = load_tables(study)
+    usable = [
+        trial.number
+        for trial in usable_trials(study)
+        if fact(trial, attributes.ARM) != BASELINE_ARM and fact(trial, attributes.CONFIG) is not None
+    ]
+    if not usable:
+        raise StudyError(f"{place}: no search trial finished with a usable result; there is nothing to take apart.")
+    if nothing_learned(tables):
+        raise StudyError(
+            f"{place}: no trial beats always giving the same answer, so leaving regularizers out would tell nothing."
+        )
     fresh = find_confirmation(place, study)
-    claim = None if fresh is None else confirmation(load_tables(study), load_tables(fresh))
-    if claim is not None:
-        return claim.winner.number
-    usable = [trial for trial in usable_trials(study) if fact(trial, attributes.ARM) != "baseline"]
-    return next(trial.number for trial in usable if fact(trial, attributes.CONFIG) is not None)
+    claim = None if fresh is None else confirmation(tables, load_tables(fresh))
+    if claim is None:
+        return usable[0], "the best trial of the search, which is not confirmed"
+    confirmed = claim.status == "confirmed"
+    return claim.winner.number, "the confirmed winner" if confirmed else "the winner of the confirmation runs"
 
 
-def _plan_words(place: StudyPlace, study: optuna.Study, facts: AblationFacts) -> str:
-    """Arms, runs, and the smallest effect that they can tell."""
-    of, (spread, known) = metric_or_accuracy(fact(study, attributes.METRIC)), _spread(place, study)
-    told = resolution(facts.request, spread * math.sqrt(2))
-    unit, shown = ("points", f"{100 * told:.1f}") if of.percent else ("nats", f"{told:.3f}")
-    guess = "" if known else " (if the spread of a run is as usual; no confirmation runs tell it)"
-    confirmed = "confirmed winner" if find_confirmation(place, study) is not None else "best trial of the search"
-    return (
-        f"Ablation of trial {facts.winner}, the {confirmed}: {counted(facts.runs, 'run')} of"
-        f" {counted(len(facts.arms), 'arm')} ({listing(list(facts.arms))}), in repeats with a fresh seed and a fresh"
-        f" split each. Effects from {shown} {unit} on can be told{guess}."
-    )
-
-
-def _spread(place: StudyPlace, study: optuna.Study) -> tuple[float, bool]:
-    """The standard deviation of a run, and whether confirmation runs tell it."""
-    fresh = find_confirmation(place, study)
-    facts = None if fresh is None else facts_in(fresh)
-    rows: dict[int, dict[int, float]] = {}
-    if fresh is not None and facts is not None:
-        for trial in fresh.get_trials(deepcopy=False):
-            slot = fact(trial, attributes.SLOT)
-            if trial.value is not None and slot is not None and slot < len(facts.planned):
-                run = facts.planned[slot]
-                rows.setdefault(run.number, {})[run.round] = trial.value
-    sd, degrees = residual_spread(list(rows.values())) if rows else (math.nan, 0)
-    return (sd, True) if degrees >= 2 and sd > 0 else (GUESSED_SPREAD, False)
-
-
-def _stage_words(facts: AblationFacts) -> str:
-    """The stage that is run now."""
-    stage = facts.stages[-1]
-    head = f"Stage {len(facts.stages)}: repeats {stage.first} to {stage.last} of {listing(list(stage.arms))}."
-    if len(facts.stages) == 1:
-        return head
-    return f"{head} The other arms are decided, or would not be by the runs that are left."
+def _who(place: StudyPlace, study: optuna.Study, facts: AblationFacts) -> str:
+    """What the trial is that is taken apart; it stays the same if another one wins later."""
+    number, who = _winner(place, study)
+    return who if number == facts.winner else f"the winner when the ablation began (now it is trial {number})"
 
 
 def _totals(found: optuna.Study | None, facts: AblationFacts) -> Totals:
     """Where the runs stand; an ablation may end early, when all is decided."""
-    planned = len(facts.planned) if found is None else len((ablation_in(found) or facts).planned)
+    known = facts if found is None else ablation_in(found) or facts
     state = queue_state(found.get_trials(deepcopy=False) if found is not None else ())
-    total = planned or facts.runs
+    total = len(known.planned) or facts.runs
     return Totals(
         total,
         finished=sum(slot < total for slot in state.finished),

@@ -14,8 +14,8 @@ from typing import Any
 
 import optuna
 
-from regstudy.analysis.ablation_arms import arms_of, contrasts_of, lattice
-from regstudy.analysis.ablation_design import Request, advance
+from regstudy.analysis.ablation_arms import arms_of, contrasts_of, lattice, switched_on
+from regstudy.analysis.ablation_design import MIN_REPEATS, Request, advance
 from regstudy.analysis.contrasts import Stage
 from regstudy.config.active_regularizers import active_regularizers, without
 from regstudy.config.run_config import RunConfig, parse_config
@@ -52,8 +52,19 @@ class AblationFacts:
     @property
     def arms(self) -> dict[str, frozenset[str]]:
         """Which regularizers are on in each arm."""
-        every = lattice(self.active)
-        return {arm: every[arm] for arm in (every if self.interactions else arms_of(self.request.contrasts))}
+        if self.interactions:
+            return lattice(self.active)
+        return {arm: switched_on(arm, self.active) for arm in arms_of(self.request.contrasts)}
+
+    @property
+    def least(self) -> int:
+        """The fewest runs that can be asked for."""
+        return MIN_REPEATS * len(self.arms)
+
+    @property
+    def made(self) -> int:
+        """Runs that are planned and were not given up; those were replaced."""
+        return len(self.planned) - len(self.lost)
 
     def plain(self, search: optuna.Study) -> dict[str, Any]:
         """As plain values."""

@@ -82,15 +82,15 @@ def confirm_study(
         listen(how_it_ended(totals(place, study, division), options))
 
 
-def check_at_rest(place: StudyPlace, study: optuna.Study) -> None:
-    """StudyError while trials of the search run: the best of them may be yet to come."""
+def check_at_rest(place: StudyPlace, study: optuna.Study, what: str = "search") -> None:
+    """StudyError while trials run, those of the search or of its ``what``: the best of them may be yet to come."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     alive = [trial for trial in trials if not is_dead(fact(trial, attributes.OWNER)) and not is_silent(trial)]
     if alive:
         are = "is" if len(alive) == 1 else "are"
         raise StudyError(
-            f"{place} is still running: {counted(len(alive), 'trial')} of its search {are} under way. Confirm its"
-            " winner when the search has ended, or stop the search first (Ctrl-C)."
+            f"{place} is still running: {counted(len(alive), 'trial')} of its {what} {are} under way. Run this"
+            f" command when the {what} has ended, or stop it first (Ctrl-C)."
         )
 
 

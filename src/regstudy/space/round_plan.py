@@ -73,9 +73,9 @@ class RoundPlan:
         return arm, {TRIAL: self.trials[arm], ROUND: round_}
 
     def label(self, slot: int) -> str:
-        """The arm and the round of a run."""
+        """The arm and the round of a run; the rounds of an ablation are repeats of its arms."""
         arm, round_ = self.runs[slot]
-        return f"{arm}, round {round_}"
+        return f"{arm}, {'repeat' if self.kind == 'ablation' else 'round'} {round_}"
 
     def configure(self, trial: BaseTrial, slot: Slot) -> RunConfig:
         """The configuration of a slot's arm with the seeds of its round; the trial gets the parameters of `order`."""
