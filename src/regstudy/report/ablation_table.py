@@ -1,0 +1,108 @@
+"""The effects of an ablation as a table: a data frame for programs, and Markdown for people."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from regstudy.analysis.ablation import Ablation, Change, Effect
+from regstudy.metrics import Metric
+from regstudy.report.ablation_findings import AblationFindings
+from regstudy.report.ablation_phrasing import ONLY_SEEDS, cause_sentences, estimate, open_sentences, together_sentence
+from regstudy.report.interaction_phrasing import interaction_sentence
+from regstudy.report.metric_phrasing import unit, validation_name
+from regstudy.report.phrasing import NONE, markdown
+from regstudy.report.range_phrasing import number, span
+
+
+def ablation_frame(found: Ablation) -> pd.DataFrame:
+    """A row per effect, unrounded, in the unit of the study (shares as fractions); see `StudyResult.ablation`."""
+    return pd.DataFrame([_record(one) for one in found.effects])
+
+
+def _record(one: Effect) -> dict[str, object]:
+    chances = one.chances
+    return {
+        "regularizer": one.name,
+        "family": one.contrast.family,
+        "with": one.contrast.on,
+        "without": one.contrast.off,
+        "verdict": one.verdict,
+        **_numbers("metric", one.metric),
+        **_numbers("gap", one.gap),
+        "train": one.fit.mean,
+        "p_helps": math.nan if chances is None else chances.above,
+        "p_within": math.nan if chances is None else chances.within,
+        "p_hurts": math.nan if chances is None else chances.below,
+        "runs": 2 * one.metric.n,
+        "more_runs": one.more_runs,
+    }
+
+
+def _numbers(name: str, found: Change) -> dict[str, object]:
+    return {
+        name: found.mean,
+        f"{name}_low": found.low,
+        f"{name}_high": found.high,
+        f"{name}_new_low": found.new_low,
+        f"{name}_new_high": found.new_high,
+    }
+
+
+def head(of: Metric) -> list[str]:
+    """The heads of the columns of `row`."""
+    what, kind = validation_name(of), unit(of) if of.percent else f"{unit(of)}, + is better"
+    gap = f"gap ({unit(of)})"
+    return [
+        "regularizer", "verdict", f"{what} ({kind})", "on these images", "on new images", gap, "on these images",
+        "on new images", "P(helps)", "P(within the margin)", "P(hurts)", "repeats",
+    ]  # fmt: skip
+
+
+def row(one: Effect, of: Metric) -> list[str]:
+    """An effect in the words of the report."""
+    odds = (
+        [NONE] * 3
+        if one.chances is None
+        else [chance(p) for p in (one.chances.above, one.chances.within, one.chances.below)]
+    )
+    return [
+        one.name, one.verdict, *_ranges(one.metric, of), *_ranges(one.gap, of), *odds, str(one.metric.n),
+    ]  # fmt: skip
+
+
+def _ranges(found: Change, of: Metric) -> list[str]:
+    ends = [span(estimate(found, new=new), of) or NONE for new in (False, True)]
+    return [number(found.mean, of, signed=True), *ends]
+
+
+def chance(p: float) -> str:
+    """``97 %``, ``> 99 %`` or ``< 1 %``: no chance is certain."""
+    if p > 0.99:
+        return "> 99\N{NO-BREAK SPACE}%"
+    return "< 1\N{NO-BREAK SPACE}%" if p < 0.01 else f"{100 * p:.0f}\N{NO-BREAK SPACE}%"
+
+
+def ablation_markdown(name: str, found: AblationFindings) -> str:
+    """The ablation in a page of Markdown: the answer, the table, what limits it."""
+    of = found.metric
+    said = cause_sentences(found)
+    lines = [
+        f"## {markdown(name)}: ablation",
+        "",
+        f"Trial {found.winner} was taken apart in {found.result.runs} runs.",
+        "",
+    ]
+    if said:
+        lines += [f"**{markdown(' '.join(said))}**", ""]
+    more = [*open_sentences(found), together_sentence(found)]
+    more += [interaction_sentence(one, of) for one in found.standing]
+    more += [ONLY_SEEDS] if found.own_validation else []
+    lines += [text for sentence in more if sentence for text in (markdown(sentence), "")]
+    columns = head(of)
+    lines += [f"| {' | '.join(columns)} |", f"|{'---|' * 2}{'--:|' * (len(columns) - 2)}"]
+    lines += [f"| {' | '.join(map(markdown, row(one, of)))} |" for one in found.result.effects]
+    margin = f"{number(found.result.margin, of)} {unit(of)}"
+    lines += ["", f"All ranges are 95 % intervals. Helps, hurts: by more than the margin of {margin} of validation."]
+    return "\n".join(lines) + "\n"
