@@ -39,7 +39,9 @@ PARTS: Mapping[str, Part] = {
 class Taken:
     """What is planted. ``noise``: standard deviation of a run; ``extra``: what several do together by their names."""
 
-    parts: Mapping[str, Part] = field(default_factory=lambda: {"augmentation": CLOSES, "dropout": Part(), "L2": Part()})
+    parts: Mapping[str, Part] = field(
+        default_factory=lambda: {"dropout": Part(), "label smoothing": Part(), "augmentation": CLOSES}
+    )
     repeats: int = 12
     noise: float = 0.0012
     split: float = 0.006

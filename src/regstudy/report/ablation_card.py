@@ -79,9 +79,11 @@ def _foot(found: AblationFindings) -> list[str]:
     new = "" if found.own_validation else "; thin: for new images of the same kind"
     lines = [
         f"Each row: what trial {found.winner} gains by it, from {counted(found.result.runs, 'run')} with and without. "
-        f"Thick: 95 % range on these images{new}. Shaded: up to {number(found.result.margin, of)}, too small to matter; "
-        "“helps” means more than that."
+        f"Thick: 95 % range on these images{new}. Shaded: up to {number(found.result.margin, of)}, too small to "
+        "matter; “helps” means more than that."
     ]
+    if sum(one.verdict not in BETTER for one in found.single) > 1:
+        lines.append("One at a time: to leave out several at once may cost more.")
     lines += [ONLY_SEEDS] if found.own_validation else []
     return [*lines, *(interaction_sentence(one, of) for one in found.standing)]
 

@@ -29,12 +29,27 @@ def estimate(found: Change, *, new: bool = False) -> Estimate:
 def cause_sentences(found: AblationFindings) -> list[str]:
     """What is decided about the regularizers, a sentence per verdict: the good news first."""
     by = {verdict: [one for one in found.single if one.verdict == verdict] for verdict in _SENTENCES}
-    return [capital(say(by[verdict], found.metric)) for verdict, say in _SENTENCES.items() if by[verdict]]
+    said = [capital(say(by[verdict], found.metric)) for verdict, say in _SENTENCES.items() if by[verdict]]
+    all_ = found.together
+    if all_ is None or not replaceable(found):
+        return said
+    first = f"All of them together {all_.verdict}: {_much(all_, found.metric)}."
+    return [first, "Without any single one nothing is lost: the others stand in for it."]
 
 
 def helps(found: AblationFindings) -> bool:
     """Whether a regularizer has been found that makes validation better."""
-    return any(one.verdict in BETTER for one in found.single)
+    return replaceable(found) or any(one.verdict in BETTER for one in found.single)
+
+
+def replaceable(found: AblationFindings) -> bool:
+    """Whether all regularizers together help, although validation needs no single one of them."""
+    spare = ("no effect", UNDERFITS)
+    return (
+        found.together is not None
+        and found.together.verdict in BETTER
+        and all(one.verdict in spare for one in found.single)
+    )
 
 
 def open_sentences(found: AblationFindings, where: str = "") -> list[str]:
@@ -71,7 +86,7 @@ def more_runs(runs: float, seconds: float) -> str:
 def together_sentence(found: AblationFindings) -> str:
     """What all regularizers do together, against the baseline; empty if there is only one."""
     all_ = found.together
-    if all_ is None or all_.metric.n < 2:
+    if all_ is None or all_.metric.n < 2 or replaceable(found):  # which says it already
         return ""
     repeats = counted(all_.metric.n, "fresh repeat")
     return f"All of them together, against the baseline in {repeats}: {_much(all_, found.metric)}."
@@ -79,6 +94,8 @@ def together_sentence(found: AblationFindings) -> str:
 
 def heading(found: AblationFindings) -> str:
     """The finding in a line, without numbers: ``Augmentation closed the gap; dropout and L2 had no effect``."""
+    if replaceable(found):
+        return "Together they help, but no single one is needed"
     parts = []
     for verdict, words in _SHORT.items():
         if names := [one.name for one in found.single if one.verdict == verdict]:
@@ -96,10 +113,9 @@ def direction(found: Change, of: Metric, *, brief: bool = False) -> str:
         return f"{number(found.mean, of, signed=True)} {what}{in_brackets(estimate(found), of)}"
     worse = found.mean < 0
     shown = _turned(found) if worse else estimate(found)
-    return (
-        f"{'' if brief else f'validation {of.label} '}{'worse' if worse else 'better'} by {number(shown.mean, of)} {unit(of)}"
-        f"{in_brackets(shown, of)}"
-    )
+    name = "" if brief else f"validation {of.label} "
+    by = f"{number(shown.mean, of)} {unit(of)}{in_brackets(shown, of)}"
+    return f"{name}{'worse' if worse else 'better'} by {by}"
 
 
 def _turned(found: Change) -> Estimate:

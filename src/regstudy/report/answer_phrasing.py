@@ -125,6 +125,8 @@ def _with_cause(made: Answer, apart: AblationFindings, found: Confirmation | Non
     rest += [interaction_sentence(one, apart.metric) for one in apart.standing]
     rest += [ONLY_SEEDS] if apart.own_validation else []
     same = found is not None and found.status == "confirmed" and found.winner.number == apart.winner
+    if same and apart.together is not None and apart.together.verdict in ("hurt", "no effect"):
+        rest.append("The two disagree: make more confirmation and ablation runs before you rely on either.")
     if same and helps(apart):
         sentence, support = " ".join(said), f"{made.sentence} {made.support}"
         if len(sentence) > LONG_SENTENCE:
