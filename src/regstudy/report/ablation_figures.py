@@ -79,7 +79,11 @@ def _steps_title(found: AblationFindings, rest: float) -> str:
     of, total = found.metric, found.together
     assert total is not None
     sign = 1 if of.maximize else -1
-    kept = [one for one in found.single if one.verdict not in ("undecided", "no effect")]
+    kept = [
+        one
+        for one in found.single
+        if one.verdict not in ("undecided", "no effect") and abs(one.metric.mean) > found.result.margin
+    ]
     head = f"From the baseline to the winner: {number(total.metric.mean, of, signed=True)} {unit(of)}"
     parts = [f"{one.name} {number(one.metric.mean, of, signed=True)}" for one in kept]
     own = f", of which {listing(parts)}" if parts else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regstudy.analysis.chances import NOTHING
 from regstudy.report.ablation_figures import arm_curves, waterfall
 from regstudy.report.ablation_phrasing import ONLY_SEEDS, heading, open_sentences
-from regstudy.report.ablation_table import head, row
+from regstudy.report.ablation_table import head, how_to_read, row
 from regstudy.report.grids import Grid
 from regstudy.report.interaction_phrasing import interaction_sentence
 from regstudy.report.metric_phrasing import score, unit
@@ -25,7 +25,7 @@ def ablation_section(found: Findings) -> ReportSection | None:
     of, result = apart.metric, apart.result
     columns = head(of)
     effects = Grid(columns, [row(one, of) for one in result.effects], frozenset(range(2, len(columns))))
-    notes = [*open_sentences(apart), *(interaction_sentence(one, of) for one in apart.standing)]
+    notes = [how_to_read(apart), *open_sentences(apart), *(interaction_sentence(one, of) for one in apart.standing)]
     notes += [ONLY_SEEDS] if apart.own_validation else []
     drawn = waterfall(apart)
     return ReportSection(

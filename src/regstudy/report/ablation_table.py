@@ -9,11 +9,18 @@ import pandas as pd
 from regstudy.analysis.ablation import Ablation, Change, Effect
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
-from regstudy.report.ablation_phrasing import ONLY_SEEDS, cause_sentences, estimate, open_sentences, together_sentence
+from regstudy.report.ablation_phrasing import (
+    ONLY_SEEDS,
+    UNDERFITS,
+    cause_sentences,
+    estimate,
+    open_sentences,
+    together_sentence,
+)
 from regstudy.report.interaction_phrasing import interaction_sentence
 from regstudy.report.metric_phrasing import unit, validation_name
 from regstudy.report.phrasing import NONE, markdown
-from regstudy.report.range_phrasing import number, span
+from regstudy.report.range_phrasing import in_brackets, number, span
 
 
 def ablation_frame(found: Ablation) -> pd.DataFrame:
@@ -53,28 +60,26 @@ def _numbers(name: str, found: Change) -> dict[str, object]:
 def head(of: Metric) -> list[str]:
     """The heads of the columns of `row`."""
     what, kind = validation_name(of), unit(of) if of.percent else f"{unit(of)}, + is better"
-    gap = f"gap ({unit(of)})"
     return [
-        "regularizer", "verdict", f"{what} ({kind})", "on these images", "on new images", gap, "on these images",
-        "on new images", "P(helps)", "P(within the margin)", "P(hurts)", "repeats",
+        "regularizer", "verdict", f"{what} ({kind})", "new images", f"gap ({unit(of)})", "new images",
+        "P(helps)", "P(within)", "P(hurts)", "repeats",
     ]  # fmt: skip
 
 
 def row(one: Effect, of: Metric) -> list[str]:
     """An effect in the words of the report."""
-    odds = (
-        [NONE] * 3
-        if one.chances is None
-        else [chance(p) for p in (one.chances.above, one.chances.within, one.chances.below)]
-    )
-    return [
-        one.name, one.verdict, *_ranges(one.metric, of), *_ranges(one.gap, of), *odds, str(one.metric.n),
-    ]  # fmt: skip
+    known = one.chances
+    odds = [NONE] * 3 if known is None else [chance(p) for p in (known.above, known.within, known.below)]
+    verdict = "underfits" if one.verdict == UNDERFITS else one.verdict
+    return [one.name, verdict, *_ranges(one.metric, of), *_ranges(one.gap, of), *odds, str(one.metric.n)]
 
 
 def _ranges(found: Change, of: Metric) -> list[str]:
-    ends = [span(estimate(found, new=new), of) or NONE for new in (False, True)]
-    return [number(found.mean, of, signed=True), *ends]
+    """The mean with its range on these images, and the range for new ones."""
+    return [
+        number(found.mean, of, signed=True) + in_brackets(estimate(found), of),
+        span(estimate(found, new=True), of) or NONE,
+    ]
 
 
 def chance(p: float) -> str:
@@ -103,6 +108,14 @@ def ablation_markdown(name: str, found: AblationFindings) -> str:
     columns = head(of)
     lines += [f"| {' | '.join(columns)} |", f"|{'---|' * 2}{'--:|' * (len(columns) - 2)}"]
     lines += [f"| {' | '.join(map(markdown, row(one, of)))} |" for one in found.result.effects]
-    margin = f"{number(found.result.margin, of)} {unit(of)}"
-    lines += ["", f"All ranges are 95 % intervals. Helps, hurts: by more than the margin of {margin} of validation."]
+    lines += ["", how_to_read(found)]
     return "\n".join(lines) + "\n"
+
+
+def how_to_read(found: AblationFindings) -> str:
+    """What stands in the columns."""
+    margin = f"{number(found.result.margin, found.metric)} {unit(found.metric)}"
+    return (
+        "Ranges are 95 % intervals: in brackets on these images, then for new images of the same kind. P: chance that "
+        f"validation changes by more than the margin of {margin}, or stays within it."
+    )
