@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +23,6 @@ def planted(kind: str) -> tuple[Confirmation, Tables]:
     found = confirmation(load_tables(search), load_tables(fresh))
     assert found is not None
     return found, load_tables(search)
-
-
-def options(command: str, name: str) -> list[str]:
-    words = shlex.split(command)
-    return [words[i + 1] for i, word in enumerate(words) if word == name]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Answer:
 
 
 def answer_lines(found: Confirmation | None, tables: Tables, searched: Verdict, where: str) -> list[str]:
-    """The answer of a study in three to six plain lines; see `answer`."""
+    """The answer of a study in a few plain lines; see `answer`."""
     return answer(found, tables, searched, where).lines
 
 
