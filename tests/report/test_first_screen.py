@@ -18,7 +18,8 @@ from regstudy.analysis import importance
 from regstudy.report.dashboard import push
 from regstudy.report.first_screen import answer_to, as_verdict, first_screen
 from regstudy.report.index_page import index_row, render_index
-from regstudy.report.page import find, markdown, write_report
+from regstudy.report.page import find, write_report
+from regstudy.report.phrasing import markdown
 from regstudy.report.results import load_results
 from regstudy.study import attributes
 from regstudy.study.place import DATABASE_FILE

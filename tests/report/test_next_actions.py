@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from synthetic import make_study
 
 from regstudy.analysis.confirmation import Confirmation, confirmation
 from regstudy.report.next_actions import arguments_of, next_actions, not_worth_it
-from regstudy.space.arms import parse_variant
 from regstudy.study.place import StudyPlace
 from regstudy.study.tables import Tables, load_tables
 
@@ -25,11 +23,6 @@ def planted(kind: str) -> tuple[Confirmation, Tables]:
     found = confirmation(load_tables(search), load_tables(fresh))
     assert found is not None
     return found, load_tables(search)
-
-
-def options(command: str, name: str) -> list[str]:
-    words = shlex.split(command)
-    return [words[i + 1] for i, word in enumerate(words) if word == name]
 
 
 @pytest.mark.parametrize(
@@ -61,14 +54,13 @@ def test_more_runs_are_a_total_and_cost_minutes() -> None:
     assert action.command.endswith(f"--runs {found.runs + 6}")  # three more rounds of two
 
 
-def test_the_arms_that_tell_what_earned_it_can_be_read() -> None:
+def test_what_earned_it_is_found_out_by_an_ablation() -> None:
     found, tables = planted("confirmed")
-    action = next_actions(found, tables, WHERE, unlearned=False)[2]
-    arms = [parse_variant(text) for text in options(action.command, "--arm")]
-    assert arms[0].label == "winner" and len(arms) == 1 + len(found.winner.active)
-    changed = [pair.partition("=")[0] for arm in arms[1:] for pair in arm.changes]
-    assert changed == list(found.winner.active)
-    assert action.runs == f"{6 * len(arms)} runs"
+    action = next_actions(replace(found, run_seconds=60.0), tables, WHERE, unlearned=False)[2]
+    assert action.title == "Find out what earned it" and action.command == f"regstudy ablate {WHERE}"
+    assert (action.runs, action.cost) == ("70 runs", "1 h 10 min")
+    bare = replace(found, winner=replace(found.winner, active={}))
+    assert not any("ablate" in one.command for one in next_actions(bare, tables, WHERE, unlearned=False))
 
 
 def test_the_simpler_equal_is_offered() -> None:

@@ -14,7 +14,7 @@ from regstudy.errors import RegstudyError
 from regstudy.interrupts import noting_interrupts
 from regstudy.report.dashboard import refresher, repeat
 from regstudy.report.next_actions import arguments_of
-from regstudy.study.companion import find_confirmation
+from regstudy.study.companion import find_ablation, find_confirmation
 from regstudy.study.place import kind_of, open_study, place_at
 from regstudy.study.storage import in_words, open_existing
 
@@ -27,7 +27,13 @@ def execute(path: Path, storage: str | None, name: str | None, port: int, refres
     study, stop = open_study(place), Event()
     check_port(port)
     if kind_of(study) == "search":
-        update = refresher(study, console.print, lambda: find_confirmation(place, study), arguments_of(place))
+        update = refresher(
+            study,
+            console.print,
+            lambda: find_confirmation(place, study),
+            arguments_of(place),
+            lambda: find_ablation(place, study),
+        )
         update()
         Thread(target=repeat, args=(update, refresh, stop), daemon=True).start()
     console.print(f"Optuna dashboard for {place}: http://{LOCAL_HOST}:{port}")

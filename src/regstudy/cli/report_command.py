@@ -13,7 +13,7 @@ from regstudy.report.index_page import write_index
 from regstudy.report.next_actions import arguments_of
 from regstudy.report.page import find, write_report
 from regstudy.report.sections import sections
-from regstudy.study.companion import find_confirmation
+from regstudy.study.companion import find_ablation, find_confirmation
 from regstudy.study.place import StudyPlace, kind_of, open_study, place_at
 from regstudy.study.storage import in_words
 
@@ -59,17 +59,20 @@ def _report(place: StudyPlace, watch: bool, every: float, plots: bool, console: 
                 overwrite,
                 lambda: find_confirmation(place, opened),
                 where,
+                lambda: find_ablation(place, opened),
             )
         except KeyboardInterrupt:
-            page, code = write_report(opened, folder, fresh=find_confirmation(place, opened), where=where), 130
+            fresh, ablated = find_confirmation(place, opened), find_ablation(place, opened)
+            page, code = write_report(opened, folder, fresh=fresh, where=where, ablated=ablated), 130
     else:
-        page = write_report(opened, folder, overwrite=overwrite, fresh=find_confirmation(place, opened), where=where)
+        fresh, ablated = find_confirmation(place, opened), find_ablation(place, opened)
+        page = write_report(opened, folder, overwrite=overwrite, fresh=fresh, where=where, ablated=ablated)
     console.print(f"Report: {page}")
     _show_index(place, console)
     if plots:
         from regstudy.report.static_plots import write_pictures
 
-        found = find(opened, fresh=find_confirmation(place, opened))
+        found = find(opened, fresh=find_confirmation(place, opened), ablated=find_ablation(place, opened))
         files = write_pictures(sections(found), folder / "plots", overwrite)
         console.print(f"Plots:  {len(files)} in {folder / 'plots'}")
     return code

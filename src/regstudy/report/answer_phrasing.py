@@ -2,14 +2,14 @@
 
 What is claimed comes from confirmation runs alone; the value of the search stands next to it once, and the difference
 is called luck. A study without confirmation runs has the cautious words of `regstudy.report.verdict_phrasing`. The
-status says how far the answer can be trusted, not whether it is good news. Nothing here says that a regularizer did
-something: that takes runs without it.
+status says how far the answer can be trusted, not whether it is good news. That a regularizer did something is said
+only after an ablation, whose runs without it tell (`regstudy.report.ablation_phrasing`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from regstudy.analysis.claim import MANY_RUNS
@@ -19,6 +19,16 @@ from regstudy.analysis.gap import PLACES
 from regstudy.analysis.race import MIN_ROUNDS
 from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
+from regstudy.report.ablation_findings import AblationFindings
+from regstudy.report.ablation_phrasing import (
+    ONLY_SEEDS,
+    cause_sentences,
+    heading,
+    helps,
+    open_sentences,
+    together_sentence,
+)
+from regstudy.report.interaction_phrasing import interaction_sentence
 from regstudy.report.metric_phrasing import score, unit
 from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
 from regstudy.report.phrasing import listing, metric_name
@@ -30,6 +40,7 @@ from regstudy.text import counted
 Tone = Literal["ok", "wait", "none"]  # how far to trust the answer; each has its own icon
 
 OWN_VALIDATION = "Same validation images as the search: selection on them is not removed."
+LONG_SENTENCE = 200  # characters; a longer answer cannot be taken in at a glance
 NAMED_REGULARIZERS = 3  # of more, only their number is told
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -39,7 +50,8 @@ class Answer:
     """``word`` is the status, ``sentence`` the answer; the other texts may be empty.
 
     ``support``: how sure it is; ``luck``: the value of the search next to that of fresh seeds; ``caveat``: what the
-    fresh runs do not remove; ``equals``: which leaders cannot be told from the winner.
+    fresh runs do not remove; ``equals``: which leaders cannot be told from the winner; ``cause``: what an ablation says
+    about the regularizers, if it is not the sentence, and what it has not decided.
     """
 
     tone: Tone
@@ -51,11 +63,12 @@ class Answer:
     equals: str = ""
     actions: list[Action] = field(default_factory=list)
     not_worth: Action | None = None
+    cause: str = ""
 
     @property
     def reasons(self) -> list[str]:
         """What supports the sentence, and what limits it."""
-        return [text for text in (self.support, self.luck, self.caveat, self.equals) if text]
+        return [text for text in (self.support, self.cause, self.luck, self.caveat, self.equals) if text]
 
     @property
     def next_heading(self) -> str:
@@ -71,18 +84,24 @@ class Answer:
 
 
 def answer_lines(found: Confirmation | None, tables: Tables, searched: Verdict, where: str) -> list[str]:
-    """The answer of a study in three to six plain lines; see `answer`."""
+    """The answer of a study in a few plain lines; see `answer`."""
     return answer(found, tables, searched, where).lines
 
 
 def answer(
-    found: Confirmation | None, tables: Tables, searched: Verdict, where: str, *, unlearned: bool = False
+    found: Confirmation | None,
+    tables: Tables,
+    searched: Verdict,
+    where: str,
+    *,
+    unlearned: bool = False,
+    apart: AblationFindings | None = None,
 ) -> Answer:
     """What a study shows. ``searched``: the verdict on the search alone; ``where`` names the study in commands.
 
-    ``unlearned``: no trial of the search beats the best constant answer.
+    ``unlearned``: no trial of the search beats the best constant answer; ``apart``: what an ablation shows.
     """
-    actions = next_actions(found, tables, where, unlearned=unlearned)
+    actions = next_actions(found, tables, where, unlearned=unlearned, apart=apart)
     if unlearned:
         made = Answer("none", "Nothing learned", searched.headline, " ".join(searched.sentences[:1]))
     elif found is None:
@@ -90,9 +109,32 @@ def answer(
     else:
         made = _of_confirmation(found, tables)
     idle = None if unlearned or found is None or found.status == "nothing learned" else not_worth_it(tables)
-    return Answer(
-        made.tone, made.word, made.sentence, made.support, made.luck, made.caveat, made.equals, actions, idle
-    )  # fmt: skip
+    made = replace(made, actions=actions, not_worth=idle)
+    if apart is None or made.word == "Nothing learned":
+        return made
+    return _with_cause(made, apart, found, where)
+
+
+def _with_cause(made: Answer, apart: AblationFindings, found: Confirmation | None, where: str) -> Answer:
+    """The answer with what an ablation says, which is its sentence where the winner is confirmed and something helps.
+
+    A long list of effects with their numbers stands among the reasons, and the sentence says it in short.
+    """
+    said = cause_sentences(apart)
+    rest = [text for text in (*open_sentences(apart, where), together_sentence(apart)) if text]
+    rest += [interaction_sentence(one, apart.metric) for one in apart.standing]
+    rest += [ONLY_SEEDS] if apart.own_validation else []
+    same = found is not None and found.status == "confirmed" and found.winner.number == apart.winner
+    if same and apart.together is not None and apart.together.verdict in ("hurt", "no effect"):
+        rest.append("The two disagree: make more confirmation and ablation runs before you rely on either.")
+    if same and helps(apart):
+        sentence, support = " ".join(said), f"{made.sentence} {made.support}"
+        if len(sentence) > LONG_SENTENCE:
+            sentence, rest = f"{heading(apart)}.", [*said, *rest]
+        return replace(made, sentence=sentence, support=support, cause=" ".join(rest))
+    if said:
+        said = [f"In trial {apart.winner}: {' '.join(said)}"]
+    return replace(made, cause=" ".join([*said, *rest]))
 
 
 def luck_sentence(found: Confirmation) -> str:

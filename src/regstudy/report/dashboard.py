@@ -32,7 +32,7 @@ from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.stored_facts import fact
 
-PUSHED_SECTIONS = ("curves", "gap", "importance")  # sections whose figures are pushed
+PUSHED_SECTIONS = ("ablation", "curves", "gap", "importance")  # sections whose figures are pushed
 MAX_FIGURE_CHARS = 100_000  # characters of a figure; it is stored in pieces of 2,045
 MAX_POINTS_PER_TRACE = 200  # the newest markers are kept
 REMOVED_TEXT = "This plot is no longer part of the report."
@@ -48,13 +48,19 @@ IMPORTANCE_NOTE = (
 ENDED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def push(study: optuna.Study, fresh: optuna.Study | None = None, where: str | None = None) -> int:
+def push(
+    study: optuna.Study,
+    fresh: optuna.Study | None = None,
+    where: str | None = None,
+    ablated: optuna.Study | None = None,
+) -> int:
     """Write figures and note into a study of one objective; returns how many of them had changed.
 
-    ``fresh`` holds the confirmation runs; ``where`` names the study in commands, by default as its folder.
+    ``fresh`` holds the confirmation runs, ``ablated`` those of an ablation; ``where`` names the study in commands, by
+    default as its folder.
     Raises StudyError for a study with several objectives.
     """
-    found = find(study, fresh=fresh)
+    found = find(study, fresh=fresh, ablated=ablated)
     parts = sections(found)
     known: dict[str, str] = dict(fact(study, attributes.PUSHED) or {})
     figures = {
@@ -86,20 +92,21 @@ def refresher(
     say: Callable[[str], None],
     find_fresh: FindFresh = lambda: None,
     where: str | None = None,
+    find_ablated: FindFresh = lambda: None,
 ) -> Callable[[], None]:
     """A function that pushes if a trial has ended since it last did; it never raises.
 
     A failed push is reported once and retried at the next call: the dashboard keeps running. ``find_fresh`` looks for
-    the confirmation runs; ``where`` names the study in commands.
+    the confirmation runs, ``find_ablated`` for those of an ablation; ``where`` names the study in commands.
     """
     seen, reported = -1, ""
 
     def update() -> None:
         nonlocal seen, reported
         try:
-            fresh = find_fresh()
-            if (now := ended(study) + (ended(fresh) if fresh is not None else 0)) != seen:
-                push(study, fresh, where)
+            fresh, ablated = find_fresh(), find_ablated()
+            if (now := sum(ended(one) for one in (study, fresh, ablated) if one is not None)) != seen:
+                push(study, fresh, where, ablated)
                 seen = now
         except Exception as error:  # whatever it is, it must not end the server
             kind = "" if isinstance(error, RegstudyError) else f"{type(error).__name__}: "

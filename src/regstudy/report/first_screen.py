@@ -5,10 +5,11 @@ What is missing is one line with the reason, never an empty card; the first acti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from regstudy.analysis.fresh_classes import fresh_classes
+from regstudy.report.ablation_card import AblationCard, ablation_card
 from regstudy.report.answer_phrasing import Answer, answer
 from regstudy.report.class_card import ClassCard, class_card
 from regstudy.report.gap_card import GapCard, gap_card
@@ -39,6 +40,7 @@ class FirstScreen:
     gap: GapCard | None
     leaders: LeadersCard | None
     classes: ClassCard | None
+    ablation: AblationCard | None
     missing: list[Missing]
 
 
@@ -50,14 +52,15 @@ def searched(found: Findings) -> Verdict:
 def answer_to(found: Findings, where: str) -> Answer:
     """The answer of a study; ``where`` names it in commands."""
     unlearned = found.comparison.nothing_learned
-    return answer(found.confirmation, found.tables, searched(found), where, unlearned=unlearned)
+    return answer(found.confirmation, found.tables, searched(found), where, unlearned=unlearned, apart=found.apart)
 
 
 def as_verdict(found: Findings, told: Answer) -> Verdict:
     """The answer as headline, reasons and caveats. Without confirmation runs it is the verdict on the search."""
     if found.confirmation is None or found.comparison.nothing_learned:
-        return searched(found)
-    sentences = [text for text in (told.support, told.luck, told.equals) if text]
+        said = searched(found)
+        return replace(said, sentences=[told.cause, *said.sentences]) if told.cause else said
+    sentences = [text for text in (told.support, told.cause, told.luck, told.equals) if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 
@@ -77,10 +80,18 @@ def first_screen(found: Findings, told: Answer, today: date | None = None) -> Fi
         if classes is None:
             none = "the winner makes no mistakes." if known else "the confirmation runs store no counts by class."
             missing.append(Missing("Who is hit", none))
+        earned = [action for action in told.actions if action.command.startswith("regstudy ablate ")]
+        if found.apart is None and earned:
+            cost = f" ({earned[0].runs}{', ' + earned[0].cost if earned[0].cost else ''})"
+            reason = (
+                f"not measured yet: `{earned[0].command}`{cost} trains the winner without each of its regularizers."
+            )
+            missing.append(Missing("What earned it", reason))
     elif told.word == "Not confirmed" and told.actions:  # which give the command
         reason = "not known yet: it takes confirmation runs."
         missing.append(Missing("Gain, gap and classes on fresh seeds", reason))
-    return FirstScreen(_about(found, today or date.today()), told, bar, gap, leaders, classes, missing)
+    apart = None if found.apart is None or told.word == "Nothing learned" else ablation_card(found.apart)
+    return FirstScreen(_about(found, today or date.today()), told, bar, gap, leaders, classes, apart, missing)
 
 
 def search_section(found: Findings) -> ReportSection:
@@ -100,5 +111,7 @@ def _about(found: Findings, today: date) -> str:
     runs = counted(len(tables.trials), "trial")
     if found.confirmation is not None:
         runs += f" and {counted(found.confirmation.runs, 'confirmation run')}"
+    if found.apart is not None:
+        runs = f"{runs.replace(' and ', ', ')} and {counted(found.apart.result.runs, 'ablation run')}"
     parts = [str(data["name"])] if data.get("name") not in (None, "", tables.name) else []
     return " · ".join([*parts, *([" and ".join(sizes)] if sizes else []), runs, f"{today.day} {today:%B %Y}"])

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from regstudy.analysis.claim import Estimate, interval
 from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.config.active_regularizers import regularizer_words
-from regstudy.metrics import Metric
 from regstudy.report.answer_phrasing import equals_sentence
 from regstudy.report.metric_phrasing import unit
 from regstudy.report.percent_axis import PercentAxis, axis_over
 from regstudy.report.phrasing import NONE, setting
-from regstudy.report.range_phrasing import level_plus_minus, number, shown_gain
+from regstudy.report.range_phrasing import level_plus_minus, number, shown_gain, tick
 from regstudy.text import counted
 
 MOST_LEADERS = 6
@@ -70,15 +69,9 @@ def leaders_card(found: Confirmation) -> LeadersCard:
     heading = equals_sentence(found, "the winner") or (
         "No other leader comes close to the winner" if others else "The winner was the only leader"
     )
-    ticks = [(scale.at(value), _tick(value, of)) for value in scale.ticks()]
+    ticks = [(scale.at(value), tick(value, of)) for value in scale.ticks()]
     band = (scale.at(-found.margin), scale.at(found.margin))
     return LeadersCard(heading.rstrip("."), rows, ticks, band, scale.at(0.0), foot, unit(of))
-
-
-def _tick(value: float, of: Metric) -> str:
-    """A round number without needless zeros: ``−2``, ``+0.5``."""
-    text = number(value, of, signed=True)
-    return text.rstrip("0").rstrip(".") if text.strip("+−0.") else "0"
 
 
 def _back(found: Estimate) -> Estimate:

@@ -11,9 +11,10 @@ from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.race import MIN_ROUNDS, most_runs
 from regstudy.analysis.ranks import expected_best
-from regstudy.config.active_regularizers import regularizer_words
+from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.boundary_checks import boundaries
 from regstudy.report.metric_phrasing import unit
+from regstudy.report.phrasing import listing
 from regstudy.report.range_phrasing import number, shown_gain, span
 from regstudy.search.division import DEFAULT_SHARE
 from regstudy.study.passwords import masked_url
@@ -22,7 +23,7 @@ from regstudy.study.tables import PARAM, ParameterRange, Tables, best
 from regstudy.text import counted, format_duration
 
 MOST_ACTIONS = 3
-ABLATION_REPEATS = 6  # seeds per arm
+ABLATION_RUNS = 70  # of `regstudy ablate` by default, see `search.ablate_study`, which loads torch
 CONFIRMED_SHARE = DEFAULT_SHARE / (1 - DEFAULT_SHARE)  # runs by default, as a share of the trials of the search
 LATEST_TRIALS = 10  # whose gain tells whether as many more are worth it
 
@@ -46,8 +47,10 @@ def arguments_of(place: StudyPlace) -> str:
     return shlex.join([*there, *(["--storage", masked_url(place.storage)] if place.storage else [])])
 
 
-def next_actions(found: Confirmation | None, tables: Tables, where: str, *, unlearned: bool) -> list[Action]:
-    """The most useful first. ``where`` names the study in commands; see `arguments_of`."""
+def next_actions(
+    found: Confirmation | None, tables: Tables, where: str, *, unlearned: bool, apart: AblationFindings | None = None
+) -> list[Action]:
+    """The most useful first. ``where`` names the study in commands; see `arguments_of`. ``apart``: its ablation."""
     if unlearned or (found is not None and found.status == "nothing learned"):
         why = "It makes one network learn a few images first, and says what stands in the way."
         title = "Find out what keeps the networks from learning"
@@ -56,7 +59,7 @@ def next_actions(found: Confirmation | None, tables: Tables, where: str, *, unle
         return _to_confirm(tables, where)
     match found.status:
         case "confirmed":
-            made = _confirmed(found, tables, where)
+            made = _confirmed(found, tables, where, apart)
         case "no better":
             made = [_train(found, where, found.baseline.number, "Train the baseline", "It is as good, and simpler.")]
         case "undecided":
@@ -123,7 +126,7 @@ def _train(found: Confirmation, where: str, trial: int | None, title: str, why: 
     return Action(title, why, command, cost=minutes(found.run_seconds), runs="1 run")
 
 
-def _confirmed(found: Confirmation, tables: Tables, where: str) -> list[Action]:
+def _confirmed(found: Confirmation, tables: Tables, where: str, apart: AblationFindings | None) -> list[Action]:
     of, winner, simple = found.metric, found.winner, found.simplest
     train = _train(found, where, None, "Train the final model", "It also looks at the test images, once.")
     actions = [
@@ -135,24 +138,33 @@ def _confirmed(found: Confirmation, tables: Tables, where: str) -> list[Action]:
         gain = f"{fewer} fewer to set" if fewer > 0 else "weaker settings"
         why = "The fresh rounds cannot tell it from the winner."
         actions.append(Action(f"Or take the simpler trial {simple.number}", why, command, gain, cost="no runs"))
-    return [*actions, *_ablation(found, tables, where)]
+    return [*actions, *_ablation(found, tables, where, apart)]
 
 
-def _ablation(found: Confirmation, tables: Tables, where: str) -> list[Action]:
-    """Which regularizer of the winner earned its gain: runs without each of them."""
+def _ablation(found: Confirmation, tables: Tables, where: str, apart: AblationFindings | None) -> list[Action]:
+    """Which regularizer of the winner earned its gain: runs without each of them, or those that are still needed."""
     active = found.winner.active
+    if apart is not None:
+        return _settle(apart, where)
     if not active or not set(active) <= tables.regularizers.keys():
         return []
-    arms = ["winner"]
-    for name, path in zip(regularizer_words(active), active, strict=True):
-        off = tables.regularizers[path]
-        arms.append(f"without {name}: {path}={off if isinstance(off, str) else json.dumps(off)}")
-    shown = " ".join(f"--arm {shlex.quote(arm)}" for arm in arms)
-    command = f"regstudy export {where} -o best.yaml && regstudy compare best.yaml {shown} --repeats {ABLATION_REPEATS}"
-    runs = len(arms) * ABLATION_REPEATS
-    why = "Not measured yet: it takes runs of the winner without each of them."
-    cost = minutes(runs * found.run_seconds)
-    return [Action("Find out what earned it", why, command, "which to keep", "", cost, counted(runs, "run"))]
+    why = "Not measured yet: it takes runs of the winner without each of its regularizers."
+    cost = minutes(ABLATION_RUNS * found.run_seconds)
+    runs = counted(ABLATION_RUNS, "run")
+    return [Action("Find out what earned it", why, f"regstudy ablate {where}", "which to keep", "", cost, runs)]
+
+
+def _settle(apart: AblationFindings, where: str) -> list[Action]:
+    """The runs that are missing to a decision about each regularizer; nothing if there are none, or too many."""
+    names = [one.name for one in apart.single if one.verdict == "undecided"]
+    runs = apart.left or apart.total_runs - apart.result.runs
+    if not names or not math.isfinite(runs) or runs <= 0:
+        return []
+    total = "" if apart.left else f" --runs {apart.total_runs}"
+    cost = minutes(runs * apart.run_seconds)
+    why = "It may be one setting too many." if len(names) == 1 else "They may be settings too many."
+    command = f"regstudy ablate {where}{total}"
+    return [Action(f"Settle {listing(names)}", why, command, "which to keep", "", cost, counted(round(runs), "run"))]
 
 
 def _undecided(found: Confirmation, where: str) -> list[Action]:

@@ -22,12 +22,14 @@ from regstudy.analysis.importance import counts, importances
 from regstudy.analysis.learned import qualify
 from regstudy.files import write_atomically
 from regstudy.files.outputs import mark
+from regstudy.report.ablation_findings import ablation_findings
+from regstudy.report.ablation_table import ablation_frame, ablation_markdown
 from regstudy.report.answer_phrasing import Answer
 from regstudy.report.figures import Drawing
-from regstudy.report.first_screen import FirstScreen, answer_to, as_verdict, first_screen, search_section, searched
+from regstudy.report.first_screen import FirstScreen, answer_to, as_verdict, first_screen, search_section
 from regstudy.report.headline import keep_headline
 from regstudy.report.metric_phrasing import gap_score, score, unit, validation_name
-from regstudy.report.phrasing import NONE
+from regstudy.report.phrasing import NONE, markdown
 from regstudy.report.range_phrasing import in_brackets, level, number, plus_minus, shown_gain
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.stored_diagnosis import diagnosed
@@ -47,22 +49,27 @@ def write_report(
     overwrite: bool = False,
     fresh: Study | None = None,
     where: str | None = None,
+    ablated: Study | None = None,
 ) -> Path:
     """Write report.html, summary.md, trials.csv, epochs.csv, importance.csv and importance.md; returns the page.
 
-    With ``refresh``, the page reloads itself after that many seconds. ``fresh`` holds the confirmation runs; ``where``
-    names the study in commands, by default as its folder (see `next_actions.arguments_of`).
+    With ``refresh``, the page reloads itself after that many seconds. ``fresh`` holds the confirmation runs,
+    ``ablated`` those of an ablation, for which ablation.csv and ablation.md are written, too; ``where`` names the study
+    in commands, by default as its folder (see `next_actions.arguments_of`).
 
     Raises StudyError for a study with several objectives, and FileError for files in the way that are not a report's,
     unless ``overwrite`` is true.
     """
     check_report_files(folder, "search", overwrite)
-    found = find(study, fresh=fresh)
+    found = find(study, fresh=fresh, ablated=ablated)
     told, parts = answer_to(found, where or shlex.quote(str(folder))), sections(found)
     write_atomically(folder / "trials.csv", found.tables.trials.to_csv(index=False))
     write_atomically(folder / "epochs.csv", found.tables.epochs.to_csv(index=False))
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
+    if found.apart is not None:
+        write_atomically(folder / "ablation.csv", ablation_frame(found.apart.result).to_csv(index=False))
+        write_atomically(folder / "ablation.md", MARK_LINE + ablation_markdown(found.tables.name, found.apart))
     write_atomically(folder / "summary.md", MARK_LINE + summary(found, told, parts))
     page = folder / "report.html"
     write_atomically(page, render(found, told, parts, refresh))
@@ -71,8 +78,13 @@ def write_report(
 
 
 @np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
-def find(study: Study, tables: Tables | None = None, fresh: Study | None = None) -> Findings:
-    """Run the whole analysis of a study, whose tables are read unless they are given; ``fresh``: confirmation runs."""
+def find(
+    study: Study, tables: Tables | None = None, fresh: Study | None = None, ablated: Study | None = None
+) -> Findings:
+    """Run the whole analysis of a study, whose tables are read unless they are given.
+
+    ``fresh``: its confirmation runs; ``ablated``: its ablation runs.
+    """
     tables = load_tables(study) if tables is None else tables
     again = None if fresh is None else load_tables(fresh)
     return Findings(
@@ -84,6 +96,7 @@ def find(study: Study, tables: Tables | None = None, fresh: Study | None = None)
         counts(tables),
         again,
         confirmation(tables, again),
+        None if ablated is None else ablation_findings(tables, load_tables(ablated)),
     )
 
 
@@ -177,7 +190,8 @@ def command(text: str) -> Markup:
 @np.errstate(over="ignore", invalid="ignore")
 def summary(found: Findings, told: Answer, parts: list[ReportSection]) -> str:
     """The report in a page of Markdown."""
-    lines, confirmed = [f"## {markdown(found.tables.name)}", ""], as_verdict(found, told) != searched(found)
+    lines = [f"## {markdown(found.tables.name)}", ""]
+    confirmed = found.confirmation is not None and not found.comparison.nothing_learned
     for banner in banners(found.tables):
         lines += [f"> {markdown(banner)}", ""]
     text = as_verdict(found, told)
@@ -254,8 +268,3 @@ def importance_table(importances: pd.DataFrame) -> str:
 def _figure_json(drawing: Drawing) -> str:
     """A figure as JSON that is safe inside a script element: every ``<`` is escaped."""
     return str(drawing.figure.to_json()).replace("<", "\\u003c")
-
-
-def markdown(text: str) -> str:
-    """User text as plain Markdown: no HTML, no table cells, no links or emphasis of its own."""
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -128,3 +129,8 @@ def differences(tables: Tables, first: int, second: int) -> list[tuple[str, str,
              setting(b, null, regularizer=regularizer))
         )  # fmt: skip
     return found
+
+
+def markdown(text: str) -> str:
+    """User text as plain Markdown: no HTML, no table cells, no links or emphasis of its own."""
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")

@@ -67,3 +67,9 @@ def shown_gain(found: Confirmation) -> Estimate:
     """The gain over the baseline, as the difference of the two levels that are shown; its range is as computed."""
     levels = [round(one.mean, PLACES) for one in (found.level, found.baseline_level)]
     return replace(found.gain, mean=(1 if found.metric.maximize else -1) * (levels[0] - levels[1]))
+
+
+def tick(value: float, of: Metric) -> str:
+    """A round number on an axis, without needless zeros: ``−2``, ``+0.5``."""
+    text = number(value, of, signed=True)
+    return text.rstrip("0").rstrip(".") if text.strip("+−0.") else "0"

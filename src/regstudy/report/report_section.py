@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from regstudy.analysis.ablation import Ablation
 from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import BaselineComparison, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.learned import Qualification
+from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
 from regstudy.report.media import Album, FindingCard
@@ -44,7 +46,8 @@ class ReportSection:
 class Findings:
     """Everything that the analysis computed for one report.
 
-    ``fresh``: the tables of the confirmation runs, if there are any; ``confirmation``: what they show.
+    ``fresh``: the tables of the confirmation runs, if there are any; ``confirmation``: what they show;
+    ``apart``: what its ablation runs show.
     """
 
     tables: Tables
@@ -55,3 +58,9 @@ class Findings:
     counts: Counts
     fresh: Tables | None = None
     confirmation: Confirmation | None = None
+    apart: AblationFindings | None = None
+
+    @property
+    def ablation(self) -> Ablation | None:
+        """The effects of the winner's regularizers; None without ablation runs."""
+        return None if self.apart is None else self.apart.result

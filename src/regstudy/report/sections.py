@@ -13,6 +13,7 @@ from regstudy.analysis.gap import Scores
 from regstudy.analysis.share_error import validation_error
 from regstudy.analysis.winners_curse import winners_curse
 from regstudy.report import figures
+from regstudy.report.ablation_section import ablation_section
 from regstudy.report.class_section import class_section, groups_sentence
 from regstudy.report.confirmation_section import confirmation_section
 from regstudy.report.curve_figures import all_curves, gap_curves
@@ -56,6 +57,7 @@ def sections(found: Findings) -> list[ReportSection]:
     """All sections in reading order; those without content say so in their finding."""
     makers = (
         _checks,
+        ablation_section,
         confirmation_section,
         _comparison,
         class_section,

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from regstudy.analysis.confirmation import Confirmation
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
+from regstudy.report.ablation_table import ablation_frame
 from regstudy.report.answer_phrasing import Answer
 from regstudy.report.first_screen import answer_to, as_verdict
 from regstudy.report.metric_phrasing import gap_score, score, validation_name
@@ -25,7 +26,7 @@ from regstudy.report.phrasing import metric_name, objective
 from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study import attributes
-from regstudy.study.companion import find_confirmation
+from regstudy.study.companion import find_ablation, find_confirmation
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact
@@ -53,8 +54,8 @@ class StudyResult:
     """A snapshot of a study, taken when it is created. `load_results` takes a new one; `report` re-reads the study.
 
     Shares such as accuracy are fractions in 0..1, losses in nats, times in seconds. ``tables`` holds the tables and
-    facts about the study, ``study`` is Optuna's, ``fresh`` its study of confirmation runs, if there are any. Raises
-    StudyError for a study with several objectives.
+    facts about the study, ``study`` is Optuna's, ``fresh`` its study of confirmation runs and ``ablated`` that
+    of ablation runs, if there are any. Raises StudyError for a study with several objectives.
     """
 
     def __init__(self, place: StudyPlace, study: optuna.Study) -> None:
@@ -62,6 +63,7 @@ class StudyResult:
         with in_words(place.url):
             self.tables: Tables = load_tables(study)
             self.fresh: optuna.Study | None = find_confirmation(place, study)
+            self.ablated: optuna.Study | None = find_ablation(place, study)
 
     @property
     def name(self) -> str:
@@ -101,6 +103,16 @@ class StudyResult:
         return self._findings.confirmation
 
     @cached_property
+    def ablation(self) -> pd.DataFrame | None:
+        """What each regularizer of the winner does, a row per effect; None before ablation runs have ended.
+
+        Changes are those that the regularizer makes: a positive ``metric`` is better validation, also of a loss, a
+        negative ``gap`` a smaller gap. Ends are of 95 % intervals, ``new_`` those for new images of the same kind.
+        """
+        found = self._findings.ablation
+        return None if found is None else ablation_frame(found)
+
+    @cached_property
     def answer(self) -> Answer:
         """The study's answer with its status, as the report gives it; its ``lines`` are plain text."""
         return answer_to(self._findings, arguments_of(self.place))
@@ -123,13 +135,15 @@ class StudyResult:
     def report(self) -> Path:
         """Write the report into the study's folder and return its page."""
         with in_words(self.place.url):
-            fresh = find_confirmation(self.place, self.study)
-            return write_report(self.study, self.place.output, fresh=fresh, where=arguments_of(self.place))
+            fresh, ablated = find_confirmation(self.place, self.study), find_ablation(self.place, self.study)
+            return write_report(
+                self.study, self.place.output, fresh=fresh, where=arguments_of(self.place), ablated=ablated
+            )
 
     @cached_property
     def _findings(self) -> Findings:
         with in_words(self.place.url):
-            return find(self.study, self.tables, self.fresh)
+            return find(self.study, self.tables, self.fresh, self.ablated)
 
     @cached_property
     def _sections(self) -> list[ReportSection]:

@@ -35,20 +35,22 @@ def watch(
     overwrite: bool = False,
     find_fresh: FindFresh = lambda: None,
     where: str | None = None,
+    find_ablated: FindFresh = lambda: None,
 ) -> Path:
     """Write the report whenever the study has changed, until it is complete; returns the page.
 
     Until then the page reloads itself in the browser; the last one does not. ``rest`` sleeps. ``find_fresh`` looks for
-    the confirmation runs, which may begin only later; ``where`` names the study in commands.
+    the confirmation runs, which may begin only later, ``find_ablated`` for those of an ablation; ``where`` names the
+    study in commands.
     """
     seen, not_before = None, -math.inf
     while True:
-        fresh = find_fresh()
-        state, over = progress(study, fresh)
+        fresh, ablated = find_fresh(), find_ablated()
+        state, over = progress(study, fresh, ablated)
         if over or (state != seen and time.monotonic() >= not_before):
             began = time.process_time()
             refresh = None if over else max(1, round(every))
-            page = write_report(study, folder, refresh, overwrite and seen is None, fresh, where)
+            page = write_report(study, folder, refresh, overwrite and seen is None, fresh, where, ablated)
             pause = pause_after(time.process_time() - began, every)
             if over:
                 return page
@@ -64,13 +66,16 @@ def step_back() -> None:
         os.nice(10)
 
 
-def progress(study: Study, fresh: Study | None = None) -> tuple[tuple[int, int], bool]:
+def progress(study: Study, fresh: Study | None = None, ablated: Study | None = None) -> tuple[tuple[int, int], bool]:
     """How many trials have ended and how many epochs there are, and whether the study is complete.
 
     It is complete once every slot is finished or given up; a failed slot is queued again only later. Studies without
-    slots are complete when nothing is waiting or running. Confirmation runs count, too.
+    slots are complete when nothing is waiting or running. Confirmation and ablation runs count, too.
     """
     own, over = _progress_of(study)
+    if ablated is not None:
+        apart, ended = _progress_of(ablated)
+        own, over = (own[0] + apart[0], own[1] + apart[1]), over and ended
     if fresh is None:
         to_come = (fact(study, attributes.CONFIRM) or {"runs": 0})["runs"]  # and none of them has begun
         return own, over and not to_come

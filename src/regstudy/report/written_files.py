@@ -20,6 +20,8 @@ FILES: dict[PlanKind, dict[str, tuple[bytes, ...]]] = {
     | {
         "importance.csv": (rb"\Aparameter,target,importance,",),
         "importance.md": (rb"\A\| target \| parameter \|",),
+        "ablation.csv": (rb"\Aregularizer,family,",),
+        "ablation.md": (rb"\A## [^\n]*: ablation\n",),
         "summary.md": SUMMARY,
         "report.html": (PAGE,),
     },

@@ -22,7 +22,6 @@ TRIALS = PREFIX + "trials"  # the number of finished trials requested last, with
 CONFIRM = PREFIX + "confirm"  # requested last: {"share": of the trials, "runs": confirmation runs}; see study.companion
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
 RACE = PREFIX + "race"  # of confirmation runs; see search.race_facts
-RACE = PREFIX + "race"  # of confirmation runs; see search.race_facts
 ABLATION = PREFIX + "ablation"  # of ablation runs; see search.ablation_facts
 MARGIN = PREFIX + "margin"  # of a comparison: arms whose metric (0..1, nats) differs by at most this count as equal
 PRUNER = PREFIX + "pruner"  # name of the pruner requested last

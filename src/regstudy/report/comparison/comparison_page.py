@@ -39,8 +39,8 @@ from regstudy.report.comparison.comparison_phrasing import (
 from regstudy.report.grids import Grid, data_facts, fact_grid, state_words
 from regstudy.report.headline import keep_headline
 from regstudy.report.metric_phrasing import gap_definition, unit, validation_name
-from regstudy.report.page import banners, markdown, page_html
-from regstudy.report.phrasing import NONE, setting
+from regstudy.report.page import banners, page_html
+from regstudy.report.phrasing import NONE, markdown, setting
 from regstudy.report.sections import ReportSection
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.report.written_files import MARK_LINE, check_report_files
