@@ -87,7 +87,7 @@ def _steps_title(found: AblationFindings, rest: float) -> str:
     head = f"From the baseline to the winner: {number(total.metric.mean, of, signed=True)} {unit(of)}"
     parts = [f"{one.name} {number(one.metric.mean, of, signed=True)}" for one in kept]
     own = f", of which {listing(parts)}" if parts else ""
-    return f"{head}{own}; {number(sign * rest, of, signed=True)} belong to no regularizer alone"
+    return f"{head}{own}; the rest, {number(sign * rest, of, signed=True)}, belongs to no regularizer alone"
 
 
 def arm_curves(found: AblationFindings) -> list[Drawing]:
@@ -99,7 +99,7 @@ def arm_curves(found: AblationFindings) -> list[Drawing]:
     ended = runs.trials.loc[runs.trials["state"] == "COMPLETE", ["number", "arm"]]
     epochs = runs.curves[runs.curves["number"].isin(ended["number"])]
     lines = [line for line in series_lines(of) if line[0] != of.train and line[0] in epochs.columns]
-    arms = list(dict.fromkeys([*(arm for one in found.result.effects for arm in one.contrast.arms), *ended["arm"]]))
+    arms = [arm for arm in found.arms if arm in set(epochs["arm"])]
     frames = {(arm, name): _frame(epochs[epochs["arm"] == arm], name, scale(of)) for arm in arms for name, *_ in lines}
     known = [frame for frame in frames.values() if not frame.empty]
     if not known:

@@ -18,7 +18,7 @@ from regstudy.study.tables import Tables
 class AblationFindings:
     """``runs`` are the tables of the ablation runs, ``winner`` the number of the trial that was taken apart.
 
-    ``settings``: the value of each of its regularizers by short name. ``left``: runs still to come.
+    ``settings``: the value of each of its regularizers by short name. ``left``: runs still to come, at most.
     """
 
     result: Ablation
@@ -45,6 +45,12 @@ class AblationFindings:
     def together(self) -> Effect | None:
         """The effect of all regularizers together, if there are several."""
         return next((one for one in self.primary if one.name == EVERYTHING), None)
+
+    @property
+    def arms(self) -> list[str]:
+        """Every arm, the winner first and those of the lattice last."""
+        compared = [arm for one in self.result.effects for arm in one.contrast.arms]
+        return list(dict.fromkeys([*compared, *map(str, self.runs.trials["arm"])]))
 
     @property
     def standing(self) -> list[Interaction]:
@@ -75,11 +81,18 @@ def ablation_findings(search: Tables, runs: Tables | None) -> AblationFindings |
         else []
     )
     ended = runs.trials[runs.trials["state"] == "COMPLETE"]
+    open_ = len(stored["planned"]) > result.runs + len(lost)  # else it has ended, perhaps early
     return AblationFindings(
-        result, found, runs, search.measured, int(stored["winner"]),
-        _settings(search, int(stored["winner"])), bool(search.data.get("own_validation")),
-        max(0, len(stored["planned"]) - result.runs - len(lost)), float(ended["seconds"].mean()),
-    )  # fmt: skip
+        result=result,
+        interactions=found,
+        runs=runs,
+        metric=search.measured,
+        winner=int(stored["winner"]),
+        settings=_settings(search, int(stored["winner"])),
+        own_validation=bool(search.data.get("own_validation")),
+        left=max(1, int(stored["runs"]) - result.runs) if open_ else 0,
+        run_seconds=float(ended["seconds"].mean()),
+    )
 
 
 def _settings(search: Tables, winner: int) -> dict[str, object]:

@@ -48,12 +48,9 @@ def _runs(found: Findings) -> Grid:
     values = {
         (row.arm, int(row.round)): row.value for row in ended.rename(columns={PARAM + ROUND: "round"}).itertuples()
     }
-    arms = list(
-        dict.fromkeys([*(arm for one in found.apart.result.effects for arm in one.contrast.arms), *ended["arm"]])
-    )
     rows = [
         [str(arm), *(score(values[arm, repeat], of) if (arm, repeat) in values else NONE for repeat in repeats)]
-        for arm in arms
+        for arm in found.apart.arms
     ]
     columns = ["", *(f"repeat {repeat}" for repeat in repeats)]
     title = f"All {counted(len(ended), 'run')} by arm and repeat"

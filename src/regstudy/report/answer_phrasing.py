@@ -20,15 +20,6 @@ from regstudy.analysis.race import MIN_ROUNDS
 from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
-from regstudy.report.ablation_phrasing import (
-    ONLY_SEEDS,
-    cause_sentences,
-    heading,
-    helps,
-    open_sentences,
-    together_sentence,
-)
-from regstudy.report.interaction_phrasing import interaction_sentence
 from regstudy.report.metric_phrasing import score, unit
 from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
 from regstudy.report.phrasing import listing, metric_name
@@ -40,7 +31,6 @@ from regstudy.text import counted
 Tone = Literal["ok", "wait", "none"]  # how far to trust the answer; each has its own icon
 
 OWN_VALIDATION = "Same validation images as the search: selection on them is not removed."
-LONG_SENTENCE = 200  # characters; a longer answer cannot be taken in at a glance
 NAMED_REGULARIZERS = 3  # of more, only their number is told
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -99,7 +89,8 @@ def answer(
 ) -> Answer:
     """What a study shows. ``searched``: the verdict on the search alone; ``where`` names the study in commands.
 
-    ``unlearned``: no trial of the search beats the best constant answer; ``apart``: what an ablation shows.
+    ``unlearned``: no trial of the search beats the best constant answer; ``apart``: the
+    ablation, which some actions go on with (`cause_phrasing.with_cause` says what it shows).
     """
     actions = next_actions(found, tables, where, unlearned=unlearned, apart=apart)
     if unlearned:
@@ -109,32 +100,7 @@ def answer(
     else:
         made = _of_confirmation(found, tables)
     idle = None if unlearned or found is None or found.status == "nothing learned" else not_worth_it(tables)
-    made = replace(made, actions=actions, not_worth=idle)
-    if apart is None or made.word == "Nothing learned":
-        return made
-    return _with_cause(made, apart, found, where)
-
-
-def _with_cause(made: Answer, apart: AblationFindings, found: Confirmation | None, where: str) -> Answer:
-    """The answer with what an ablation says, which is its sentence where the winner is confirmed and something helps.
-
-    A long list of effects with their numbers stands among the reasons, and the sentence says it in short.
-    """
-    said = cause_sentences(apart)
-    rest = [text for text in (*open_sentences(apart, where), together_sentence(apart)) if text]
-    rest += [interaction_sentence(one, apart.metric) for one in apart.standing]
-    rest += [ONLY_SEEDS] if apart.own_validation else []
-    same = found is not None and found.status == "confirmed" and found.winner.number == apart.winner
-    if same and apart.together is not None and apart.together.verdict in ("hurt", "no effect"):
-        rest.append("The two disagree: make more confirmation and ablation runs before you rely on either.")
-    if same and helps(apart):
-        sentence, support = " ".join(said), f"{made.sentence} {made.support}"
-        if len(sentence) > LONG_SENTENCE:
-            sentence, rest = f"{heading(apart)}.", [*said, *rest]
-        return replace(made, sentence=sentence, support=support, cause=" ".join(rest))
-    if said:
-        said = [f"In trial {apart.winner}: {' '.join(said)}"]
-    return replace(made, cause=" ".join([*said, *rest]))
+    return replace(made, actions=actions, not_worth=idle)
 
 
 def luck_sentence(found: Confirmation) -> str:

@@ -11,6 +11,7 @@ from datetime import date
 from regstudy.analysis.fresh_classes import fresh_classes
 from regstudy.report.ablation_card import AblationCard, ablation_card
 from regstudy.report.answer_phrasing import Answer, answer
+from regstudy.report.cause_phrasing import with_cause
 from regstudy.report.class_card import ClassCard, class_card
 from regstudy.report.gap_card import GapCard, gap_card
 from regstudy.report.leaders_card import LeadersCard, leaders_card
@@ -52,7 +53,8 @@ def searched(found: Findings) -> Verdict:
 def answer_to(found: Findings, where: str) -> Answer:
     """The answer of a study; ``where`` names it in commands."""
     unlearned = found.comparison.nothing_learned
-    return answer(found.confirmation, found.tables, searched(found), where, unlearned=unlearned, apart=found.apart)
+    made = answer(found.confirmation, found.tables, searched(found), where, unlearned=unlearned, apart=found.apart)
+    return with_cause(made, found.apart, found.confirmation, where)
 
 
 def as_verdict(found: Findings, told: Answer) -> Verdict:
