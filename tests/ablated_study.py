@@ -63,7 +63,7 @@ def ablation_runs(search: optuna.Study, truth: Taken | None = None, *, winner: i
     subsets = lattice(active)
     arms = list(subsets) if truth.interactions else list(arms_of(contrasts_of(active, truth.add_one_in)))
     cells = [(arm, repeat) for repeat in range(1, truth.repeats + 1) for arm in arms]
-    stage = {"first": 1, "last": truth.repeats, "arms": arms, "asked": len(cells), "alpha": ALPHAS[-1]}
+    stage = {"first": 1, "until": dict.fromkeys(arms, truth.repeats), "asked": len(cells), "alpha": ALPHAS[-1]}
     number = search.best_trial.number if winner is None else winner
     for key in (attributes.METRIC, attributes.DATA, attributes.EPOCHS_PLANNED):
         made.set_user_attr(key, search.user_attrs[key])

@@ -244,7 +244,7 @@ def winner_has(on: dict[str, float]) -> Callable[[optuna.Study, Path], None]:
 def ablated(study: optuna.Study, _folder: Path, since: str = "", delete: bool = False) -> None:
     """With twelve planned ablation runs, of this study or of one that began at another time."""
     arms = ["winner", "without dropout", "baseline"]
-    stage = {"first": 1, "last": 4, "arms": arms, "asked": 12, "alpha": 0.03}
+    stage = {"first": 1, "until": dict.fromkeys(arms, 4), "asked": 12, "alpha": 0.03}
     facts = {
         "winner": 1, "runs": 12, "margin": 0.003, "active": ["dropout"], "fine": False, "add_one_in": False,
         "interactions": False, "since": since or began(study), "stages": [stage], "lost": [],

@@ -46,8 +46,11 @@ def test_the_reason_why_there_is_nothing_to_export(study: optuna.Study, words: s
             "Confirmed: with fresh seeds validation accuracy 91.1 % (90.0 to 92.3); gain over the baseline +6.0 points"
             " (4.7 to 7.3), 5 rounds.",
         ),
-        ("undecided", "Not decided yet: with fresh seeds validation accuracy"),
-        ("no better", "No better than the baseline: with fresh seeds validation accuracy"),
+        (
+            "undecided",
+            "Not decided whether the search is better. The baseline of the confirmation runs: with fresh seeds",
+        ),
+        ("no better", "The search is no better. The baseline of the confirmation runs: with fresh seeds"),
         ("too few rounds", "Not confirmed: with fresh seeds validation accuracy"),
         ("own validation", "The validation images are those of the search: selection on them is not removed."),
     ],
@@ -59,7 +62,7 @@ def test_the_winner_of_the_confirmation_runs_is_exported_and_the_heading_says_wh
     confirmed = confirmation_of(search, fresh)
     assert confirmed is not None
     trial = chosen_trial(search, None, confirmed)
-    assert trial.number == confirmed.winner.number
+    assert trial.number == confirmed.recommended.number
     for as_json in (False, True):
         text = config_file(search, trial, json=as_json, confirmed=confirmed)
         assert heading in (json.dumps(json.loads(text), ensure_ascii=False) if as_json else text)

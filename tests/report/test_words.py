@@ -86,9 +86,9 @@ def test_the_doctor_has_one_colon(stored: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("make", "told"), [(lambda: plain(15), False), (lambda: make_study(30), True)])
-def test_only_a_stored_configuration_can_be_exported(make: Callable[[], optuna.Study], told: bool) -> None:
+def test_only_a_stored_configuration_can_be_confirmed(make: Callable[[], optuna.Study], told: bool) -> None:
     found = find(make())
-    assert ("export" in str(verdict(found.tables, found.comparison, found.relations))) is told
+    assert ("regstudy confirm" in str(verdict(found.tables, found.comparison, found.relations))) is told
 
 
 @pytest.mark.parametrize(

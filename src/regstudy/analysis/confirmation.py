@@ -110,6 +110,12 @@ class Confirmation:
         return 2 * self.more_rounds
 
     @property
+    def recommended(self) -> Leader:
+        """What to train: the winner, or the baseline where the winner is no better or nothing feasible would decide."""
+        hopeless = self.status == "undecided" and math.isinf(self.more_rounds)
+        return self.baseline if self.status == "no better" or hopeless else self.winner
+
+    @property
     def equals(self) -> list[Leader]:
         """The other leaders that cannot be told from the winner."""
         return [leader for leader in self.leaders[1:] if leader.equal]

@@ -113,8 +113,6 @@ def study(
     confirm: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
-            max=0.9,
             help="Share of the trials that confirm the winner with fresh seeds; 0 turns it off. Default: 0.3.",
         ),
     ] = None,
@@ -223,8 +221,6 @@ def confirm(
     runs: Annotated[
         int | None,
         typer.Option(
-            min=8,
-            max=500,
             help="Total number of confirmation runs, including earlier ones. Default: as many as were asked for, else"
             " three for seven trials of the search.",
         ),
@@ -559,4 +555,5 @@ def _typed() -> str:
 
     script = Path(sys.argv[0]).name
     program = ["python", "-m", "regstudy"] if script == "__main__.py" else [script]
+    program = ["python", script] if script == "study.py" else program
     return shlex.join([*program, *masked_words(sys.argv[1:])])

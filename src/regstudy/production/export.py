@@ -31,12 +31,12 @@ def confirmation_of(study: optuna.Study, fresh: optuna.Study | None) -> Confirma
 
 
 def chosen_trial(study: optuna.Study, number: int | None, confirmed: Confirmation | None = None) -> FrozenTrial:
-    """The trial with a number, or the winner of the confirmation runs, or the best completed one that did not diverge.
+    """The trial with a number, or what the confirmation runs recommend, or the best completed one that did not diverge.
 
     StudyError if there is none, or if it has no stored configuration, as in a study that regstudy did not make.
     """
     if number is None and confirmed is not None:
-        number = confirmed.winner.number
+        number = confirmed.recommended.number
     if number is None:
         usable = usable_trials(study)
         if not usable:
@@ -90,7 +90,8 @@ def _claim(confirmed: Confirmation, leader: Leader) -> str:
     values = interval(list(leader.values.values()))
     shown = f"with fresh seeds {metric_name(of.val)} {level(values, of)} in {counted(values.n, 'round')}"
     if leader is confirmed.baseline:
-        return f"The baseline of the confirmation runs: {shown}."
+        why = {"no better": "The search is no better. ", "undecided": "Not decided whether the search is better. "}
+        return f"{why.get(confirmed.status, '')}The baseline of the confirmation runs: {shown}."
     told = "cannot be told from" if leader.equal else "is behind"
     return f"Not the winner: {shown}; it {told} trial {confirmed.winner.number}."
 

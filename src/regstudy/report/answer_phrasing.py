@@ -40,8 +40,9 @@ class Answer:
     """``word`` is the status, ``sentence`` the answer; the other texts may be empty.
 
     ``support``: how sure it is; ``luck``: the value of the search next to that of fresh seeds; ``caveat``: what the
-    fresh runs do not remove; ``equals``: which leaders cannot be told from the winner; ``cause``: what an ablation says
-    about the regularizers, if it is not the sentence, and what it has not decided.
+    fresh runs do not remove; ``equals``: which leaders cannot be told from the winner; ``gap``: those of baseline and
+    winner; ``cause``: what an ablation says about the regularizers, if it is not the sentence, and what it has not
+    decided.
     """
 
     tone: Tone
@@ -51,6 +52,7 @@ class Answer:
     luck: str = ""
     caveat: str = ""
     equals: str = ""
+    gap: str = ""
     actions: list[Action] = field(default_factory=list)
     not_worth: Action | None = None
     cause: str = ""
@@ -58,7 +60,8 @@ class Answer:
     @property
     def reasons(self) -> list[str]:
         """What supports the sentence, and what limits it."""
-        return [text for text in (self.support, self.cause, self.luck, self.caveat, self.equals) if text]
+        told = (self.support, self.cause, self.gap, self.luck, self.caveat, self.equals)
+        return [text for text in told if text]
 
     @property
     def next_heading(self) -> str:
@@ -100,7 +103,8 @@ def answer(
     else:
         made = _of_confirmation(found, tables)
     idle = None if unlearned or found is None or found.status == "nothing learned" else not_worth_it(tables)
-    return replace(made, actions=actions, not_worth=idle)
+    known = found is not None and not unlearned and found.status != "nothing learned"
+    return replace(made, gap=f"Gap: {gap_heading(found)}." if found and known else "", actions=actions, not_worth=idle)
 
 
 def luck_sentence(found: Confirmation) -> str:
@@ -134,7 +138,9 @@ def equals_sentence(found: Confirmation, winner: str = "it") -> str:
         else f"{len(others)} others"
     )
     trials = "Trial" if len(others) == 1 else "Trials" if len(others) <= 5 else ""
-    return f"{trials} {which} cannot be told from {winner}, which is the simplest of them.".strip()
+    simplest = "simpler" if len(others) == 1 else "simplest"
+    told = f"{trials} {which} cannot be told from {winner}; trial {simple.number} is the {simplest} of them."
+    return told.strip()
 
 
 def with_words(leader: Leader) -> str:
@@ -148,7 +154,7 @@ def with_words(leader: Leader) -> str:
 def _unconfirmed(tables: Tables, searched: Verdict) -> Answer:
     if not tables.observed().any():
         return Answer("none", "No result yet", searched.headline, " ".join(searched.sentences[:1]))
-    support = "The best was chosen by the value that it is reported with. Fresh seeds tell how much of it was luck."
+    support = "The score that chose this trial is also the one shown, so expect less. Fresh seeds tell how much of it was luck."
     if not can_be_confirmed(tables):
         support = "It cannot be confirmed: that takes a finished baseline trial and a finished trial of the search."
     return Answer("none", "Not confirmed", searched.headline, support)
@@ -160,7 +166,7 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
     more = _still_to_come(found)
     match found.status:
         case "confirmed":
-            support = f"You may rely on it: {_wins(found)}, by {gain(shown_gain(found), of)}.{more}"
+            support = f"{_sure(found)}: {_wins(found)}, by {gain(shown_gain(found), of)}.{more}"
             sentence = f"{trial.capitalize()}, {with_words(found.winner)}, {_reaches(found)}."
             return Answer("ok", "Confirmed", sentence, support, luck, caveat, equals_sentence(found))
         case "no better":
@@ -170,7 +176,7 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
                 "than the baseline."
             )
             how = _worse(found) if worse else _difference(found)
-            support = f"You may rely on it: {_wins(found)}; {how}.{more}"
+            support = f"{_sure(found)}: {how}; {_wins(found)}.{more}"
             return Answer("ok", "No better than the baseline", sentence, support, luck, caveat)
         case "undecided":
             support = f"{_wins(found).capitalize()}: {gain(shown_gain(found), of)}. {_would_decide(found)}{more}"
@@ -195,6 +201,10 @@ def _of_confirmation(found: Confirmation, tables: Tables) -> Answer:
                 f"{than}. More trials will not help; find out first what keeps the networks from learning."
             )
             return Answer("none", "Nothing learned", "These runs cannot answer the question.", support)
+
+
+def _sure(found: Confirmation) -> str:
+    return "So far" if found.left else "You may rely on it"
 
 
 def _reaches(found: Confirmation) -> str:

@@ -57,11 +57,16 @@ def next_actions(
         return [Action(title, why, f"regstudy doctor {where}", "a reason", cost="minutes")]
     if found is None:
         return _to_confirm(tables, where)
+    if found.left and found.rounds >= MIN_ROUNDS:
+        more = _more(found, where, found.left, "Finish the confirmation runs")
+        return [replace(more, command=f"regstudy confirm {where}")]
     match found.status:
         case "confirmed":
             made = _confirmed(found, tables, where, apart)
         case "no better":
-            made = [_train(found, where, found.baseline.number, "Train the baseline", "It is as good, and simpler.")]
+            worse = found.gain.high < 0
+            why = "It is better than the best of the search, and simpler." if worse else "It is as good, and simpler."
+            made = [_train(found, where, found.baseline.number, "Train the baseline", why)]
         case "undecided":
             made = _undecided(found, where)
         case _:
@@ -110,6 +115,10 @@ def missing_runs(found: Confirmation) -> float:
 
 
 def _to_confirm(tables: Tables, where: str) -> list[Action]:
+    left = 0 if tables.asked is None else tables.asked - len(set(tables.trials.loc[tables.ended(), "slot"].dropna()))
+    if left > 0 and tables.command:
+        why = f"{counted(left, 'trial')} of the search are left."
+        return [Action("Finish the study", why, tables.command, "an answer", "", "", counted(left, "trial"))]
     if not can_be_confirmed(tables):
         return []
     finished = int(tables.trials["state"].isin(["COMPLETE", "PRUNED"]).sum())

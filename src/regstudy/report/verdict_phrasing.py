@@ -27,7 +27,7 @@ _SELECTION_BIAS = (
     "Every trial ran with a single seed, and the best of many trials is partly luck (winner's curse). Expect a lower "
     "score with new seeds."
 )
-_HOW_TO_MEASURE_IT = " To measure it, export the trial and train it with other seeds (“--set training.seed=1”)."
+_HOW_TO_MEASURE_IT = " To measure it, run `regstudy confirm`."
 
 
 def _selection_bias(tables: Tables) -> str:

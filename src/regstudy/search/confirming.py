@@ -133,7 +133,7 @@ class Confirming:
         split = "on a fresh split" if self.fresh_splits else "on the same validation images as the search"
         return (
             f"Confirmation: {counted(facts.runs, 'run')}. The leaders of the search and the baseline are trained again"
-            f" with fresh seeds, {split}; per round {sizes} of them and the baseline. {head}"
+            f" with fresh seeds, {split}; with {sizes} leaders in rounds 1 to {len(race.sizes)}. {head}"
         )
 
 

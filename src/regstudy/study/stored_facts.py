@@ -127,6 +127,12 @@ def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
 
 
+def _stage(value: Any) -> bool:
+    """Which repeats of which arms a stage of an ablation has."""
+    checks = {"first": _whole, "until": _all(_whole), "asked": _whole, "alpha": _number}
+    return _mapping(value) and value.keys() == checks.keys() and all(check(value[key]) for key, check in checks.items())
+
+
 def _planned(value: Any) -> bool:
     """The trial whose configuration a run has (-1 for the baseline), and its round."""
     return isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value) and value[1] > 0
@@ -160,7 +166,7 @@ _race = _has(
 
 _ablation = _has(
     winner=_whole, runs=_whole, margin=_number, active=_texts, since=_text,
-    stages=lambda value: isinstance(value, list) and all(map(_mapping, value)),
+    stages=lambda value: isinstance(value, list) and all(map(_stage, value)),
     planned=lambda value: isinstance(value, list) and all(isinstance(one, list) and len(one) == 2 for one in value),
 )  # fmt: skip
 

@@ -99,6 +99,7 @@ class Tables:
     groups: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `group_counts`
     ablation: dict[str, Any] = field(default_factory=dict)  # of ablation runs; see attributes.ABLATION
     race: dict[str, Any] = field(default_factory=dict)  # of confirmation runs; see attributes.RACE
+    asked: int | None = None  # finished trials that were requested last, without confirmation runs
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
     @property
@@ -175,6 +176,10 @@ class Tables:
         strengths = ((path, self.strength(path)) for path in self.regularizers)
         return [path for path, values in strengths if values is not None and values.nunique() > 1]
 
+    def ended(self) -> pd.Series:
+        """Mask of trials whose slot needs no further attempt."""
+        return self.trials["state"].isin(["COMPLETE", "PRUNED"])
+
     def observed(self) -> pd.Series:
         """Mask of trials whose outcome was seen to the end: COMPLETE and not diverged, with a finite value."""
         trials = self.trials
@@ -213,6 +218,7 @@ def load_tables(study: optuna.Study) -> Tables:
         groups=_by_trial(trials, stored, attributes.GROUPS),
         ablation=dict(attrs.get(attributes.ABLATION) or {}),
         race=dict(attrs.get(attributes.RACE) or {}),
+        asked=attrs.get(attributes.TRIALS),
         malformed=_malformed(study, trials, attrs, stored),
     )
 
