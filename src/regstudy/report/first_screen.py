@@ -57,7 +57,7 @@ def as_verdict(found: Findings, told: Answer) -> Verdict:
     """The answer as headline, reasons and caveats. Without confirmation runs it is the verdict on the search."""
     if found.confirmation is None or found.comparison.nothing_learned:
         return searched(found)
-    sentences = [text for text in (told.support, told.luck, told.equals) if text]
+    sentences = [text for text in (told.support, told.gap, told.luck, told.equals) if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 
