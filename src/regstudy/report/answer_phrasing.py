@@ -154,7 +154,7 @@ def with_words(leader: Leader) -> str:
 def _unconfirmed(tables: Tables, searched: Verdict) -> Answer:
     if not tables.observed().any():
         return Answer("none", "No result yet", searched.headline, " ".join(searched.sentences[:1]))
-    support = "The score that chose this trial is also the one shown, so expect less. Fresh seeds tell how much of it was luck."
+    support = "The score that chose this trial is also the one shown: expect less. Fresh seeds tell how much was luck."
     if not can_be_confirmed(tables):
         support = "It cannot be confirmed: that takes a finished baseline trial and a finished trial of the search."
     return Answer("none", "Not confirmed", searched.headline, support)

@@ -62,7 +62,7 @@ def as_verdict(found: Findings, told: Answer) -> Verdict:
     if found.confirmation is None or found.comparison.nothing_learned:
         said = searched(found)
         return replace(said, sentences=[told.cause, *said.sentences]) if told.cause else said
-    sentences = [text for text in (told.support, told.cause, told.luck, told.equals) if text]
+    sentences = [text for text in (told.support, told.cause, told.gap, told.luck, told.equals) if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 
