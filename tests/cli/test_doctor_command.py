@@ -189,7 +189,7 @@ def test_a_study_begins_with_its_examination_and_keeps_it(regstudy: Command, fou
     assert {each["id"] for each in facts["findings"]} == {"lr-too-large", "few-images"}
     assert facts["split_hash"] == seen[0]["splits"].hash and not facts["forced"]
     report = (folder / "report.html").read_text(encoding="utf-8")
-    first = re.search(r'<section id="checks">.*?</section>', report, re.DOTALL)
+    first = re.search(r'<details id="checks".*?\n  </details>', report, re.DOTALL)
     assert first and CURVE.sentence in first[0] and NOTE.sentence in first[0]
     assert "Doctor, before the search: 2 findings" in first[0]
     assert CURVE.sentence in (folder / "summary.md").read_text(encoding="utf-8")

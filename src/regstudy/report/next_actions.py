@@ -23,7 +23,7 @@ from regstudy.study.tables import PARAM, ParameterRange, Tables, best
 from regstudy.text import counted, format_duration
 
 MOST_ACTIONS = 3
-ABLATION_RUNS = 70  # of `regstudy ablate` by default, see `search.ablate_study`, which loads torch
+ABLATION_RUNS = 70  # of `regstudy ablate` by default, which is stated where torch is loaded
 CONFIRMED_SHARE = DEFAULT_SHARE / (1 - DEFAULT_SHARE)  # runs by default, as a share of the trials of the search
 LATEST_TRIALS = 10  # whose gain tells whether as many more are worth it
 
