@@ -1,7 +1,7 @@
 # `make study` and `make test` need nothing but Python 3.11+ and make.
 PYTHON ?= python3
 SPACE ?= digits_cnn
-TRIALS ?= 20
+TRIALS ?= 40
 BIN := .venv/bin
 FAST := not slow and not table and not browser and not postgres and not ray and not gpu
 
