@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import pytest
@@ -61,11 +61,23 @@ def change(mean: float, sign: Sign = "open", n: int = 12) -> Change:
     return Change(n, mean, 0.01, mean - 0.012, mean + 0.012, mean - 0.02, mean + 0.02, sign)
 
 
+@dataclass(frozen=True)
+class _Planned(Effect):
+    """An effect of which is given how many runs would decide it."""
+
+    needed: float = 0.0
+
+    @property
+    def more_runs(self) -> float:
+        """As given."""
+        return self.needed if self.verdict == "undecided" else 0.0
+
+
 def effect(verdict: Judgment, name: str = "L2", *, more: float = 12.0, off: str = "") -> Effect:
     metric, gap, sign = PLANTED[verdict]
-    return Effect(
+    return _Planned(
         Contrast(name, "winner", off or f"without {name}"), change(metric), change(gap, sign), change(0.0),
-        Chances(0.9, 0.08, 0.02), verdict, more if verdict == "undecided" else 0.0,
+        Chances(0.9, 0.08, 0.02), verdict, 0.02, 0.003, more,
     )  # fmt: skip
 
 
