@@ -21,7 +21,7 @@ study: setup
 # Fast tests first, so that a plain mistake shows at once; those that kill processes and watch clocks last and alone.
 test: check
 	$(BIN)/python -m pytest -n auto -m '$(FAST)'
-	$(BIN)/python -m pytest -n auto -m 'table and not slow'
+	$(BIN)/python -m pytest -n auto -m 'table and not slow and not postgres'
 	$(BIN)/python -m pytest -m '(slow or browser or postgres or ray) and not gpu'
 
 check: setup

@@ -19,7 +19,7 @@ from regstudy.study import attributes
 from regstudy.study.storage import sqlite_url
 
 pytest_plugins = ["faults.fixtures"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.table
 FAST = ("--set", "training.epochs=4", "--set", "optimizer.lr=0.05", "--set", "study.nuisance=[]")
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", *FAST)
 SEARCH = (*STUDY, "--trials", "6", "--confirm", "0", "--threads", "1")
