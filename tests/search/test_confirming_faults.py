@@ -56,8 +56,11 @@ def all_trials(place: Path) -> list[object]:
     if not (place / "study.db").exists():
         return []
     storage = sqlite_url(place / "study.db")
-    names = optuna.get_all_study_names(storage)
-    return [one for name in names for one in optuna.load_study(study_name=name, storage=storage).trials]
+    try:
+        names = optuna.get_all_study_names(storage)
+        return [one for name in names for one in optuna.load_study(study_name=name, storage=storage).trials]
+    except SQLAlchemyError:  # it is being created
+        return []
 
 
 def test_a_study_killed_in_its_confirmation_goes_on_with_the_same_command(folder: Path, start: Start) -> None:
