@@ -210,7 +210,7 @@ def _get(app: Any, path: str) -> bytes:
 def test_eight_workers_and_a_dashboard_do_not_lock_each_other_out(folder: Path, start: Start) -> None:
     command = start(
         *("study", "--space", "faulty.yaml", "--trials", "40", "--workers", "8", "--threads", "8", "--device", "cpu"),
-        *("--data-dir", ".", "--no-doctor"),
+        *("--data-dir", ".", "--no-doctor", "--confirm", "0"),
         step=0.01,
     )
     place = folder / "results" / "faulty"
