@@ -259,7 +259,7 @@ def resolved(found: Mapping[int, Sequence[Row]]) -> Iterator[str]:
     """The resolution that is told before the start."""
     yield "\nThe resolution told before the start (chance of 80 %), if one regularizer has this effect, others none:"
     yield ""
-    yield "| runs | effect that can be told | named |"
+    yield "| runs | smallest detectable effect | named |"
     yield "|--:|--:|--:|"
     for n, rows in found.items():
         yield f"| {n} | {told_by(n):.2f} | {share(column(of_size(rows, told_by(n)), 'named'))} |"

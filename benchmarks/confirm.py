@@ -186,7 +186,7 @@ def honesty(usual: Mapping[int, Sequence[Row]]) -> Iterator[str]:
         )
     behind = ", ".join(f"{shown(rows, 'baseline: behind')} ({n} trainings)" for n, rows in usual.items())
     yield f"\nThe chosen baseline is in truth worse than the best baseline tried by {behind} points."
-    yield "\nThe set of equals: leaders that the fresh runs cannot tell from the winner.\n"
+    yield "\nThe set of equals: leaders that the fresh runs cannot distinguish from the winner.\n"
     yield "| trainings | leaders | equals besides the winner | worse than it by | best leader is winner or equal |"
     yield "|--:|--:|--:|--:|--:|"
     for n, rows in usual.items():

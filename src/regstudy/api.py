@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +42,7 @@ from regstudy.space.comparison_plans import comparison_of_configs, comparison_of
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import check_name
 from regstudy.study import attributes
-from regstudy.study.place import DATABASE_FILE, holds_database, place_at
+from regstudy.study.place import DATABASE_FILE, given_place, holds_database
 from regstudy.training.run import OnEpoch
 from regstudy.training.validation import CHECKS
 
@@ -214,12 +213,9 @@ def confirm(
 
     The other arguments and the exceptions are those of `run_study`. Repeating the call resumes.
     """
-    require("path", path, (str, Path), "the folder of a study")
-    require("study", study, (str, NoneType), "the name of a study")
-    require("storage", storage, (str, NoneType), "the URL of a database server")
     require("data_dir", data_dir, (str, Path), "a folder")
     check_runs(runs)
-    listen, place = listener_of(progress), place_at(given_path(path, "path"), storage, study)
+    listen, place = listener_of(progress), given_place(path, storage, study)
     with machine(device, threads) as used:
         options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
         check_report_files(place.output, "search")
@@ -257,14 +253,11 @@ def ablate(
 
     The other arguments and the exceptions are those of `run_study`. Repeating the call resumes.
     """
-    require("path", path, (str, Path), "the folder of a study")
-    require("study", study, (str, NoneType), "the name of a study")
-    require("storage", storage, (str, NoneType), "the URL of a database server")
     require("data_dir", data_dir, (str, Path), "a folder")
     for argument, value in (("fine", fine), ("add_one_in", add_one_in), ("interactions", interactions)):
         require(argument, value, bool, "True or False")
     check_ablation(runs, margin)
-    listen, place = listener_of(progress), place_at(given_path(path, "path"), storage, study)
+    listen, place = listener_of(progress), given_place(path, storage, study)
     with machine(device, threads) as used:
         options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
         check_report_files(place.output, "search")

@@ -87,7 +87,7 @@ def test_other_trials_say_what_is_known_of_them() -> None:
         return config_file(search, chosen_trial(search, number, confirmed), confirmed=confirmed)
 
     equal, behind = confirmed.equals[0].number, next(one.number for one in confirmed.leaders[1:] if not one.equal)
-    assert f"it cannot be told from trial {confirmed.winner.number}." in heading(equal)
+    assert f"it cannot be distinguished from trial {confirmed.winner.number}." in heading(equal)
     assert f"it is behind trial {confirmed.winner.number}." in heading(behind)
     assert "The baseline of the confirmation runs: with fresh seeds" in heading(confirmed.baseline.number)
     other = next(t.number for t in search.trials if t.number not in {one.number for one in confirmed.leaders})

@@ -185,7 +185,7 @@ def chance(pairs: Pairs, more: NDArray[np.int64], level: float, margin: float) -
     mean = pairs.mean * (pairs.n + more * keep) / total
     spread = more / total * sd * np.sqrt(1 / more + keep / pairs.n)
     error = sd / np.sqrt(total)
-    outside = -special.stdtrit(total - 1, level / 2) * error  # beyond it, a mean is told from none
+    outside = -special.stdtrit(total - 1, level / 2) * error  # beyond it, a mean is significant
     inside = margin + special.stdtrit(total - 1, level) * error
     found = special.ndtr((mean - outside) / spread) + special.ndtr((-mean - outside) / spread)
     found += np.maximum(0.0, special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread))
@@ -193,7 +193,7 @@ def chance(pairs: Pairs, more: NDArray[np.int64], level: float, margin: float) -
 
 
 def resolution(request: Request, sd: float) -> float:
-    """The smallest effect that is told from none with a chance of 80 %, if half of the contrasts leave early.
+    """The smallest effect that is detected with a chance of 80 %, if half of the contrasts leave early.
 
     ``sd``: standard deviation of a paired difference, in the unit of the answer. Infinite with fewer than two repeats.
     """

@@ -62,7 +62,7 @@ class Leader:
 
     @property
     def equal(self) -> bool:
-        """Whether it has run in a round with the winner, and the fresh runs cannot tell the two apart."""
+        """Whether it has run in a round with the winner, and the fresh runs cannot distinguish the two."""
         return self.behind.n > 0 and self.behind.low <= 0
 
 
@@ -117,7 +117,7 @@ class Confirmation:
 
     @property
     def equals(self) -> list[Leader]:
-        """The other leaders that cannot be told from the winner."""
+        """The other leaders that cannot be distinguished from the winner."""
         return [leader for leader in self.leaders[1:] if leader.equal]
 
     @property

@@ -101,9 +101,8 @@ def advance(race: Race, entrants: Sequence[Entrant], baseline: Entrant) -> tuple
     """The race after its next rounds with runs to make, and these; no runs at its end.
 
     Rounds between which nobody leaves are run together, but for the first, in which a configuration that always fails
-    shows. Whoever enters has run, or runs now, every round so far. A
-    leader stays in the race when a training of it was given up, unless that was its only one. Call it again when the
-    runs have ended.
+    shows. Whoever enters has run, or runs now, every round so far. A leader stays in the race when a training of it
+    was given up, unless that was its only one. Call it again when the runs have ended.
     """
     while race.round < len(race.sizes):
         size, last = race.sizes[race.round], race.round + 1

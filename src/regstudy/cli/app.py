@@ -60,6 +60,9 @@ StudyPath = Annotated[
 StudyName = Annotated[
     str | None, typer.Option("--study", help="Name of the study, if the database holds several. Default: the folder's.")
 ]
+RunBudget = Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")]
+RunTimeout = Annotated[str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")]
+OnlyCheck = Annotated[bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
 ]
@@ -116,9 +119,7 @@ def study(
             help="Share of the trials that confirm the winner with fresh seeds; 0 turns it off. Default: 0.3.",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
-    ] = False,
+    dry_run: OnlyCheck = False,
     no_doctor: Annotated[
         bool, typer.Option("--no-doctor", help="Skip the doctor's checks of data, split and network before the study.")
     ] = False,
@@ -183,13 +184,9 @@ def compare(
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
     workers: Workers = 1,
-    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
-    trial_timeout: Annotated[
-        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
-    ] = False,
+    budget: RunBudget = None,
+    trial_timeout: RunTimeout = None,
+    dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -229,13 +226,9 @@ def confirm(
     name: StudyName = None,
     data_dir: DataDir = Path("data"),
     workers: Workers = 1,
-    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
-    trial_timeout: Annotated[
-        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
-    ] = False,
+    budget: RunBudget = None,
+    trial_timeout: RunTimeout = None,
+    dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -281,13 +274,9 @@ def ablate(
     name: StudyName = None,
     data_dir: DataDir = Path("data"),
     workers: Workers = 1,
-    budget: Annotated[str | None, typer.Option(help="Time budget: start no new run after 90s, 30m, 2h, …")] = None,
-    trial_timeout: Annotated[
-        str | None, typer.Option(help="Kill a run that takes longer than this: 90s, 30m, 2h, …")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and estimate the cost, but do not start.")
-    ] = False,
+    budget: RunBudget = None,
+    trial_timeout: RunTimeout = None,
+    dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
 ) -> None:

@@ -92,7 +92,7 @@ def _claim(confirmed: Confirmation, leader: Leader) -> str:
     if leader is confirmed.baseline:
         why = {"no better": "The search is no better. ", "undecided": "Not decided whether the search is better. "}
         return f"{why.get(confirmed.status, '')}The baseline of the confirmation runs: {shown}."
-    told = "cannot be told from" if leader.equal else "is behind"
+    told = "cannot be distinguished from" if leader.equal else "is behind"
     return f"Not the winner: {shown}; it {told} trial {confirmed.winner.number}."
 
 

@@ -40,9 +40,9 @@ class Answer:
     """``word`` is the status, ``sentence`` the answer; the other texts may be empty.
 
     ``support``: how sure it is; ``luck``: the value of the search next to that of fresh seeds; ``caveat``: what the
-    fresh runs do not remove; ``equals``: which leaders cannot be told from the winner; ``gap``: those of baseline and
-    winner; ``cause``: what an ablation says about the regularizers, if it is not the sentence, and what it has not
-    decided.
+    fresh runs do not remove; ``equals``: which leaders cannot be distinguished from the winner; ``gap``: those of
+    baseline and winner; ``cause``: what an ablation says about the regularizers, if it is not the sentence, and what it
+    has not decided.
     """
 
     tone: Tone
@@ -74,11 +74,6 @@ class Answer:
         """The answer for a terminal: its status, the reasons, and the next command."""
         following = [action for action in self.actions if action.command][:1]
         return [f"{self.word}: {self.sentence}", *self.reasons, *(f"Next: {one.command}" for one in following)]
-
-
-def answer_lines(found: Confirmation | None, tables: Tables, searched: Verdict, where: str) -> list[str]:
-    """The answer of a study in a few plain lines; see `answer`."""
-    return answer(found, tables, searched, where).lines
 
 
 def answer(
@@ -123,7 +118,7 @@ def shown_luck(found: Confirmation) -> float:
 
 
 def equals_sentence(found: Confirmation, winner: str = "it") -> str:
-    """Which leaders cannot be told from the ``winner``; the simplest of them is named if the winner is not."""
+    """Which leaders cannot be distinguished from the ``winner``; the simplest of them is named if the winner is not."""
     others, simple = found.equals, found.simplest
     if not others:
         return ""
@@ -131,7 +126,7 @@ def equals_sentence(found: Confirmation, winner: str = "it") -> str:
         count = len(simple.active)
         much = f"{_few(count)} regularizer{'' if count == 1 else 's'}"
         alike = "" if count < len(found.winner.active) else ", set more weakly"
-        return f"Trial {simple.number}, with {much}{alike}, cannot be told from {winner}."
+        return f"Trial {simple.number}, with {much}{alike}, cannot be distinguished from {winner}."
     which = (
         listing([str(number) for number in sorted(one.number for one in others)])
         if len(others) <= 5
@@ -139,7 +134,7 @@ def equals_sentence(found: Confirmation, winner: str = "it") -> str:
     )
     trials = "Trial" if len(others) == 1 else "Trials" if len(others) <= 5 else ""
     simplest = "simpler" if len(others) == 1 else "simplest"
-    told = f"{trials} {which} cannot be told from {winner}; trial {simple.number} is the {simplest} of them."
+    told = f"{trials} {which} cannot be distinguished from {winner}; trial {simple.number} is the {simplest} of them."
     return told.strip()
 
 
@@ -233,7 +228,7 @@ def _difference(found: Confirmation) -> str:
 def _looks(found: Confirmation, trial: str) -> str:
     of, seen = found.metric, shown_gain(found)
     if seen.mean <= found.margin:
-        return f"{trial.capitalize()} and the baseline cannot be told apart yet."
+        return f"{trial.capitalize()} and the baseline cannot be distinguished yet."
     looks = f"{trial.capitalize()} looks {number(seen.mean, of)} {unit(of)} better than the baseline"
     return f"{looks}, but {'this could be luck' if seen.low <= 0 else 'it may be too little to matter'}."
 

@@ -61,7 +61,7 @@ def leaders_card(found: Confirmation) -> LeadersCard:
     left_out = len(found.leaders) - 1 - len(others)
     foot = (
         f"{'Points' if of.percent else 'Nats'} of {of.label} from the winner, over the rounds that both ran. Too close:"
-        " the runs cannot tell it from the winner, and it may be somewhat worse. Shaded: up to"
+        " the runs cannot distinguish it from the winner, and it may be somewhat worse. Shaded: up to"
         f" {number(found.margin, of)}, too small to matter."
     )
     if left_out:

@@ -145,7 +145,7 @@ def _confirmed(found: Confirmation, tables: Tables, where: str, apart: AblationF
         fewer = len(winner.active) - len(simple.active)
         command = f"regstudy export {where} --trial {simple.number} -o best.yaml"
         gain = f"{fewer} fewer to set" if fewer > 0 else "weaker settings"
-        why = "The fresh rounds cannot tell it from the winner."
+        why = "The fresh rounds cannot distinguish it from the winner."
         actions.append(Action(f"Or take the simpler trial {simple.number}", why, command, gain, cost="no runs"))
     return [*actions, *_ablation(found, tables, where, apart)]
 

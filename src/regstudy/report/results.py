@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import NoneType
 
-from regstudy.errors import require
-from regstudy.files.paths import given_path
 from regstudy.report.comparison.comparison_result import ComparisonResult
 from regstudy.report.study_result import StudyResult
-from regstudy.study.place import StudyPlace, kind_of, open_study, place_at
+from regstudy.study.place import StudyPlace, given_place, kind_of, open_study
 from regstudy.study.storage import in_words
 
 
@@ -20,10 +17,7 @@ def load_results(path: str | Path, storage: str | None = None, study: str | None
     too. ``study`` is the study's name; by default it is the folder's, or that of the only study in a file. Raises
     StudyError if there is no study.
     """
-    require("path", path, (str, Path), "the folder of a study")
-    require("storage", storage, (str, NoneType), "the URL of a database server")
-    require("study", study, (str, NoneType), "the name of a study")
-    return result_in(place_at(given_path(path, "path"), storage, study))
+    return result_in(given_place(path, storage, study))
 
 
 def result_in(place: StudyPlace) -> StudyResult:

@@ -85,7 +85,7 @@ def ablate_study(
         facts = _facts(place, study, request)
         found = find_ablation(place, study)
         before = _totals(found, facts)
-        if found is not None and facts.planned and not before.left and _ended(next_runs(facts, found), facts):
+        if found is not None and facts.planned and not before.left and next_runs(facts, found).planned == facts.planned:
             listen(NothingLeft(nothing_left_words(facts, found, place, facts.runs), before.given_up))
             return
         pool = same_images(plan, study, data_dir, listen)
@@ -186,10 +186,6 @@ def _decided(opened: OpenStudy, search: optuna.Study) -> AblationFacts:
 def _asked(facts: AblationFacts) -> tuple[object, ...]:
     """What must not change while an ablation goes on."""
     return facts.winner, facts.margin, facts.active, facts.fine, facts.add_one_in, facts.interactions
-
-
-def _ended(after: AblationFacts, before: AblationFacts) -> bool:
-    return after.planned == before.planned
 
 
 def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:

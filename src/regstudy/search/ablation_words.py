@@ -8,6 +8,7 @@ import optuna
 
 from regstudy.analysis.ablation_design import resolution
 from regstudy.analysis.claim import residual_spread
+from regstudy.config.schema import KFold
 from regstudy.data.pool import Pool
 from regstudy.metrics import metric_or_accuracy
 from regstudy.search.ablation_facts import AblationFacts
@@ -31,7 +32,7 @@ def plan_words(
     return (
         f"Ablation of trial {facts.winner}, {who}: {counted(facts.runs, 'run')} of"
         f" {counted(len(facts.arms), 'arm')} ({listing(list(facts.arms))}), in repeats that share a fresh seed,"
-        f" {split}. Effects from {shown} {unit} on can be told{guess}."
+        f" {split}. Effects from {shown} {unit} on can be detected{guess}."
     )
 
 
@@ -44,7 +45,8 @@ def split_words(own_validation: bool, folds: int | None) -> str:
 
 def folds_of(pool: Pool) -> int | None:
     """How many folds a run trains; None without folds."""
-    return pool.split(0).folds or None
+    resampling = pool.config.resampling
+    return resampling.kfold if isinstance(resampling, KFold) else None
 
 
 def stage_words(facts: AblationFacts) -> str:

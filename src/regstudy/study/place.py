@@ -6,12 +6,14 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from regstudy.errors import ArgumentError, RegstudyError, StudyError, describe, unknown
+from regstudy.errors import ArgumentError, RegstudyError, StudyError, describe, require, unknown
+from regstudy.files.paths import given_path
 from regstudy.space.plan import PlanKind
 from regstudy.space.study_name import check_name, is_companion
 from regstudy.study import attributes
@@ -82,6 +84,14 @@ def place_at(path: Path, storage: str | None = None, study: str | None = None) -
     if storage is None and path.is_file():
         return StudyPlace(path.parent, None, study, None if path.name == DATABASE_FILE else path)
     return StudyPlace(path, storage, study)
+
+
+def given_place(path: str | Path, storage: str | None, study: str | None) -> StudyPlace:
+    """The place of an existing study from the arguments of a public function; ArgumentError for a wrong type."""
+    require("path", path, (str, Path), "the folder of a study")
+    require("storage", storage, (str, NoneType), "the URL of a database server")
+    require("study", study, (str, NoneType), "the name of a study")
+    return place_at(given_path(path, "path"), storage, study)
 
 
 def holds_database(path: Path) -> bool:
