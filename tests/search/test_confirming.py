@@ -17,6 +17,7 @@ from search.confirmed import assert_paired, confirm, finished, load, runs_of, sp
 import regstudy as library
 from regstudy import data
 from regstudy.config.run_config import parse_config
+from regstudy.errors import StudyError
 from regstudy.search.events import (
     ConfirmationStarted,
     Event,
@@ -30,6 +31,7 @@ from regstudy.search.sampler import make_sampler
 from regstudy.space.round_plan import ROUND
 from regstudy.study import attributes
 from regstudy.study.companion import find_confirmation
+from regstudy.study.glance import glance_at
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import count_finished
 from regstudy.study.ranking import best_value
@@ -118,7 +120,7 @@ def test_a_study_of_an_earlier_version_stays_unconfirmed_until_asked(name: str, 
     shutil.copytree(OLD / name, tmp_path / name)
     database, trials = tmp_path / name, len(load(tmp_path / name).trials)
     before = [trial.user_attrs for trial in load(database).trials if trial.state.is_finished()]
-    total = 18
+    total = 27  # enough for a new study to confirm its winner
     study(tmp_path, total, name=name, space=library.load_space(OLD / "digits.yaml"))
     assert finished(database) == (total, 0)
     confirm(database, runs=8)
@@ -271,6 +273,15 @@ def test_resumed_studies_draw_the_same_trials_with_and_without_the_confirmation(
     assert len(mine) == len(others) == 26
     assert [one.params for one in mine] == [one.params for one in others]
     assert [one.values for one in mine] == [one.values for one in others]
+
+
+def test_runs_of_a_study_are_never_taken_for_the_study(results: Path) -> None:
+    (results / "s").rename(results / "moved")  # then its name is no longer that of the folder
+    assert library.load_results(results / "moved").name == "s"
+    assert glance_at(results / "moved" / "study.db").name == "s"
+    with pytest.raises(StudyError, match=r"Allowed: s\.") as error:
+        library.load_results(results / "moved", study="s/confirmation")
+    assert "s/confirmation, " not in str(error.value)
 
 
 def test_optuna_shows_both_studies(results: Path) -> None:
