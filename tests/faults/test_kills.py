@@ -16,7 +16,7 @@ from regstudy.study import attributes
 pytest_plugins = ["faults.fixtures"]
 pytestmark = pytest.mark.slow
 ROUNDS = ["worker"] * 12 + ["parent"] * 4 + ["everything"] * 4
-STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".")
+STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", "--confirm", "0")
 
 
 @pytest.mark.parametrize("workers", [1, 3])
