@@ -21,12 +21,13 @@ from regstudy.report.next_actions import ABLATION_RUNS
 from regstudy.report.page import find, write_report
 from regstudy.report.phrasing import markdown
 from regstudy.report.results import load_results
-from regstudy.report.sections import sections
+from regstudy.report.sections import cost_words, sections
 from regstudy.report.watch import progress
 from regstudy.report.written_files import check_report_files
 from regstudy.search.ablate_study import DEFAULT_RUNS
 from regstudy.study.place import DATABASE_FILE
 from regstudy.study.storage import open_storage, sqlite_url
+from regstudy.study.tables import load_tables
 
 WHERE = "results/blood_cells"
 UNDECIDED = Taken(parts={"augmentation": CLOSES, "dropout": Part(0.003)}, noise=0.002, repeats=6)
@@ -162,3 +163,14 @@ def test_a_result_has_the_effects_as_a_data_frame(tmp_path: Path) -> None:
     assert found.answer.sentence.startswith("Augmentation closed the gap")
     assert found.report().name == "report.html" and (folder / "ablation.csv").exists()
     assert progress(study, None, ablated)[0][0] == len(study.trials) + len(ablated.trials)
+
+
+def test_the_cost_counts_every_run() -> None:
+    search, fresh = planted_race()
+    ablated = ablation_runs(search)
+    runs = [search, fresh, ablated]
+    epochs = [int(load_tables(one).epochs_run().sum()) for one in runs]
+    assert "(" not in cost_words(find(search))
+    said = cost_words(find(search, fresh=fresh, ablated=ablated))
+    assert said.startswith(f"Cost: {sum(epochs):,} epochs, ")
+    assert f"(search {epochs[0]:,} epochs, confirmation {epochs[1]:,} epochs and ablation {epochs[2]:,} epochs)" in said

@@ -41,6 +41,7 @@ def run(
             from regstudy.report.results import result_in
 
             interrupted = True
+            console.print("Writing the report of what has finished. Ctrl-C skips it.")
             result = result_in(listener.started.place)
     show(console, result)
     if interrupted:

@@ -49,7 +49,7 @@ from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
 from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, constant_words, fair_gain_words, nothing_learned_words
 from regstudy.study.tables import best
-from regstudy.text import counted
+from regstudy.text import counted, listing
 
 
 @np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge or infinite
@@ -263,19 +263,30 @@ def _data(found: Findings) -> ReportSection:
     return ReportSection("data", "Data and split", finding, notes, grids, folded=True)
 
 
+def cost_words(found: Findings) -> str:
+    """What all runs of a study took, those of its confirmation and its ablation included."""
+    ablated = None if found.apart is None else found.apart.runs
+    runs = {"search": found.tables, "confirmation": found.fresh, "ablation": ablated}
+    known = {name: one for name, one in runs.items() if one is not None}
+    spent = {name: int(one.epochs_run().sum()) for name, one in known.items()}
+    seconds = sum(float(one.trials["seconds"].sum()) for one in known.values())
+    if seconds == 0:
+        return "The cost of the trials was not recorded."
+    shares = listing([f"{name} {counted(epochs, 'epoch')}" for name, epochs in spent.items()])
+    total = counted(sum(spent.values()), "epoch")
+    took = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+    return f"Cost: {total}, {took} of training{f' ({shares})' if len(spent) > 1 else ''}."
+
+
 def _making(found: Findings) -> ReportSection:
     tables = found.tables
-    epochs, seconds = int(tables.epochs_run().sum()), float(tables.trials["seconds"].sum())
-    spent = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
-    finding = f"Cost: {counted(epochs, 'epoch')}, {spent} of training."
-    if seconds == 0:
-        finding = "The cost of the trials was not recorded."
+    finding = cost_words(found)
     ended = tables.trials[tables.trials["state"].isin(["COMPLETE", "PRUNED"])]
     planned = (tables.epochs_planned or 0) * len(ended) * max(tables.folds, 1)
     if planned > (ran := int(tables.epochs_run()[ended.index].sum())) > 0:
         saved = 100 * (1 - ran / planned)
         finding += (
-            f" Early stopping and pruning saved {saved:.0f}\N{NO-BREAK SPACE}% of the {planned:,} planned epochs."
+            f" Early stopping and pruning saved {saved:.0f}\N{NO-BREAK SPACE}% of the search's {planned:,} epochs."
         )
     facts = {
         "command": tables.command,
