@@ -38,7 +38,7 @@ def attempts_sentence(attempts: Attempts) -> str:
         return ""
     total = sum(attempts.kinds.values())
     listed = ", ".join(f"{count} {kind}" if total > 1 else kind for kind, count in attempts.kinds.items())
-    head = f"{counted(total, 'attempt')} failed ({listed})"
+    head = f"{counted(total, 'attempt')} did not finish ({listed})"
     if not attempts.given_up:
         repeated = "It was" if total == 1 else "All were"
         restored = (

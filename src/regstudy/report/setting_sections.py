@@ -93,7 +93,7 @@ def importance_section(found: Findings) -> ReportSection:
     too_poor = f"train {of.label} too {'low' if of.maximize else 'high'}"
     notes = [
         f"Search trials: {counts.complete} finished, {counts.pruned} pruned, {counts.diverged} diverged, "
-        f"{counts.failed} failed; {counts.excluded} finished but excluded for the gap ({too_poor})."
+        f"{counts.failed} not finished; {counts.excluded} finished but excluded for the gap ({too_poor})."
     ]
     if counts.baseline:
         notes[0] += f" Not counted: {counted(counts.baseline, 'baseline trial')} (all regularizers off at once)."
