@@ -47,6 +47,15 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -
         time.sleep(0.05)
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is a worker: a fresh interpreter, or forked by the server that all workers of a command share."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        forked = "forkserver" in _title(process) and parent is not None and "forkserver" in _title(parent)
+        return _alive(process) and (forked or "spawn_main" in _title(process))
+    return False
+
+
 class Command:
     """A running `regstudy` command, leader of a process group of its own as in a terminal."""
 
@@ -102,7 +111,7 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes."""
-        return [child for child in self.children() if "spawn_main" in _title(child)]
+        return [child for child in self.children() if is_worker(child)]
 
     def left_behind(self) -> list[psutil.Process]:
         """Living processes of its group, whoever their parent is by now."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -119,3 +121,14 @@ def test_two_parents_on_one_study_share_its_trials(folder: Path, start: Start) -
     assert len(owners) > 1
     assert "FAIL" not in states(place / "study.db")
     assert_curves_repeat(place, trials, through_cli=0)
+
+
+def test_the_server_that_forks_the_workers_may_die(folder: Path, start: Start) -> None:
+    command = start(*STUDY, "--trials", "10", "--workers", "2", "--threads", "2", step=0.05)
+    place = folder / "results" / "faulty"
+    until(lambda: running(place / "study.db") == 2, "both workers have a trial")
+    (server,) = {worker.ppid() for worker in command.workers()}
+    os.kill(server, signal.SIGKILL)
+    assert command.wait() == 0, command.said
+    assert_curves_repeat(place, assert_sound(place, 10), through_cli=0)
+    assert "Traceback" not in command.said

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 from faults.checks import assert_sound
-from faults.commands import Start, until
+from faults.commands import Start, is_worker, until
 
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
@@ -116,8 +116,8 @@ def private_bytes(folder: Path, splits: Splits, workers: int) -> list[int]:
         if isinstance(event, EpochDone) and event.record.epoch >= 2:
             training.add(event.worker)
         if len(training) == workers:
-            children = psutil.Process().children()
-            found.extend(child.memory_full_info().uss for child in children if _is_worker(child))
+            children = psutil.Process().children(recursive=True)
+            found.extend(child.memory_full_info().uss for child in children if is_worker(child))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -151,11 +151,7 @@ def test_workers_that_cannot_start_are_given_up(folder: Path, monkeypatch: pytes
     made = pool(folder, 2)
     with pytest.raises(RegstudyError, match="3 workers in a row died"):
         run_pool(made.opened, jobs_for(made.job, 2), noise(8), lambda _: None)
-    assert not any(_is_worker(child) for child in psutil.Process().children())
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    return "spawn_main" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
+    assert not any(is_worker(child) for child in psutil.Process().children(recursive=True))
 
 
 @pytest.mark.slow

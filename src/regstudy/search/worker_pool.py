@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.connection
 import pickle
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,7 +90,7 @@ def run_pool(
     A trial that takes longer than ``timeout`` seconds is ended with its worker. Raises RegstudyError with the error
     that ended a worker, and KeyboardInterrupt after Ctrl-C, when all workers have stopped.
     """
-    context = torch.multiprocessing.get_context("spawn")
+    context = _context(jobs)
     shared = images.share()
     pool: list[PoolWorker] = []
     with noting_interrupts() as interrupts:
@@ -101,6 +102,20 @@ def run_pool(
             _stop_all(pool, at_once=interrupts.asked > 1)
         if interrupts.asked:
             raise KeyboardInterrupt
+
+
+def _context(jobs: Sequence[Job]) -> Any:
+    """How workers are started.
+
+    On Linux, a server imports torch once and forks each worker from it, so that the workers of every further stage, and
+    those that replace dead ones, start at once. CUDA must not be touched before a fork, which an import cannot promise;
+    there, and on other systems, every worker is a fresh interpreter.
+    """
+    if sys.platform != "linux" or any(job.options.device.startswith("cuda") for job in jobs):
+        return torch.multiprocessing.get_context("spawn")
+    context = torch.multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _attend(
