@@ -48,7 +48,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Whether a process is a worker: a fresh interpreter, or forked by the server that all workers of a command share."""
+    """Whether a process is a worker: a fresh interpreter, or forked by the server of its command."""
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = process.parent()
         forked = "forkserver" in _title(process) and parent is not None and "forkserver" in _title(parent)
