@@ -18,11 +18,11 @@ setup: .venv/installed
 study: setup
 	$(BIN)/python study.py --space $(SPACE) --trials $(TRIALS)
 
-# Fast tests first, so that a plain mistake shows at once; those that kill processes and watch clocks last and alone.
+# Fast tests first, so that a plain mistake shows at once; those that watch clocks or kill many processes last and alone.
 test: check
 	$(BIN)/python -m pytest -n auto -m '$(FAST)'
-	$(BIN)/python -m pytest -n auto -m 'table and not slow and not postgres'
-	$(BIN)/python -m pytest -m '(slow or browser or postgres or ray) and not gpu'
+	$(BIN)/python -m pytest -n auto -m '(table or browser) and not slow and not postgres'
+	$(BIN)/python -m pytest --durations 10 -m '(slow or postgres or ray) and not gpu'
 
 check: setup
 	$(BIN)/ruff check .

@@ -90,7 +90,7 @@ def test_an_old_study_resumes(name: str, old: Path, regstudy: Command) -> None:
             assert one.user_attrs == other.user_attrs  # what was finished is left alone
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("command", ["study", "doctor"])
 def test_an_old_study_keeps_its_rule_for_image_files_and_says_so(command: str, old: Path, regstudy: Command) -> None:
     """Today a JPEG is read whatever its suffix, so the split would be another one."""

@@ -538,7 +538,7 @@ print(diagnosis.verdict, regstudy.__version__, difference, headline)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_users_file_passes_mypy_in_strict_mode(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(TYPED)
     (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = True\n[mypy-pandas.*]\nignore_missing_imports = True\n")

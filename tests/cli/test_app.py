@@ -52,7 +52,7 @@ def test_spaces_lists_names_with_questions(regstudy: Command) -> None:
     assert "?" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "digits_cnn"
 
@@ -101,7 +101,7 @@ def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp
     assert report.returncode == 0, report.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_spent_budget_ends_early_and_says_how_to_go_on(regstudy: Command) -> None:
     done = regstudy(*STUDY, "--trials", "40", "--budget", "1s")
     assert done.returncode == 0, done.stderr

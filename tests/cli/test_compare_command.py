@@ -49,7 +49,7 @@ def load(folder: Path) -> optuna.Study:
     return optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / 'study.db'}")
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_two_arms_from_start_to_page_and_on_to_more_repeats(regstudy: Command, tmp_path: Path) -> None:
     done = regstudy(*COMPARE, "--repeats", "2")
     assert done.returncode == 0, done.stderr

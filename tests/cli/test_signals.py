@@ -38,7 +38,7 @@ def assert_clean_end(command: Command, number: int) -> None:
     assert "Error" not in command.stderr, command.said
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize(("workers", "to"), [(1, "group"), (3, "group"), (3, "alone")])
 def test_a_study_that_is_ended_in_mid_trial_resumes_to_the_same_curves(
     folder: Path, start: Start, workers: int, to: str
@@ -74,7 +74,7 @@ def test_workers_that_are_just_starting_say_nothing(folder: Path, start: Start, 
     assert_sound(folder / "results" / "faulty", 4)
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_a_worker_that_gets_sigterm_alone_leaves_and_the_study_goes_on(folder: Path, start: Start) -> None:
     command = start(*SPACE, "--trials", "3", "--workers", "2", "--threads", "2", step=0.1)
     place = folder / "results" / "faulty"
@@ -125,7 +125,7 @@ def ready_to_serve(_folder: Path, start: Start) -> tuple[Command, Callable[[], b
     return command, answers
 
 
-@pytest.mark.slow
+@pytest.mark.table
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize("begin", [ready_to_train, ready_to_compare, ready_to_examine, ready_to_watch, ready_to_serve])
 def test_every_command_that_takes_long_ends_with_the_code_of_the_signal(

@@ -368,7 +368,7 @@ def test_a_downloaded_archive_is_unpacked_once(tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in (home / "cifar10").iterdir()) == [FOLDER, ARCHIVE]
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_the_pictures_of_cifar10_are_read_as_they_are(
     real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

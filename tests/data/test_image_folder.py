@@ -378,7 +378,7 @@ def test_a_folder_without_a_readable_image_is_an_error_either_way(root: Path, po
 # Real images
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_real_smears_are_read(real_images: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(real_images / "smear_cells.zip") as archive:
         archive.extractall(tmp_path / "images")

@@ -12,7 +12,7 @@ from faults.checks import assert_curves_repeat, assert_intact, assert_sound
 from faults.commands import Start, finished, until
 
 pytest_plugins = ["faults.fixtures"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.table
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", "--results", "small")
 
 

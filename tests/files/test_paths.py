@@ -295,7 +295,6 @@ def bound(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*free, sys.executable, "-m", "regstudy", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.slow
 def test_a_path_without_permission_is_one_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("ok.yaml").write_text(SPACE)

@@ -216,7 +216,6 @@ def test_runs_repeat_to_the_bit(results: Path, monkeypatch: pytest.MonkeyPatch) 
     assert_curves_repeat(results / "s", runs_of(results / "s"), through_cli=0)
 
 
-@pytest.mark.slow
 def test_two_workers_give_the_same_table_as_one(results: Path) -> None:
     shutil.copytree(results / "searched", results / "two")
     confirm(results / "searched", runs=12)

@@ -187,7 +187,6 @@ def test_folds_need_enough_images_before_anything_is_written(tmp_path: Path) -> 
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.slow
 def test_sigkill_in_the_second_fold(tmp_path: Path) -> None:
     changes = ["data.resampling={kfold: 3}", "training.epochs=25", "training.patience=null", "data.train_limit=200"]
     sets = [part for change in changes for part in ("--set", change)]

@@ -237,12 +237,12 @@ def taken_by_eight(folder: Path, slots: int, way: str) -> list[int]:
         return list(chain.from_iterable(pool.map(take_all, [(opened.url, way)] * 8, chunksize=1)))
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_eight_processes_take_each_of_300_slots_exactly_once(tmp_path: Path) -> None:
     assert sorted(taken_by_eight(tmp_path, 300, "ours")) == list(range(300))
 
 
-@pytest.mark.slow
+@pytest.mark.table
 def test_with_the_queue_of_optuna_itself_some_slots_are_taken_twice(tmp_path: Path) -> None:
     """Shows that the test above can fail: without the lock two processes win the same trial."""
     taken = taken_by_eight(tmp_path, 300, "optuna's")

@@ -50,7 +50,7 @@ CHANGES: list[tuple[Callable[[Path], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(("change", "words"), CHANGES)
 def test_a_study_never_ends_well_without_its_trials(
