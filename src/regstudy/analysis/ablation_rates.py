@@ -1,10 +1,10 @@
 """The learning rate of each arm of an ablation: three are tried, in runs that enter no comparison.
 
 A regularizer can slow training down or make it noisier, so an arm without it may do better at another learning rate.
-Each arm is therefore tried at the winner's rate, a third of it and three times it: together a decade, in steps of half
-a decade, within which the result hardly changes. All arms and rates share the seeds and splits of these tries, which no
-repeat has. Two of them: a single one is misled by noise too often, and a third costs more repeats of the comparison
-than it is worth (docs/answer.md, `benchmarks/ablation_rates.py`).
+Each arm is therefore tried at the winner's rate, a third of it and three times it: together a decade, within which no
+rate is more than a factor of 1.7 from one that is tried. All arms and rates share the seeds and splits of these tries,
+which no repeat has. Two of them: a single one is misled by noise too often, and a third costs more repeats of the
+comparison than it brings (docs/answer.md, `benchmarks/ablation_rates.py`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _best(arm: str, tried: Results, *, maximize: bool) -> str:
         there = tried.get(arm_at(arm, rate), {})
         if shared := sorted(here.keys() & there.keys()):
             change = math.fsum(there[repeat].value - here[repeat].value for repeat in shared) / len(shared)
-            gains[rate] = change if maximize else -change
+            gains[rate] = round(change if maximize else -change, 12)  # the same number of images is no gain
     return max(gains, key=gains.__getitem__)  # the first one of the same gain
 
 
