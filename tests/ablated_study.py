@@ -13,6 +13,7 @@ from synthetic import curve
 
 from regstudy.analysis.ablation_arms import arms_of, contrasts_of, lattice
 from regstudy.analysis.ablation_design import ALPHAS
+from regstudy.analysis.ablation_rates import tries_of
 from regstudy.records import dump_records
 from regstudy.study import attributes
 
@@ -50,6 +51,7 @@ class Taken:
     interactions: bool = False
     extra: Mapping[frozenset[str], Part] = field(default_factory=dict)
     left: int = 0  # runs that are planned and have not ended
+    factors: Mapping[str, float] = field(default_factory=dict)  # of learning rates that were chosen, by arm
 
 
 def ablation_runs(search: optuna.Study, truth: Taken | None = None, *, winner: int | None = None, seed: int = 2,
@@ -63,6 +65,7 @@ def ablation_runs(search: optuna.Study, truth: Taken | None = None, *, winner: i
     subsets = lattice(active)
     arms = list(subsets) if truth.interactions else list(arms_of(contrasts_of(active, truth.add_one_in)))
     cells = [(arm, repeat) for repeat in range(1, truth.repeats + 1) for arm in arms]
+    tries = tries_of(arms) if truth.factors else ()
     stage = {"first": 1, "until": dict.fromkeys(arms, truth.repeats), "asked": len(cells), "alpha": ALPHAS[-1]}
     number = search.best_trial.number if winner is None else winner
     for key in (attributes.METRIC, attributes.DATA, attributes.EPOCHS_PLANNED):
@@ -71,7 +74,7 @@ def ablation_runs(search: optuna.Study, truth: Taken | None = None, *, winner: i
         attributes.ABLATION,
         {
             "winner": number,
-            "runs": len(cells),
+            "runs": len(tries) + len(cells),
             "margin": 0.003,
             "active": active,
             "fine": False,
@@ -79,10 +82,13 @@ def ablation_runs(search: optuna.Study, truth: Taken | None = None, *, winner: i
             "interactions": truth.interactions,
             "since": str(search.trials[0].datetime_start),
             "stages": [stage],
-            "planned": [list(cell) for cell in cells],
+            "planned": [list(cell) for cell in (*tries, *cells)],
             "lost": [],
+            **({"retune_lr": True, "factors": {arm: truth.factors.get(arm, 1.0) for arm in arms}} if tries else {}),
         },
     )
+    for arm, repeat in tries:  # no comparison may see how good or bad they are
+        _run(made, search.trials[number], arm, [one for one, _ in tries], repeat, 0.99 if repeat == 1 else 0.01, 0.5)
     splits = rng.normal(0, truth.split, truth.repeats)
     for arm, repeat in cells[: len(cells) - truth.left]:
         on = subsets[arm]

@@ -233,6 +233,7 @@ def ablate(
     fine: bool = False,
     add_one_in: bool = False,
     interactions: bool = False,
+    retune_lr: bool = False,
     study: str | None = None,
     data_dir: str | Path = DATA_DIR,
     storage: str | None = None,
@@ -246,22 +247,25 @@ def ablate(
     """Take the winner of a study apart: train it again and again without each of its regularizers.
 
     - ``path``: the study's folder or database file; ``study`` is its name if the database holds several.
-    - ``runs``: total number of runs, including earlier ones (default 70); fewer if all is decided before.
+    - ``runs``: total number of runs, including earlier ones (default 70, and those that choose learning rates); fewer
+      if all is decided before.
     - ``margin``: differences up to this do not matter, in points of a share (default 0.3) or in nats (default 0.003).
     - ``fine``: each augmentation operation by itself; ``add_one_in``: each regularizer alone, too; ``interactions``:
-      every on/off combination of two to four regularizers.
+      every on/off combination of two to four regularizers; ``retune_lr``: each arm at the best of three learning
+      rates, chosen by runs that enter no comparison.
 
     The other arguments and the exceptions are those of `run_study`. Repeating the call resumes.
     """
     require("data_dir", data_dir, (str, Path), "a folder")
-    for argument, value in (("fine", fine), ("add_one_in", add_one_in), ("interactions", interactions)):
+    switches = {"fine": fine, "add_one_in": add_one_in, "interactions": interactions, "retune_lr": retune_lr}
+    for argument, value in switches.items():
         require(argument, value, bool, "True or False")
     check_ablation(runs, margin)
     listen, place = listener_of(progress), given_place(path, storage, study)
     with machine(device, threads) as used:
         options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
         check_report_files(place.output, "search")
-        request = AblationRequest(runs, margin, fine, add_one_in, interactions)
+        request = AblationRequest(runs, margin, **switches)
         ablate_study(place, request, options, given_path(data_dir, "data_dir"), listen)
         from regstudy.report.results import result_in
 

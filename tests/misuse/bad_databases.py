@@ -290,11 +290,20 @@ ABLATING: dict[str, tuple[tuple[str, ...], Callable[[Path], None], str]] = {
     "interactions of one": (
         (*ABLATE, "--interactions"), of_search(winner_has({"model.dropout": 0.1})), "has 1: dropout.",
     ),
+    "too few runs for tries": (
+        (*ABLATE, "--retune-lr", "--runs", "69"), of_search(winner_has(FIVE)),
+        "must be at least 70 here: 42 runs that choose learning rates, and 4 repeats of 7",
+    ),
+    "no other learning rate": (
+        (*ABLATE, "--retune-lr"), of_search(winner_has({**FIVE, "optimizer.lr": 1e308})),
+        "with lr = 1e+308, lr × 3 is not a finite number above 0. Leave the option out.",
+    ),
     "no regularizer": (ABLATE, of_search(winner_has({})), "has no regularizer on; there is nothing to leave out"),
     "fewer runs than there are": ((*ABLATE, "--runs", "8"), of_search(ablated), "already has 12 ablation runs"),
     "other options": (
         (*ABLATE, "--fine", "--interactions"), of_search(ablated), "with other options than --fine and --interactions",
     ),
+    "learning rates later": ((*ABLATE, "--retune-lr"), of_search(ablated), "other options than --retune-lr"),
     "another margin": ((*ABLATE, "--margin", "2"), of_search(ablated), "with other options than --margin"),
     "runs of a deleted study": (
         ABLATE, of_search(ablated_before), "optuna delete-study --study-name search/ablation",

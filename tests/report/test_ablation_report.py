@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,8 @@ from planted_race import PLANTED, fresh_runs_of, planted_race
 from test_first_screen import copied, shown
 
 from regstudy.analysis import importance
+from regstudy.report.ablation_figures import arm_curves, waterfall
+from regstudy.report.ablation_table import ablation_frame
 from regstudy.report.dashboard import push
 from regstudy.report.first_screen import answer_to, as_verdict, first_screen
 from regstudy.report.next_actions import ABLATION_RUNS
@@ -25,6 +28,7 @@ from regstudy.report.sections import cost_words, sections
 from regstudy.report.watch import progress
 from regstudy.report.written_files import check_report_files
 from regstudy.search.ablate_study import DEFAULT_RUNS
+from regstudy.study import attributes
 from regstudy.study.place import DATABASE_FILE
 from regstudy.study.storage import open_storage, sqlite_url
 from regstudy.study.tables import load_tables
@@ -120,6 +124,39 @@ def test_an_interaction_that_stands_is_told() -> None:
     assert "did nothing" not in " ".join(told.lines)
     alone = Taken(parts=dict.fromkeys(sorted(both), CLOSES), interactions=True)
     assert "enough" not in answer_to(find(search, fresh=fresh, ablated=ablation_runs(search, alone)), WHERE).cause
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_tries_of_learning_rates_change_no_number_and_are_told(left: int, tmp_path: Path) -> None:
+    search, fresh = planted_race()
+    plain, retuned = (
+        ablation_runs(search, replace(UNDECIDED, left=left, factors=factors))
+        for factors in ({}, {"without dropout": 3.0, "baseline": 1 / 3})
+    )
+    one, other = (find(search, fresh=fresh, ablated=ablated).apart for ablated in (plain, retuned))
+    assert one is not None and other is not None and repr(one.result) == repr(other.result)
+    assert (one.tried, other.tried) == (0, 24) and one.left == other.left and one.run_seconds == other.run_seconds
+    assert other.total_runs == one.total_runs + 24 and one.arms == other.arms
+    frames = [ablation_frame(each) for each in (one, other)]
+    rates = ["lr_factor_with", "lr_factor_without"]
+    pd.testing.assert_frame_equal(*(frame.drop(columns=rates) for frame in frames))
+    assert (frames[0][rates] == 1).all(axis=None)
+    assert frames[1].set_index("regularizer")[rates].loc["dropout"].tolist() == [1.0, 3.0]
+    drawn = [[each.figure.to_json() for each in [waterfall(found), *arm_curves(found)]] for found in (one, other)]
+    assert drawn[0] == drawn[1]
+
+    page = write_report(search, tmp_path, fresh=fresh, ablated=retuned)
+    lr = search.best_trial.user_attrs[attributes.CONFIG]["optimizer"]["lr"]
+    said = (
+        "Learning rates, chosen by 24 runs that enter no comparison: "
+        f"{lr / 3:.3g} (divided by 3): baseline; {lr:.3g} (unchanged): winner and without augmentation; "
+        f"{3 * lr:.3g} (times 3): without dropout."
+    )
+    assert shown(page).count(said) == 2 and " at lr" not in shown(page)  # on the first screen, and in the section
+    assert markdown(said) in (tmp_path / "ablation.md").read_text(encoding="utf-8")
+    assert f"{48 - left} ablation runs" in shown(page)
+    write_report(search, tmp_path / "plain", fresh=fresh, ablated=plain)
+    assert "learning rates" not in (tmp_path / "plain" / "ablation.md").read_text(encoding="utf-8").lower()
 
 
 def test_an_ablation_of_another_trial_is_not_the_answer_about_the_winner() -> None:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from search.confirmed import FINISHED, TREE, load
 
 import regstudy as library
+from regstudy.analysis.ablation_rates import is_try
 from regstudy.search.events import Event
 from regstudy.space.round_plan import ROUND
 from regstudy.space.search_space import Space
@@ -76,17 +77,20 @@ def repeats_of(folder: Path, name: str | None = None) -> dict[str, list[int]]:
 
 
 def assert_paired(folder: Path, name: str | None = None) -> dict[int, tuple[int, int]]:
-    """All runs of a repeat share seed and split, which no other repeat and no other run has; these seeds by repeat."""
-    seeds: dict[int, set[tuple[int, int]]] = {}
+    """All runs of a repeat share seed and split, which no other repeat and no other run has; these seeds by repeat.
+
+    Runs that choose learning rates have repeats of their own.
+    """
+    seeds: dict[tuple[bool, int], set[tuple[int, int]]] = {}
     for one in runs_of(folder, name):
-        config = one.user_attrs[attributes.CONFIG]
-        seeds.setdefault(one.params[ROUND], set()).add((config["training"]["seed"], config["data"]["split_seed"]))
+        config, repeat = one.user_attrs[attributes.CONFIG], (is_try(one.user_attrs[attributes.ARM]), one.params[ROUND])
+        seeds.setdefault(repeat, set()).add((config["training"]["seed"], config["data"]["split_seed"]))
     assert all(len(each) == 1 for each in seeds.values()), seeds
     found = {repeat: next(iter(each)) for repeat, each in seeds.items()}
     assert len({training for training, _ in found.values()}) == len(found)
     used = {seed for other in others(folder, name) for seed in seeds_of(other)}
     assert used.isdisjoint(training for training, _ in found.values())
-    return found
+    return {repeat: each for (tried, repeat), each in found.items() if not tried}
 
 
 def others(folder: Path, name: str | None = None) -> list[FrozenTrial]:

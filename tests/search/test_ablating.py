@@ -15,6 +15,7 @@ from search.test_confirming import SOURCES, of, pictures
 
 import regstudy as library
 from regstudy import data
+from regstudy.analysis.ablation_rates import FACTORS, arm_at, is_try
 from regstudy.config.run_config import parse_config
 from regstudy.errors import ArgumentError, RegstudyError
 from regstudy.search.events import AblationStarted, NothingLeft, Notice, StudyEnded
@@ -168,6 +169,34 @@ def test_the_winner_of_the_confirmation_is_taken_and_stays(folder: Path) -> None
     assert len(result.trials) == 4
 
 
+def test_each_arm_takes_the_rate_that_its_tries_chose(tmp_path: Path) -> None:
+    path = searched(tmp_path, space(**ONE), trials=3)
+    with pytest.raises(
+        ArgumentError, match=r"at least 20 here: 12 runs that choose learning rates, and 4 repeats of 2"
+    ):
+        ablate(path, runs=19, retune_lr=True)
+    words = said(ablate(path, runs=20, retune_lr=True))
+    assert "20 runs of 2 arms" in words and "12 runs of these come first" in words and "the other 8 runs" in words
+    assert "Learning rates: 12 runs to choose them." in words and words.count("chosen by runs that enter no") == 1
+    assert_paired(path)
+    made = repeats_of(path)
+    compared = {arm: repeats for arm, repeats in made.items() if not is_try(arm)}
+    assert compared == {"winner": [1, 2, 3, 4], "baseline": [1, 2, 3, 4]}
+    assert {tuple(made[arm]) for arm in made if is_try(arm)} == {(1, 2)} and len(made) == 8
+    values = table(path)
+    taken = load(path, "s/ablation").user_attrs[attributes.ABLATION]["factors"]
+    for arm in compared:
+        means = {factor: sum(values[arm_at(arm, rate), n][0] for n in (1, 2)) for rate, factor in FACTORS.items()}
+        assert means[taken[arm]] == max(means.values())
+        rates = {one.user_attrs[attributes.CONFIG]["optimizer"]["lr"] for one in runs_of(path)
+                 if one.user_attrs[attributes.ARM] == arm}  # fmt: skip
+        assert rates == {0.05 * taken[arm]}
+    frame = library.load_results(path).ablation
+    assert frame is not None and frame["runs"].tolist() == [8]
+    assert frame[["lr_factor_with", "lr_factor_without"]].values.tolist() == [[taken["winner"], taken["baseline"]]]
+    assert of(NothingLeft, ablate(path)), "the option is remembered"
+
+
 @pytest.mark.parametrize("kind", ["groups", "folds", "own"])
 def test_repeats_get_the_splits_that_belong_to_their_images(kind: str, tmp_path: Path) -> None:
     root = tmp_path / "pictures"
@@ -205,6 +234,7 @@ def test_a_budget_stops_it_and_the_same_command_goes_on(folder: Path) -> None:
         ({"fine": True}, "other options than --fine. Leave it out"),
         ({"interactions": True, "add_one_in": True}, "other options than --add-one-in and --interactions. Leave them"),
         ({"margin": 1.0}, "other options than --margin"),
+        ({"retune_lr": True}, "other options than --retune-lr. Leave it out"),
     ],
 )
 def test_options_cannot_change_later(more: dict[str, Any], words: str, folder: Path) -> None:

@@ -24,6 +24,7 @@ FAST = ("--set", "training.epochs=4", "--set", "optimizer.lr=0.05", "--set", "st
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", *FAST)
 SEARCH = (*STUDY, "--trials", "6", "--confirm", "0", "--threads", "1")
 RUNS = ("--runs", "24", "--device", "cpu", "--data-dir", ".")  # of four arms
+TRIED = ("--retune-lr", "--runs", "40", *RUNS[2:])  # 24 tries, in which both kills fall, and four repeats
 
 
 def begun(place: Path) -> int:
@@ -34,26 +35,29 @@ def begun(place: Path) -> int:
     return len(optuna.load_study(study_name=name, storage=storage).trials) if name in known else 0
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_kill_in_the_middle_changes_nothing(workers: int, folder: Path, start: Start) -> None:
+@pytest.mark.parametrize(
+    ("workers", "runs"), [(1, RUNS), (3, RUNS), (3, TRIED)], ids=["one", "three", "three that choose learning rates"]
+)
+def test_a_kill_in_the_middle_changes_nothing(workers: int, runs: tuple[str, ...], folder: Path, start: Start) -> None:
     pool = ("--workers", str(workers), "--threads", str(workers))
     place, whole = folder / "results" / "faulty", folder / "results" / "whole"
     searched = start(*SEARCH, step=0)
     assert searched.wait() == 0, searched.said
     shutil.copytree(place, whole)
-    undisturbed = start("ablate", "results/whole", *RUNS, "--threads", "1", step=0)
+    undisturbed = start("ablate", "results/whole", *runs, "--threads", "1", step=0)
     assert undisturbed.wait() == 0, undisturbed.said
     before = 0
     for kill in ("everything", "parent"):
-        command = start("ablate", "results/faulty", *RUNS, *pool, step=0.1)
+        command = start("ablate", "results/faulty", *runs, *pool, step=0.1)
         until(lambda n=before: running(place / "study.db") > 0 and begun(place) > n + 3, "runs are under way")
         before = begun(place)
         command.kill_everything() if kill == "everything" else command.kill()
     until(lambda: not command.left_behind(), "workers without a parent are gone")
-    resumed = start("ablate", "results/faulty", *RUNS, *pool, step=0)
+    resumed = start("ablate", "results/faulty", *runs, *pool, step=0)
     assert resumed.wait() == 0, resumed.said
     assert_paired(place)
     assert len(table(place)) >= 16 and table(place) == table(whole, "faulty")
+    assert runs == RUNS or len(table(place)) == 40
     assert not list((place / "ablation" / "checkpoints").glob("*"))
 
 

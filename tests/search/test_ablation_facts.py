@@ -13,7 +13,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from tiny import make_config
 
-from regstudy.analysis.ablation_tables import results_in
+from regstudy.analysis.ablation_rates import FACTORS, arm_at, is_try
+from regstudy.analysis.ablation_tables import compared, results_in, tries_in
 from regstudy.search.ablation_facts import (
     AblationFacts,
     ablation_in,
@@ -23,7 +24,7 @@ from regstudy.search.ablation_facts import (
     parse_ablation,
     winner_config,
 )
-from regstudy.search.ablation_words import spare_words
+from regstudy.search.ablation_words import plan_words, rates_words, spare_words, stage_words
 from regstudy.space.round_plan import ROUND, TRIAL, RoundPlan
 from regstudy.space.seeds import round_seeds
 from regstudy.space.study_section import StudySection
@@ -97,6 +98,7 @@ def noise(run: Run) -> float:
         NEW,
         replace(NEW, fine=True, add_one_in=True, margin=0.01),
         replace(NEW, interactions=True),
+        replace(NEW, retune_lr=True, factors={"winner": 1.0, "baseline": 1 / 3}),
         replace(NEW, planned=(("winner", 1), ("baseline", 1)), lost=(("baseline", 1),)),
     ],
 )
@@ -109,6 +111,15 @@ def test_what_is_stored_is_read_again(facts: AblationFacts) -> None:
     assert ablation_in(study) is None
     study.set_user_attr(attributes.ABLATION, stored)
     assert ablation_in(study) == facts
+
+
+def test_an_ablation_of_an_earlier_version_retunes_nothing() -> None:
+    study = search()
+    stored = run_all(NEW, noise).plain(study)
+    del stored["retune_lr"], stored["factors"]
+    found = parse_ablation(stored)
+    assert not found.retune_lr and not found.factors and not found.tried
+    assert {key: value for key, value in found.plain(study).items() if key in stored} == stored
 
 
 @pytest.mark.parametrize(
@@ -238,3 +249,104 @@ def test_a_run_that_diverged_has_a_value_and_no_gap() -> None:
     assert found["winner"][1].value == 0.7
     diverged = found["baseline"][1]
     assert diverged.value == 0.1 and math.isnan(diverged.gap) and math.isnan(diverged.fit)
+
+
+RETUNED = replace(NEW, retune_lr=True, runs=90)  # of which 30 choose the rates of five arms
+TAKEN = {"without dropout": 3.0, "baseline": 1 / 3}
+
+
+def at_best(run: Run) -> float:
+    """`TAKEN` are the best rates of these arms; tries of the others are best where they are."""
+    for rate, factor in FACTORS.items():
+        if run[0].endswith(f" at {rate}"):
+            arm = run[0].removesuffix(f" at {rate}")
+            return noise((arm, run[1])) + (0.05 if factor == TAKEN.get(arm, 1.0) else 0.0)
+    return noise(run)
+
+
+def test_learning_rates_are_chosen_first_and_their_tries_enter_nothing() -> None:
+    study = fresh()
+    facts = run_all(RETUNED, at_best, study=study)
+    tries, rest = facts.planned[:30], facts.planned[30:]
+    assert set(tries) == {(arm_at(arm, rate), n) for arm in facts.arms for rate in FACTORS for n in (1, 2)}
+    assert not any(is_try(arm) for arm, _ in rest) and len(facts.planned) <= 90
+    assert facts.factors == {**dict.fromkeys(facts.arms, 1.0), **TAKEN}
+    plain = run_all(replace(NEW, runs=60), noise)
+    assert rest == plain.planned and facts.stages == plain.stages  # the comparison is that without the tries
+
+    tables = load_tables(study)
+    assert results_in(tables).keys() == facts.arms.keys() and len(tries_in(tables)) == 15
+    assert set(compared(tables).trials["arm"]) == facts.arms.keys()
+    assert len(tables.trials) == len(compared(tables).trials) + 30
+
+    plan = ablation_plan(facts, search(), StudySection(seed=5), fresh_splits=True)
+    bare = ablation_plan(plain, search(), StudySection(seed=5), fresh_splits=True)
+    for arm, number in rest:
+        expected = bare.in_round(arm, number)
+        rate = facts.factors[arm] * expected.optimizer.lr
+        assert plan.in_round(arm, number) == expected.replaced({"optimizer.lr": rate})
+    seeds = {plan.in_round(*run).training.seed for run in tries}
+    assert len(seeds) == 2 and seeds.isdisjoint(plan.in_round(*run).training.seed for run in rest)
+    rates = {run[0]: plan.in_round(*run).optimizer.lr for run in tries}
+    for rate, factor in FACTORS.items():
+        assert rates[arm_at("winner", rate)] == factor * WINNER.optimizer.lr
+
+
+def test_what_is_said_about_learning_rates() -> None:
+    study = fresh()
+    first = next_runs(RETUNED, study)
+    before = plan_words(first, search(), None, "on a fresh split", "the best trial")
+    assert (
+        "30 runs of these come first: each arm is tried at the learning rates 0.00333, 0.01 and 0.03, 2 times" in before
+    )
+    assert "no comparison, which has the other 60 runs." in before
+    assert stage_words(first, search()) == "Learning rates: 30 runs to choose them."
+    plain = plan_words(replace(NEW, runs=60), search(), None, "on a fresh split", "the best trial")
+    assert before.rpartition("Effects")[2] == plain.rpartition("Effects")[2]  # no smaller effects than its runs detect
+    study.add_trials([ended(run, slot, at_best(run)) for slot, run in enumerate(first.planned)])
+    then = next_runs(first, study)
+    said = (
+        " Learning rates, chosen by runs that enter no comparison: 0.00333 (divided by 3): baseline; 0.01 (unchanged):"
+        " winner, without label smoothing and without augmentation; 0.03 (times 3): without dropout."
+    )
+    assert rates_words(then, search()) == said and stage_words(then, search()).endswith(said)
+    assert said in plan_words(then, search(), None, "on a fresh split", "the best trial")
+    assert not rates_words(NEW, search())
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        lambda run: run == ("without dropout at lr × 3", 2),
+        lambda run: run[0] == "winner at lr",
+        lambda run: run[0].startswith("without dropout"),
+        lambda run: is_try(run[0]),
+    ],
+    ids=["one", "the winner's", "an arm", "all tries"],
+)
+def test_tries_that_are_given_up_leave_their_runs_to_the_comparison(lost: Callable[[Run], bool]) -> None:
+    study = fresh()
+    facts = run_all(RETUNED, at_best, lost, study)
+    gone = sum(lost(run) for run in facts.planned if is_try(run[0]))
+    assert facts.tried == 30 - gone and facts.made <= 90 and facts.factors.keys() == facts.arms.keys()
+    assert facts.made == 90 or spare_words(facts, 90)
+    if gone == 30:
+        assert set(facts.factors.values()) == {1.0}
+        assert facts.stages[0].first == 1 and facts.request.runs == 90
+
+
+def test_rates_stay_when_more_runs_are_asked_for() -> None:
+    study = fresh()
+    first = run_all(replace(RETUNED, runs=50), at_best, study=study)
+    later = run_all(replace(first, runs=90), at_best, study=study)
+    assert later.factors == first.factors and later.planned[: len(first.planned)] == first.planned
+    assert sum(is_try(arm) for arm, _ in later.planned) == 30 and len(later.planned) > 50
+
+
+@pytest.mark.parametrize("changes", [{}, {"interactions": True}, {"add_one_in": True}, {"active": ("a",)}])
+def test_the_least_number_of_runs_has_room_for_the_tries(changes: dict[str, Any]) -> None:
+    facts = replace(NEW, **changes)
+    retuned = replace(facts, retune_lr=True)
+    assert retuned.least == facts.least + 6 * len(facts.arms)
+    ran = run_all(replace(retuned, runs=retuned.least), noise)
+    assert len(ran.planned) == retuned.least and {run[1] for run in ran.planned} == {1, 2, 3, 4}

@@ -50,6 +50,18 @@ def test_no_other_run_of_a_study_has_the_seeds_of_a_round() -> None:
     assert round_seeds(0, 1) != round_seeds(1, 1)
 
 
+def test_tries_have_numbers_and_seeds_of_their_own() -> None:
+    configs = {**CONFIGS, "trial 7 at lr": CONFIGS["trial 7"], "trial 9 at lr": CONFIGS["trial 9"]}
+    tries = frozenset(configs) - frozenset(CONFIGS)
+    one = RoundPlan("s", configs, RUNS, StudySection(), dict.fromkeys(configs, 7), kind="ablation", tries=tries)
+    seeds = [{(c.training.seed, c.data.split_seed) for arm in arms for c in [one.in_round(arm, number)]}
+             for arms in (tries, CONFIGS) for number in range(1, 40)]  # fmt: skip
+    assert all(len(each) == 1 for each in seeds)  # shared
+    known = {seed for each in seeds for pair in each for seed in pair}
+    confirming = {seed for number in range(1, 40) for seed in round_seeds(0, number)}
+    assert len(known) == 2 * len(seeds) and not known & confirming
+
+
 @pytest.mark.parametrize("slot", range(len(RUNS)))
 def test_a_slot_is_ordered_and_configured_alike(slot: int) -> None:
     one, (arm, number) = plan(), RUNS[slot]

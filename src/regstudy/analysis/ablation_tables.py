@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from regstudy.analysis.ablation import Ablation, ablation
 from regstudy.analysis.ablation_arms import contrasts_of
+from regstudy.analysis.ablation_rates import is_try
 from regstudy.analysis.contrasts import Contrast, Result, Stage
 from regstudy.space.round_plan import ROUND
 from regstudy.study.tables import PARAM, Tables
 
 
+def compared(fresh: Tables) -> Tables:
+    """The same tables without the runs that only choose learning rates: no comparison may see them."""
+    trials = fresh.trials[~fresh.trials["arm"].map(is_try, na_action="ignore").fillna(False).astype(bool)]
+    kept = trials["number"]
+    return replace(fresh, trials=trials, epochs=fresh.epochs[fresh.epochs["number"].isin(kept)])
+
+
 def results_in(fresh: Tables) -> dict[str, dict[int, Result]]:
-    """What each finished run reached, by arm and repeat; one that diverged has neither gap nor fit."""
+    """What each finished run that is compared reached, by arm and repeat."""
+    return {arm: row for arm, row in _results(fresh).items() if not is_try(arm)}
+
+
+def tries_in(fresh: Tables) -> dict[str, dict[int, Result]]:
+    """What each finished run reached that only chooses learning rates, by its arm and its own repeat."""
+    return {arm: row for arm, row in _results(fresh).items() if is_try(arm)}
+
+
+def _results(fresh: Tables) -> dict[str, dict[int, Result]]:
+    """What each finished run reached; one that diverged has neither gap nor fit."""
     found: dict[str, dict[int, Result]] = {}
     if PARAM + ROUND not in fresh.trials:
         return found

@@ -270,6 +270,10 @@ def ablate(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Train every on/off combination of two to four active regularizers.")
     ] = False,
+    retune_lr: Annotated[
+        bool,
+        typer.Option("--retune-lr", help="Choose each arm's learning rate first, by runs that enter no comparison."),
+    ] = False,
     storage: Storage = None,
     name: StudyName = None,
     data_dir: DataDir = Path("data"),
@@ -289,6 +293,7 @@ def ablate(
         "fine": fine,
         "add_one_in": add_one_in,
         "interactions": interactions,
+        "retune_lr": retune_lr,
         "study": name,
         "storage": storage,
         "data_dir": data_dir,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from regstudy.analysis.ablation import Effect, Judgment
 from regstudy.report.ablation_findings import AblationFindings
-from regstudy.report.ablation_phrasing import BETTER, ONLY_SEEDS, UNDERFITS, heading
+from regstudy.report.ablation_phrasing import BETTER, ONLY_SEEDS, UNDERFITS, heading, rate_sentences
 from regstudy.report.ablation_table import chance
 from regstudy.report.interaction_phrasing import interaction_sentence
 from regstudy.report.metric_phrasing import unit, validation_name
@@ -84,6 +84,7 @@ def _foot(found: AblationFindings) -> list[str]:
     ]
     if sum(one.verdict not in BETTER for one in found.single) > 1:
         lines.append("One at a time: to leave out several at once may cost more.")
+    lines += rate_sentences(found)
     lines += [ONLY_SEEDS] if found.own_validation else []
     return [*lines, *(interaction_sentence(one, of) for one in found.standing)]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from regstudy.analysis.ablation import Change, Effect, Judgment
+from regstudy.analysis.ablation_rates import factors_in_words
 from regstudy.analysis.claim import MANY_RUNS, Estimate
 from regstudy.analysis.contrasts import Sign
 from regstudy.metrics import Metric
@@ -59,12 +60,12 @@ def open_sentences(found: AblationFindings, where: str = "") -> list[str]:
         return []
     if found.left:
         names = listing([one.name for one in undecided])
-        of = f"{found.left} of {counted(found.result.runs + found.left, 'ablation run')}"
+        of = f"{found.left} of {counted(found.spent + found.left, 'ablation run')}"
         return [capital(f"{names} {_are(undecided)} not decided yet: {of} {_be(found.left)} still to come.")]
     sentences = []
     able = [one for one in undecided if 0 < one.more_runs < math.inf]
     if able:
-        more = more_runs(found.total_runs - found.result.runs, found.run_seconds)
+        more = more_runs(found.total_runs - found.spent, found.run_seconds)
         command = f"regstudy ablate {where} --runs" if where else "--runs"
         head = capital(f"{listing([one.name for one in able])} {_are(able)} not decided")
         sentences.append(f"{head}: about {more} would decide ({command} {found.total_runs}).")
@@ -90,6 +91,14 @@ def together_sentence(found: AblationFindings) -> str:
         return ""
     repeats = counted(all_.metric.n, "fresh repeat")
     return f"All of them together, against the baseline in {repeats}: {_much(all_, found.metric)}."
+
+
+def rate_sentences(found: AblationFindings) -> list[str]:
+    """The learning rate of each arm, if these were chosen."""
+    if not found.factors:
+        return []
+    runs = f"{counted(found.tried, 'run')} that {'enters' if found.tried == 1 else 'enter'} no comparison"
+    return [f"Learning rates, chosen by {runs}: {factors_in_words(found.factors, found.rates)}."]
 
 
 def heading(found: AblationFindings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regstudy.analysis.chances import NOTHING
 from regstudy.report.ablation_figures import arm_curves, waterfall
-from regstudy.report.ablation_phrasing import ONLY_SEEDS, heading, open_sentences
+from regstudy.report.ablation_phrasing import ONLY_SEEDS, heading, open_sentences, rate_sentences
 from regstudy.report.ablation_table import head, how_to_read, row
 from regstudy.report.grids import Grid
 from regstudy.report.interaction_phrasing import interaction_sentence
@@ -26,6 +26,7 @@ def ablation_section(found: Findings) -> ReportSection | None:
     columns = head(of)
     effects = Grid(columns, [row(one, of) for one in result.effects], frozenset(range(2, len(columns))))
     notes = [how_to_read(apart), *open_sentences(apart), *(interaction_sentence(one, of) for one in apart.standing)]
+    notes += rate_sentences(apart)
     notes += [ONLY_SEEDS] if apart.own_validation else []
     drawn = waterfall(apart)
     return ReportSection(
@@ -35,7 +36,9 @@ def ablation_section(found: Findings) -> ReportSection | None:
         notes=notes,
         grids=[effects, _runs(found)],
         figures=[*([drawn] if drawn else []), *arm_curves(apart)],
-        method=_method(f"{number(result.margin, of)} {unit(of)}", own=apart.own_validation),
+        method=_method(
+            f"{number(result.margin, of)} {unit(of)}", own=apart.own_validation, retuned=bool(apart.factors)
+        ),
     )
 
 
@@ -57,9 +60,15 @@ def _runs(found: Findings) -> Grid:
     return Grid(columns, rows, frozenset(range(1, len(columns))), folded=title)
 
 
-def _method(margin: str, *, own: bool) -> list[str]:
+def _method(margin: str, *, own: bool, retuned: bool) -> list[str]:
     fresh = "with the same fresh seed" if own else "with the same fresh seed and on the same fresh split"
+    rates = (
+        "Before, each arm was tried at three learning rates with seeds of their own, and takes the one with the best "
+        "mean. These runs are in no effect, no range and no figure. So an effect is what a regularizer changes when "
+        "the learning rate may change along."
+    )
     return [
+        *([rates] if retuned else []),
         f"Each repeat trains all arms once, {fresh}; no run is pruned. An effect is the mean difference between the "
         "winner and the winner without a regularizer, over the repeats that both have. What is learned about a "
         "regularizer therefore holds in the presence of the others.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from regstudy.analysis.ablation import Ablation, Change, Effect
+from regstudy.analysis.ablation import Change, Effect
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.ablation_phrasing import (
@@ -15,6 +16,7 @@ from regstudy.report.ablation_phrasing import (
     cause_sentences,
     estimate,
     open_sentences,
+    rate_sentences,
     together_sentence,
 )
 from regstudy.report.interaction_phrasing import interaction_sentence
@@ -23,12 +25,12 @@ from regstudy.report.phrasing import NONE, markdown
 from regstudy.report.range_phrasing import in_brackets, number, span
 
 
-def ablation_frame(found: Ablation) -> pd.DataFrame:
+def ablation_frame(found: AblationFindings) -> pd.DataFrame:
     """A row per effect, unrounded, in the unit of the study (shares as fractions); see `StudyResult.ablation`."""
-    return pd.DataFrame([_record(one) for one in found.effects])
+    return pd.DataFrame([_record(one, found.factors) for one in found.result.effects])
 
 
-def _record(one: Effect) -> dict[str, object]:
+def _record(one: Effect, factors: Mapping[str, float]) -> dict[str, object]:
     chances = one.chances
     return {
         "regularizer": one.name,
@@ -44,6 +46,8 @@ def _record(one: Effect) -> dict[str, object]:
         "p_hurts": math.nan if chances is None else chances.below,
         "runs": 2 * one.metric.n,
         "more_runs": one.more_runs,
+        "lr_factor_with": factors.get(one.contrast.on, 1.0),
+        "lr_factor_without": factors.get(one.contrast.off, 1.0),
     }
 
 
@@ -103,6 +107,7 @@ def ablation_markdown(name: str, found: AblationFindings) -> str:
         lines += [f"**{markdown(' '.join(said))}**", ""]
     more = [*open_sentences(found), together_sentence(found)]
     more += [interaction_sentence(one, of) for one in found.standing]
+    more += rate_sentences(found)
     more += [ONLY_SEEDS] if found.own_validation else []
     lines += [text for sentence in more if sentence for text in (markdown(sentence), "")]
     columns = head(of)

@@ -114,6 +114,6 @@ def _about(found: Findings, today: date) -> str:
     if found.confirmation is not None:
         runs += f" and {counted(found.confirmation.runs, 'confirmation run')}"
     if found.apart is not None:
-        runs = f"{runs.replace(' and ', ', ')} and {counted(found.apart.result.runs, 'ablation run')}"
+        runs = f"{runs.replace(' and ', ', ')} and {counted(found.apart.spent, 'ablation run')}"
     parts = [str(data["name"])] if data.get("name") not in (None, "", tables.name) else []
     return " · ".join([*parts, *([" and ".join(sizes)] if sizes else []), runs, f"{today.day} {today:%B %Y}"])

@@ -166,7 +166,7 @@ def _ablation(found: Confirmation, tables: Tables, where: str, apart: AblationFi
 def _settle(apart: AblationFindings, where: str) -> list[Action]:
     """The runs that are missing to a decision about each regularizer; nothing if there are none, or too many."""
     names = [one.name for one in apart.single if one.verdict == "undecided"]
-    runs = apart.left or apart.total_runs - apart.result.runs
+    runs = apart.left or apart.total_runs - apart.spent
     if not names or not math.isfinite(runs) or runs <= 0:
         return []
     total = "" if apart.left else f" --runs {apart.total_runs}"

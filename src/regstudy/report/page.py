@@ -68,7 +68,7 @@ def write_report(
     write_atomically(folder / "importance.csv", found.importances.to_csv(index=False))
     write_atomically(folder / "importance.md", importance_table(found.importances))
     if found.apart is not None:
-        write_atomically(folder / "ablation.csv", ablation_frame(found.apart.result).to_csv(index=False))
+        write_atomically(folder / "ablation.csv", ablation_frame(found.apart).to_csv(index=False))
         write_atomically(folder / "ablation.md", MARK_LINE + ablation_markdown(found.tables.name, found.apart))
     write_atomically(folder / "summary.md", MARK_LINE + summary(found, told, parts))
     page = folder / "report.html"

@@ -108,8 +108,9 @@ class StudyResult:
 
         Changes are those that the regularizer makes: a positive ``metric`` is better validation, also of a loss, a
         negative ``gap`` a smaller gap. Ends are of 95 % intervals, ``new_`` those for new images of the same kind.
+        ``lr_factor_`` is what the winner's learning rate is multiplied by in the arm with it and in that without it.
         """
-        found = self._findings.ablation
+        found = self._findings.apart
         return None if found is None else ablation_frame(found)
 
     @cached_property

@@ -20,6 +20,7 @@ from regstudy.search.ablation_facts import (
     AblationFacts,
     ablation_in,
     ablation_plan,
+    check_factors,
     names_of,
     next_runs,
     winner_config,
@@ -65,6 +66,7 @@ class AblationRequest:
     fine: bool = False
     add_one_in: bool = False
     interactions: bool = False
+    retune_lr: bool = False
 
 
 def ablate_study(
@@ -139,8 +141,8 @@ class _Ablating:
             metric = self.plan.study.metric
             self.listen(AblationStarted(self.place, facts.runs, done, None, metric, workers, seconds / workers))
             run_rounds(
-                place, opened, lambda: self._decide(opened), self._plan_of, stage_words, self.options,
-                lambda: self.pool, deadline, self.listen,
+                place, opened, lambda: self._decide(opened), self._plan_of,
+                lambda facts: stage_words(facts, self.search), self.options, lambda: self.pool, deadline, self.listen,
             )  # fmt: skip
 
     def _prepare(self, facts: AblationFacts) -> optuna.Study:
@@ -185,7 +187,8 @@ def _decided(opened: OpenStudy, search: optuna.Study) -> AblationFacts:
 
 def _asked(facts: AblationFacts) -> tuple[object, ...]:
     """What must not change while an ablation goes on."""
-    return facts.winner, facts.margin, facts.active, facts.fine, facts.add_one_in, facts.interactions
+    options = facts.fine, facts.add_one_in, facts.interactions, facts.retune_lr
+    return facts.winner, facts.margin, facts.active, *options
 
 
 def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:
@@ -197,8 +200,9 @@ def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> 
     else:
         facts = _new(place, study, request)
     if facts.runs < facts.least:
+        tries = f"{counted(facts.tried, 'run')} that choose learning rates, and " if facts.tried else ""
         raise ArgumentError(
-            f"runs (--runs) must be at least {facts.least} here: {MIN_REPEATS} repeats of"
+            f"runs (--runs) must be at least {facts.least} here: {tries}{MIN_REPEATS} repeats of"
             f" {counted(len(facts.arms), 'arm')} ({listing(list(facts.arms))}), but it is {facts.runs}."
         )
     return facts
@@ -206,7 +210,8 @@ def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> 
 
 def _new(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:
     number, _ = _winner(place, study)
-    active = tuple(names_of(winner_config(study, number), fine=request.fine))
+    config = winner_config(study, number)
+    active = tuple(names_of(config, fine=request.fine))
     if not active:
         raise StudyError(f"{place}: the winner (trial {number}) has no regularizer on; there is nothing to leave out.")
     if request.interactions and len(active) not in LATTICE_SIZES:
@@ -215,23 +220,27 @@ def _new(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> Ab
             f" {LATTICE_SIZES[-1]} active regularizers, but the winner (trial {number}) has {len(active)}:"
             f" {listing(list(active))}."
         )
+    if request.retune_lr:
+        check_factors(config)
     margin = stored_margin(request.margin, fact(study, attributes.METRIC))
-    facts = AblationFacts(number, 0, margin, active, request.fine, request.add_one_in, request.interactions)
-    return replace(facts, runs=max(DEFAULT_RUNS, facts.least) if request.runs is None else request.runs)
+    options = request.fine, request.add_one_in, request.interactions, request.retune_lr
+    facts = AblationFacts(number, 0, margin, active, *options)
+    runs = max(DEFAULT_RUNS + facts.tried, facts.least) if request.runs is None else request.runs
+    return replace(facts, runs=runs)
 
 
 def _continued(place: StudyPlace, known: AblationFacts, request: AblationRequest, metric: str) -> AblationFacts:
     """A stored ablation with the number of runs that is asked for now."""
-    asked = {"fine": request.fine, "add_one_in": request.add_one_in, "interactions": request.interactions}
+    options = ("fine", "add_one_in", "interactions", "retune_lr")
     margin = known.margin if request.margin is None else stored_margin(request.margin, metric)
-    changed = [key for key, value in asked.items() if value and not getattr(known, key)]
+    changed = [key for key in options if getattr(request, key) and not getattr(known, key)]
     if margin != known.margin:
         changed.append("margin")
     if changed:
-        options = listing([f"--{name.replace('_', '-')}" for name in changed])
+        given = listing([f"--{name.replace('_', '-')}" for name in changed])
         name = place.name + ABLATION
         raise StudyError(
-            f"{place} already has an ablation of trial {known.winner} with other options than {options}. Leave"
+            f"{place} already has an ablation of trial {known.winner} with other options than {given}. Leave"
             f" {'it' if len(changed) == 1 else 'them'} out to continue it, or delete its runs to begin anew: optuna"
             f" delete-study --study-name {name} --storage {masked_url(place.url)}"
         )

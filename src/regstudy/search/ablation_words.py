@@ -7,11 +7,13 @@ import math
 import optuna
 
 from regstudy.analysis.ablation_design import resolution
+from regstudy.analysis.ablation_rates import FACTORS, TRIES_PER_RATE, factors_in_words
 from regstudy.analysis.claim import residual_spread
+from regstudy.config.learning_rate import learning_rates
 from regstudy.config.schema import KFold
 from regstudy.data.pool import Pool
 from regstudy.metrics import metric_or_accuracy
-from regstudy.search.ablation_facts import AblationFacts
+from regstudy.search.ablation_facts import AblationFacts, winner_config
 from regstudy.search.race_facts import facts_in
 from regstudy.study import attributes
 from regstudy.study.queue_state import queue_state
@@ -32,7 +34,22 @@ def plan_words(
     return (
         f"Ablation of trial {facts.winner}, {who}: {counted(facts.runs, 'run')} of"
         f" {counted(len(facts.arms), 'arm')} ({listing(list(facts.arms))}), in repeats that share a fresh seed,"
-        f" {split}. Effects from {shown} {unit} on can be detected{guess}."
+        f" {split}.{rates_words(facts, search)} Effects from {shown} {unit} on can be detected{guess}."
+    )
+
+
+def rates_words(facts: AblationFacts, search: optuna.Study) -> str:
+    """How the learning rate of each arm is chosen, or which ones have been; empty if none is. Begins with a space."""
+    if not facts.retune_lr:
+        return ""
+    rates = learning_rates(winner_config(search, facts.winner))
+    if facts.factors:
+        return f" Learning rates, chosen by runs that enter no comparison: {factors_in_words(facts.factors, rates)}."
+    tried = [f"{factor * rates[0]:.3g}" for factor in sorted(FACTORS.values())] if len(rates) == 1 else list(FACTORS)
+    return (
+        f" {counted(facts.tried, 'run')} of these come first: each arm is tried at the learning rates {listing(tried)},"
+        f" {TRIES_PER_RATE} times each, and takes the best one. They enter no comparison, which has the other"
+        f" {counted(facts.runs - facts.tried, 'run')}."
     )
 
 
@@ -49,13 +66,15 @@ def folds_of(pool: Pool) -> int | None:
     return resampling.kfold if isinstance(resampling, KFold) else None
 
 
-def stage_words(facts: AblationFacts) -> str:
-    """The stage that is run now."""
+def stage_words(facts: AblationFacts, search: optuna.Study) -> str:
+    """The stage that is run now, the first one with the learning rates that were chosen for it."""
+    if not facts.stages:
+        return f"Learning rates: {counted(len(facts.tries), 'run')} to choose them."
     stage = facts.stages[-1]
     repeats = f"repeat {stage.first}" if stage.first == stage.last else f"repeats {stage.first} to {stage.last}"
     head = f"Stage {len(facts.stages)}: {repeats} of {listing(list(stage.arms))}."
     if len(stage.arms) == len(facts.arms):
-        return head
+        return f"{head}{rates_words(facts, search) if len(facts.stages) == 1 else ''}"
     return f"{head} The other arms are decided, or would not be by the runs that are left."
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 PURPOSES: tuple[PlanKind, ...] = ("confirmation", "ablation")
+TRYING = len(PURPOSES) + 1  # the purpose of the seeds of `RoundPlan.tries`
 TRIAL, ROUND = "trial", "round"  # Optuna's parameters: whose configuration is trained, and the round
 
 
@@ -33,6 +34,9 @@ class RoundPlan:
     ``trials``: by arm, the number of the trial that drew its configuration.
 
     Without ``fresh_splits`` all rounds use the images as they are split in the arms' data section.
+
+    ``tries`` are arms whose runs only choose something about the others: their rounds have numbers and seeds of their
+    own.
     """
 
     name: str
@@ -42,6 +46,7 @@ class RoundPlan:
     trials: Mapping[str, int]
     fresh_splits: bool = True
     kind: PlanKind = "confirmation"
+    tries: frozenset[str] = frozenset()
 
     @property
     def data(self) -> Data:
@@ -86,7 +91,8 @@ class RoundPlan:
 
     def in_round(self, arm: str, round_: int) -> RunConfig:
         """The configuration of an arm with the seeds of a round, also where its file fixes a seed."""
-        training, split = round_seeds(self.study.seed, round_, PURPOSES.index(self.kind) + 1)
+        purpose = TRYING if arm in self.tries else PURPOSES.index(self.kind) + 1
+        training, split = round_seeds(self.study.seed, round_, purpose)
         seeds = {"training.seed": training, **({"data.split_seed": split} if self.fresh_splits else {})}
         return self.arms[arm].replaced(seeds)
 

@@ -127,6 +127,10 @@ def _pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
 
 
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
 def _stage(value: Any) -> bool:
     """Which repeats of which arms a stage of an ablation has."""
     checks = {"first": _whole, "until": _all(_whole), "asked": _whole, "alpha": _number}
@@ -165,7 +169,7 @@ _race = _has(
 
 
 _ablation = _has(
-    winner=_whole, runs=_whole, margin=_number, active=_texts, since=_text,
+    winner=_whole, runs=_whole, margin=_number, active=_texts, since=_text, factors=_all(_positive),
     stages=lambda value: isinstance(value, list) and all(map(_stage, value)),
     planned=lambda value: isinstance(value, list) and all(isinstance(one, list) and len(one) == 2 for one in value),
 )  # fmt: skip
