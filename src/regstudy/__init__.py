@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from regstudy.data.image_set import Splits as Splits
     from regstudy.doctor.examine import examine as examine
     from regstudy.errors import RegstudyError as RegstudyError
+    from regstudy.production.classifier import Classifier as Classifier
+    from regstudy.production.classifier import load as load
     from regstudy.records import EpochRecord as EpochRecord
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "Classifier": "regstudy.production.classifier",
     "ComparisonResult": "regstudy.report.comparison.comparison_result",
     "EarlyStopping": "regstudy.training.early_stopping",
     "EpochRecord": "regstudy.records",
@@ -57,6 +60,7 @@ _PLACES = {
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
     "examine": "regstudy.doctor.examine",
+    "load": "regstudy.production.classifier",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
     "load_splits": "regstudy.api",
@@ -65,6 +69,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "Classifier",
     "ComparisonResult",
     "EarlyStopping",
     "EpochRecord",
@@ -85,6 +90,7 @@ __all__ = [
     "compare",
     "confirm",
     "examine",
+    "load",
     "load_results",
     "load_space",
     "load_splits",
