@@ -44,10 +44,10 @@ TINY: dict[str, Any] = {
     "training": {"batch_size": 20, "epochs": 3, "patience": None, "precision": "fp32"},
 }
 NAMES = {
-    "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig",
-    "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation", "build_model",
-    "build_optimizer", "build_schedule", "compare", "confirm", "examine", "load", "load_results", "load_space",
-    "load_splits", "run_study", "train",
+    "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "RegstudyError",
+    "RunConfig", "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation",
+    "build_model", "build_optimizer", "build_schedule", "compare", "confirm", "convert", "examine", "load",
+    "load_results", "load_space", "load_splits", "predict", "run_study", "train",
 }  # fmt: skip
 HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from regstudy.errors import RegstudyError as RegstudyError
     from regstudy.production.classifier import Classifier as Classifier
     from regstudy.production.classifier import load as load
+    from regstudy.production.conversion import convert as convert
+    from regstudy.production.prediction import Predictions as Predictions
+    from regstudy.production.prediction import predict as predict
     from regstudy.records import EpochRecord as EpochRecord
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
@@ -45,6 +48,7 @@ _PLACES = {
     "EarlyStopping": "regstudy.training.early_stopping",
     "EpochRecord": "regstudy.records",
     "ImageSet": "regstudy.data.image_set",
+    "Predictions": "regstudy.production.prediction",
     "RegstudyError": "regstudy.errors",
     "RunConfig": "regstudy.config.run_config",
     "Signal": "regstudy.training.early_stopping",
@@ -59,11 +63,13 @@ _PLACES = {
     "ablate": "regstudy.api",
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
+    "convert": "regstudy.production.conversion",
     "examine": "regstudy.doctor.examine",
     "load": "regstudy.production.classifier",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
     "load_splits": "regstudy.api",
+    "predict": "regstudy.production.prediction",
     "run_study": "regstudy.api",
     "train": "regstudy.api",
 }
@@ -74,6 +80,7 @@ __all__ = [
     "EarlyStopping",
     "EpochRecord",
     "ImageSet",
+    "Predictions",
     "RegstudyError",
     "RunConfig",
     "Signal",
@@ -89,11 +96,13 @@ __all__ = [
     "build_schedule",
     "compare",
     "confirm",
+    "convert",
     "examine",
     "load",
     "load_results",
     "load_space",
     "load_splits",
+    "predict",
     "run_study",
     "train",
 ]

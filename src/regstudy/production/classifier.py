@@ -23,6 +23,7 @@ from regstudy.text import counted
 from regstudy.training.devices import choose_device
 
 BATCH_SIZE = 256
+BATCH_NUMBERS = 40_000_000  # pixel values of a batch at most, 160 MB as float32: 256 RGB images of 224×224
 
 
 class Classifier(nn.Module):
@@ -49,6 +50,11 @@ class Classifier(nn.Module):
         """The names of the classes, in the order of the probabilities."""
         return self.facts.classes
 
+    @property
+    def batch_size(self) -> int:
+        """How many images `predict` classifies at once."""
+        return max(1, min(BATCH_SIZE, BATCH_NUMBERS // (self.facts.channels * self.facts.size**2)))
+
     def forward(self, images: Tensor) -> Tensor:
         """uint8 N×C×S×S, as `preprocess` returns them, to probabilities float32 N×classes, which sum to 1."""
         _check(images, self.facts)
@@ -69,7 +75,7 @@ class Classifier(nn.Module):
         return decoded(image, self.facts)
 
     @torch.inference_mode()
-    def predict(self, images: Picture | Iterable[Picture] | Tensor, batch_size: int = BATCH_SIZE) -> pd.DataFrame:
+    def predict(self, images: Picture | Iterable[Picture] | Tensor) -> pd.DataFrame:
         """A row per image: ``class``, ``probability``, and a column for the probability of each class.
 
         - ``images``: a path, a folder (all images in and below it), a Pillow image, a uint8 array or tensor (H×W,
@@ -77,9 +83,7 @@ class Classifier(nn.Module):
 
         Raises ArgumentError for anything else, and DataError that names every file that cannot be read.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"batch_size must be a whole number of at least 1, but it is {batch_size!r}.")
-        found = [(names, self.probabilities(batch)) for names, batch in as_batches(images, self.facts, batch_size)]
+        found = [(names, self.probabilities(batch)) for names, batch in as_batches(images, self.facts, self.batch_size)]
         names = [name for some, _ in found for name in some]
         every = torch.cat([some for _, some in found]) if found else torch.empty(0, len(self.classes))
         return self.table(every, names)
