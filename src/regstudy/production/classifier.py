@@ -16,7 +16,7 @@ from regstudy.errors import ArgumentError, ConfigError, FileError
 from regstudy.files.paths import given_path, shown
 from regstudy.models.weights import read_weights
 from regstudy.production.image_input import Picture, as_batches, decoded
-from regstudy.production.older_folder import preprocessing_in
+from regstudy.production.older_folder import no_weights, preprocessing_in
 from regstudy.production.preprocessing_file import OLD_WEIGHTS_FILE, WEIGHTS_FILE, StoredPreprocessing
 from regstudy.space.loader import load_config
 from regstudy.text import counted
@@ -137,7 +137,7 @@ def _network(folder: Path, member: str, config: RunConfig, facts: StoredPreproce
     if member == WEIGHTS_FILE and not path.exists() and old.exists():
         path = old
     if not path.exists():
-        raise FileError(f"{shown(path)} is missing: {_why_missing(folder)}")
+        raise no_weights(folder, member)
     bare = config.model.model_copy(update={"weights": None, "trainable": "all"})
     with torch.random.fork_rng(devices=[]):  # initial weights, which are replaced at once
         network = models.build(bare, facts.channels, facts.crop, len(facts.classes))
@@ -165,12 +165,6 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path, name: str)
             " are of different trainings, or the code of the network has changed since. Restore both from one training."
         )
     network.load_state_dict(tensors)
-
-
-def _why_missing(folder: Path) -> str:
-    if (folder / "checkpoint.pt").exists():
-        return "the training has not ended. Give its `regstudy train` command again; it resumes."
-    return "there are no weights to load. Train again with its config.yaml, or restore the file from a copy."
 
 
 def _check(images: Tensor, facts: StoredPreprocessing) -> None:

@@ -40,9 +40,8 @@ def as_batches(images: Any, facts: StoredPreprocessing, batch_size: int) -> Iter
     read.
     """
     if isinstance(images, np.ndarray | Tensor) and images.ndim == 4:
-        whole = _channels_first(images, facts)
-        for start in range(0, len(whole), batch_size):
-            yield [], _decoded_stack(whole[start : start + batch_size], facts)
+        for start in range(0, len(images), batch_size):
+            yield [], _decoded_stack(_channels_first(images[start : start + batch_size], facts), facts)
         return
     pictures = [images] if isinstance(images, str | Path | Image.Image | np.ndarray | Tensor) else _listed(images)
     paths = [given_path(one, "The path of an image") for one in pictures if isinstance(one, str | Path)]
@@ -166,13 +165,15 @@ def _in_channels(pixels: Pixels, facts: StoredPreprocessing) -> Tensor:
 
 def _channels_first(images: Any, facts: StoredPreprocessing) -> Tensor:
     """N×C×H×W of an array or tensor of four dimensions, whichever of them has the channels."""
-    given = torch.from_numpy(np.ascontiguousarray(images)) if _is_plain(images) else images
+    given = torch.from_numpy(np.require(images, requirements=["C", "W"])) if _is_plain(images) else images
     if not isinstance(given, Tensor) or given.dtype != torch.uint8:
         kind = str(given.dtype).removeprefix("torch.")
         raise ArgumentError(
             f"images must be uint8 with values 0..255, but they are {kind}. Files of any kind can be given as paths."
         )
     first, last = given.shape[1], given.shape[3]
+    if 0 in given.shape:
+        raise ArgumentError(_wrong_shape(images[0] if len(images) == 1 else images, facts))
     for channels in (facts.channels, *(COLORS if facts.channels in (1, 3) else ())):
         if first == channels:
             return given
@@ -189,8 +190,6 @@ def _decoded_stack(images: Tensor, facts: StoredPreprocessing) -> Tensor:
     """N×C×H×W of any colors and size as the network takes them."""
     if tuple(images.shape[1:]) == (facts.channels, facts.size, facts.size):
         return images
-    if 0 in images.shape[1:]:
-        raise ArgumentError(_wrong_shape(images, facts))
     arrays = images.permute(0, 2, 3, 1).cpu().numpy()
     pictures = [Image.fromarray(one[..., 0] if one.shape[2] == 1 else np.ascontiguousarray(one)) for one in arrays]
     return torch.stack([_from_pillow(one, facts) for one in pictures])

@@ -12,7 +12,13 @@ from regstudy.errors import FileError
 from regstudy.files import read_bytes
 from regstudy.files.paths import shown
 from regstudy.metrics import metric
-from regstudy.production.preprocessing_file import PREPROCESSING_FILE, StoredPreprocessing, read_preprocessing
+from regstudy.production.preprocessing_file import (
+    OLD_WEIGHTS_FILE,
+    PREPROCESSING_FILE,
+    WEIGHTS_FILE,
+    StoredPreprocessing,
+    read_preprocessing,
+)
 
 
 def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
@@ -22,6 +28,8 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
     """
     if (out / PREPROCESSING_FILE).exists():
         return read_preprocessing(out)
+    if not any((out / name).exists() for name in (WEIGHTS_FILE, OLD_WEIGHTS_FILE)):
+        raise no_weights(out, WEIGHTS_FILE)
     facts = _data_facts(out)
     if facts is None:
         raise FileError(f"{shown(out)} has no {PREPROCESSING_FILE}, so it is unknown what its network takes. {_AGAIN}")
@@ -47,6 +55,16 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
     )
 
 
+def no_weights(out: Path, name: str) -> FileError:
+    """Why a training's folder has no weights: it has not ended, it diverged, or they are gone."""
+    why = "Train again with its config.yaml, or restore the file from a copy."
+    if (out / "checkpoint.pt").exists():
+        why = "The training has not ended. Give its `regstudy train` command again; it resumes."
+    elif _metrics(out).get("best_epoch") == 0:
+        why = "The training diverged before its first usable epoch. Lower optimizer.lr, and train again."
+    return FileError(f"There are no weights to load: {shown(out / name)} does not exist. {why}")
+
+
 _AGAIN = (
     "Train again with the same configuration: regstudy train OLD/config.yaml -o NEW. Or name the numbers, if you know"
     f" them, in a {PREPROCESSING_FILE} like that of another training (docs/production.md)."
@@ -55,10 +73,19 @@ _AGAIN = (
 
 def _data_facts(out: Path) -> dict[str, Any] | None:
     """What metrics.json says about the data; None if it does not."""
+    facts = _metrics(out).get("data", {})
     try:
-        facts = json.loads(read_bytes(out / "metrics.json"))["data"]
         channels, height, width = facts["shape"]
         sound = height == width and channels > 0 and all(isinstance(name, str) for name in facts["classes"])
         return dict(facts) if sound else None
-    except (FileError, ValueError, LookupError, TypeError):
+    except (LookupError, TypeError, ValueError):
         return None
+
+
+def _metrics(out: Path) -> dict[str, Any]:
+    """The content of metrics.json; empty if it cannot be used."""
+    try:
+        content = json.loads(read_bytes(out / "metrics.json"))
+    except (FileError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
