@@ -73,8 +73,8 @@ def _scores(scores: FolderScores) -> Iterator[str]:
     for row in table.head(CLASSES_SHOWN).to_dict("records"):
         interval = f"{row['recall_low']:.1%} to {row['recall_high']:.1%}"
         measures = [_share(row[name]) for name in ("precision", "f1")]
-        wrong = row["most_often_taken_for"] or ""
-        lines.append((row["class"], f"{row['images']:,}", _share(row["recall"]), interval, *measures, wrong))
+        cells = (row["class"], f"{row['images']:,}", _share(row["recall"]), interval, *measures)
+        lines.append((*cells, row["most_often_taken_for"]))
     yield from _columns(lines)
     if len(table) > CLASSES_SHOWN:
         yield f"and {len(table) - CLASSES_SHOWN:,} more classes"

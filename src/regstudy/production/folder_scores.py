@@ -114,7 +114,7 @@ def _by_class(counts: Tensor, classes: Sequence[str]) -> pd.DataFrame:
                 "recall_high": recall.high,
                 "precision": right / answers if answers else math.nan,
                 "f1": 2 * right / (images + answers) if images + answers else math.nan,
-                "most_often_taken_for": classes[int(wrong.argmax())] if wrong.sum() else None,
+                "most_often_taken_for": classes[int(wrong.argmax())] if wrong.sum() else "",
             }
         )
     return pd.DataFrame(rows)

@@ -51,8 +51,8 @@ def predict(
     classes, the answers are scored, too. ``output`` is a CSV file to write; one of other origin is replaced only with
     ``overwrite``. Raises RegstudyError if not a single image can be read.
     """
-    given = [images] if isinstance(images, str | Path) else list(images)
-    if not given or not all(isinstance(one, str | Path) for one in given):
+    given = [images] if isinstance(images, str | Path) else images
+    if not isinstance(given, Sequence) or not given or not all(isinstance(one, str | Path) for one in given):
         raise ArgumentError("images must be paths of image files and folders. For arrays: regstudy.load(out).predict.")
     target = None if output is None else given_path(output, "output")
     if target is not None:
