@@ -295,7 +295,7 @@ def test_configurations_are_compared_by_the_names_of_their_arms() -> None:
 def test_a_training_is_one_call(tmp_path: Path) -> None:
     config = regstudy.load_space(TINY).defaults()
     metrics = regstudy.train(config, "out", device="cpu", threads=1)
-    assert metrics["outcome"] == "finished" and (tmp_path / "out" / "weights.safetensors").exists()
+    assert metrics["outcome"] == "finished" and (tmp_path / "out" / "model.safetensors").exists()
     again = regstudy.train("out/config.yaml", "again", device="cpu", threads=1)
     assert again["val_loss"] == metrics["val_loss"]
 

@@ -59,7 +59,7 @@ def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
         ({"size": "32"}, ["size"]),
         ({"size": 0, "crop": -1}, ["size", "crop"]),
         ({"crop": 13}, ["crop is 13", "12 pixels"]),
-        ({"mean": [0.5]}, ["3 values"]),
+        ({"mean": [0.5]}, ["one value per channel", "channels is 3"]),
         ({"std": [1, 0, 1]}, ["std.1"]),
         ({"std": [1, float("nan"), 1]}, ["std.1"]),
         ({"temperature": 0}, ["temperature"]),

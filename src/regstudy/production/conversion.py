@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import io
 import json
+import logging
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from regstudy.config.user_code import user_code
-from regstudy.errors import ArgumentError, FileError, unknown
+from regstudy.config.user_code import own_line
+from regstudy.errors import ArgumentError, FileError, RegstudyError, unknown
 from regstudy.files import outputs, read_bytes, write_atomically
 from regstudy.files.paths import given_path, shown
 from regstudy.production.classifier import Classifier, load
@@ -81,15 +83,41 @@ def write_converted(classifier: Classifier, out: Path, formats: Sequence[str]) -
     written = []
     for name in formats:
         path, (_, content, title) = out / MODEL_FORMATS[name].file, MODEL_FORMATS[name]
-        what = f"{shown(path)} was not written: the export of the network '{classifier.facts.network}' to {title}"
-        remedy = (
-            "The weights there are not affected. A network that torch can export has no branches on values of tensors."
-        )
-        with user_code(what, FileError, remedy):
-            made = content(plain)
+        try:
+            with _in_silence():
+                made = content(plain)
+        except RegstudyError:
+            raise
+        except Exception as error:  # torch, onnxscript and the user's network raise many kinds
+            raise FileError(
+                f"{shown(path)} was not written: the network '{classifier.facts.network}' cannot be exported to"
+                f" {title}: {_in_short(error)}. The weights there are not affected. torch exports only networks that"
+                " compute the same for every image: without branches on values of tensors, and without NumPy."
+            ) from error
         write_atomically(path, made)
         written.append(path)
     return written
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """torch prints whole graphs about a network that it cannot export; `--debug` shows the traceback."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _in_short(error: BaseException) -> str:
+    """The first line of the first error, and where in the user's code it arose."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    where = own_line(error)
+    return f"{type(error).__name__}: {lines[0][:300].rstrip('.')}" + (f" ({where})" if where else "")
 
 
 def remove_outdated(out: Path, formats: Sequence[str]) -> list[Path]:

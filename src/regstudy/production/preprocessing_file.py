@@ -59,7 +59,7 @@ class StoredPreprocessing(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> StoredPreprocessing:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError(f"mean and std must have {self.channels} values each, one per channel")
+            raise ValueError(f"mean and std must have one value per channel, and channels is {self.channels}")
         if self.crop > self.size:
             raise ValueError(f"crop is {self.crop}, but the images have only {self.size} pixels per side")
         if self.positive is not None and self.positive not in self.classes:
