@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from regstudy.cli.app import main
+from regstudy.production.preprocessing_file import StoredPreprocessing
 
 PAGE = (Path(__file__).parents[1] / "docs" / "production.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -64,6 +65,12 @@ def run_console(block: str) -> None:
             with pytest.raises(SystemExit) as ended:
                 main(words[1:])
             assert ended.value.code in (0, None), line
+
+
+def test_every_key_of_the_preprocessing_is_described() -> None:
+    table = PAGE.partition("`preprocessing.json` has these keys:")[2].partition("\n\n`")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name for cell in cells for name in re.findall("`([^`]+)`", cell)} == set(StoredPreprocessing.model_fields)
 
 
 @pytest.mark.slow

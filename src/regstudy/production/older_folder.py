@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,15 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
         raise no_weights(out, WEIGHTS_FILE)
     facts = _data_facts(out)
     if facts is None:
-        raise FileError(f"{shown(out)} has no {PREPROCESSING_FILE}, so it is unknown what its network takes. {_AGAIN}")
+        raise FileError(
+            f"{shown(out)} has no {PREPROCESSING_FILE}, so it is unknown what its network takes. {_again(out)}"
+        )
     channels, size, _ = facts["shape"]
     found = named_statistics(config.preprocessing, channels)
     if found is None:
         raise FileError(
             f"{shown(out)} has no {PREPROCESSING_FILE}: an older version of regstudy trained this network, and did not"
-            f" keep the mean and standard deviation of its training images. {_AGAIN}"
+            f" keep the mean and standard deviation of its training images. {_again(out)}"
         )
     return StoredPreprocessing(
         network=config.model.name,
@@ -65,10 +68,12 @@ def no_weights(out: Path, name: str) -> FileError:
     return FileError(f"There are no weights to load: {shown(out / name)} does not exist. {why}")
 
 
-_AGAIN = (
-    "Train again with the same configuration: regstudy train OLD/config.yaml -o NEW. Or name the numbers, if you know"
-    f" them, in a {PREPROCESSING_FILE} like that of another training (docs/production.md)."
-)
+def _again(out: Path) -> str:
+    command = shlex.join(["regstudy", "train", str(out / "config.yaml"), "-o", f"{out}_new"])
+    return (
+        f"Train again with the same configuration: {command}. Or name the numbers, if you know them, in a"
+        f" {PREPROCESSING_FILE} (docs/production.md)."
+    )
 
 
 def _data_facts(out: Path) -> dict[str, Any] | None:
