@@ -7,15 +7,18 @@ FAST := not slow and not table and not browser and not postgres and not ray and 
 
 .PHONY: setup study test check clean
 
-setup: .venv/installed
+setup: .venv/for_tests
 
-.venv/installed: pyproject.toml
+# A study needs the plain package only; tests need what develops and checks it, too.
+.venv/for_studies: EXTRAS =
+.venv/for_tests: EXTRAS = [dev,postgres,onnx]
+.venv/for_studies .venv/for_tests: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("regstudy needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	touch $@
 
-study: setup
+study: .venv/for_studies
 	$(BIN)/python study.py --space $(SPACE) --trials $(TRIALS)
 
 # Fast tests first, so that a plain mistake shows at once; those that watch clocks or kill many processes last and alone.

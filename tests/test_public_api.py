@@ -44,10 +44,10 @@ TINY: dict[str, Any] = {
     "training": {"batch_size": 20, "epochs": 3, "patience": None, "precision": "fp32"},
 }
 NAMES = {
-    "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig", "Signal",
-    "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation", "build_model", "build_optimizer",
-    "build_schedule", "compare", "confirm", "examine", "load_results", "load_space", "load_splits", "run_study",
-    "train",
+    "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "RegstudyError",
+    "RunConfig", "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation",
+    "build_model", "build_optimizer", "build_schedule", "compare", "confirm", "convert", "examine", "load",
+    "load_results", "load_space", "load_splits", "predict", "run_study", "train",
 }  # fmt: skip
 HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")
 
@@ -295,7 +295,7 @@ def test_configurations_are_compared_by_the_names_of_their_arms() -> None:
 def test_a_training_is_one_call(tmp_path: Path) -> None:
     config = regstudy.load_space(TINY).defaults()
     metrics = regstudy.train(config, "out", device="cpu", threads=1)
-    assert metrics["outcome"] == "finished" and (tmp_path / "out" / "weights.safetensors").exists()
+    assert metrics["outcome"] == "finished" and (tmp_path / "out" / "model.safetensors").exists()
     again = regstudy.train("out/config.yaml", "again", device="cpu", threads=1)
     assert again["val_loss"] == metrics["val_loss"]
 

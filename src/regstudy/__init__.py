@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from regstudy.data.image_set import Splits as Splits
     from regstudy.doctor.examine import examine as examine
     from regstudy.errors import RegstudyError as RegstudyError
+    from regstudy.production.classifier import Classifier as Classifier
+    from regstudy.production.classifier import load as load
+    from regstudy.production.conversion import convert as convert
+    from regstudy.production.prediction import Predictions as Predictions
+    from regstudy.production.prediction import predict as predict
     from regstudy.records import EpochRecord as EpochRecord
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
@@ -38,10 +43,12 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "Classifier": "regstudy.production.classifier",
     "ComparisonResult": "regstudy.report.comparison.comparison_result",
     "EarlyStopping": "regstudy.training.early_stopping",
     "EpochRecord": "regstudy.records",
     "ImageSet": "regstudy.data.image_set",
+    "Predictions": "regstudy.production.prediction",
     "RegstudyError": "regstudy.errors",
     "RunConfig": "regstudy.config.run_config",
     "Signal": "regstudy.training.early_stopping",
@@ -56,19 +63,24 @@ _PLACES = {
     "ablate": "regstudy.api",
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
+    "convert": "regstudy.production.conversion",
     "examine": "regstudy.doctor.examine",
+    "load": "regstudy.production.classifier",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
     "load_splits": "regstudy.api",
+    "predict": "regstudy.production.prediction",
     "run_study": "regstudy.api",
     "train": "regstudy.api",
 }
 
 __all__ = [
+    "Classifier",
     "ComparisonResult",
     "EarlyStopping",
     "EpochRecord",
     "ImageSet",
+    "Predictions",
     "RegstudyError",
     "RunConfig",
     "Signal",
@@ -84,10 +96,13 @@ __all__ = [
     "build_schedule",
     "compare",
     "confirm",
+    "convert",
     "examine",
+    "load",
     "load_results",
     "load_space",
     "load_splits",
+    "predict",
     "run_study",
     "train",
 ]

@@ -16,6 +16,8 @@ from regstudy.doctor.preflight import Preflight, skipped
 from regstudy.errors import ArgumentError, RegstudyError, require
 from regstudy.files import check_folder
 from regstudy.files.paths import given_path
+from regstudy.production.classifier import load
+from regstudy.production.conversion import check_conversion, remove_outdated, write_converted
 from regstudy.production.final_training import train_finally
 from regstudy.report.written_files import check_report_files
 from regstudy.search.ablate_study import AblationRequest, ablate_study
@@ -283,16 +285,19 @@ def train(
     on_epoch: OnEpoch | None = None,
     progress: Listener | None = None,
     overwrite: bool = False,
+    formats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train one configuration, evaluate on the test set once at the end, and return the metrics.
 
     Weights, metrics, learning curves and a reliability diagram are written to ``output``, replacing those of an earlier
     training, and files of other origin only with ``overwrite``; an interrupted training resumes from its checkpoint
-    there. ``config`` may be a file without ranges, as written by `regstudy export`. ``on_epoch`` is called with all
-    records so far and the signal of the metric; without ``on_epoch`` and ``progress`` each epoch is logged to the
+    there. ``config`` may be a file without ranges, as written by `regstudy export`. ``formats`` are those of `convert`,
+    in which the network is written, too. ``on_epoch`` is called with all records so far and the signal of the metric;
+    without ``on_epoch`` and ``progress`` each epoch is logged to the
     logger `regstudy`. Raises RegstudyError for problems that the caller can fix.
     """
     check_texts("overrides", overrides)
+    check_texts("formats", formats)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
     if not isinstance(config, RunConfig):
         path = given_path(config, "config")
@@ -314,12 +319,18 @@ def train(
     check_folder(folder)
     if (folder / DATABASE_FILE).exists():
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
+    check_conversion(folder, formats, overwrite)
     with machine(device, threads) as used:
         listen = listener_of(progress)
         callback = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
-        return train_finally(
+        metrics = train_finally(
             config, data_folder, folder, torch.device(used), callback, listen=listen, overwrite=overwrite
         )
+        for path in remove_outdated(folder, formats):
+            listen(Notice(f"Removed {path}: it held the weights of an earlier training."))
+        if metrics["best_epoch"] and formats:
+            write_converted(load(folder), folder, formats)
+        return metrics
 
 
 def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:

@@ -93,7 +93,7 @@ def test_a_study_from_start_to_the_exported_configuration(regstudy: Command, tmp
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["test"]["images"] == 360
     assert metrics["test"]["opening"] == 1
-    assert (tmp_path / "out" / "weights.safetensors").stat().st_size > 0
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size > 0
     regstudy("train", "best.yaml", "-o", "out")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["opening"] == 2
 
@@ -227,11 +227,11 @@ def test_training_starts_from_the_weights_that_init_names(regstudy: Command, tmp
     (tmp_path / "small.yaml").write_text(CONFIGURATION)
     assert regstudy("train", "small.yaml", "-o", "first").returncode == 0
     still = ("--set", "optimizer.name=adam", "--set", "optimizer.lr=1e-30", "--set", "training.epochs=1")
-    again = regstudy("train", "small.yaml", "-o", "second", "--init", "first/weights.safetensors", *still)
+    again = regstudy("train", "small.yaml", "-o", "second", "--init", "first/model.safetensors", *still)
     assert again.returncode == 0, again.stderr
     before, after = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("first", "second"))
     assert after["val_loss"] == pytest.approx(before["val_loss"], rel=1e-5)
-    assert "weights: first/weights.safetensors" in (tmp_path / "second" / "config.yaml").read_text()
+    assert "weights: first/model.safetensors" in (tmp_path / "second" / "config.yaml").read_text()
 
 
 def test_a_configuration_in_phases_is_trained_from_one_to_the_next(regstudy: Command, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ CASES: list[tuple[tuple[str, ...], str]] = [
     ((*TRAIN, "."), "config.yaml"),
     ((*TRAIN, "."), "metrics.json"),
     ((*TRAIN, "."), "checkpoint.pt"),
-    ((*TRAIN, "."), "weights.safetensors"),
+    ((*TRAIN, "."), "model.safetensors"),
     ((*TRAIN, "."), "epochs.csv"),
     (("report", PLACE), f"{PLACE}/summary.md"),
     (("report", PLACE), f"{PLACE}/trials.csv"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from foreign_studies import COMMANDS as FOREIGN_COMMANDS
 from foreign_studies import KINDS as FOREIGN_KINDS
-from misuse import bad_code, bad_databases, bad_folders, bad_options, bad_spaces
+from misuse import bad_code, bad_databases, bad_folders, bad_options, bad_spaces, bad_trained
 from misuse.forked import Ended, contents, run
 from misuse.misuse_case import Misuse
 
@@ -21,6 +21,7 @@ KINDS = {
     "folders": list(bad_folders.cases()),
     "code": list(bad_code.cases()),
     "databases": list(bad_databases.cases()),
+    "trained networks": list(bad_trained.cases()),
 }
 CASES = [case for cases in KINDS.values() for case in cases]
 REAL = CASES[:: len(CASES) // 20][:20]  # through the real command line

@@ -286,9 +286,9 @@ training: {batch_size: 20, epochs: 1}
 def test_what_train_writes_is_what_the_next_training_starts_from(regstudy: Any, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     assert regstudy("train", "config.yaml", "-o", "first").returncode == 0
-    changes = ["--set", "model.weights=first/weights.safetensors", "--set", "model.trainable=head"]
+    changes = ["--set", "model.weights=first/model.safetensors", "--set", "model.trainable=head"]
     assert regstudy("train", "config.yaml", "-o", "second", *changes).returncode == 0
-    first, second = (load_file(tmp_path / folder / "weights.safetensors") for folder in ("first", "second"))
+    first, second = (load_file(tmp_path / folder / "model.safetensors") for folder in ("first", "second"))
     assert {key for key in first if not torch.equal(first[key], second[key])} == {"fc.weight", "fc.bias"}
 
 

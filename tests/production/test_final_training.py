@@ -104,7 +104,7 @@ def test_a_broken_test_part_costs_only_its_own_numbers(
     assert written["test"]["images"] == 0
     with pytest.raises(AssertionError, match=note):
         raise AssertionError(written["test"]["note"])
-    assert (tmp_path / "out" / "weights.safetensors").exists()
+    assert (tmp_path / "out" / "model.safetensors").exists()
     assert not (tmp_path / "data" / TEST_LOG_FILE).exists()
 
 

@@ -17,6 +17,7 @@ from regstudy.cli.completion import complete_space
 from regstudy.cli.console import err, out
 from regstudy.cli.path_options import path_argument, path_option
 from regstudy.cli.signals import ending_on_signals
+from regstudy.cli.trained_options import Images, Onnx, PredictionsFile, Pt2, TrainedFolder, formats
 from regstudy.config.user_code import user_code
 from regstudy.errors import RegstudyError
 from regstudy.files.paths import system_error
@@ -413,6 +414,8 @@ def train(
         Path | None, path_option("--init", help="Weights file to start from. Same as --set model.weights=…")
     ] = None,
     data_dir: DataDir = Path("data"),
+    onnx: Onnx = False,
+    pt2: Pt2 = False,
     device: Device = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -423,9 +426,32 @@ def train(
     if init is not None:
         sets = [*sets, f"model.weights={json_format.dumps(str(init))}"]  # a path, which need not be plain YAML
     arguments = {
-        "overrides": sets, "data_dir": data_dir, "device": device, "threads": threads, "overwrite": overwrite
+        "overrides": sets, "data_dir": data_dir, "device": device, "threads": threads, "overwrite": overwrite,
+        "formats": formats(onnx, pt2),
     }  # fmt: skip
     raise typer.Exit(train_command.execute(out, config, output, arguments))
+
+
+@app.command()
+def predict(
+    trained: TrainedFolder,
+    images: Images,
+    output: PredictionsFile = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify images with a trained network, and score it on a folder whose subfolders are named like the classes."""
+    from regstudy.cli import predict_command
+
+    raise typer.Exit(predict_command.execute(out, trained, images, output, device, overwrite))
+
+
+@app.command()
+def convert(trained: TrainedFolder, onnx: Onnx = False, pt2: Pt2 = False, overwrite: Overwrite = False) -> None:
+    """Write a trained network as model.onnx or model.pt2, next to its weights."""
+    from regstudy.cli import convert_command
+
+    raise typer.Exit(convert_command.execute(out, trained, formats(onnx, pt2), overwrite))
 
 
 @app.command()

@@ -34,7 +34,7 @@ def user_code(what: str, kind: type[RegstudyError] = ConfigError, remedy: str = 
     except (RegstudyError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        if isinstance(error, OSError) and not _last_line(error):
+        if isinstance(error, OSError) and not own_line(error):
             raise
         raise kind(f"{what} failed: {failure(error)}.{remedy and ' '}{remedy}") from error
 
@@ -54,7 +54,7 @@ def failure(error: BaseException) -> str:
     """Why something failed, in one line without a final period, with the last line of the user's own code."""
     if isinstance(error, RegstudyError):
         return " ".join(str(error).split()).rstrip(".")
-    where = _last_line(error)
+    where = own_line(error)
     return f"{describe(error)} ({where})" if where else describe(error)
 
 
@@ -67,7 +67,7 @@ def returned(value: object) -> str:
     return f"an object of the type {type(value).__name__}"
 
 
-def _last_line(error: BaseException) -> str:
+def own_line(error: BaseException) -> str:
     """The last line of a traceback that lies neither in regstudy nor in an installed library; empty if none does."""
     if isinstance(error, SyntaxError):
         return ""  # its message names file and line

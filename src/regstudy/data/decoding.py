@@ -89,6 +89,22 @@ def decode(content: bytes, policy: Policy) -> Pixels:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
+def from_image(image: Image.Image, policy: Policy) -> Pixels:
+    """As `decode`, for a picture that is open already and stays unchanged.
+
+    A JPEG that is large enough for the fast reduction may differ from its file by a few gray levels.
+    """
+    try:
+        upright = image.copy()
+        upright.format = image.format  # which a copy forgets, and which tells the range of 16-bit gray values
+        square = _square(_rgb(_turned(upright)), policy)
+    except Unreadable:
+        raise
+    except Exception as error:  # damaged files, which Pillow reads only now
+        raise Unreadable(_reason(error)) from None
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     return "truncated" if "truncated" in text.lower() else text or type(error).__name__
@@ -101,6 +117,10 @@ def _opened(image: Image.Image, policy: Policy) -> Image.Image:
         raise Unreadable(f"{width}×{height} pixels, more than the limit of {MAX_PIXELS:,}")
     image.draft(None, tuple(int(REDUCING_GAP * side) for side in _target(image.size, policy)))  # type: ignore[arg-type]
     image.load()
+    return _turned(image)
+
+
+def _turned(image: Image.Image) -> Image.Image:
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # broken metadata: the picture itself is fine

@@ -55,19 +55,29 @@ def prepare(section: schema.Preprocessing, train: ImageSet) -> PixelTransform:
     side = section.crop or height
     if side > height:
         raise ConfigError(f"preprocessing.crop is {side}, but the images have only {height} pixels per side.")
-    mean, std = _statistics(section, train)
+    mean, std = statistics(section, train)
     if len(mean) != channels or len(std) != channels:
         raise ConfigError(
             f"preprocessing.normalize has {len(mean)} means and {len(std)} standard deviations, but the images have"
             f" {channels} channel{'s' if channels > 1 else ''}. Use 'train' to measure them on the training images."
         )
-    device = train.images.device
-    center, spread = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
-    return PixelTransform(side, 1 / (255 * spread), -center / spread)
+    return pixel_transform(side, (mean, std), train.images.device)
 
 
-def _statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:
-    channels = train.shape[0]
+def pixel_transform(side: int, values: Statistics, device: torch.device) -> PixelTransform:
+    """The preprocessing with a crop of ``side`` pixels and a mean and standard deviation per channel."""
+    mean, std = (torch.tensor(numbers, device=device).view(-1, 1, 1) for numbers in values)
+    return PixelTransform(side, 1 / (255 * std), -mean / std)
+
+
+def statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:
+    """The mean and standard deviation per channel that a configuration names, or that are measured on ``train``."""
+    named = named_statistics(section, train.shape[0])
+    return _measured(train.images) if named is None else named
+
+
+def named_statistics(section: schema.Preprocessing, channels: int) -> Statistics | None:
+    """Those that a configuration names; None if they are measured on the training images."""
     if isinstance(section.normalize, schema.ChannelStatistics):
         return section.normalize.mean, section.normalize.std
     if section.normalize == "imagenet":
@@ -76,7 +86,7 @@ def _statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:
         return (0.5,) * channels, (0.5,) * channels
     if section.normalize == "none":
         return (0.0,) * channels, (1.0,) * channels
-    return _measured(train.images)
+    return None
 
 
 def _measured(images: Tensor) -> Statistics:

@@ -24,6 +24,7 @@ from regstudy.errors import FileError, RegstudyError, describe
 from regstudy.files import check_file, check_folder, make_folder, outputs, read_bytes, write_atomically
 from regstudy.files.paths import path_errors
 from regstudy.metrics import CLEAN_TRAIN, GAP, VALIDATION
+from regstudy.production.preprocessing_file import PREPROCESSING_FILE, WEIGHTS_FILE, write_preprocessing
 from regstudy.production.reliability_diagram import reliability_svg
 from regstudy.records import EpochRecord, Reliability, dump_reliability, parse_reliability
 from regstudy.report.calibration_phrasing import direction_words
@@ -72,7 +73,8 @@ def train_finally(
     metrics = _metrics(trained, splits.describe())
     if trained.result.best_epoch:
         weights = {name: tensor.contiguous() for name, tensor in trained.weights.items()}
-        write_atomically(out / "weights.safetensors", save(weights, {outputs.KEY: outputs.mark("train")}))
+        write_atomically(out / WEIGHTS_FILE, save(weights, {outputs.KEY: outputs.mark("train")}))
+        write_preprocessing(out, config, splits)
     write_atomically(out / "epochs.csv", epochs_csv(trained.result.records))
     if trained.result.best_epoch:
         if trained.state.best_reliability:  # absent where a checkpoint of 0.1.0 was resumed after the best epoch
@@ -131,8 +133,8 @@ def check_training_output(out: Path, overwrite: bool = False) -> None:
     The file of the configuration says whose the folder is; a training that ran to its end has left its metrics, too.
     """
     check_folder(out)
-    names = ("config.yaml", "weights.safetensors", "epochs.csv", "metrics.json", DIAGRAM_FILE, "checkpoint.pt")
-    files: dict[Path, Sequence[bytes]] = {out / name: () for name in names}
+    names = ("config.yaml", WEIGHTS_FILE, "epochs.csv", "metrics.json", DIAGRAM_FILE, "checkpoint.pt")
+    files: dict[Path, Sequence[bytes]] = {out / name: () for name in (*names, PREPROCESSING_FILE)}
     files[out / "metrics.json"] = (METRICS_BEGIN,)
     try:
         first = out / ("config.yaml" if (out / "config.yaml").exists() else "metrics.json")
