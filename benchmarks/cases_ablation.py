@@ -20,7 +20,7 @@ def of_ablations(results: Path) -> dict[str, Callable[[str], str]]:
     def ablation(study: str) -> str:
         """What the tool itself says."""
         text = (results / study / "ablation.md").read_text(encoding="utf-8")
-        return text.partition("\n")[2].strip()
+        return text.partition(": ablation\n")[2].strip()
 
     def winner(study: str) -> str:
         """The hyperparameters of the trial that was taken apart."""
