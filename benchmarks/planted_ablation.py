@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 import regstudy
 from regstudy.training.devices import keep_freed_memory
@@ -132,10 +133,8 @@ def judged(name: str, case: Case, work: Path) -> list[str]:
     ]
     if case.needed:
         good = REPETITIONS - len({text.partition(":")[0] for text in wrong})
-        said, right = (
-            [f"only “no effect” or “undecided” in {good} of {REPETITIONS} repetitions", *wrong],
-            good >= case.needed,
-        )
+        said = [f"only “no effect” or “undecided” in {good} of {REPETITIONS} repetitions", *wrong]
+        right = good >= case.needed
     elif case.interaction:
         said = [line for line in found[0].sentences if case.interaction in line.lower()]
         right = bool(said)
@@ -168,7 +167,8 @@ def ablated(name: str, case: Case, work: Path, seed: int) -> Outcome:
     study = regstudy.ablate(work / name, **case.options, **where)
     assert study.ablation is not None
     assert study.ablated is not None
-    runs = [trial.duration for trial in study.ablated.get_trials(deepcopy=False) if trial.duration]
+    ended = study.ablated.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    runs = [trial.duration for trial in ended if trial.duration]
     verdicts = dict(zip(study.ablation["regularizer"], study.ablation["verdict"], strict=True))
     print(f"{name}: {verdicts}", flush=True)
     lines: list[str] = []
