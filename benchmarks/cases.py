@@ -24,6 +24,7 @@ from pathlib import Path
 
 import optuna
 import torch
+from cases_ablation import of_ablations
 from cases_data import expand_slides, photos_of, street_digit_files
 from jinja2 import Environment, StrictUndefined
 
@@ -90,7 +91,10 @@ CASES = {
         cifar10,
         [
             f"{COMPARE} cifar10_dropout --study cifar10_dropout --repeats 3"
-            ' --arm "no dropout: model.dropout=0" --arm "dropout 0.25: model.dropout=0.25"'
+            ' --arm "no dropout: model.dropout=0" --arm "dropout 0.25: model.dropout=0.25"',
+            "regstudy study --space cifar10_dropout --study dropout_5000 --set data.train_limit=5000"
+            " --set data.validation=2000 --trials 12 --threads 1",
+            "regstudy ablate results/dropout_5000 --runs 60 --threads 1",
         ],
         ["cifar10_dropout"],
     ),
@@ -166,7 +170,8 @@ def main() -> None:
 
 def studies(work: Path, case: Case) -> list[str]:
     """Names of the case's comparisons; one on substitute data is named after them too."""
-    wanted = [words[words.index("--study") + 1] for c in case.commands if "--study" in (words := shlex.split(c))]
+    compared = [shlex.split(command) for command in case.commands if command.startswith(COMPARE)]
+    wanted = [words[words.index("--study") + 1] for words in compared]
     return [path.name for path in sorted((work / "results").iterdir()) if path.name.partition("@")[0] in wanted]
 
 
@@ -232,6 +237,7 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
         fall=fall,
         seconds=seconds,
         said=said,
+        **of_ablations(work / "results"),
         commands=[c.format(cases="benchmarks/cases") for c in case.commands],
         machine=f"{os.cpu_count()} cores of {cpu()}, no GPU; torch {torch.__version__}, fp32",
         picture=f"../images/case_{name}.png",

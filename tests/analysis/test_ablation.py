@@ -45,6 +45,11 @@ def told(
         ((-0.04, 0.01), (0.04, 0.01), "hurt"),
         ((0.0, 0.001), (0.0, 0.001), "no effect"),
         ((0.002, 0.0005), (-0.002, 0.0005), "no effect"),  # certain, but within the margin
+        ((0.04, 0.01), (-0.0025, 0.004), "helped validation"),  # the gap is certainly smaller, but by a trifle
+        ((0.0, 0.001), (-0.0025, 0.004), "undecided"),
+        ((0.0025, 0.004), (-0.04, 0.01), "undecided"),
+        ((-0.0025, 0.004), (0.0, 0.001), "undecided"),
+        ((-0.0025, 0.004), (-0.04, 0.01), "smaller gap, validation not better (underfits)"),
         ((0.0, 0.001), (0.04, 0.01), "no effect"),
         ((0.0, 0.001), (0.0, 0.03), "undecided"),  # the gap may be smaller
         ((0.0, 0.03), (0.0, 0.03), "undecided"),

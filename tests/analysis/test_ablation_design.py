@@ -185,7 +185,8 @@ def test_chance(mean: float, sd: float, margin: float, low: float, high: float) 
     ("pairs", "level", "expected"),
     [
         (Pairs(1, 5.0, math.nan), 0.01, math.inf),
-        (Pairs(6, 0.3, 1.0), 0.01, 127.0),  # at the margin: it can only be told from none
+        (Pairs(6, 0.31, 1.0), 0.01, 119.0),  # above the margin: it can be told from none
+        (Pairs(40, 0.25, 0.2), 0.01, 171.0),  # below it, though significant: it can only be shown not to matter
         (Pairs(4, 1.0, 0.0), 0.01, 4.0),  # no spread: as many as a sign test needs
     ],
 )

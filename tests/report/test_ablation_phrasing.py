@@ -134,8 +134,13 @@ def test_regularizers_that_stand_in_for_each_other_are_not_called_useless(tables
     found = apart([*singles, together], tables)
     said = " ".join(cause_sentences(found))
     assert said.startswith("All of them together closed the gap: +4.1") and "did nothing" not in said
-    assert "stand in for it" in said and helps(found) and not together_sentence(found)
+    assert "the other one stands in for it" in said and helps(found) and not together_sentence(found)
     assert heading(found) == "Together they help, but no single one is needed"
+    too_much = apart([effect("hurt"), effect("hurt", "dropout"), together], tables)
+    said = cause_sentences(too_much)
+    assert said[0].startswith("All of them together closed the gap: +4.1") and "stands in for it" in said[1]
+    assert said[2].startswith("In the presence of the other one, L2 and dropout hurt: L2 −1.2 points of validation")
+    assert heading(too_much) == heading(found)
     useless = apart([*singles, effect("no effect", EVERYTHING, off="baseline")], tables)
     assert cause_sentences(useless) == ["L2 and dropout did nothing."] and not helps(useless)
 

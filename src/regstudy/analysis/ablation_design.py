@@ -185,7 +185,7 @@ def chance(pairs: Pairs, more: NDArray[np.int64], level: float, margin: float) -
     mean = pairs.mean * (pairs.n + more * keep) / total
     spread = more / total * sd * np.sqrt(1 / more + keep / pairs.n)
     error = sd / np.sqrt(total)
-    outside = -special.stdtrit(total - 1, level / 2) * error  # beyond it, a mean is significant
+    outside = np.maximum(margin, -special.stdtrit(total - 1, level / 2) * error)  # beyond it, a mean is significant
     inside = margin + special.stdtrit(total - 1, level) * error
     found = special.ndtr((mean - outside) / spread) + special.ndtr((-mean - outside) / spread)
     found += np.maximum(0.0, special.ndtr((inside - mean) / spread) - special.ndtr((-inside - mean) / spread))
@@ -215,6 +215,7 @@ def further_pairs(pairs: Pairs, level: float, margin: float) -> float:
         return math.inf
     if pairs.sd < NO_SPREAD:
         return max(1.0, math.ceil(1 + math.log2(1 / level)) - pairs.n)
-    from_zero = pairs_needed(pairs.sd, abs(pairs.mean), level, TEST_POWER)
+    matters = abs(pairs.mean) > margin
+    from_zero = pairs_needed(pairs.sd, abs(pairs.mean), level, TEST_POWER) if matters else math.inf
     into_margin = pairs_needed(pairs.sd, margin - abs(pairs.mean), 2 * level, (1 + TEST_POWER) / 2)
     return max(1.0, min(from_zero, into_margin) - pairs.n)

@@ -1,9 +1,9 @@
 """How likely a difference is above, within or below a margin, given its pairs.
 
 The default Bayesian t-test (Rouder et al., 2009): before any run, with probability `NOTHING` there is no effect, else
-its size in standard deviations of a paired difference has a Cauchy distribution with scale `SCALE`, as often good as
-bad. That is a normal one whose variance g is drawn from an inverse gamma distribution; given g everything has a closed
-form (normal-inverse-gamma), so the posterior is a mixture of Student's t over a grid of g.
+its size in standard deviations of a paired difference has a Cauchy distribution with scale `SCALE`, and with
+probability `GOOD` it is good. That is a normal one whose variance g is drawn from an inverse gamma distribution; given
+g everything has a closed form (normal-inverse-gamma), so the posterior is a mixture of Student's t over a grid of g.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Each repeat trains the arms with one fresh seed and one fresh split, so a contrast is a difference of pairs, tested by
 paired t (Student, 1908) in two outcomes: the metric and the gap. At a look, Holm's correction covers all contrasts of a
 family in both outcomes, at the look's own share of the error. The shares of all looks add up to at most 5 %, so looking
-again, or asking for more runs, keeps the chance of any false decision below 5 %. What was decided stays decided.
+again, or asking for more runs, keeps the chance of any false decision below 5 %. What was decided stays decided. A
+difference counts as higher or lower only if its mean exceeds the margin, too: many pairs make trifles significant.
 
 "None" needs evidence, too: both one-sided tests against the margin at the level that Holm leaves to a test (Schuirmann,
 1987). "Not above the margin" needs the one against its upper end.
@@ -204,7 +205,8 @@ def look(tests: Mapping[Key, Pairs], alpha: float, margin: float) -> dict[Key, S
     for place, (p, key) in enumerate(ps):
         if p > alpha / (len(ps) - place):
             break
-        signs[key] = "higher" if tests[key].mean > 0 else "lower"
+        if abs(tests[key].mean) > margin:
+            signs[key] = "higher" if tests[key].mean > 0 else "lower"
     level = alpha / max(1, len(ps))
     for _, key in ps:
         not_higher, not_lower = tests[key].below(margin) <= level, tests[key].above(-margin) <= level

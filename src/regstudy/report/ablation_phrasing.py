@@ -35,7 +35,11 @@ def cause_sentences(found: AblationFindings) -> list[str]:
     if all_ is None or not replaceable(found):
         return said
     first = f"All of them together {all_.verdict}: {_much(all_, found.metric)}."
-    return [first, "Without any single one nothing is lost: the others stand in for it."]
+    others, stand = ("the others", "stand") if len(found.single) > 2 else ("the other one", "stands")
+    sentences = [first, f"Without any single one nothing is lost: {others} {stand} in for it."]
+    if by["hurt"]:
+        sentences.append(f"In the presence of {others}, {_each(by['hurt'], found.metric, 'hurt')}")
+    return sentences
 
 
 def helps(found: AblationFindings) -> bool:
@@ -45,7 +49,7 @@ def helps(found: AblationFindings) -> bool:
 
 def replaceable(found: AblationFindings) -> bool:
     """Whether all regularizers together help, although validation needs no single one of them."""
-    spare = ("no effect", UNDERFITS)
+    spare = ("no effect", UNDERFITS, "hurt")
     return (
         found.together is not None
         and found.together.verdict in BETTER

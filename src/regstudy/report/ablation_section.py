@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regstudy.analysis.chances import NOTHING
+from regstudy.analysis.chances import GOOD, NOTHING, SCALE
 from regstudy.report.ablation_figures import arm_curves, waterfall
 from regstudy.report.ablation_phrasing import ONLY_SEEDS, heading, open_sentences, rate_sentences
 from regstudy.report.ablation_table import head, how_to_read, row
@@ -74,14 +74,16 @@ def _method(margin: str, *, own: bool, retuned: bool) -> list[str]:
         "regularizer therefore holds in the presence of the others.",
         "There are two stages. After the first, arms that are decided, and arms that the remaining runs could not "
         "decide, leave. The verdicts rest on paired t-tests after each stage, with Holm’s correction over all "
-        "regularizers in both outcomes, metric and gap; the two looks share an error of 5 %. “No effect” takes "
-        f"evidence, too: the change must clearly lie within the margin of {margin}.",
+        "regularizers in both outcomes, metric and gap; the two looks share an error of 5 %. A change counts only if "
+        f"it is larger than the margin of {margin}, too. “No effect” takes evidence as well: the change must clearly "
+        "lie within the margin.",
         "The ranges are 95 % intervals of single effects. On these images: repeats with fresh seed and split are "
         "independent, given the images. For new images of the same kind: repeats share images, so this range is wider "
         "(corrected resampled t-interval, Nadeau and Bengio, 2003), and more repeats do not make it much shorter.",
         "The chances are those that a regularizer changes validation by more than the margin, or less. Before any run, "
-        f"they say {100 * NOTHING:.0f} % for no effect at all; otherwise large and small effects, good and bad ones, "
-        "are expected alike (a Cauchy distribution of the effect, in standard deviations of a paired difference, with "
-        "scale 0.707: the default Bayesian t-test, Rouder et al., 2009).",
+        f"they say {100 * NOTHING:.0f} % for no effect at all. Of the other effects, {100 * GOOD:.0f} % are expected "
+        "to be good ones, because the search has chosen them; their sizes, in standard deviations of a paired "
+        f"difference, have a Cauchy distribution with scale {SCALE:g} (Bayesian t-test, Rouder et al., 2009). If all "
+        "regularizers have small effects, these chances are too low.",
         "Importances, further down, answer another question: which settings mattered to the search.",
     ]
