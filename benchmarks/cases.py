@@ -125,7 +125,7 @@ CASES = {
         [
             "regstudy train {cases}/pretrain.yaml -o results/pretrained",
             f"{COMPARE} {{cases}}/transfer.yaml --study transfer --repeats 5"
-            " --set model.weights=results/pretrained/weights.safetensors"
+            " --set model.weights=results/pretrained/model.safetensors"
             ' --arm "everything trained: model.trainable=all" --arm "last stage and head: model.trainable=last_stage"'
             ' --arm "head alone: model.trainable=head"',
             "regstudy train {cases}/transfer.yaml -o results/resnet50 --set model.name=resnet50_transfer"

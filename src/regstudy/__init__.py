@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from regstudy.api import ablate as ablate
     from regstudy.api import compare as compare
     from regstudy.api import confirm as confirm
+    from regstudy.api import evaluate as evaluate
     from regstudy.api import load_space as load_space
     from regstudy.api import load_splits as load_splits
     from regstudy.api import run_study as run_study
     from regstudy.api import train as train
+    from regstudy.api import verify as verify
     from regstudy.config.run_config import RunConfig as RunConfig
     from regstudy.data.image_set import ImageSet as ImageSet
     from regstudy.data.image_set import Splits as Splits
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from regstudy.production.conversion import convert as convert
     from regstudy.production.prediction import Predictions as Predictions
     from regstudy.production.prediction import predict as predict
+    from regstudy.production.verify_training import Verification as Verification
     from regstudy.records import EpochRecord as EpochRecord
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
@@ -60,10 +63,12 @@ _PLACES = {
     "build_model": "regstudy.training.own_loop",
     "build_optimizer": "regstudy.training.own_loop",
     "build_schedule": "regstudy.training.own_loop",
+    "Verification": "regstudy.production.verify_training",
     "ablate": "regstudy.api",
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
     "convert": "regstudy.production.conversion",
+    "evaluate": "regstudy.api",
     "examine": "regstudy.doctor.examine",
     "load": "regstudy.production.classifier",
     "load_results": "regstudy.report.results",
@@ -72,6 +77,7 @@ _PLACES = {
     "predict": "regstudy.production.prediction",
     "run_study": "regstudy.api",
     "train": "regstudy.api",
+    "verify": "regstudy.api",
 }
 
 __all__ = [
@@ -88,6 +94,7 @@ __all__ = [
     "Space",
     "Splits",
     "StudyResult",
+    "Verification",
     "__version__",
     "ablate",
     "build_augmentation",
@@ -97,6 +104,7 @@ __all__ = [
     "compare",
     "confirm",
     "convert",
+    "evaluate",
     "examine",
     "load",
     "load_results",
@@ -105,6 +113,7 @@ __all__ = [
     "predict",
     "run_study",
     "train",
+    "verify",
 ]
 
 

@@ -18,7 +18,10 @@ from regstudy.files import check_folder
 from regstudy.files.paths import given_path
 from regstudy.production.classifier import load
 from regstudy.production.conversion import check_conversion, remove_outdated, write_converted
+from regstudy.production.evaluate_later import evaluate_later
 from regstudy.production.final_training import train_finally
+from regstudy.production.training_request import TrainingRequest
+from regstudy.production.verify_training import Verification, as_trained, verify_training
 from regstudy.report.written_files import check_report_files
 from regstudy.search.ablate_study import AblationRequest, ablate_study
 from regstudy.search.arguments import (
@@ -279,6 +282,10 @@ def train(
     output: str | Path = "out",
     *,
     overrides: Sequence[str] = (),
+    on: str = "train",
+    seeds: int = 1,
+    ensemble: bool = False,
+    temperature: bool = False,
     data_dir: str | Path = DATA_DIR,
     device: str | None = None,
     threads: int | None = None,
@@ -286,19 +293,31 @@ def train(
     progress: Listener | None = None,
     overwrite: bool = False,
     formats: Sequence[str] = (),
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Train one configuration, evaluate on the test set once at the end, and return the metrics.
 
-    Weights, metrics, learning curves and a reliability diagram are written to ``output``, replacing those of an earlier
-    training, and files of other origin only with ``overwrite``; an interrupted training resumes from its checkpoint
-    there. ``config`` may be a file without ranges, as written by `regstudy export`. ``formats`` are those of `convert`,
-    in which the network is written, too. ``on_epoch`` is called with all records so far and the signal of the metric;
-    without ``on_epoch`` and ``progress`` each epoch is logged to the
-    logger `regstudy`. Raises RegstudyError for problems that the caller can fix.
+    Weights, metrics, learning curves, tables of predictions and a model card are written to ``output``, replacing those
+    of an earlier training, and files of other origin only with ``overwrite``; an interrupted training resumes from its
+    checkpoint there. ``config`` may be a file without ranges, as written by `regstudy export`.
+
+    - ``on``: ``"train"``, or ``"train+validation"``: a first training on the training part fixes the epochs and the
+      learning rates, then both parts are trained on and the last epoch is kept.
+    - ``seeds``: so many trainings on the same split; the best one by validation is kept. ``ensemble`` keeps all of them
+      and averages their probabilities.
+    - ``temperature``: divide the logits by a number that is fitted on the validation images.
+    - ``formats``: those of `convert`, in which the network is written, too.
+    - ``command``: what the model card calls the command.
+
+    ``on_epoch`` is called with all records so far and the signal of the metric; without ``on_epoch`` and ``progress``
+    each epoch is logged to the logger `regstudy`. Raises RegstudyError for problems that the caller can fix.
     """
+    given = dict(locals())
     check_texts("overrides", overrides)
     check_texts("formats", formats)
     require("config", config, (RunConfig, str, Path), "a RunConfig or a file; for a Space, pass space.defaults()")
+    request = TrainingRequest(on, seeds, ensemble, temperature, command or _train_call(given))
+    request.check()
     if not isinstance(config, RunConfig):
         path = given_path(config, "config")
         if holds_database(path) or holds_database(path / DATABASE_FILE):
@@ -311,11 +330,9 @@ def train(
         raise ArgumentError("overrides cannot be combined with a RunConfig; use RunConfig.replaced.")
     else:
         check_config(config)
-    for argument, value in (("output", output), ("data_dir", data_dir)):
-        require(argument, value, (str, Path), "a folder")
+    folder, data_folder = _folders(output, data_dir)
     if on_epoch is not None and not callable(on_epoch):
         raise ArgumentError(f"on_epoch must be a function, but it is {on_epoch!r}.")
-    folder, data_folder = given_path(output, "output"), given_path(data_dir, "data_dir")
     check_folder(folder)
     if (folder / DATABASE_FILE).exists():
         raise RegstudyError(f"{folder} is the folder of a study. Choose another output folder (-o).")
@@ -324,13 +341,77 @@ def train(
         listen = listener_of(progress)
         callback = on_epoch or (log_epoch(config.planned_epochs) if progress is None else None)
         metrics = train_finally(
-            config, data_folder, folder, torch.device(used), callback, listen=listen, overwrite=overwrite
+            config,
+            data_folder,
+            folder,
+            torch.device(used),
+            callback,
+            listen=listen,
+            overwrite=overwrite,
+            request=request,
         )
         for path in remove_outdated(folder, formats):
             listen(Notice(f"Removed {path}: it held the weights of an earlier training."))
         if metrics["best_epoch"] and formats:
             write_converted(load(folder), folder, formats)
         return metrics
+
+
+def evaluate(
+    output: str | Path,
+    *,
+    data_dir: str | Path = DATA_DIR,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: Listener | None = None,
+) -> dict[str, Any]:
+    """Measure the test set with the weights in the output folder of `train`, and return all metrics.
+
+    For a training without test images, or one that was interrupted while it measured them. The opening is logged and
+    counted, and the files of the folder are written again. Raises RegstudyError for problems that the caller can fix.
+    """
+    folder, data_folder = _folders(output, data_dir)
+    with machine(device, threads) as used:
+        return evaluate_later(folder, data_folder, torch.device(used), listener_of(progress))
+
+
+def verify(
+    output: str | Path,
+    *,
+    test: bool = False,
+    retrain: bool = False,
+    data_dir: str | Path = DATA_DIR,
+    device: str | None = None,
+    threads: int | None = None,
+    progress: Listener | None = None,
+) -> Verification:
+    """Measure the weights in the output folder of `train` on validation again: do its numbers come out on this machine?
+
+    With ``test`` also on the test set, which is a logged opening; with ``retrain`` the training is done again in a
+    temporary folder, and the curves are compared. By default on the device and with the number of threads of the
+    training, if this machine has them. ``str()`` of the result says all, ``result.same`` whether it is the same.
+    """
+    for argument, value in (("test", test), ("retrain", retrain)):
+        require(argument, value, bool, "True or False")
+    folder, data_folder = _folders(output, data_dir)
+    device, threads = as_trained(folder, device, threads)
+    with machine(device, threads) as used:
+        listen = listener_of(progress)
+        return verify_training(folder, data_folder, torch.device(used), listen, test=test, retrain=retrain)
+
+
+def _folders(output: str | Path, data_dir: str | Path) -> tuple[Path, Path]:
+    """The output folder of a training and the folder of the data sets."""
+    for argument, value in (("output", output), ("data_dir", data_dir)):
+        require(argument, value, (str, Path), "a folder")
+    return given_path(output, "output"), given_path(data_dir, "data_dir")
+
+
+def _train_call(given: Mapping[str, Any]) -> str:
+    """The call of `train` as typed, without what only watches it."""
+    config = "<a RunConfig>" if isinstance(given["config"], RunConfig) else given["config"]
+    others = {name: value for name, value in given.items() if name not in ("config", "on_epoch", "progress", "command")}
+    return call_text(train, {"config": config, **others})
 
 
 def load_splits(config: RunConfig | Space, data_dir: str | Path = DATA_DIR, progress: Listener | None = None) -> Splits:

@@ -66,7 +66,9 @@ class EpochRecord:
 
     @property
     def in_words(self) -> str:
-        """The three accuracies and the gap in points, in one line."""
+        """The three accuracies and the gap in points, in one line; only the first where nothing is held out."""
+        if math.isnan(self.val_accuracy):
+            return f"train {self.train_accuracy:.1%}"
         return (
             f"train {self.train_accuracy:.1%}  clean {self.clean_train_accuracy:.1%}"
             f"  val {self.val_accuracy:.1%}  gap {100 * self.gap_accuracy:+.1f}"

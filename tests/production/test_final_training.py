@@ -11,9 +11,12 @@ import pytest
 import torch
 from tiny import make_config
 
+from regstudy.data.image_set import ImageSet
 from regstudy.errors import DataError, FileError
-from regstudy.production import final_training
-from regstudy.production.final_training import TEST_LOG_FILE, train_finally
+from regstudy.production import final_training, measured_model, test_set_log
+from regstudy.production.final_training import train_finally
+from regstudy.production.test_set_log import TEST_LOG_FILE
+from regstudy.production.training_folder import DIAGRAM_FILE
 
 CONFIG = make_config({"training.epochs": 1, "data.name": "digits"})
 
@@ -60,7 +63,7 @@ def test_what_cannot_be_written_is_told_before_training_and_the_test_set_stays_c
         raise AssertionError("it must not come to this")
 
     monkeypatch.setattr(final_training, "prepare", never)
-    monkeypatch.setattr(final_training, "open_test", never)
+    monkeypatch.setattr(test_set_log, "open_test", never)
     spoil(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(FileError, match=f"(?s){words}"):
@@ -97,7 +100,7 @@ def test_a_broken_test_part_costs_only_its_own_numbers(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(final_training, "open_test", fail)
+    monkeypatch.setattr(test_set_log, "open_test", fail)
     metrics = train(tmp_path)
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert written == json.loads(json.dumps(metrics))
@@ -109,13 +112,14 @@ def test_a_broken_test_part_costs_only_its_own_numbers(
 
 
 def test_numbers_that_cannot_be_logged_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine = final_training.measure
+    genuine = measured_model.ModelUnderTest.on
 
-    def spoiling(*arguments: object) -> object:
-        (tmp_path / "data" / TEST_LOG_FILE).mkdir(parents=True)
-        return genuine(*arguments)  # type: ignore[arg-type]
+    def spoiling(self: measured_model.ModelUnderTest, part: str, images: ImageSet) -> object:
+        if part == "test":
+            (tmp_path / "data" / TEST_LOG_FILE).mkdir(parents=True)
+        return genuine(self, part, images)
 
-    monkeypatch.setattr(final_training, "measure", spoiling)
+    monkeypatch.setattr(measured_model.ModelUnderTest, "on", spoiling)
     train(tmp_path)
     test = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]
     assert test.keys() == {"images", "note"} and "is a folder" in test["note"]
@@ -126,11 +130,11 @@ def test_an_interrupted_evaluation_leaves_metrics_that_say_so(tmp_path: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(final_training, "open_test", interrupt)
+        patch.setattr(test_set_log, "open_test", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path)
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert written["test"] == {"images": 0, "note": final_training.UNFINISHED}
+    assert written["test"] == {"images": 0, "note": test_set_log.UNFINISHED}
     assert train(tmp_path)["test"]["opening"] == 1  # type: ignore[index]
 
 
@@ -162,7 +166,7 @@ def test_calibration_is_measured_on_every_part_that_was_evaluated(
         raise DataError("there is no test part")
 
     if not with_test:
-        monkeypatch.setattr(final_training, "open_test", fail)
+        monkeypatch.setattr(test_set_log, "open_test", fail)
     metrics = train(tmp_path)
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert written == json.loads(json.dumps(metrics))
@@ -173,7 +177,7 @@ def test_calibration_is_measured_on_every_part_that_was_evaluated(
         assert sum(facts["bins"]["right"]) / facts["images"] == pytest.approx(accuracy)
         assert 0 < facts["noise_floor"] < facts["noise_limit"] < 1 and 0 <= facts["ece"] <= 1
         assert facts["note"]
-    picture = (tmp_path / "out" / final_training.DIAGRAM_FILE).read_text()
+    picture = (tmp_path / "out" / DIAGRAM_FILE).read_text()
     assert picture.startswith("<!-- Written by regstudy train -->")
     assert picture.count("<polyline") == len(found)
     assert ElementTree.fromstring(picture).tag.endswith("svg")
@@ -184,7 +188,7 @@ def test_calibration_is_measured_on_every_part_that_was_evaluated(
 
 def test_a_diagram_of_the_users_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    mine = tmp_path / "out" / final_training.DIAGRAM_FILE
+    mine = tmp_path / "out" / DIAGRAM_FILE
     mine.write_text("<svg/>")
     with pytest.raises(FileError, match=r"reliability\.svg exists already"):
         train(tmp_path)

@@ -79,16 +79,28 @@ def split_folds(
 def fold(splits: Splits, number: int) -> Splits:
     """The parts of a fold, counted from 1, for one run; the result has no folds of its own."""
     held_out = torch.tensor(splits.fold_of, device=splits.train.labels.device) == number
-    pool = ImageSet(
+    pool = joined_parts(splits)
+    classes = splits.train.classes
+    positive = classes[splits.positive] if len(classes) == 2 else None  # the rarer one may differ between folds
+    return replace(_parts(splits, pool, held_out), fold_of=(), named_positive=positive)
+
+
+def joined_parts(splits: Splits) -> ImageSet:
+    """The training images followed by those of validation."""
+    return ImageSet(
         torch.cat([splits.train.images, splits.validation.images]),
         torch.cat([splits.train.labels, splits.validation.labels]),
         splits.train.classes,
         (*splits.train.paths, *splits.validation.paths),
         _joined(splits.train.groups, splits.validation.groups),
     )
+
+
+def with_validation_trained(splits: Splits) -> Splits:
+    """Splits whose training part has the validation images, too; the part `validation` then holds out nothing."""
     classes = splits.train.classes
-    positive = classes[splits.positive] if len(classes) == 2 else None  # the rarer one may differ between folds
-    return replace(_parts(splits, pool, held_out), fold_of=(), named_positive=positive)
+    positive = classes[splits.positive] if len(classes) == 2 else None  # the rarer one may change
+    return replace(splits, train=joined_parts(splits), named_positive=positive)
 
 
 def _joined(train: torch.Tensor | None, validation: torch.Tensor | None) -> torch.Tensor | None:

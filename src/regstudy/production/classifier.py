@@ -117,7 +117,7 @@ def load(out: str | Path, device: str | None = "cpu") -> Classifier:
         raise FileError(f"There is no folder {shown(folder)}. Give the output folder of `regstudy train`.")
     config = _configuration(folder)
     facts = preprocessing_in(folder, config)
-    networks = [_network(folder, member, config, facts) for member in facts.members]
+    networks = [network_from(folder, member, config, facts) for member in facts.members]
     return Classifier(networks, facts).to(choose_device(device))
 
 
@@ -130,7 +130,7 @@ def _configuration(folder: Path) -> RunConfig:
     raise FileError(f"{shown(folder)} is not the output folder of `regstudy train`: it has no config.yaml.{study}")
 
 
-def _network(folder: Path, member: str, config: RunConfig, facts: StoredPreprocessing) -> nn.Module:
+def network_from(folder: Path, member: str, config: RunConfig, facts: StoredPreprocessing) -> nn.Module:
     """The configured network with the weights of a file; nothing is downloaded."""
     path = folder / member
     old = folder / OLD_WEIGHTS_FILE
@@ -138,14 +138,20 @@ def _network(folder: Path, member: str, config: RunConfig, facts: StoredPreproce
         path = old
     if not path.exists():
         raise no_weights(folder, member)
-    bare = config.model.model_copy(update={"weights": None, "trainable": "all"})
-    with torch.random.fork_rng(devices=[]):  # initial weights, which are replaced at once
-        network = models.build(bare, facts.channels, facts.crop, len(facts.classes))
+    network = bare_network(config, facts)
     try:
         tensors = read_weights(path)
     except ConfigError as error:
         raise FileError(str(error).removeprefix("model.weights: ")) from None
     _fill(network, tensors, path, config.model.name)
+    return network
+
+
+def bare_network(config: RunConfig, facts: StoredPreprocessing) -> nn.Module:
+    """The configured network with random weights, to be replaced."""
+    bare = config.model.model_copy(update={"weights": None, "trainable": "all"})
+    with torch.random.fork_rng(devices=[]):
+        network = models.build(bare, facts.channels, facts.crop, len(facts.classes))
     return network.to(memory_format=torch.channels_last)
 
 

@@ -20,6 +20,7 @@ from regstudy.production.preprocessing_file import (
     StoredPreprocessing,
     read_preprocessing,
 )
+from regstudy.production.training_folder import unfinished
 
 
 def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
@@ -41,7 +42,8 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
     if found is None:
         raise FileError(
             f"{shown(out)} has no {PREPROCESSING_FILE}: an older version of regstudy trained this network, and did not"
-            f" keep the mean and standard deviation of its training images. {_again(out)}"
+            " keep the mean and standard deviation of its training images. Where these images still are,"
+            f" `regstudy verify {shown(out)}` writes the file. {_again(out)}"
         )
     return StoredPreprocessing(
         network=config.model.name,
@@ -61,7 +63,7 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
 def no_weights(out: Path, name: str) -> FileError:
     """Why a training's folder has no weights: it has not ended, it diverged, or they are gone."""
     why = "Train again with its config.yaml, or restore the file from a copy."
-    if (out / "checkpoint.pt").exists():
+    if unfinished(out):
         why = "The training has not ended. Give its `regstudy train` command again; it resumes."
     elif _metrics(out).get("best_epoch") == 0:
         why = "The training diverged before its first usable epoch. Lower optimizer.lr, and train again."

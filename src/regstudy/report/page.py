@@ -168,7 +168,7 @@ def page_html(
         screen=screen,
         sections=parts,
         drawings=drawings,
-        plotly=plotly.offline.get_plotlyjs(),
+        plotly=plotly.offline.get_plotlyjs() if any(drawings.values()) else "",  # 4 MB
     )
 
 

@@ -33,3 +33,10 @@ def round_seeds(study_seed: int, round_: int, purpose: int = 1) -> tuple[int, in
 def fold_seed(training_seed: int, fold: int) -> int:
     """The training seed of a fold (from 1) of a trial, given the seed of the trial's slot or repeat."""
     return int(np.random.SeedSequence(training_seed, spawn_key=(fold,)).generate_state(1)[0])
+
+
+def final_seed(training_seed: int, number: int) -> int:
+    """The training seed of a final training (from 1) on one split; the first is the configuration's own."""
+    if number == 1:
+        return training_seed
+    return int(np.random.SeedSequence(training_seed, spawn_key=(3, number)).generate_state(1)[0])

@@ -8,7 +8,7 @@ of the state, so that a loaded state continues exactly as the saved one would ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,15 +192,24 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
     )
 
 
-def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
-    """Train for one epoch, measure clean training and validation, and append the record to the state."""
-    began = time.perf_counter()
+@dataclass(frozen=True)
+class TrainedEpoch:
+    """One pass over the training images, in train mode: means over the images, and over the steps for the norm."""
+
+    loss: float
+    accuracy: float
+    lr: float  # of the first step
+    gradient_norm: float
+
+
+def train_epoch(state: TrainState, told: Sequence[EpochRecord], on_step: OnStep | None = None) -> TrainedEpoch:
+    """Train for one epoch; the learning rates are those of the epoch that follows the records ``told``."""
     state.model.train()
     sums = torch.zeros(2, dtype=_exact(state.device), device=state.device)  # loss, correct predictions
     norms = torch.zeros((), dtype=_exact(state.device), device=state.device)
     seen = 0
     batches = shuffled_batches(state)
-    rates = learning_rates(state.config, state.records, len(batches))
+    rates = learning_rates(state.config, told, len(batches))
     for indices, lr in zip(batches, rates, strict=True):
         batch_sums, norm = train_step(state, indices, lr)
         sums += batch_sums
@@ -208,7 +217,14 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
         seen += len(indices)
         if on_step:
             on_step(seen, len(state.splits.train))
-    train_loss, train_accuracy = (sums / seen).tolist()
+    loss, accuracy = (sums / seen).tolist()
+    return TrainedEpoch(loss, accuracy, rates[0], float(norms) / len(batches))
+
+
+def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
+    """Train for one epoch, measure clean training and validation, and append the record to the state."""
+    began = time.perf_counter()
+    trained = train_epoch(state, state.records, on_step)
     with state.average.used_by(state.model) if state.average else nullcontext():
         clean, val = (
             measure(state.model, images, state.preprocessing, state.extra_metrics, state.positive)
@@ -216,14 +232,14 @@ def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
         )
     record = EpochRecord(
         epoch=len(state.all_records) + 1,
-        train_loss=train_loss,
-        train_accuracy=train_accuracy,
+        train_loss=trained.loss,
+        train_accuracy=trained.accuracy,
         clean_train_loss=clean.loss,
         clean_train_accuracy=clean.accuracy,
         val_loss=val.loss,
         val_accuracy=val.accuracy,
-        lr=rates[0],
-        gradient_norm=float(norms) / len(batches),
+        lr=trained.lr,
+        gradient_norm=trained.gradient_norm,
         seconds=time.perf_counter() - began,
         more={
             f"{prefix}{name}": value
@@ -325,7 +341,21 @@ def measure(
     model: nn.Module, images: ImageSet, preprocessing: PixelTransform, extra: Sequence[str] = (), positive: int = 1
 ) -> Measured:
     """Loss, accuracy and the ``extra`` metrics over all images in eval mode, in their order."""
+    return measure_logits(logits_in_batches(model, images, preprocessing), images, extra, positive)
+
+
+def logits_in_batches(model: nn.Module, images: ImageSet, preprocessing: PixelTransform) -> Iterator[Tensor]:
+    """The network's outputs for all images in eval mode, in their order, batch by batch."""
     model.eval()
+    for batch in torch.split(images.images, EVALUATION_BATCH_SIZE):
+        yield model(preprocessing(batch))
+
+
+@torch.inference_mode()
+def measure_logits(
+    batches: Iterable[Tensor], images: ImageSet, extra: Sequence[str] = (), positive: int = 1
+) -> Measured:
+    """As `measure`, from logits in batches as `logits_in_batches` gives them."""
     classes, device = len(images.classes), images.images.device
     sums = torch.zeros(3, dtype=_exact(device), device=device)  # loss, correct predictions, Brier score
     table = torch.zeros(CONFIDENCE_BINS, 3, dtype=_exact(device), device=device)
@@ -333,9 +363,8 @@ def measure(
     kept: list[Tensor] = []
     place, pairs = images.members if images.groups is not None else (None, None)
     right = None if pairs is None else torch.zeros_like(pairs[:, 0])
-    for first in range(0, len(images), EVALUATION_BATCH_SIZE):
+    for first, logits in zip(range(0, len(images), EVALUATION_BATCH_SIZE), batches, strict=True):
         labels = images.labels[first : first + EVALUATION_BATCH_SIZE]
-        logits = model(preprocessing(images.images[first : first + EVALUATION_BATCH_SIZE]))
         predicted = logits.argmax(1)
         sums[0] += cross_entropy(logits, labels, reduction="sum")
         correct = predicted == labels

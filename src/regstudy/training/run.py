@@ -72,7 +72,7 @@ def run(
         state.earlier, state.whole = before.all_records, config
         state.best_confusions, state.best_groups = before.best_confusions, before.best_groups
         state.best_reliability = before.best_reliability
-        _continue_from(state, weights)
+        continue_from(state, weights)
     best = objective_signal(config, state.all_records)
     return Trained(RunResult(outcome, reason, best.best_epoch, best.best, tuple(state.all_records)), weights, state)
 
@@ -91,7 +91,7 @@ def _begin(
     return state, state.measured_weights()
 
 
-def _continue_from(state: TrainState, weights: dict[str, Tensor]) -> None:
+def continue_from(state: TrainState, weights: dict[str, Tensor]) -> None:
     """Replace the weights of a fresh state, including their moving average."""
     state.model.load_state_dict(weights)
     if state.average:

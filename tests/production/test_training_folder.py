@@ -1,0 +1,77 @@
+"""Whose files a training replaces and removes: its own, and never the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import CPU, make_config
+
+from regstudy.errors import FileError
+from regstudy.production.final_training import train_finally
+from regstudy.production.training_folder import NAMES, config_hash, unfinished
+from regstudy.production.training_request import TrainingRequest
+
+DATA = {"name": "tiny_parts:load", "validation": 15}
+
+
+def train(folder: Path, seeds: int = 1, overwrite: bool = False, lr: float = 0.01) -> None:
+    config = make_config({"data": DATA, "training.epochs": 1, "optimizer.lr": lr})
+    request = TrainingRequest(seeds=seeds)
+    train_finally(config, folder / "data", folder / "out", CPU, overwrite=overwrite, request=request)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "seed_2/model.safetensors", "seed_1/epochs.csv"])
+def test_a_file_of_the_users_is_not_replaced_unless_asked(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(FileError, match=f"{mine.name} exists already"):
+        train(tmp_path, seeds=2)
+    assert mine.read_text() == "mine" and not (tmp_path / "data").exists()
+    train(tmp_path, seeds=2, overwrite=True)
+    assert not mine.exists() or mine.read_bytes() != b"mine"
+
+
+def test_fewer_seeds_leave_no_weights_of_the_earlier_training(tmp_path: Path) -> None:
+    train(tmp_path, seeds=3)
+    (tmp_path / "out" / "seed_3" / "notes.txt").write_text("mine")
+    train(tmp_path, seeds=2)
+    left = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
+    assert "seed_3/notes.txt" in left and "seed_2/model.safetensors" in left
+    assert not {"seed_3/model.safetensors", "seed_3/epochs.csv"} & left
+    train(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["seed_3"]
+
+
+def test_a_folder_that_looks_like_a_seeds_is_not_emptied(tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "seed_7" / "model.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    train(tmp_path, seeds=2)
+    assert mine.read_text() == "mine"
+
+
+def test_the_weights_of_0_1_0_are_replaced_unless_the_training_starts_from_them(tmp_path: Path) -> None:
+    train(tmp_path)
+    new, old = tmp_path / "out" / "model.safetensors", tmp_path / "out" / "weights.safetensors"
+    new.rename(old)
+    config = make_config({"data": DATA, "training.epochs": 1, "model.weights": str(old)})
+    train_finally(config, tmp_path / "data", tmp_path / "out", CPU)
+    assert old.exists() and new.exists()
+    train(tmp_path)
+    assert new.exists() and not old.exists()
+
+
+def test_a_training_that_diverges_leaves_no_model_of_an_earlier_one(tmp_path: Path) -> None:
+    train(tmp_path)
+    train(tmp_path, lr=1e30)
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"config.yaml", "metrics.json", "epochs.csv"}
+    assert not unfinished(tmp_path / "out")
+
+
+def test_images_may_be_moved_and_nothing_else(tmp_path: Path) -> None:
+    config = make_config({"data": {"name": "image_folder", "root": "here"}})
+    assert config_hash(config) == config_hash(config.replaced({"data.root": str(tmp_path)}))
+    assert config_hash(config) != config_hash(config.replaced({"data.validation": 0.2}))
