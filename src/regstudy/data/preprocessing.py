@@ -76,10 +76,10 @@ def _statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:
         return (0.5,) * channels, (0.5,) * channels
     if section.normalize == "none":
         return (0.0,) * channels, (1.0,) * channels
-    return _measured(train.images)
+    return measured_statistics(train.images)
 
 
-def _measured(images: Tensor) -> Statistics:
+def measured_statistics(images: Tensor) -> Statistics:
     """Exact mean and standard deviation per channel from the counts of the 256 pixel values."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, spreads = [], []

@@ -80,8 +80,8 @@ def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], s
     and mirrored, in this order. ``first`` is N×4 in -1..1, ``moves`` N×4 in 0..1.
     """
     none = torch.zeros(len(first))
-    angle = first[:, 0] * (MAX_ANGLE * strength if "rotate" in ops else 0.0)
-    mirror = torch.where(_mirrored(first, ops, strength), -1.0, 1.0)
+    angle = first[:, 0] * (MAX_ANGLE * strength) if "rotate" in ops else none
+    mirror = torch.where(_mirrored(first, strength), -1.0, 1.0) if "flip" in ops else none + 1
     slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
     zoom = 1 + (moves[:, 0] * 2 - 1) * (MAX_SCALE * strength) if "scale" in ops else none + 1
     shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the center crop rounds down
@@ -98,8 +98,9 @@ def _places(
     """Which row and which column (each N×side) of an image every pixel of the result shows; same moves as above."""
     steps = torch.arange(side)
     across, down = (_shifts(first, moves, full, ops, strength, side).long() + (full - side) // 2).unbind(1)
-    columns = torch.where(_mirrored(first, ops, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
-    rows = steps + down.unsqueeze(1)
+    rows, columns = steps + down.unsqueeze(1), steps + across.unsqueeze(1)
+    if "flip" in ops:
+        columns = torch.where(_mirrored(first, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
     return _reflected(rows, full), _reflected(columns, full)
 
 
@@ -118,9 +119,9 @@ def _moved(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return images.gather(2, rows).gather(3, columns)
 
 
-def _mirrored(first: Tensor, ops: Collection[str], strength: float) -> Tensor:
+def _mirrored(first: Tensor, strength: float) -> Tensor:
     """Which images to mirror."""
-    return first[:, 1].abs() < (strength / 2 if "flip" in ops else 0.0)
+    return first[:, 1].abs() < strength / 2
 
 
 def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
