@@ -46,7 +46,7 @@ TINY: dict[str, Any] = {
 NAMES = {
     "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig", "Signal",
     "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation", "build_model", "build_optimizer",
-    "build_schedule", "compare", "confirm", "examine", "load_results", "load_space", "load_splits", "run_study",
+    "build_schedule", "compare", "confirm", "examine", "export", "load_results", "load_space", "load_splits", "run_study",
     "train",
 }  # fmt: skip
 HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regstudy.data.image_set import Splits as Splits
     from regstudy.doctor.examine import examine as examine
     from regstudy.errors import RegstudyError as RegstudyError
+    from regstudy.production.export import export as export
     from regstudy.records import EpochRecord as EpochRecord
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
@@ -57,6 +58,7 @@ _PLACES = {
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
     "examine": "regstudy.doctor.examine",
+    "export": "regstudy.production.export",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
     "load_splits": "regstudy.api",
@@ -85,6 +87,7 @@ __all__ = [
     "compare",
     "confirm",
     "examine",
+    "export",
     "load_results",
     "load_space",
     "load_splits",

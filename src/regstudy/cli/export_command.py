@@ -26,7 +26,8 @@ def execute(
 ) -> int:
     """Export or list; ``arguments`` are those of `export`. Returns the exit code."""
     if pareto:
-        given = [option for name, option in NOT_WITH_PARETO.items() if {**arguments, "output": output}[name]]
+        values = {**arguments, "output": output}
+        given = [option for name, option in NOT_WITH_PARETO.items() if values[name] not in (None, False)]
         if given:
             raise ArgumentError(
                 f"--pareto only lists trials and writes no file, so it cannot be combined with {', '.join(given)}. Leave"

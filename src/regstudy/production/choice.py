@@ -64,7 +64,7 @@ def choose(study: optuna.Study, choice: Choice, confirmed: Confirmation | None =
     elif confirmed is not None:
         number, why = confirmed.recommended.number, "It is what the confirmation runs recommend."
     else:
-        number, why = _ranking(study, None)[0], "It is the best one."
+        number, why = _ranking(study, None)[0], "It has the best value of all."
     trial = _trial(study, number)
     _check_usable(study, trial)
     return Chosen(trial, why)

@@ -66,6 +66,8 @@ class Bundle:
 
     def add(self, module: str, name: str) -> None:
         """Add what a module of ours calls by this name, and everything that it needs."""
+        if name in self.instead.values() and name not in self.homes:
+            return  # one of Python's own
         source = self._source(self.homes.get(name, module))
         if name in source.items:
             self._add_item(source, name)

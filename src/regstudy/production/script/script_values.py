@@ -52,7 +52,7 @@ def constants(config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         "SIZE": data.size or (DEFAULT_SIZE if data.name == "image_folder" else 32),
         "FIT": data.fit,
         "SKIP_UNREADABLE": data.unreadable == "skip",
-        "GROUP": data.group or "",
+        "GROUP": "" if facts.get("own_validation") else data.group or "",
         "VALIDATION": data.validation,
         "TRAIN_LIMIT": data.train_limit,
         "SPLIT_SEED": data.split_seed,

@@ -107,7 +107,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("model.pt"), help="file for the weights")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or mps")
+    parser.add_argument("--threads", type=int, help="of the CPU; their number decides the last bits of a result")
     given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     train, validation = (part.to(device) for part in training_and_validation(given.data))
     print(f"{len(train)} images to train on, {len(validation)} to validate on, {len(train.classes)} classes")
