@@ -69,6 +69,7 @@ ORDER: dict[str, str | None] = {
     LOOP: None,
     f"{PARTS}.plain_training": None,
 }
+LINE = 120  # characters
 INSTEAD = {"ConfigError": "ValueError", "DataError": "ValueError", "Regularization": "Settings"}
 HOMES = {"Settings": SETTINGS}
 CHECKED = re.compile(r"^ +(?:check_size|check_sizes)\(.*\)\n", re.MULTILINE)  # what a study has checked
@@ -127,7 +128,9 @@ def _settings_code(code: str, phases: list[Settings], used: set[str]) -> str:
     rows = []
     for phase in phases:
         changes = {name: value for name, value in asdict(phase).items() if name in used and value != first[name]}
-        rows.append(f"    Settings({_written(changes).removeprefix(', ')}),\n")
+        row = f"    Settings({_written(changes).removeprefix(', ')}),\n"
+        each = "".join(f"        {_written({name: value})[2:]},\n" for name, value in changes.items())
+        rows.append(row if len(row) <= LINE else f"    Settings(\n{each}    ),\n")
     return text.replace("(Settings(),)", "(\n" + "".join(rows) + ")")
 
 

@@ -78,7 +78,7 @@ def train_step(run: Run, pixels: Tensor, labels: Tensor, settings: Settings, rat
     """One step on a batch of images; its mean loss and the number of correct predictions."""
     images = changed(run, pixels, settings)
     if settings.mixup or settings.cutmix:
-        mixed = mix(images, settings, run.random)
+        mixed = mix(images, settings, run.random)  # type: ignore[arg-type]
         logits = predict(run.model, mixed.images, settings)
         loss = loss_of(run, logits, labels, settings)
         likelier = labels
@@ -149,11 +149,10 @@ def descend(run: Run, settings: Settings, rate: float) -> None:
 def measure(model: nn.Module, images: Images, transform: PixelTransform) -> dict[str, float]:
     """Loss, accuracy and what else is measured, in eval mode."""
     model.eval()
-    batches = zip(images.pixels.split(EVALUATION_BATCH_SIZE), images.labels.split(EVALUATION_BATCH_SIZE), strict=True)
     loss, kept = torch.zeros((), dtype=torch.float64, device=images.pixels.device), []
-    for pixels, labels in batches:
-        logits = model(transform(pixels))
-        loss += cross_entropy(logits, labels, reduction="sum")
+    for first in range(0, len(images), EVALUATION_BATCH_SIZE):
+        logits = model(transform(images.pixels[first : first + EVALUATION_BATCH_SIZE]))
+        loss += cross_entropy(logits, images.labels[first : first + EVALUATION_BATCH_SIZE], reduction="sum")
         kept.append(logits)
     logits = torch.cat(kept)
     found = {"loss": float(loss) / len(images), "accuracy": float((logits.argmax(1) == images.labels).double().mean())}

@@ -33,7 +33,7 @@ def build_network(channels: int, side: int, classes: int) -> nn.Module:
 def load_weights(network: nn.Module) -> None:
     """Start from stored weights; a head with other classes keeps its random ones."""
     given, own = read_weights(), network.state_dict()
-    head = tuple(f"{name}." for name in network.stages[-1])  # type: ignore[union-attr, index]
+    head = tuple(f"{name}." for name in network.stages[-1])  # type: ignore[index]
     in_head = {name for name in own if name.startswith(head)}
     fits = all(name in given and given[name].shape == own[name].shape for name in in_head)
     kept = {name: tensor for name, tensor in given.items() if name in own and (fits or name not in in_head)}

@@ -24,11 +24,19 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     if settings.optimizer == "sgd":
         nesterov = settings.nesterov and settings.momentum > 0
         return torch.optim.SGD(
-            groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=nesterov, fused=True
+            groups,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=nesterov,
+            fused=True,
         )
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(
-            groups, lr=settings.learning_rate, alpha=settings.alpha, momentum=settings.momentum, foreach=True
+            groups,
+            lr=settings.learning_rate,
+            alpha=settings.alpha,
+            momentum=settings.momentum,
+            foreach=True,
         )
     return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), fused=True)
 
@@ -38,6 +46,8 @@ def learning_rate(settings: Settings, values: Sequence[float], step: int, steps:
     base = settings.learning_rate
     if settings.schedule == "constant" and not settings.warmup_epochs:
         return base
+    if settings.schedule == "plateau" and not settings.warmup_epochs:
+        return base * settings.factor ** plateaus(settings, values)
     if settings.interval == "epoch":
         done, steps = len(values), 1
     else:
@@ -97,6 +107,6 @@ def should_stop(settings: Settings, values: Sequence[float]) -> bool:
             waited = 0
         else:
             waited += 1
-        if settings.reference == "minimum" and loss < reference:
-            reference = loss
+        if settings.reference == "minimum":
+            reference = min(reference, loss)
     return waited >= settings.patience  # type: ignore[operator]

@@ -30,7 +30,7 @@ TRAINABLE = "all"
 SEED = 0
 METRIC = "accuracy"  # the weights of its best epoch are kept
 MAXIMIZE = True
-MEASURED: tuple[str, ...] = ()  # besides loss and accuracy, on the validation images
+MEASURED: tuple[str, ...] = ()  # besides loss and accuracy
 EVALUATION_BATCH_SIZE = 512
 
 
