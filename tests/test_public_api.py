@@ -46,8 +46,8 @@ TINY: dict[str, Any] = {
 NAMES = {
     "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "RegstudyError", "RunConfig", "Signal",
     "SignalPruner", "Space", "Splits", "StudyResult", "ablate", "build_augmentation", "build_model", "build_optimizer",
-    "build_schedule", "compare", "confirm", "examine", "export", "load_results", "load_space", "load_splits", "run_study",
-    "train",
+    "build_schedule", "compare", "confirm", "examine", "export", "load_results", "load_space", "load_splits",
+    "run_study", "train",
 }  # fmt: skip
 HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")
 

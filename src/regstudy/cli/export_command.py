@@ -27,11 +27,13 @@ def execute(
     """Export or list; ``arguments`` are those of `export`. Returns the exit code."""
     if pareto:
         values = {**arguments, "output": output}
-        given = [option for name, option in NOT_WITH_PARETO.items() if values[name] not in (None, False)]
+        given = [
+            option for name, option in NOT_WITH_PARETO.items() if values[name] is not None and values[name] is not False
+        ]
         if given:
             raise ArgumentError(
-                f"--pareto only lists trials and writes no file, so it cannot be combined with {', '.join(given)}. Leave"
-                " --pareto out to export a trial."
+                f"--pareto only lists trials and writes no file, so it cannot be combined with {', '.join(given)}."
+                " Leave --pareto out to export a trial."
             )
         return _list_pareto(console, path, arguments)
     done = export(path, output, **arguments)

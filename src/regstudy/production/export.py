@@ -140,6 +140,7 @@ def _heading(study: optuna.Study, chosen: Chosen, trust: Trust) -> list[str]:
         f" {stored.get(attributes.BEST_VALUE, math.nan):.4f} at epoch {stored.get(attributes.BEST_EPOCH)}.",
         *([chosen.why] if chosen.why else []),
         *trust.sentences,
-        f"To reproduce the curve bit for bit, use the same machine and --threads {stored.get(attributes.THREADS, '?')}.",
+        "To reproduce the curve bit for bit, use the same machine and --threads"
+        f" {stored.get(attributes.THREADS, '?')}.",
     ]
     return [" ".join(line.split()) for line in lines]  # a comment must not end where a name has a line break

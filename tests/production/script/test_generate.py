@@ -1,4 +1,4 @@
-"""The exported script against regstudy itself: the same steps to the bit, only what is used, nothing of ours imported."""
+"""The exported script against regstudy itself: the same curves, only what is used, and nothing of ours imported."""
 
 from __future__ import annotations
 
@@ -134,8 +134,22 @@ FEATURES: dict[str, dict[str, Any]] = {
     "balanced accuracy": {"training.metric": "balanced_accuracy", "training.also": ["macro_f1", "worst_class_recall"]},
     "auroc": {"training.metric": "auroc"},
     "loss": {"training.metric": "loss"},
-    "phases": {"phases": [{"training": {"epochs": 2}}, {"optimizer": {"name": "sgd", "lr": 0.01}, "regularization": {"ema": 0.5}}]},
-    "an early end of a phase": {"phases": [{"training": {"epochs": 6, "patience": 1, "tolerance": 0.5}}, {"augmentation": {"strength": 0.5, "ops": ["flip"]}, "regularization": {"mixup": 0.5}, "schedule": {"name": "cosine"}}]},
+    "phases": {
+        "phases": [
+            {"training": {"epochs": 2}},
+            {"optimizer": {"name": "sgd", "lr": 0.01}, "regularization": {"ema": 0.5}},
+        ]
+    },
+    "an early end of a phase": {
+        "phases": [
+            {"training": {"epochs": 6, "patience": 1, "tolerance": 0.5}},
+            {
+                "augmentation": {"strength": 0.5, "ops": ["flip"]},
+                "regularization": {"mixup": 0.5},
+                "schedule": {"name": "cosine"},
+            },
+        ]
+    },
 }  # fmt: skip
 
 
@@ -146,10 +160,11 @@ def test_whole_runs_with_each_feature_have_the_same_curves(feature: str, tmp_pat
     config = configured(FEATURES[feature])
     splits = make_splits(43, 15, learnable=True)
     done = run(config, splits, CPU)
-    module, text = script_of(config)
+    module, _ = script_of(config)
     parts = [module.Images(one.images, one.labels, one.classes) for one in (splits.train, splits.validation)]
     found = []
-    monkeypatch.setattr(module, "measure", lambda *given, measure=module.measure: found.append(measure(*given)) or found[-1])  # fmt: skip
+    measure = module.measure
+    monkeypatch.setattr(module, "measure", lambda *given: found.append(measure(*given)) or found[-1])
     _, best = module.train_network(*parts, module.make_transform(parts[0]), config.training.seed)
     assert len(found) == len(done.result.records)
     for record, measured in zip(done.result.records, found, strict=True):
@@ -178,7 +193,7 @@ def test_five_seeds_of_a_network_on_digits_give_the_same_curves(network: str, tm
 
 def test_average_precision_is_of_the_positive_class() -> None:
     config = configured({"training.metric": "average_precision", "data.positive": "b"})
-    module, text = script_of(config)
+    _, text = script_of(config)
     assert 'POSITIVE = "b"' in text
     assert "auroc" not in text
 
@@ -214,7 +229,8 @@ def written(config: RunConfig, folder: Path, **facts: Any) -> Path:
 
 SOURCES: dict[str, dict[str, Any]] = {
     "digits": {}, "street_digits": {"data.name": "street_digits"}, "svhn": {"data.name": "svhn"},
-    "cifar10": {"data.name": "cifar10"}, "some of cifar10": {"data.name": "cifar10", "data.options": {"classes": "cat, dog"}},
+    "cifar10": {"data.name": "cifar10"},
+    "some of cifar10": {"data.name": "cifar10", "data.options": {"classes": "cat, dog"}},
     "folder": {"data": {"name": "image_folder", "root": "x", "group": "(.)"}},
     "padded": {"data": {"name": "image_folder", "root": "x", "fit": "pad", "unreadable": "skip"}},
     "stretched": {"data": {"name": "image_folder", "root": "x", "fit": "stretch"}},
@@ -230,12 +246,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
+KINDS = {"feature": FEATURES, "images": SOURCES, "network": NETWORKS}
+ALL = {f"{kind} {name}": one for kind, table in KINDS.items() for name, one in table.items()}
+
+
 @pytest.mark.table
-@pytest.mark.parametrize(
-    "changes",
-    [*FEATURES.values(), *SOURCES.values(), *NETWORKS.values()],
-    ids=[*(f"feature {one}" for one in FEATURES), *(f"images {one}" for one in SOURCES), *(f"network {one}" for one in NETWORKS)],
-)  # fmt: skip
+@pytest.mark.parametrize("changes", ALL.values(), ids=ALL)
 def test_every_file_passes_ruff(changes: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "schedules_of_tests.py").write_text("def halved(epochs):\n    return 0.5 ** epochs\n")
     (tmp_path / "mine.py").write_text("def images(part, config, root, count):\n    return None\n")

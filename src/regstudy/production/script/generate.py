@@ -1,6 +1,6 @@
 """A configuration as a training script of its own: regstudy's functions in one file, without what is turned off.
 
-The file consists of the functions that regstudy trains with, and of those in `parts`, which take the place of its
+The file consists of the functions that regstudy trains with, and of those in `script_parts`, which take the place of its
 configuration, data sets and loop. `folding` leaves out the branches that the configuration never takes, `bundling` the
 functions that are not used then.
 """
@@ -25,8 +25,8 @@ from regstudy.data.decoding import FORMATS, Policy
 from regstudy.models import BUILDERS
 from regstudy.production.script.bundling import Bundle
 from regstudy.production.script.folding import fold
-from regstudy.production.script.parts.plain_settings import Settings
 from regstudy.production.script.script_notes import notes_on
+from regstudy.production.script.script_parts.plain_settings import Settings
 from regstudy.production.script.script_values import (
     check_scriptable,
     constants,
@@ -35,7 +35,7 @@ from regstudy.production.script.script_values import (
     settings_of,
 )
 
-PARTS = "regstudy.production.script.parts"
+PARTS = "regstudy.production.script.script_parts"
 SETTINGS, NETWORK, LOOP = f"{PARTS}.plain_settings", f"{PARTS}.plain_network", f"{PARTS}.plain_loop"
 # in the order of the file, each with the title above it; a title of None goes on with the one before
 ORDER: dict[str, str | None] = {

@@ -14,7 +14,7 @@ from regstudy.data.preprocessing import IMAGENET
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import metric
 from regstudy.models.torchvision_resnet import PRETRAINED
-from regstudy.production.script.parts.plain_settings import Settings
+from regstudy.production.script.script_parts.plain_settings import Settings
 from regstudy.training.loop import extra_metrics
 from regstudy.training.schedules import first_decay
 
@@ -37,7 +37,7 @@ def check_scriptable(config: RunConfig, facts: Mapping[str, Any]) -> None:
 
 
 def constants(config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The constants of a script by name; see `parts.plain_settings`."""
+    """The constants of a script by name; see `script_parts.plain_settings`."""
     data, own = config.data, is_plugin(config.data.name)
     parts = dict(facts.get("parts") or {})
     chosen = metric(config.training.metric)

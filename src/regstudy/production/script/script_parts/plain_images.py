@@ -15,8 +15,8 @@ from torchvision.datasets import CIFAR10
 
 from regstudy.data.decoding import Policy, Unreadable, decode
 from regstudy.data.file_rule import LEFT_BEHIND, SUFFIXES
-from regstudy.production.script.parts.matlab import read_svhn
-from regstudy.production.script.parts.plain_settings import (
+from regstudy.production.script.script_parts.matlab import read_svhn
+from regstudy.production.script.script_parts.plain_settings import (
     CLASSES,
     DATASET,
     FIT,

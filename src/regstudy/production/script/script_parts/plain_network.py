@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from regstudy.models.stages import GUARD_NAME, FrozenModules, modules_around
-from regstudy.production.script.parts.plain_settings import TRAINABLE, WEIGHTS
+from regstudy.production.script.script_parts.plain_settings import TRAINABLE, WEIGHTS
 
 KINDS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from regstudy.data.split import split_groups, split_indices, stratified_subset
-from regstudy.production.script.parts.plain_images import Images, groups_of, read_part
-from regstudy.production.script.parts.plain_settings import (
+from regstudy.production.script.script_parts.plain_images import Images, groups_of, read_part
+from regstudy.production.script.script_parts.plain_settings import (
     GROUP,
     OWN_LOADER,
     SPLIT_SEED,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from regstudy.production.script.parts.plain_settings import Settings
+from regstudy.production.script.script_parts.plain_settings import Settings
 from regstudy.training.decay import penalized_weights
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from regstudy.data.preprocessing import PixelTransform, measured_statistics
-from regstudy.production.script.parts.plain_images import Images, read_part
-from regstudy.production.script.parts.plain_loop import Run, measure, start, train_epoch
-from regstudy.production.script.parts.plain_optimizer import should_stop
-from regstudy.production.script.parts.plain_settings import (
+from regstudy.production.script.script_parts.plain_images import Images, read_part
+from regstudy.production.script.script_parts.plain_loop import Run, measure, start, train_epoch
+from regstudy.production.script.script_parts.plain_optimizer import should_stop
+from regstudy.production.script.script_parts.plain_settings import (
     CROP,
     DATA,
     MAXIMIZE,
@@ -26,7 +26,7 @@ from regstudy.production.script.parts.plain_settings import (
     STD,
     Settings,
 )
-from regstudy.production.script.parts.plain_split import training_and_validation
+from regstudy.production.script.script_parts.plain_split import training_and_validation
 from regstudy.training.ema import WeightAverage
 
 

@@ -10,10 +10,16 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regstudy.data.preprocessing import PixelTransform
-from regstudy.production.script.parts.plain_images import Images
-from regstudy.production.script.parts.plain_network import make_network
-from regstudy.production.script.parts.plain_optimizer import learning_rate, make_optimizer
-from regstudy.production.script.parts.plain_settings import EVALUATION_BATCH_SIZE, MEASURED, PHASES, POSITIVE, Settings
+from regstudy.production.script.script_parts.plain_images import Images
+from regstudy.production.script.script_parts.plain_network import make_network
+from regstudy.production.script.script_parts.plain_optimizer import learning_rate, make_optimizer
+from regstudy.production.script.script_parts.plain_settings import (
+    EVALUATION_BATCH_SIZE,
+    MEASURED,
+    PHASES,
+    POSITIVE,
+    Settings,
+)
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order, class_weights
 from regstudy.training.decay import decay_l2, penalized_weights, shrink_l1

@@ -11,7 +11,18 @@ from torch import Tensor
 from torchvision.datasets import SVHN
 from torchvision.datasets.utils import download_url
 
-NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}  # types of MATLAB 5 files
+NUMBERS = {
+    1: "i1",
+    2: "u1",
+    3: "<i2",
+    4: "<u2",
+    5: "<i4",
+    6: "<u4",
+    7: "<f4",
+    9: "<f8",
+    12: "<i8",
+    13: "<u8",
+}  # types of MATLAB 5 files
 COMPRESSED, MATRIX = 15, 14
 
 
