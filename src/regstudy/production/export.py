@@ -20,7 +20,6 @@ from regstudy.files import outputs, write_atomically
 from regstudy.files.paths import given_path
 from regstudy.production.choice import Choice, Chosen, check_search, choose, confirmation_of
 from regstudy.production.claims import Trust, trust_in
-from regstudy.production.script.generate import training_script
 from regstudy.space.loader import config_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
@@ -121,6 +120,8 @@ def exported_text(study: optuna.Study, chosen: Chosen, trust: Trust, file_format
     mark = outputs.mark("export", sealed=True)
     comments = "".join(f"# {line}\n" for line in [f"Written by {mark}.", *heading])
     if file_format == "python":
+        from regstudy.production.script.generate import training_script  # loads torch, which the others do not need
+
         return outputs.seal(training_script(config, comments, fact(study, attributes.DATA) or {}))
     text = config_text(facts_of(chosen.trial)[attributes.CONFIG])
     if file_format == "json":

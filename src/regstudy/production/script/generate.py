@@ -1,8 +1,8 @@
 """A configuration as a training script of its own: regstudy's functions in one file, without what is turned off.
 
-The file consists of the functions that regstudy trains with, and of those in `script_parts`, which take the place of its
-configuration, data sets and loop. `folding` leaves out the branches that the configuration never takes, `bundling` the
-functions that are not used then.
+The file consists of the functions that regstudy trains with, and of those in `script_parts`, which take the place of
+its configuration, data sets and loop. `folding` leaves out the branches that the configuration never takes, `bundling`
+the functions that are not used then.
 """
 
 from __future__ import annotations
