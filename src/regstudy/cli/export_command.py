@@ -47,7 +47,7 @@ def execute(
 
 def _command(done: Exported) -> str:
     if done.format == "python":
-        return f"{shlex.join(['python', str(done.path), '--help'])} (needs torch and torchvision, not regstudy)"
+        return f"{shlex.join(['python', str(done.path)])} (its first lines say which images it needs)"
     return shlex.join(["regstudy", "train", str(done.path), "-o", "out"])
 
 

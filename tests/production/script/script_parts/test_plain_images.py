@@ -143,3 +143,18 @@ def test_an_own_function_is_imported_by_its_name(tmp_path: Path, monkeypatch: An
     assert "import own_images_of_tests" in training_script(config, "", {})
     train, validation = script_of(config)["training_and_validation"](tmp_path)
     assert (len(train), len(validation)) == (54, 6)
+
+
+def test_some_classes_of_cifar10_in_class_folders(tmp_path: Path) -> None:
+    for number, name in enumerate(("cat", "dog", "ship", *"abcdefg")):
+        for part in ("train", "test"):
+            place = tmp_path / part / {"a": "airplane", "b": "automobile", "c": "bird", "d": "deer"}.get(name, name)
+            place = place.with_name({"e": "frog", "f": "horse", "g": "truck"}.get(place.name, place.name))
+            place.mkdir(parents=True)
+            Image.fromarray(np.full((32, 32, 3), number, np.uint8)).save(place / "x.png")
+    config = configured({"name": "cifar10", "options": {"classes": "ship, cat"}, "validation": 1})
+    names = script_of(config, shape=[3, 32, 32])
+    found = names["read_part"]("train", tmp_path)
+    assert found.classes == ("ship", "cat")
+    assert sorted(zip(found.labels.tolist(), found.pixels[:, 0, 0, 0].tolist(), strict=True)) == [(0, 2), (1, 0)]
+    assert names["read_part"]("validation", tmp_path) is None
