@@ -36,7 +36,7 @@ def mix(images: Tensor, regularization: Regularization, generator: Generator) ->
         return Mixed(images, None, 1.0)
     random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     chance = random.random()
-    if chance >= regularization.mixup + regularization.cutmix:
+    if chance >= _mixed_batches(regularization):
         return Mixed(images, None, 1.0)
     partner = torch.from_numpy(random.permutation(len(images))).to(images.device)
     if regularization.mixup and (regularization.cutmix == 0 or chance < regularization.mixup):
@@ -66,6 +66,15 @@ def mixed_loss(
         return own
     others = cross_entropy(logits, partner_labels, weight=weight, label_smoothing=label_smoothing)
     return share * own + (1 - share) * others
+
+
+def _mixed_batches(regularization: Regularization) -> float:
+    """The share of batches that are mixed in either way."""
+    if regularization.cutmix == 0:
+        return regularization.mixup
+    if regularization.mixup == 0:
+        return regularization.cutmix
+    return regularization.mixup + regularization.cutmix
 
 
 def _share(random: np.random.Generator, alpha: float) -> float:

@@ -235,8 +235,11 @@ def test_what_is_off_is_not_in_the_file(feature: str) -> None:
 
 
 def test_one_kind_of_mixing_does_not_bring_the_other() -> None:
-    assert "_rectangle" not in script_of(configured(FEATURES["mix-up"]))[1]
-    assert "lerp" not in script_of(configured(FEATURES["cut-mix"]))[1]
+    blended, pasted = (script_of(configured(FEATURES[name]))[1] for name in ("mix-up", "cut-mix"))
+    assert "_rectangle" not in blended
+    assert ".cutmix" not in blended
+    assert "images.lerp" not in pasted
+    assert ".mixup" not in pasted
 
 
 def written(config: RunConfig, folder: Path, **facts: Any) -> Path:

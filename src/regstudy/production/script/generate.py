@@ -75,7 +75,7 @@ HOMES = {"Settings": SETTINGS}
 CHECKED = re.compile(r"^ +(?:check_size|check_sizes)\(.*\)\n", re.MULTILINE)  # what a study has checked
 BLIND = re.compile(r"^( +except Exception\b.*:)  # ", re.MULTILINE)  # on purpose: the comment says why
 STAGES = re.compile(r"return staged\((\w+), .*\)$", re.MULTILINE)
-CHECKPOINT_METHODS = ("state_dict", "load_state_dict")  # of our classes, which a script does not store
+UNUSED_METHODS = ("state_dict", "load_state_dict", "__str__")  # of our classes, for checkpoints and caches
 
 
 def training_script(config: RunConfig, heading: str, facts: Mapping[str, Any]) -> str:
@@ -241,11 +241,11 @@ def _with_values(text: str, known: Mapping[str, Any]) -> str:
 
 
 def _without_methods(text: str) -> str:
-    """Without the methods of classes that only a checkpoint needs."""
+    """Without the methods of classes that only checkpoints and caches need."""
     lines = text.splitlines(keepends=True)
     for node in reversed(ast.parse(text).body):
         for method in reversed(node.body if isinstance(node, ast.ClassDef) else []):
-            if isinstance(method, ast.FunctionDef) and method.name in CHECKPOINT_METHODS:
+            if isinstance(method, ast.FunctionDef) and method.name in UNUSED_METHODS:
                 assert method.end_lineno is not None
                 del lines[method.lineno - 2 : method.end_lineno]  # with the empty line above it
     return "".join(lines)
