@@ -47,8 +47,8 @@ NAMES = {
     "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "RegstudyError",
     "RunConfig", "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "Verification", "ablate",
     "build_augmentation", "build_model", "build_optimizer", "build_schedule", "compare", "confirm", "convert",
-    "evaluate", "examine", "load", "load_results", "load_space", "load_splits", "predict", "run_study", "train",
-    "verify",
+    "evaluate", "examine", "export", "load", "load_results", "load_space", "load_splits", "predict", "run_study",
+    "train", "verify",
 }  # fmt: skip
 HEAVY = ("torch", "optuna", "pandas", "plotly", "sklearn", "scipy", "numpy")
 

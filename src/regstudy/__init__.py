@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from regstudy.production.classifier import Classifier as Classifier
     from regstudy.production.classifier import load as load
     from regstudy.production.conversion import convert as convert
+    from regstudy.production.export import export as export
     from regstudy.production.prediction import Predictions as Predictions
     from regstudy.production.prediction import predict as predict
     from regstudy.production.verify_training import Verification as Verification
@@ -70,6 +71,7 @@ _PLACES = {
     "convert": "regstudy.production.conversion",
     "evaluate": "regstudy.api",
     "examine": "regstudy.doctor.examine",
+    "export": "regstudy.production.export",
     "load": "regstudy.production.classifier",
     "load_results": "regstudy.report.results",
     "load_space": "regstudy.api",
@@ -106,6 +108,7 @@ __all__ = [
     "convert",
     "evaluate",
     "examine",
+    "export",
     "load",
     "load_results",
     "load_space",

@@ -31,6 +31,7 @@ from regstudy.analysis.claim import (
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.learned import nothing_learned
 from regstudy.analysis.race import Entrant
+from regstudy.analysis.simplicity import simplicity
 from regstudy.metrics import Metric
 from regstudy.space.round_plan import ROUND
 from regstudy.study.companion import BASELINE_ARM, arm_of, number_of
@@ -235,16 +236,6 @@ def _runs_by_arm(fresh: Tables) -> dict[str, pd.DataFrame]:
 
 
 def _leader(number: int, rows: pd.DataFrame, search: Tables, behind: Estimate) -> Leader:
-    trial = search.trials.set_index("number").loc[number]
-    active, strength = {}, 0.0
-    for path, off in search.regularizers.items():
-        values = search.strength(path)
-        if values is None or (value := trial[values.name]) == off or pd.isna(value):
-            continue
-        active[path] = value
-        numbers = pd.to_numeric(values, errors="coerce").abs()
-        strength += (
-            abs(float(value)) / float(numbers.max()) if isinstance(value, int | float) and numbers.max() else 1.0
-        )
+    trial, plain = search.trials.set_index("number").loc[number], simplicity(search, number)
     values, gaps, fits = (rows[name].to_dict() for name in ("value", "gap", "fit"))
-    return Leader(number, float(trial["value"]), values, gaps, fits, behind, active, strength)
+    return Leader(number, float(trial["value"]), values, gaps, fits, behind, plain.active, plain.strength)

@@ -367,35 +367,46 @@ def export(
     path: StudyPath,
     storage: Storage = None,
     name: StudyName = None,
-    output: Annotated[Path, path_option("-o", "--output", help="File to write: NAME.yaml or NAME.json.")] = Path(
-        "best.yaml"
-    ),
+    output: Annotated[
+        Path | None,
+        path_option("-o", "--output", help="File to write. Default: best.yaml, best.json or train.py, by the format."),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="yaml|json|python",
+            help="python: a training script without regstudy. Default: what the file's suffix says, else yaml.",
+        ),
+    ] = None,
     trial: Annotated[
         int | None,
         typer.Option(help="Number of the trial. Default: the winner of the confirmation runs, else the best one."),
     ] = None,
+    rank: Annotated[int | None, typer.Option(help="Place of the trial in the ranking: 1 is the best.")] = None,
+    simplest: Annotated[
+        bool,
+        typer.Option("--simplest", help="The fewest, weakest regularizers that cannot be distinguished from the best."),
+    ] = False,
+    pareto: Annotated[
+        bool,
+        typer.Option("--pareto", help="Only list the trials that no other beats in both metric and gap."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Export the best trial's configuration to a YAML or JSON file, for `regstudy train`."""
-    from regstudy.files import write_atomically
-    from regstudy.files.outputs import check_output
-    from regstudy.production.export import chosen_trial, config_file, confirmation_of, trial_claim
-    from regstudy.study.companion import find_confirmation
-    from regstudy.study.place import open_study, place_at
-    from regstudy.study.storage import in_words
+    """Export a trial's configuration: YAML or JSON for `regstudy train`, or a plain PyTorch script."""
+    from regstudy.cli import export_command
 
-    check_output(output, "export", overwrite)
-    place = place_at(path, storage, name)
-    with in_words(place.url):
-        opened = open_study(place)
-        confirmed = confirmation_of(opened, find_confirmation(place, opened))
-        chosen = chosen_trial(opened, trial, confirmed)
-        content = config_file(opened, chosen, json=output.suffix.lower() == ".json", confirmed=confirmed)
-        claim = trial_claim(opened, chosen, confirmed)
-    write_atomically(output, content)
-    command = shlex.join(["regstudy", "train", str(output), "-o", "out"])
-    out.print(f"Wrote trial {chosen.number} to {output}. Train on it: {command}")
-    out.print(claim)
+    arguments = {
+        "format": file_format,
+        "trial": trial,
+        "rank": rank,
+        "simplest": simplest,
+        "study": name,
+        "storage": storage,
+        "overwrite": overwrite,
+    }
+    raise typer.Exit(export_command.execute(out, err, path, output, pareto, arguments))
 
 
 @app.command()

@@ -157,12 +157,13 @@ def _rounded(values: npt.NDArray[Any]) -> Pixels:
 
 
 def _square(image: Image.Image, policy: Policy) -> Image.Image:
-    size, target = policy.size, _target(image.size, policy)
+    size = policy.size
     if policy.fit == "crop":
         side = min(image.size)
         left, top = ((length - side) / 2 for length in image.size)
         box = (left, top, left + side, top + side)
         return image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
+    target = _target(image.size, policy)
     resized = image.resize(target, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     if target == (size, size):
         return resized

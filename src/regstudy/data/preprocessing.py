@@ -73,7 +73,7 @@ def pixel_transform(side: int, values: Statistics, device: torch.device) -> Pixe
 def statistics(section: schema.Preprocessing, train: ImageSet) -> Statistics:
     """The mean and standard deviation per channel that a configuration names, or that are measured on ``train``."""
     named = named_statistics(section, train.shape[0])
-    return _measured(train.images) if named is None else named
+    return measured_statistics(train.images) if named is None else named
 
 
 def named_statistics(section: schema.Preprocessing, channels: int) -> Statistics | None:
@@ -89,7 +89,7 @@ def named_statistics(section: schema.Preprocessing, channels: int) -> Statistics
     return None
 
 
-def _measured(images: Tensor) -> Statistics:
+def measured_statistics(images: Tensor) -> Statistics:
     """Exact mean and standard deviation per channel from the counts of the 256 pixel values."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, spreads = [], []

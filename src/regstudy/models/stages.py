@@ -87,7 +87,7 @@ def freeze(network: nn.Module, trainable: Literal["head", "last_stage", "all"], 
             f"model.trainable is '{trainable}', but {', '.join(names)} of '{name}' has no trainable parameters."
             " Set model.trainable to all, or let `stages` end with the output layers."
         )
-    trained = {id(module) for module in _with_surroundings(network, names)}
+    trained = {id(module) for module in modules_around(network, names)}
     frozen = [module for module in network.modules() if id(module) not in trained]
     network.add_module(GUARD_NAME, FrozenModules(frozen))
     network.train(network.training)
@@ -114,7 +114,7 @@ class FrozenModules(nn.Identity):
         return self
 
 
-def _with_surroundings(network: nn.Module, names: Iterable[str]) -> Iterable[nn.Module]:
+def modules_around(network: nn.Module, names: Iterable[str]) -> Iterable[nn.Module]:
     """The network, all modules within the named ones, and those that contain them."""
     yield network
     for name in names:

@@ -72,7 +72,6 @@ def resnet18_dropout(
 
 def _chain(resnet: ResNet, channels: int, dropout: float, head_batch_norm: bool) -> nn.Module:
     """The layers of a ResNet in sequence, for images of S×S pixels, with regularizers before the last layer."""
-    features = resnet.fc.in_features
     if channels != 3:
         resnet.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -88,7 +87,7 @@ def _chain(resnet: ResNet, channels: int, dropout: float, head_batch_norm: bool)
             layer4=resnet.layer4,  # N×features×S/32×S/32
             avgpool=resnet.avgpool,
             flatten=nn.Flatten(),
-            head_norm=nn.BatchNorm1d(features) if head_batch_norm else nn.Identity(),
+            head_norm=nn.BatchNorm1d(resnet.fc.in_features) if head_batch_norm else nn.Identity(),
             dropout=nn.Dropout(dropout),
             fc=resnet.fc,
         )

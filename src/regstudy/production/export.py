@@ -1,125 +1,147 @@
-"""Export the configuration of a trial to a file that every command can read."""
+"""Export the configuration of a trial: YAML or JSON that every command can read, or a plain PyTorch script."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from json import dumps
+from pathlib import Path
+from types import NoneType
+from typing import Literal, cast, get_args
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from regstudy.analysis.claim import interval
-from regstudy.analysis.confirmation import Confirmation, Leader, confirmation
-from regstudy.config.run_config import parse_config
-from regstudy.errors import StudyError
-from regstudy.files import outputs
-from regstudy.report.answer_phrasing import in_short
-from regstudy.report.phrasing import metric_name
-from regstudy.report.range_phrasing import level
+from regstudy.analysis.confirmation import Confirmation
+from regstudy.analysis.pareto import ParetoTrial, pareto_set
+from regstudy.config.run_config import RunConfig, parse_config
+from regstudy.errors import ArgumentError, require, unknown
+from regstudy.files import outputs, write_atomically
+from regstudy.files.paths import given_path
+from regstudy.production.choice import Choice, Chosen, check_search, choose, confirmation_of
+from regstudy.production.claims import Trust, trust_in
 from regstudy.space.loader import config_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
-from regstudy.study.ranking import usable_trials
+from regstudy.study.companion import find_confirmation
+from regstudy.study.place import StudyPlace, given_place, open_study
+from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact, facts_of
-from regstudy.study.tables import load_tables
-from regstudy.text import counted
+from regstudy.study.tables import Tables, load_tables
+
+ExportFormat = Literal["yaml", "json", "python"]
+SUFFIXES: dict[str, ExportFormat] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}
+DEFAULT_FILES: dict[ExportFormat, str] = {"yaml": "best.yaml", "json": "best.json", "python": "train.py"}
 
 
-def confirmation_of(study: optuna.Study, fresh: optuna.Study | None) -> Confirmation | None:
-    """What the confirmation runs of a study show; None without any."""
-    return None if fresh is None else confirmation(load_tables(study), load_tables(fresh))
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, the trial in it, why this one, and how far it can be trusted."""
+
+    path: Path
+    format: ExportFormat
+    trial: int
+    why: str
+    trust: Trust
 
 
-def chosen_trial(study: optuna.Study, number: int | None, confirmed: Confirmation | None = None) -> FrozenTrial:
-    """The trial with a number, or what the confirmation runs recommend, or the best completed one that did not diverge.
+def export(
+    path: str | Path,
+    output: str | Path | None = None,
+    *,
+    format: str | None = None,
+    trial: int | None = None,
+    rank: int | None = None,
+    simplest: bool = False,
+    study: str | None = None,
+    storage: str | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the configuration of a trial of a study to a file, and say how far it can be trusted.
 
-    StudyError if there is none, or if it has no stored configuration, as in a study that regstudy did not make.
+    - ``path``: the study's folder or database file; ``study`` is its name if the database holds several.
+    - ``output``: the file. Default: best.yaml, best.json or train.py, by the format.
+    - ``format``: yaml, json, or python for a training script without regstudy. Default: what the file's suffix says.
+    - at most one of ``trial``, the number of a trial; ``rank``, its place in the ranking, from 1; ``simplest``, the one
+      with the fewest regularizers of those that cannot be told from the best. Default: what the confirmation runs
+      recommend, or the best trial.
+
+    Nothing is written if anything is wrong. Raises RegstudyError.
     """
-    if number is None and confirmed is not None:
-        number = confirmed.recommended.number
-    if number is None:
-        usable = usable_trials(study)
-        if not usable:
-            raise StudyError(f"{_why_none(study)}, so there is nothing to export.")
-        chosen = usable[0]
-    else:
-        found = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-        if number not in found:
-            raise StudyError(f"The study '{study.study_name}' has no trial {number}. {_numbers(sorted(found))}")
-        chosen = found[number]
-    if fact(chosen, attributes.CONFIG) is None:
-        ours = fact(study, attributes.FINGERPRINT) is not None
-        why = "it failed before it had one" if ours else "regstudy did not make this study"
-        drawn = ", ".join(f"{name}={value}" for name, value in chosen.params.items())
-        raise StudyError(
-            f"Trial {chosen.number} of the study '{study.study_name}' has no configuration to export: {why}."
-            + (f" Its parameters are {drawn[:500]}." if drawn else "")
+    for name, number in (("trial", trial), ("rank", rank)):
+        require(name, number, (int, NoneType), "a whole number")
+    require("output", output, (str, Path, NoneType), "a file")
+    choice, place = Choice(trial, rank, simplest), given_place(path, storage, study)
+    given = None if output is None else given_path(output, "output")
+    asked = format_of(given, format)
+    file = given or Path(DEFAULT_FILES[asked])
+    outputs.check_output(file, "export", overwrite)
+    with in_words(place.url):
+        opened = open_study(place)
+        confirmed = confirmation_of(opened, find_confirmation(place, opened))
+        chosen = choose(opened, choice, confirmed)
+        trust = trust_in(opened, chosen.trial, confirmed)
+        content = exported_text(opened, chosen, trust, asked)
+    write_atomically(file, content)
+    return Exported(file, asked, chosen.trial.number, chosen.why, trust)
+
+
+def pareto_trials(place: StudyPlace) -> tuple[Tables, list[ParetoTrial], Confirmation | None]:
+    """The trials of a study that no other one beats in both metric and gap; StudyError for a comparison."""
+    with in_words(place.url):
+        study = open_study(place)
+        check_search(study, "pareto (--pareto)")
+        tables = load_tables(study)
+        return tables, pareto_set(tables), confirmation_of(study, find_confirmation(place, study))
+
+
+def format_of(output: Path | None, file_format: str | None) -> ExportFormat:
+    """The format to write; ArgumentError if it is unknown, or another one than the file's name says."""
+    if file_format is not None and file_format not in get_args(ExportFormat):
+        raise ArgumentError(f"format (--format): {unknown('format', str(file_format), get_args(ExportFormat))}")
+    named = SUFFIXES.get(output.suffix.lower()) if output is not None else None
+    if file_format is not None and named not in (None, file_format):
+        right = next(suffix for suffix, name in SUFFIXES.items() if name == file_format)
+        raise ArgumentError(
+            f"output (-o): {output} is named like a {named} file, but --format is {file_format}. Give the file the"
+            f" suffix {right}, or leave out --format."
         )
-    return chosen
+    return cast("ExportFormat", file_format or named or "yaml")
 
 
-def _why_none(study: optuna.Study) -> str:
-    """Why a study has no usable trial."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not ended:
-        return f"The study '{study.study_name}' has no completed trial yet"
-    some = "its only completed trial" if len(ended) == 1 else f"all {counted(len(ended), 'completed trial')}"
-    return f"In the study '{study.study_name}', {some} diverged"
-
-
-def trial_claim(study: optuna.Study, trial: FrozenTrial, confirmed: Confirmation | None) -> str:
-    """How far the value of a trial can be trusted: from its fresh seeds, or that it has none."""
-    known = {} if confirmed is None else {one.number: one for one in [confirmed.baseline, *confirmed.leaders]}
-    if confirmed is None or trial.number not in known:
-        usable = usable_trials(study)
-        best = "the best" if usable and usable[0].number == trial.number else "one"
-        return (
-            f"Not confirmed: {best} of {counted(len(usable), 'trial')} on the same validation images, so expect a "
-            "somewhat worse result with a new seed."
-        )
-    own = " The validation images are those of the search: selection on them is not removed."
-    said = _claim(confirmed, known[trial.number]).replace("\N{NO-BREAK SPACE}", " ")
-    return said + (own if confirmed.own_validation else "")
-
-
-def _claim(confirmed: Confirmation, leader: Leader) -> str:
-    of = confirmed.metric
-    if leader is confirmed.winner:
-        words = {"confirmed": "Confirmed", "no better": "No better than the baseline", "undecided": "Not decided yet"}
-        return f"{words.get(confirmed.status, 'Not confirmed')}: {in_short(confirmed)}."
-    values = interval(list(leader.values.values()))
-    shown = f"with fresh seeds {metric_name(of.val)} {level(values, of)} in {counted(values.n, 'round')}"
-    if leader is confirmed.baseline:
-        why = {"no better": "The search is no better. ", "undecided": "Not decided whether the search is better. "}
-        return f"{why.get(confirmed.status, '')}The baseline of the confirmation runs: {shown}."
-    told = "cannot be distinguished from" if leader.equal else "is behind"
-    return f"Not the winner: {shown}; it {told} trial {confirmed.winner.number}."
-
-
-def config_file(
-    study: optuna.Study, trial: FrozenTrial, *, json: bool = False, confirmed: Confirmation | None = None
-) -> str:
-    """A trial's configuration with a heading that says where it comes from; `regstudy train` reads both formats.
+def exported_text(study: optuna.Study, chosen: Chosen, trust: Trust, file_format: ExportFormat) -> str:
+    """A trial's configuration with a heading that says where it comes from and how far it can be trusted.
 
     JSON has no comments, so there the heading is a key that is ignored. ConfigError if the stored configuration is not
-    valid.
+    valid, or if a script cannot do what it says without regstudy.
     """
-    stored = facts_of(trial)
-    config = stored[attributes.CONFIG]
-    parse_config(config, f"The configuration of trial {trial.number}")
-    heading = [
+    config = _config(chosen.trial)
+    heading = _heading(study, chosen, trust)
+    mark = outputs.mark("export", sealed=True)
+    comments = "".join(f"# {line}\n" for line in [f"Written by {mark}.", *heading])
+    if file_format == "python":
+        from regstudy.production.script.generate import training_script  # loads torch, which the others do not need
+
+        return outputs.seal(training_script(config, comments, fact(study, attributes.DATA) or {}))
+    text = config_text(facts_of(chosen.trial)[attributes.CONFIG])
+    if file_format == "json":
+        tree = read_yaml_text(text, "the configuration")
+        return outputs.seal(dumps({outputs.KEY: f"{mark}. {' '.join(heading)}", **tree}, indent=2) + "\n")
+    return outputs.seal(comments + text)
+
+
+def _config(trial: FrozenTrial) -> RunConfig:
+    return parse_config(facts_of(trial)[attributes.CONFIG], f"The configuration of trial {trial.number}")
+
+
+def _heading(study: optuna.Study, chosen: Chosen, trust: Trust) -> list[str]:
+    trial, stored = chosen.trial, facts_of(chosen.trial)
+    lines = [
         f"Trial {trial.number} of study {study.study_name}: in the search {fact(study, attributes.METRIC)}"
         f" {stored.get(attributes.BEST_VALUE, math.nan):.4f} at epoch {stored.get(attributes.BEST_EPOCH)}.",
-        trial_claim(study, trial, confirmed),
+        *([chosen.why] if chosen.why else []),
+        *trust.sentences,
         "To reproduce the curve bit for bit, use the same machine and --threads"
         f" {stored.get(attributes.THREADS, '?')}.",
     ]
-    mark, text = outputs.mark("export", sealed=True), config_text(config)
-    if json:
-        tree = read_yaml_text(text, "the configuration")
-        return outputs.seal(dumps({outputs.KEY: f"{mark}. {' '.join(heading)}", **tree}, indent=2) + "\n")
-    return outputs.seal("".join(f"# {line}\n" for line in [f"Written by {mark}.", *heading]) + text)
-
-
-def _numbers(numbers: list[int]) -> str:
-    return f"Its trials are numbered {numbers[0]} to {numbers[-1]}." if numbers else "It has no trials."
+    return [" ".join(line.split()) for line in lines]  # a comment must not end where a name has a line break

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -45,32 +46,41 @@ def augment(
     """
     if strength == 0 or not ops:
         return preprocessing.crop(images)
-    first = torch.rand(len(images), 4, generator=generator)  # angle, mirror, place of the window
-    moves, colors, rectangles = _further_numbers(len(images), generator)
+    drawn = _numbers(len(images), generator)
     if MOVING_OPS.isdisjoint(ops):
         changed = preprocessing.crop(images)
     elif MOVING_OPS.intersection(ops) <= WHOLE_PIXEL_OPS:
-        changed = _moved(images, *_places(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side))
+        places = _places(drawn.first * 2 - 1, drawn.moves, images.shape[-1], ops, strength, preprocessing.side)
+        changed = _moved(images, *places)
     else:
-        transforms = _transforms(first * 2 - 1, moves, images.shape[-1], ops, strength, preprocessing.side)
+        transforms = _transforms(drawn.first * 2 - 1, drawn.moves, images.shape[-1], ops, strength, preprocessing.side)
         size = [*images.shape[:2], preprocessing.side, preprocessing.side]
         grid = affine_grid(transforms.to(images.device), size, align_corners=False)
         changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     if "color" in ops:
-        changed = change_colors(changed.float(), (colors * 2 - 1) * (MAX_COLOR * strength))
-    return erase_to_mean(changed.float(), strength / 2, rectangles, ERASED_AREA) if "erase" in ops else changed
+        changed = change_colors(changed.float(), (drawn.colors * 2 - 1) * (MAX_COLOR * strength))
+    return erase_to_mean(changed.float(), strength / 2, drawn.rectangles, ERASED_AREA) if "erase" in ops else changed
 
 
-def _further_numbers(count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers 0..1 for scale, shear and shift (N×4), for the colors, and for the rectangle.
+class _Numbers(NamedTuple):
+    """Random numbers 0..1 of each image, N×4 (angle, mirror, place of the window), N×4 (scale, shear, shift), …"""
 
-    They come from a second generator, seeded with the next draw of the first, which thus advances by its own four
-    columns per batch only.
+    first: Tensor
+    moves: Tensor
+    colors: Tensor
+    rectangles: Tensor
+
+
+def _numbers(count: int, generator: Generator) -> _Numbers:
+    """All numbers that a batch needs.
+
+    All but the first come from a second generator, seeded with the next draw of the first, which thus advances by its
+    own four columns per batch only.
     """
+    first = torch.rand(count, 4, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator.clone_state()))
     numbers = torch.rand(count, 4 + COLOR_NUMBERS + RECTANGLE_NUMBERS, generator=Generator().manual_seed(seed))
-    moves, colors, rectangles = torch.split(numbers, [4, COLOR_NUMBERS, RECTANGLE_NUMBERS], dim=1)
-    return moves, colors, rectangles
+    return _Numbers(first, *torch.split(numbers, [4, COLOR_NUMBERS, RECTANGLE_NUMBERS], dim=1))
 
 
 def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
@@ -80,8 +90,8 @@ def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], s
     and mirrored, in this order. ``first`` is N×4 in -1..1, ``moves`` N×4 in 0..1.
     """
     none = torch.zeros(len(first))
-    angle = first[:, 0] * (MAX_ANGLE * strength if "rotate" in ops else 0.0)
-    mirror = torch.where(_mirrored(first, ops, strength), -1.0, 1.0)
+    angle = first[:, 0] * (MAX_ANGLE * strength) if "rotate" in ops else none
+    mirror = torch.where(_mirrored(first, strength), -1.0, 1.0) if "flip" in ops else none + 1
     slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
     zoom = 1 + (moves[:, 0] * 2 - 1) * (MAX_SCALE * strength) if "scale" in ops else none + 1
     shift = _shifts(first, moves, full, ops, strength, side) - ((full - side) % 2) / 2  # the center crop rounds down
@@ -98,8 +108,9 @@ def _places(
     """Which row and which column (each N×side) of an image every pixel of the result shows; same moves as above."""
     steps = torch.arange(side)
     across, down = (_shifts(first, moves, full, ops, strength, side).long() + (full - side) // 2).unbind(1)
-    columns = torch.where(_mirrored(first, ops, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
-    rows = steps + down.unsqueeze(1)
+    rows, columns = steps + down.unsqueeze(1), steps + across.unsqueeze(1)
+    if "flip" in ops:
+        columns = torch.where(_mirrored(first, strength).unsqueeze(1), steps.flip(0), steps) + across.unsqueeze(1)
     return _reflected(rows, full), _reflected(columns, full)
 
 
@@ -118,15 +129,16 @@ def _moved(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return images.gather(2, rows).gather(3, columns)
 
 
-def _mirrored(first: Tensor, ops: Collection[str], strength: float) -> Tensor:
+def _mirrored(first: Tensor, strength: float) -> Tensor:
     """Which images to mirror."""
-    return first[:, 1].abs() < (strength / 2 if "flip" in ops else 0.0)
+    return first[:, 1].abs() < strength / 2
 
 
 def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
     """Whole pixels to the right and down (N×2) by which the window leaves the center."""
-    margin, shift = full - side, torch.zeros(len(first), 2)
+    shift = torch.zeros(len(first), 2)
     if "crop" in ops:
+        margin = full - side
         rooms = (margin // 2, margin - margin // 2) if margin else (side * MAX_SHIFT, side * MAX_SHIFT)
         before, after = (math.floor(strength * room + 0.5) for room in rooms)
         shift += _steps((first[:, 2:] + 1) / 2, before, after)

@@ -32,15 +32,14 @@ def mix(images: Tensor, regularization: Regularization, generator: Generator) ->
     share from Beta(alpha, alpha) holds for all its images. One integer is drawn from the generator per batch in any
     case, but none if both are 0: then ``images`` itself is returned. The given images never change.
     """
-    blended, pasted = regularization.mixup, regularization.cutmix
-    if blended == 0 and pasted == 0:
+    if regularization.mixup == 0 and regularization.cutmix == 0:
         return Mixed(images, None, 1.0)
     random = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     chance = random.random()
-    if chance >= blended + pasted:
+    if chance >= _mixed_batches(regularization):
         return Mixed(images, None, 1.0)
     partner = torch.from_numpy(random.permutation(len(images))).to(images.device)
-    if chance < blended:
+    if regularization.mixup and (regularization.cutmix == 0 or chance < regularization.mixup):
         share = _share(random, regularization.mixup_alpha)
         return Mixed(images.lerp(images[partner], 1 - share), partner, share)
     top, bottom, left, right = _rectangle(random, _share(random, regularization.cutmix_alpha), images)
@@ -67,6 +66,15 @@ def mixed_loss(
         return own
     others = cross_entropy(logits, partner_labels, weight=weight, label_smoothing=label_smoothing)
     return share * own + (1 - share) * others
+
+
+def _mixed_batches(regularization: Regularization) -> float:
+    """The share of batches that are mixed in either way."""
+    if regularization.cutmix == 0:
+        return regularization.mixup
+    if regularization.mixup == 0:
+        return regularization.cutmix
+    return regularization.mixup + regularization.cutmix
 
 
 def _share(random: np.random.Generator, alpha: float) -> float:

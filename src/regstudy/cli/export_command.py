@@ -1,0 +1,76 @@
+"""What `regstudy export` does: write the chosen configuration and say what it is, or list the Pareto set."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from regstudy.config.active_regularizers import regularizer_words
+from regstudy.errors import ArgumentError
+from regstudy.production.export import Exported, export, pareto_trials
+from regstudy.report.metric_phrasing import gap_score, score
+from regstudy.report.next_actions import arguments_of
+from regstudy.report.phrasing import metric_name, setting
+from regstudy.study.place import given_place
+from regstudy.text import counted
+
+NOT_WITH_PARETO = {"output": "-o", "format": "--format", "trial": "--trial", "rank": "--rank", "simplest": "--simplest"}
+
+
+def execute(
+    console: Console, errors: Console, path: Path, output: Path | None, pareto: bool, arguments: dict[str, Any]
+) -> int:
+    """Export or list; ``arguments`` are those of `export`. Returns the exit code."""
+    if pareto:
+        values = {**arguments, "output": output}
+        given = [
+            option for name, option in NOT_WITH_PARETO.items() if values[name] is not None and values[name] is not False
+        ]
+        if given:
+            raise ArgumentError(
+                f"--pareto only lists trials and writes no file, so it cannot be combined with {', '.join(given)}."
+                " Leave --pareto out to export a trial."
+            )
+        return _list_pareto(console, path, arguments)
+    done = export(path, output, **arguments)
+    console.print(f"Wrote trial {done.trial} to {done.path}. Train on it: {_command(done)}")
+    for sentence in filter(None, [done.why, done.trust.claim]):
+        console.print(sentence)
+    for warning in done.trust.warnings:
+        errors.print(f"warning: {warning}", style="yellow")
+    return 0
+
+
+def _command(done: Exported) -> str:
+    if done.format == "python":
+        return f"{shlex.join(['python', str(done.path)])} (its first lines say which images it needs)"
+    return shlex.join(["regstudy", "train", str(done.path), "-o", "out"])
+
+
+def _list_pareto(console: Console, path: Path, arguments: dict[str, Any]) -> int:
+    place = given_place(path, arguments["storage"], arguments["study"])
+    tables, trials, confirmed = pareto_trials(place)
+    of = tables.measured
+    if not trials:
+        console.print("No trial has completed with a metric and a gap yet.")
+        return 0
+    console.print(
+        f"{counted(len(trials), 'trial')} of {int(tables.observed().sum())} that no other beats in both"
+        f" {metric_name(tables.metric)} and gap:"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("trial", "right"), (of.label, "right"), ("gap", "right"), ("regularizers", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for one in trials:
+        words = zip(regularizer_words(one.active), one.active.values(), strict=True)
+        active = ", ".join(f"{name} {setting(value)}" for name, value in words) or "none"
+        table.add_row(str(one.number), score(one.value, of), gap_score(one.gap, of), active)
+    console.print(table)
+    if confirmed is None:
+        console.print("The values are those of the search: none is confirmed with fresh seeds.")
+    console.print(f"Export one: regstudy export {arguments_of(place)} --trial {trials[0].number}")
+    return 0
