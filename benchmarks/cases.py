@@ -30,7 +30,7 @@ from jinja2 import Environment, StrictUndefined
 
 from regstudy.analysis.arm_statistics import Comparison, Spread, load_comparison
 from regstudy.report.comparison.comparison_figures import mean_curves, seed_points
-from regstudy.report.comparison.comparison_phrasing import interval_words, signed_points
+from regstudy.report.comparison.comparison_phrasing import interval_words, signed_number
 from regstudy.study.storage import sqlite_url
 
 HERE = Path(__file__).parent
@@ -202,7 +202,8 @@ def render(name: str, case: Case, found: dict[str, Comparison], work: Path) -> s
     def change(study: str, arm: str, measure: str) -> str:
         """The paired difference from the first arm with its interval, in points."""
         difference = found[study].difference(arm, measure)
-        return f"{signed_points(difference.paired.mean)} points (95 % interval {interval_words(difference)})"
+        mean = signed_number(difference.paired.mean, difference.metric)
+        return f"{mean} points (95 % interval {interval_words(difference)})"
 
     def fall(study: str, before: str, after: str, measure: str) -> str:
         return f"{100 * (spread(study, before, measure).mean - spread(study, after, measure).mean):.1f}"

@@ -209,6 +209,18 @@ def test_more_runs_that_are_said_to_decide_do_so_mostly() -> None:
     assert np.mean([verdict != "undecided" for verdict in decided]) >= 0.6
 
 
+def test_each_arm_counts_with_the_runs_that_it_needs() -> None:
+    """One effect needs many pairs, the other few: the arms of the second do not run as often as those of the first."""
+    contrasts = contrasts_of(["dropout", "L2"])[:2]
+    differences = {"dropout": noise(0.004, 0.01, 12), "L2": noise(0.02, 0.025, 12)}
+    given = {name: [(each, 0.0) for each in values] for name, values in differences.items()}
+    results, stage = constant(given, contrasts)
+    found = ablation(results, contrasts, [stage], margin=0.003)
+    long, short = (found.effect(name).more_runs / 2 for name in ("dropout", "L2"))
+    assert long > 5 * short > 0
+    assert found.more_runs == 2 * long + short  # the winner and the arm without dropout, and that without L2
+
+
 def test_a_small_simulation() -> None:
     """200 ablations: coverage, false signs, and named effects are what docs/answer.md says, roughly."""
     effects = {"augmentation": 2.0, "dropout": 1.2}

@@ -114,9 +114,11 @@ class Ablation:
     @property
     def more_runs(self) -> float:
         """Further runs that would decide every undecided effect that can be decided; 0 if there is none."""
-        pairs = [one.more_runs / 2 for one in self.effects if 0 < one.more_runs < math.inf]
-        arms = {arm for one in self.effects if 0 < one.more_runs < math.inf for arm in one.contrast.arms}
-        return max(pairs, default=0.0) * len(arms)
+        each: dict[str, float] = {}  # an arm runs as often as the effect that needs it most
+        for one in self.effects:
+            if 0 < one.more_runs < math.inf:
+                each |= {arm: max(each.get(arm, 0.0), one.more_runs / 2) for arm in one.contrast.arms}
+        return sum(each.values())
 
 
 def ablation(
