@@ -57,7 +57,7 @@ def _outputs(network: nn.Module, channels: int, size: int) -> object:
 
 def _described(outputs: object) -> str:
     if isinstance(outputs, Tensor):
-        return f"a tensor of the shape {'×'.join(map(str, outputs.shape)) or 'of a single number'}"
+        return f"a tensor of the shape {'×'.join(map(str, outputs.shape))}" if outputs.ndim else "a single number"
     if isinstance(outputs, tuple | list):
         shapes = ["×".join(map(str, one.shape)) if isinstance(one, Tensor) else type(one).__name__ for one in outputs]
         return f"a {type(outputs).__name__} of {', '.join(shapes) or 'nothing'}"

@@ -85,15 +85,16 @@ class TorchvisionNetwork(LibraryNetwork):
             averaged = weight.mean(1, keepdim=True) * (COLORS / first.in_channels)
             named[f"{name}.weight"] = averaged.repeat(1, first.in_channels, 1, 1)
         positions = named.get("encoder.pos_embedding")
-        if isinstance(network, VisionTransformer) and positions is not None:
-            if positions.shape != network.encoder.pos_embedding.shape:
-                named = dict(interpolate_embeddings(images.size, network.patch_size, named))
-        return named
+        if not isinstance(network, VisionTransformer) or positions is None:
+            return named
+        if positions.shape == network.encoder.pos_embedding.shape:
+            return named
+        return dict(interpolate_embeddings(images.size, network.patch_size, named))
 
 
 def published_weights(kind: type[WeightsEnum]) -> dict[str, Published]:
     """torchvision's weights of a network by name; the names of the files end in the starts of their checksums."""
-    members = {"imagenet": kind.DEFAULT, **{one.name: one for one in kind}} if list(kind) else {}
+    members = {"imagenet": kind.DEFAULT, **{one.name: one for one in kind}}
     files = {name: Path(urlparse(member.url).path).name for name, member in members.items()}
     return {
         name: Published(member.url, files[name], Path(files[name]).stem.rpartition("-")[2])
