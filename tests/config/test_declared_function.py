@@ -67,7 +67,9 @@ def test_nothing_is_run_and_a_package_is_not_imported() -> None:
 
 
 def test_plain_annotations_are_known_and_others_left_out() -> None:
-    code = "def f(a: int, b: 'float | None', c: Literal['x', 2], d: Optional[str], e: Path, g: list[int], h: bool): pass"
+    code = (
+        "def f(a: int, b: 'float | None', c: Literal['x', 2], d: Optional[str], e: Path, g: list[int], h: bool): pass"
+    )
     Path("annotated.py").write_text(code, encoding="utf-8")
     found = declared_function("annotated:f")
     assert found is not None

@@ -27,7 +27,8 @@ SET_HERE = {*REGULARIZERS.values(), "in_chans", "num_classes", "img_size", "devi
 def network_names() -> list[str]:
     """The names of all networks, without and with the tags of their published weights."""
     plain = list(list_models())
-    return plain + [name for one in plain for name in get_arch_pretrained_cfgs(one) if "." in name]
+    tagged = [pair for one in plain for pair in get_arch_pretrained_cfgs(one).items()]
+    return plain + [name for name, config in tagged if "." in name and config.has_weights]
 
 
 def builder(name: str, network: str) -> LibraryNetwork:
