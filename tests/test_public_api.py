@@ -114,7 +114,15 @@ def test_what_only_reads_never_loads_torch(code: str, tmp_path: Path) -> None:
         (tmp_path / "results" / name / "study.db").write_bytes((kept / name / "study.db").read_bytes())
     loaded = loaded_by(code)
     assert "regstudy" in loaded
-    assert not loaded & {"torch", "torchvision"}
+    assert not loaded & {"torch", "torchvision", "timm"}
+
+
+@pytest.mark.table
+def test_a_study_without_a_network_of_timm_never_loads_timm() -> None:
+    code = f"import regstudy\nregstudy.run_study(regstudy.load_space({TINY!r} | {{'model': {{'name': 'small_cnn'}}}},"
+    code += " name='tiny'), trials=1, doctor=False, device='cpu', threads=1)"
+    loaded = loaded_by(code)
+    assert "torch" in loaded and "timm" not in loaded
 
 
 def test_a_study_is_one_call_and_the_same_call_resumes_it() -> None:

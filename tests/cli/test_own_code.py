@@ -108,7 +108,10 @@ MODULES = {
         "model",
         "def network(size):\n    pass\n",
         "network",
-        ["is called as network(channels=…, size=…, classes=…), but it is defined as network(size)"],
+        [
+            "is called as network(channels=…, size=…, classes=…), but it is defined as network(size).",
+            "It lacks the parameters 'channels', 'classes'.",
+        ],
     ),
     "too many arguments": (
         "model",

@@ -50,6 +50,11 @@ NETWORKS = {
     "takes too many arguments": "def network(channels, size, classes, dropout, more):\n    pass\n",
     "takes other names": "def network(a, b, c, d=0):\n    raise AssertionError\n",
     "has no dropout": "from torch import nn\ndef network(channels, size, classes):\n    return nn.Flatten()\n",
+    "passes on what nothing takes": "from torch import nn\ndef network(**options):\n    return nn.Linear(**options)\n",
+    "returns a tuple from forward": (
+        f"from torch import nn\nclass N(nn.Module):\n    def forward(self, x):\n        return x, x\n"
+        f"def {NETWORK}:\n    return N()\n"
+    ),
     "is a generator": f"def {NETWORK}:\n    yield 1\n",
     "is async": f"async def {NETWORK}:\n    return 1\n",
     "recurses": f"def {NETWORK}:\n    return network(channels, size, classes)\n",
@@ -93,6 +98,31 @@ SETS = {
         "    return ImageSet(torch.zeros(40, 3, 8, 8).byte(), torch.zeros(40).long(), ('a',))\n"
     ),
 }
+LIBRARY_NETWORKS = {  # name, further entries of the section, what the message must say
+    "torchvision, no such network": ("torchvision:resnet35", "", "Did you mean 'torchvision:resnet50'"),
+    "torchvision, a function that is no network": ("torchvision:list_models", "", "torchvision has no network"),
+    "torchvision, no name": ("torchvision:", "", "torchvision has no network ''"),
+    "torchvision, no dropout": ("torchvision:resnet18", ", dropout: 0.2", "model.dropout: must be 0"),
+    "torchvision, no stochastic depth": ("torchvision:vgg11", ", stochastic_depth: 0.2", "must be 0"),
+    "torchvision, small images": ("torchvision:alexnet", "", "Images of 64 pixels per side work"),
+    "torchvision, no such option": ("torchvision:resnet18", ", options: {width: 2}", "no option 'width'"),
+    "torchvision, an option it sets": ("torchvision:squeezenet1_1", ", options: {version: 1}", "version"),
+    "torchvision, no such weights": ("torchvision:squeezenet1_1", ", weights: imagnet", "Did you mean 'imagenet'"),
+    "torchvision, weights out of reach": ("torchvision:squeezenet1_1", ", weights: imagenet", "cannot be downloaded"),
+    "torchvision, no weight file": ("torchvision:squeezenet1_1", ", weights: w.pt", "there is no file w.pt"),
+    "timm, no such network": ("timm:resnet19", "", "Did you mean 'timm:resnet18'"),
+    "timm, the function that builds": ("timm:create_model", "", "timm has no network 'create_model'"),
+    "timm, no such tag": ("timm:resnet18.a9_in1k", "", "timm has no network 'resnet18.a9_in1k'"),
+    "timm, no stochastic depth": ("timm:ghostnet_050", ", stochastic_depth: 0.1", "model.stochastic_depth: must be 0"),
+    "timm, dropout in blocks": ("timm:resnet10t", ", block_dropout: 0.1", "model.block_dropout: must be 0"),
+    "timm, no such option": ("timm:resnet10t", ", options: {output_strid: 3}", "Did you mean 'output_stride'"),
+    "timm, a wrong value": ("timm:resnet10t", ", options: {output_stride: 3}", "'timm:resnet10t'"),
+    "timm, no such weights": ("timm:resnet10t", ", weights: imagnet", "Did you mean 'imagenet'"),
+    "timm, weights out of reach": ("timm:resnet10t", ", weights: imagenet", "cannot be downloaded"),
+    "timm, a builder as a function": ("timm.models:resnet10t", "", "as in 'timm:resnet10t'"),
+    "tim": ("tim:resnet10t", "", "as in 'timm:resnet10t'"),
+    "a plain name that timm has": ("resnet10t", "", "There is 'timm:resnet10t'"),
+}
 COMMANDS = {
     "study": ("study", "--space", "s.yaml", "--trials", "1", "--no-doctor"),
     "dry run": ("study", "--space", "s.yaml", "--trials", "1", "--no-doctor", "--dry-run"),
@@ -120,6 +150,9 @@ def cases() -> Iterator[Misuse]:
         files = {"s.yaml": space(model="mine:network"), "mine.py": code}
         for command in ("study", "train"):
             yield Misuse(f"{command}, network {name}", COMMANDS[command], files=files)
+    for name, (model, more, words) in LIBRARY_NETWORKS.items():
+        text = space(model=model).replace(f"'{model}'", f"'{model}'{more}").replace("digits'", "digits', size: 28")
+        yield Misuse(f"study, network of {name}", COMMANDS["study"], says=(words,), files={"s.yaml": text})
     for name, code in SETS.items():
         files = {"s.yaml": space(data="mine:data"), "mine.py": code}
         for command in ("study", "train", "compare"):

@@ -54,6 +54,7 @@ def call_problems(
     parameters = _parameters(function)
     if parameters is None:
         return []
+    taken: set[str] = set()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if by_name:
         anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -71,7 +72,9 @@ def call_problems(
         return []
     name = getattr(function, "__name__", "function")
     given = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
-    return [f"is called as {name}({call}), but it is defined as {name}({given})."]
+    lacking = [f"'{one}'" for one in arguments if by_name and one not in taken]
+    lacks = f" It lacks the parameter{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}." if lacking else ""
+    return [f"is called as {name}({call}), but it is defined as {name}({given}).{lacks}"]
 
 
 def option_problems(

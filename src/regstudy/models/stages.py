@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from regstudy.errors import ConfigError, unknown
+from regstudy.models.known_stages import known_stages, output_layer
 from regstudy.text import counted
 
 Stage = str | tuple[str, ...]
@@ -40,14 +41,14 @@ def staged(network: nn.Module, *stages: Stage) -> nn.Module:
 
 
 def stages_of(network: nn.Module) -> tuple[tuple[str, ...], ...]:
-    """The declared stages, each as a tuple of names; empty if there are none.
+    """The stages that a network declares, or that timm and torchvision tell, each as a tuple of names; or none.
 
     Raises ConfigError if the attribute has another form or names an unknown submodule. A child module that happens to
     be called ``stages`` is not a declaration.
     """
     declared = getattr(network, "stages", None)
     if declared is None or isinstance(declared, nn.Module):
-        return ()
+        return known_stages(network)
     kind = type(network).__name__
     if not isinstance(declared, tuple | list):
         raise ConfigError(f"{kind}.stages must be a tuple of names of submodules, but it is {declared!r}.")
@@ -60,16 +61,22 @@ def stages_of(network: nn.Module) -> tuple[tuple[str, ...], ...]:
     return stages
 
 
-def freeze(network: nn.Module, trainable: Literal["head", "last_stage", "all"], name: str) -> None:
+def freeze(
+    network: nn.Module, trainable: Literal["head", "last_stage", "all"], name: str, classes: int | None = None
+) -> None:
     """Freeze everything but the head, or but the head and the stage before it; ``all`` changes nothing.
 
     Frozen modules get no gradient and stay in eval mode even after ``train()``: batch normalization keeps its running
     statistics, and dropout is off. Names and values in the state dict do not change. ``name`` is the name of the
-    network in messages. Raises ConfigError if the stages are unknown or nothing would be trained.
+    network in messages. The head of a network without stages is its last layer, if this has one output for each of
+    the ``classes``. Raises ConfigError if the stages are unknown or nothing would be trained.
     """
     if trainable == "all":
         return
     stages, wanted = stages_of(network), TRAINED_STAGES[trainable]
+    if not stages and trainable == "head" and classes is not None:
+        last = output_layer(network, classes)
+        stages = ((last,),) if last else ()
     if len(stages) < wanted:
         has = f"declares only {counted(len(stages), 'stage')}" if stages else "declares no stages"
         raise ConfigError(

@@ -11,17 +11,18 @@ from collections.abc import Iterable, Mapping, Set
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlparse
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 
 from regstudy.errors import ConfigError, FileError, unknown
 from regstudy.files import check_readable
 from regstudy.files.paths import given_path, path_errors
+from regstudy.models.libraries import is_library_network, library_network
+from regstudy.models.library_network import Published
 from regstudy.models.stages import stages_of
+from regstudy.models.torchvision_networks import published_weights
 from regstudy.models.torchvision_resnet import PRETRAINED
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -54,8 +55,8 @@ def weights_problem(model: str, weights: str) -> str | None:
         return f"the name of the file {path} must end in {_either(WEIGHT_SUFFIXES)}."
     files = f"You can also give a file that ends in {_either(WEIGHT_SUFFIXES)}."
     if not _names(model):
-        others = ", ".join(sorted(PRETRAINED))
-        return f"'{weights}' is not a file, and '{model}' has no pretrained weights by name ({others} have). {files}"
+        others = "" if is_library_network(model) else f" ({', '.join(sorted(PRETRAINED))} have)"
+        return f"'{weights}' is not a file, and '{model}' has no pretrained weights by name{others}. {files}"
     return f"{unknown('set of weights', weights, _names(model))} {files}"
 
 
@@ -68,7 +69,7 @@ def find_weights(model: str, weights: str) -> StoredWeights:
     if problem:
         raise ConfigError(f"model.weights: {problem}")
     published = _names(model).get(weights)
-    path = _download(published, weights) if published else given_path(weights)
+    path = _fetched(published, weights) if published else given_path(weights)
     return StoredWeights(path, read_weights(path))
 
 
@@ -117,7 +118,8 @@ def fill(network: nn.Module, model: str, weights: StoredWeights) -> None:
     _check_body(_only(wanted, body), _only(given, body), model, weights.path, bool(head))
     whole = _only(wanted, wanted.keys() - body) == _only(given, given.keys() - body)
     taken = {key: t for key, t in weights.tensors.items() if key in own and (whole or not _within(key, head))}
-    network.load_state_dict(own | taken)
+    own.update(taken)  # in place, because some modules look at the version that a state dict carries
+    network.load_state_dict(own)
 
 
 def _check_body(wanted: Mapping[str, str], given: Mapping[str, str], model: str, path: Path, has_head: bool) -> None:
@@ -155,28 +157,28 @@ def _within(key: str, names: Iterable[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
-def _names(model: str) -> dict[str, WeightsEnum]:
-    """Published weights that a network knows, with ``imagenet`` for those that torchvision recommends."""
-    kind = PRETRAINED.get(model)
-    return {"imagenet": kind.DEFAULT, **{member.name: member for member in kind}} if kind else {}
+def _names(model: str) -> Mapping[str, Published]:
+    """Published weights that a network knows, with ``imagenet`` for those that its library recommends."""
+    if is_library_network(model):
+        return library_network(model).published()
+    return published_weights(PRETRAINED[model]) if model in PRETRAINED else {}
 
 
-def _download(published: WeightsEnum, name: str) -> Path:
-    """Where torch keeps published weights, fetched with a checksum if they are not there yet."""
-    file = Path(urlparse(published.url).path).name
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if path.exists():
-        return path
+def _fetched(published: Published, name: str) -> Path:
+    """Where torch keeps published weights, fetched with a checksum if there is one and they are not there yet."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / published.file
+    if published.kept or path.exists():
+        return Path(published.kept or path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checksum = path.stem.rpartition("-")[2]
-        torch.hub.download_url_to_file(published.url, str(path), checksum, progress=sys.stderr.isatty())
+        progress = sys.stderr.isatty()
+        torch.hub.download_url_to_file(published.url, str(path), published.checksum, progress=progress)
     except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(
             f"model.weights: '{name}' is not in {path.parent} and cannot be downloaded ({reason}). Download"
-            f" {published.url} on another machine and copy it there as {file}, use your own file, or remove"
-            " model.weights to start with random weights."
+            f" {published.url} on another machine and copy it there as {published.file}, or set model.weights to the"
+            " path of that file, use other weights of your own, or remove model.weights to start with random weights."
         ) from None
     return path
 

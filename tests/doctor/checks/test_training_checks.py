@@ -161,6 +161,21 @@ class Unused(nn.Module):
         return self.used(images.flatten(1))
 
 
+class ZeroBranches(nn.Module):
+    """Residual branches start at zero, as in many networks, so that their weights get no gradient in the first step."""
+
+    def __init__(self, learns: bool = True) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+        self.branch = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.LayerNorm(64))
+        nn.init.zeros_(self.branch[3].weight)
+        self.branch[3].weight.requires_grad_(learns)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.first(images.flatten(1))
+        return self.last(x + self.branch(x))
+
+
 def sure(factor: float) -> nn.Module:
     model = mlp(64, 10)
     model[4].weight.data *= factor
@@ -180,11 +195,13 @@ def sure(factor: float) -> nn.Module:
         (lambda: with_dead(1.0), {"no-gradient": "blocks"}),
         (lambda: Detached(), {"no-gradient": "blocks"}),
         (lambda: Unused(), {"no-gradient": "blocks"}),
+        (lambda: ZeroBranches(), {}),
+        (lambda: ZeroBranches(learns=False), {"no-gradient": "blocks"}),
         (lambda: deep(10, 0.5), {"vanishing-gradients": "distorts"}),
     ],
     ids=[
         *("sound", "dropout", "batch norm", "sure", "very sure", "many dead", "most dead", "all dead", "detached"),
-        *("never called", "deep sigmoids"),
+        *("never called", "branches from zero", "branches that stay zero", "deep sigmoids"),
     ],
 )
 def test_faults_show_in_the_first_batch(model: Callable[[], nn.Module], expected: dict[str, str]) -> None:

@@ -54,8 +54,8 @@ def first_batch(setup: Setup, inputs: Tensor, labels: Tensor) -> Result:
     value, expected = float(loss.detach()), math.log(max(scores.shape[1], 2))
     norms = _gradients(model)
     total = math.sqrt(sum(norm**2 for norm, _ in norms.values()))
-    found = [*_exploding(value, total, norms), *_loss(value, expected, scores), *_silent(model), *_dead(model)]
-    found += _vanishing(norms)
+    found = [*_exploding(value, total, norms), *_loss(value, expected, scores), *_dead(model)]
+    found += [*_silent(_with_open_branches(setup, model, images, wanted)), *_vanishing(norms)]
     updates = _updates(model, optimizer)
     looked = (
         f"Before training the loss is {value:.2f} (chance: ln {scores.shape[1]} = {expected:.2f}) and the gradient norm"
@@ -74,6 +74,29 @@ def first_batch(setup: Setup, inputs: Tensor, labels: Tensor) -> Result:
         log_y=True,
     )
     return Result(looked, tuple(found), (chart,))
+
+
+def _with_open_branches(setup: Setup, model: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
+    """The model with the gradients of a batch, or a copy whose scales are 1 where they start at 0 and learn.
+
+    Many residual networks start with branches that are scaled by 0, so nothing in them gets a gradient in the very
+    first step, although all of it does from then on.
+    """
+    closed = [
+        name
+        for name, p in model.named_parameters()
+        if p.ndim <= 1 and not name.endswith("bias") and p.grad is not None and p.grad.any() and not p.any()
+    ]
+    if not closed:
+        return model
+    copy, _ = setup.copied()
+    with torch.no_grad():
+        for name in closed:
+            copy.get_parameter(name).fill_(1.0)
+    with quiet(copy):
+        copy.zero_grad(set_to_none=True)
+        setup.loss(copy(images).float(), labels).mean().backward()  # type: ignore[no-untyped-call]
+    return copy
 
 
 def _gradients(model: nn.Module) -> dict[str, tuple[float, float]]:
