@@ -191,7 +191,7 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (torch.zeros(2, 11), "a tensor of the shape 2×11. Give its last layer 10 outputs"),
+        (torch.zeros(2, 9), "a tensor of the shape 2×9. Give its last layer 10 outputs"),
         (torch.zeros(2, 10, 7, 7), "a tensor of the shape 2×10×7×7. End it with pooling"),
         (torch.zeros(()), "it returned a single number."),
         ((torch.zeros(2, 10), torch.zeros(2, 5)), "a tuple of 2×10, 2×5. Return only the tensor"),
@@ -204,6 +204,10 @@ def test_what_a_network_returns_is_checked(value: Any, words: str) -> None:
         check_output(Returning(value), "mine:network", 1, 28, 10)
     assert "so 2×10 numbers for a batch of 2 images of 1×28×28 pixels" in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_further_outputs_are_left_to_the_doctor() -> None:
+    check_output(Returning(torch.zeros(2, 1000)), "mine:network", 1, 28, 2)
 
 
 def test_the_check_changes_no_random_number_and_no_statistics() -> None:
