@@ -81,7 +81,8 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     if "\0" in text:
         raise DataError(f"{shown(path)} is not a text file: it contains NUL characters. Save it as CSV in UTF-8.")
     header = text.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=header.count), strict=True)
+    sign = max(SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True, skipinitialspace=True)
     lines: list[tuple[int, list[str]]] = []
     csv.field_size_limit(LONGEST_CELL)
     try:

@@ -23,7 +23,7 @@ def columns_of_items(data: Any, first: Mapping[Any, Any], config: Data) -> tuple
     features = _features(data)
     names = [str(name) for name in first]
     image = _column("image", config.image, names, _of_kind(features, "Image"), IMAGE_WORDS)
-    label = _column("label", config.label, names, _of_kind(features, "ClassLabel"), LABEL_WORDS)
+    label = _column("label", config.label, [name for name in names if name != image], _of_kind(features, "ClassLabel"), LABEL_WORDS)
     feature = features.get(label)
     kind, dtype = type(feature).__name__, str(getattr(feature, "dtype", ""))
     if isinstance(feature, list) or kind in ("Sequence", "List", "LargeList"):
@@ -76,7 +76,9 @@ def _chain(data: Any) -> list[Any]:
 
 
 def _of_kind(features: Mapping[str, Any], kind: str) -> list[str]:
-    return [str(name) for name, feature in features.items() if type(feature).__name__ == kind]
+    """The columns of a kind, or of lists of that kind."""
+    inner = {name: getattr(feature, "feature", feature) for name, feature in features.items()}
+    return [str(name) for name, feature in inner.items() if type(feature).__name__ == kind]
 
 
 def _column(use: str, given: str | None, names: list[str], typed: list[str], words: Sequence[str]) -> str:

@@ -97,7 +97,7 @@ def _one_each(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
             raise Unusable(f"labels are {shape} zeros and ones, and some rows have not exactly one 1. {MULTI_LABEL}")
         raise Unusable(
             f"labels must have one number per image, but the shape is {shape}. If these are scores of classes, use"
-            " labels.argmax(1)."
+            f" labels.argmax(1). {MULTI_LABEL}"
         )
     if values.ndim == 2:
         raise Unusable(f"labels must be one per image, but the shape is {shape}. {MULTI_LABEL}")

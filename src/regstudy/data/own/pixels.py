@@ -72,13 +72,17 @@ def layout_of(shape: tuple[int, ...], channels: int | None) -> str:
     )
 
 
+def extremes(values: Array) -> tuple[float, float]:
+    """The lowest and the highest value. Raises Unusable if they are no numbers."""
+    if values.dtype.kind not in "biuf":
+        raise Unusable(f"images must be numbers, but they are {values.dtype}. Use images.astype('float32').")
+    return float(values.min()), float(values.max())
+
+
 def range_of(dtype: np.dtype[Any], low: float, high: float) -> str:
     """What the values of one or more images of a type mean: bytes, unit or 16 bits. Raises Unusable."""
-    kind = dtype.kind
     if dtype == np.uint8:
         return "bytes"
-    if kind not in "biuf":
-        raise Unusable(f"images must be numbers, but they are {dtype}. Use images.astype('float32').")
     if not low >= 0 or not np.isfinite(high):
         shown = f"from {low:g} to {high:g}" if np.isfinite(low + high) else "that are NaN or infinite"
         raise Unusable(
@@ -193,5 +197,5 @@ def look_of(image: Any, channels: int | None) -> Look:
     if array.size == 0:
         raise Unusable(f"an image must have at least one pixel, but its shape is {shape_words(array.shape)}.")
     first = channels_first(array, layout)
-    meaning = range_of(array.dtype, float(array.min()), float(array.max()))
+    meaning = range_of(array.dtype, *extremes(array))
     return Look(str(array.dtype), channels or len(first), (first.shape[2], first.shape[1]), meaning)

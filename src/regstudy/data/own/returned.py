@@ -28,6 +28,7 @@ from regstudy.data.own.pixels import (
     as_array,
     channels_first,
     check_bright,
+    extremes,
     layout_of,
     range_of,
     resized,
@@ -147,8 +148,8 @@ def _whole(array: Array, labels: Any, config: Data) -> tuple[Bytes, str]:
             f"there must be at least one image with at least one pixel, but the shape is {shape_words(shape)}."
         )
     layout = layout_of(shape[1:], config.channels)
-    high = float(array.max())
-    meaning = range_of(array.dtype, float(array.min()), high)
+    low, high = extremes(array)
+    meaning = range_of(array.dtype, low, high)
     check_bright(array.dtype, meaning, high)
     ordered = channels_first(array, layout)
     count, there, height, width = ordered.shape
