@@ -9,11 +9,13 @@ from misuse.bad_folders import DRY, layout, picture
 from misuse.misuse_case import Misuse
 
 MODEL = "model: {name: small_cnn, dropout: {low: 0.0, high: 0.5}}\ntraining: {epochs: 1, batch_size: 8}\n"
-START = "import numpy as np\nimport torch\nG = np.random.default_rng(0)\nX = G.integers(0, 256, (40, 8, 8, 3), np.uint8)\n"
+START = (
+    "import numpy as np\nimport torch\nG = np.random.default_rng(0)\nX = G.integers(0, 256, (40, 8, 8, 3), np.uint8)\n"
+)
 RETURNED = {  # after `return`, and words of the message
     "floats around 0": ("X / 255 - 0.5, np.arange(40) % 2", "Leave out a normalization"),
     "values to 16": ("X / 16, np.arange(40) % 2", "so neither is likely"),
-    "flat images": ("X.reshape(40, -1), np.arange(40) % 2", "Use images.reshape"),
+    "flat images": ("X[..., 0].reshape(40, -1), np.arange(40) % 2", "Use images.reshape(-1, 8, 8)"),
     "unclear channels": ("X[:, :3], np.arange(40) % 2", "the first or the last axis can be"),
     "no channels": ("np.zeros((40, 9, 9, 9)), np.arange(40) % 2", "1 to 4 channels"),
     "labels before images": ("np.arange(40) % 2, X", "return images first"),
@@ -29,8 +31,11 @@ RETURNED = {  # after `return`, and words of the message
     "a mapping of columns": ("{'image': X, 'label': np.arange(40)}", "one of parts"),
     "a mapping without train": ("{'test': (X, np.arange(40) % 2)}", "with train among them"),
     "paths": ("[('a.png', 0), ('b.png', 1)]", "PIL.Image"),
-    "random items": ("type('D', (), {'__len__': lambda s: 9, '__getitem__': lambda s, i: (G.random((8, 8)), 0)})()", "random"),
-    "items that fail": ("type('D', (), {'__len__': lambda s: 9, '__getitem__': lambda s, i: {}[i]})()", "Item 0"),
+    "random items": (
+        "type('D', (), {'__len__': lambda s: 9, '__getitem__': lambda s, i: (G.random((8, 8)), 0)})()",
+        "random",
+    ),
+    "items that fail": ("type('D', (), {'__len__': lambda s: 9, '__getitem__': lambda s, i: [][i]})()", "Item 0"),
     "the same images for all parts": ("X, np.arange(40) % 2", "has the same images as its training set"),
 }
 ROWS = [f"{'ab'[number % 2]}/{number // 2}.png,{'ab'[number % 2]},p{number // 4},train" for number in range(16)]

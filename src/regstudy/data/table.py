@@ -37,11 +37,11 @@ def load(part: str, config: Data, data_dir: Path) -> ImageSet | None:
     if not rows and part != "train":
         return None
     strict, wrong = config.unreadable == "error", list(found.problems)
-    missing = missing_files(found.images if strict else rows)
+    missing = missing_files(found.images if strict else rows, table.folder)
     if missing and strict:
-        wrong.append(f"{missing}.")
+        wrong.append(missing)
     elif missing:
-        tell(Notice(f"Skipped in {shown(table.path)}: {missing}.", warning=True))
+        tell(Notice(f"Skipped in {shown(table.path)}: {missing}", warning=True))
     present = [image for image in rows if image.exists]
     names, labels = [image.name for image in present], [image.label for image in present]
     taken = decoded(table.folder, names, f"{table.path.absolute()} {part}", policy_of(config), data_dir / CACHE)

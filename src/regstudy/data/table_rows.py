@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from regstudy.config.schema import Data
 from regstudy.data.folder_walk import printable
 from regstudy.data.own.refusals import MULTI_LABEL, REGRESSION
 from regstudy.data.part_words import PART_WORDS, part_of
 from regstudy.data.table_file import Row, Table, columns_of
+from regstudy.files.paths import shown
 from regstudy.text import counted
 
 EXAMPLES = 3
@@ -60,10 +61,12 @@ def examples_of(examples: Sequence[str]) -> str:
     return ", ".join(examples[:EXAMPLES]) + (", …" if len(examples) > EXAMPLES else "")
 
 
-def missing_files(images: Iterable[ListedImage]) -> str | None:
-    """How many files do not exist, with examples; None if all do."""
+def missing_files(images: Iterable[ListedImage], folder: Path) -> str | None:
+    """How many files do not exist below the table's folder, with examples; None if all do."""
     missing = [f"'{printable(image.name[:100])}' (line {image.line})" for image in images if not image.exists]
-    return f"{counted(len(missing), 'missing file')}: {examples_of(missing)}" if missing else None
+    if not missing:
+        return None
+    return f"{counted(len(missing), 'missing file')} (paths start in {shown(folder)}): {examples_of(missing)}."
 
 
 def listed_images(table: Table, config: Data) -> Listed:

@@ -156,7 +156,8 @@ def test_what_was_assumed_is_said_once() -> None:
         converted((LAST[:, :, :6] / 255, LABELS), size=12)
         converted((LAST / 255, LABELS), "validation")
     assert said == [
-        "'mine:data': float64 N×H×W×C, taken as 0 to 1, RGB, 6×8 pixels resized to 12×12 (fit: crop); classes are 0 to 2."
+        "'mine:data': float64 N×H×W×C, taken as 0 to 1, RGB, 6×8 pixels resized to 12×12 (fit: crop);"
+        " classes are 0 to 2."
     ]
 
 
@@ -210,19 +211,28 @@ WRONG: dict[str, tuple[Any, str]] = {
     "lists of labels": ((RGB, [[0], [0, 1]] * 6), MULTI_LABEL),
     "two labels each": ((RGB, [["a", "b"]] * COUNT), MULTI_LABEL),
     "numbers to predict": ((RGB, LABELS + 0.5), f"float64 numbers such as 0.5. {REGRESSION}"),
-    "floats": ((RGB, LABELS.astype(float)), "must be whole numbers, but they are float64, such as 0. If they are class"),
+    "floats": (
+        (RGB, LABELS.astype(float)),
+        "must be whole numbers, but they are float64, such as 0. If they are class",
+    ),
     "NaN as a label": ((RGB, [0.0, 1.0, float("nan")] * 4), "that of image 2 is NaN"),
     "None as a label": ((RGB, [0, 1, None] * 4), "that of image 2 is None"),
     "pictures as labels": ((RGB, [picture(0)] * COUNT), "Only classification of whole images is supported"),
     "labels from 1": ((RGB, LABELS + 1), "no image has 0. Labels count from 0: use labels - 1"),
-    "labels from 1 with names": ((RGB, LABELS + 1, NAMES), "because there are 3 classes, but they lie between 1 and 3."),
+    "labels from 1 with names": (
+        (RGB, LABELS + 1, NAMES),
+        "because there are 3 classes, but they lie between 1 and 3.",
+    ),
     "a gap": ((RGB, LABELS * 2), "no image has 1. Return the class names, or their number, as the third value"),
     "a label out of range": ((RGB, LABELS, 2), "must lie between 0 and 1"),
     "an unknown name": ((RGB, ["a", "b", "x"] * 4, NAMES), "there is no class 'x'"),
     "two equal names": ((RGB, LABELS, ["a", "b", "a"]), "'a' is there twice"),
     "names in a text": ((RGB, LABELS, "abc"), "must be a list of names, or their number"),
     "Hugging Face: several labels": (Hugging(Sequence()), f"a list of labels for each image. {MULTI_LABEL}"),
-    "Hugging Face: numbers": (Hugging(Value("float32")), "which column has the label: none is called label. Columns: kind"),
+    "Hugging Face: numbers": (
+        Hugging(Value("float32")),
+        "which column has the label: none is called label. Columns: kind",
+    ),
     "Hugging Face: two labels": (Hugging(ClassLabel(), fine=ClassLabel()), "data.label: kind"),
     "Hugging Face: label lists": (labeled(lambda _: [1, 2]), MULTI_LABEL),
 }
@@ -242,7 +252,7 @@ def test_columns_can_be_named_in_the_space_file() -> None:
     data = Hugging(ClassLabel(), fine=ClassLabel())
     found = converted(data, label="fine", image="img")
     assert found is not None and found.classes == tuple(NAMES)
-    with pytest.raises(Unusable, match="data.label is 'fin', but there is no column 'fin'. Did you mean 'fine'"):
+    with pytest.raises(Unusable, match=r"data.label is 'fin', but there is no column 'fin'\. Did you mean 'fine'"):
         converted(data, label="fin")
     with pytest.raises(Unusable, match="regression"):
         converted(Hugging(Value("float32")), label="kind")
@@ -270,7 +280,9 @@ def good(part, *_):
     at = {"train": slice(0, 40), "validation": slice(40, 50), "test": slice(50, 60)}[part]
     return pixels[at], np.arange(60)[at] % 2, ["a", "b"]
 def renamed(part, *_):
-    return None if part == "validation" else (pixels[part == "test":], np.array(["a", "b", "c"])[np.arange(part == "test", 60) % (3 if part == "train" else 2)])
+    if part != "validation":
+        count = 3 if part == "train" else 2
+        return pixels[: 10 * count], np.array(["a", "b", "c"])[np.arange(10 * count) % count]
 """
 
 
@@ -282,9 +294,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_parts_with_the_images_of_the_training_part_are_refused(module: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="validation set of .* has the same images as its training set"):
+    with pytest.raises(DataError, match=r"validation set of .* has the same images as its training set"):
         prepare(Data(name=f"{module}:same"), tmp_path)
-    with pytest.raises(DataError, match="test set of .* has the same images as its training set"):
+    with pytest.raises(DataError, match=r"test set of .* has the same images as its training set"):
         open_test(Data(name=f"{module}:same_test"), tmp_path)
     with pytest.raises(DataError, match="other classes than its training set"):
         open_test(Data(name=f"{module}:renamed"), tmp_path)

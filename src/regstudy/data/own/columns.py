@@ -23,7 +23,9 @@ def columns_of_items(data: Any, first: Mapping[Any, Any], config: Data) -> tuple
     features = _features(data)
     names = [str(name) for name in first]
     image = _column("image", config.image, names, _of_kind(features, "Image"), IMAGE_WORDS)
-    label = _column("label", config.label, [name for name in names if name != image], _of_kind(features, "ClassLabel"), LABEL_WORDS)
+    label = _column(
+        "label", config.label, [name for name in names if name != image], _of_kind(features, "ClassLabel"), LABEL_WORDS
+    )
     feature = features.get(label)
     kind, dtype = type(feature).__name__, str(getattr(feature, "dtype", ""))
     if isinstance(feature, list) or kind in ("Sequence", "List", "LargeList"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,9 @@ def _whole(array: Array, labels: Any, config: Data) -> tuple[Bytes, str]:
     shape = array.shape
     if len(shape) < 3:
         other = np.shape(labels) if hasattr(labels, "shape") else ()
-        how = "Use images.reshape(N, H, W), with their height and width."
+        side = isqrt(shape[-1])
+        square = f"-1, {side}, {side}" if side * side == shape[-1] > 1 else "N, H, W"
+        how = f"Use images.reshape({square}), with their height and width."
         if len(other) > 2:
             how = "It seems to be the labels: return images first, then labels."
         raise Unusable(f"images must be N×H×W×C, N×C×H×W or N×H×W, but the shape is {shape_words(shape)}. {how}")
