@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ class Hugging:
 
 
 class Stream(IterableDataset[Any]):
+    def __len__(self) -> int:
+        return COUNT
+
     def __iter__(self) -> Any:
         return iter([])
 
@@ -175,6 +179,13 @@ def labeled(label: Any) -> Hugging:
     return data
 
 
+def damaged() -> Image.Image:
+    """A picture whose file ends early, which Pillow notices only when its pixels are needed."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file, "JPEG")
+    return Image.open(io.BytesIO(file.getvalue()[:1500]))
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "a number": (7, "must be images with labels, but it is an object of the type int. Return an ImageSet, (images"),
     "a text": ("photos", "an object of the type str"),
@@ -206,6 +217,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     "mixed channels": ([(RGB[0], 0), (RGB[1, :2], 1)], "some have 3 and others 2"),
     "too few labels": ((RGB, LABELS[:4]), "there are 4 labels for 12 images"),
     "too few labels of a list": ((list(RGB), LABELS[:4]), "there are 4 for 12"),
+    "one label for a list": ((list(RGB), 3), "must be a list, an array or a tensor, but are an object of the type int"),
+    "labels in order only": ((list(RGB), iter(LABELS)), "must be a list, an array or a tensor"),
+    "huge labels": ((RGB, [0, 1, 2**70] * 4), "all of one kind"),
+    "a key is missing": ([{"image": GRAY[0], "label": 0}, {"image": GRAY[1]}], "item 1: it has no 'label'"),
+    "a damaged picture": ([(damaged(), 0)], "item 0: its picture cannot be read: "),
     "one label": ((RGB, 3), "the shape is that of a single number"),
     "several labels": ((RGB, np.eye(3)[LABELS] + np.eye(3)[0] * (LABELS[:, None] > 0)), MULTI_LABEL),
     "lists of labels": ((RGB, [[0], [0, 1]] * 6), MULTI_LABEL),

@@ -48,6 +48,8 @@ def names_of(data: Any, label: str | None) -> tuple[str, ...] | None:
 def pair_of(item: Any, columns: tuple[str, str] | None) -> tuple[Any, Any]:
     """The image and the label of an item. Raises Unusable if it has another form."""
     if columns is not None and isinstance(item, Mapping):
+        if missing := [name for name in columns if name not in item]:
+            raise Unusable(f"it has no '{missing[0]}'. Every item needs the same keys.")
         return item[columns[0]], item[columns[1]]
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]

@@ -33,7 +33,7 @@ from regstudy.data.own.pixels import (
 )
 from regstudy.data.own.refusals import Unusable
 from regstudy.data.pictures import DEFAULT_SIZE
-from regstudy.errors import DataError
+from regstudy.errors import DataError, describe
 
 ITEMS_PER_EVENT = 200
 READ_TWICE = 8  # first items, to see whether they are the same each time
@@ -92,8 +92,10 @@ class Items:
     def _check_fixed(self) -> None:
         """Unusable if items are changed at random each time they are read."""
         for place in range(min(READ_TWICE, self._count)):
-            one, two = (np.asarray(self._image(place)) for _ in range(2))
-            if one.dtype.kind != "O" and not (one.shape == two.shape and np.array_equal(one, two)):
+            one, two = (as_array(self._image(place)) for _ in range(2))
+            if one is None or two is None:
+                continue
+            if not np.array_equal(one, two, equal_nan=one.dtype.kind == "f"):
                 raise Unusable(
                     f"item {place} is another image each time it is read. Leave out random transforms, such as"
                     " RandomCrop: regstudy augments by itself (section augmentation)."
@@ -109,8 +111,17 @@ class Items:
         return self._pair(place)[0]
 
     def _pair(self, place: int) -> tuple[Any, Any]:
-        image, label = pair_of(self._item(place), self._columns)
-        return (ImageOps.exif_transpose(image) if isinstance(image, Image.Image) else image), label
+        try:
+            image, label = pair_of(self._item(place), self._columns)
+        except Unusable as error:
+            raise Unusable(f"item {place}: {error}") from None
+        if not isinstance(image, Image.Image):
+            return image, label
+        try:
+            with large_images():
+                return ImageOps.exif_transpose(image), label
+        except Exception as error:  # damaged files make Pillow raise nearly every kind
+            raise Unusable(f"item {place}: its picture cannot be read: {describe(error)}.") from None
 
     def _item(self, place: int) -> Any:
         with user_code(f"Item {place} of '{self._config.name}'", DataError), large_images():

@@ -74,7 +74,11 @@ def _as_array(given: Any) -> npt.NDArray[Any]:
         plain = values.tolist()
         if not isinstance(plain, list):
             raise Unusable(f"labels must be a list, an array or a tensor, but are of the type {type(given).__name__}.")
-        return np.asarray([str(one) for one in plain]) if _texts(plain) else _as_array(plain)
+        if _texts(plain):
+            return np.asarray(plain)
+        if isinstance(given, list | tuple):
+            raise Unusable("labels must be class numbers, or class names, all of one kind.")
+        return _as_array(plain)
     return values
 
 

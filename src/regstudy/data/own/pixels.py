@@ -30,12 +30,12 @@ RANGES = {"bytes": "0 to 255", "unit": "0 to 1", "16 bits": "0 to 65535"}
 
 
 def as_array(value: Any) -> Array | None:
-    """A tensor or array as NumPy's, not copied if that is possible; None for anything else."""
+    """A tensor, array or picture as NumPy's, not copied if that is possible; None for anything else."""
     if isinstance(value, Tensor):
         plain = value.detach().cpu()
         return np.asarray(plain.float() if plain.is_floating_point() and plain.element_size() == 2 else plain)
-    if isinstance(value, np.ndarray):
-        return value
+    if isinstance(value, np.ndarray | Image.Image):
+        return np.asarray(value)
     if hasattr(value, "__array__") and hasattr(value, "shape") and not isinstance(value, type):
         return np.asarray(value)
     return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import IterableDataset
 
 from regstudy.config.schema import Data
 from regstudy.config.user_code import returned
@@ -102,7 +103,8 @@ def _items(given: Any, config: Data) -> Items:
         shape = shape_words(np.shape(given))
         raise Unusable(f"it is one array of the shape {shape}, without labels. Return (images, labels).")
     if not isinstance(given, str | bytes | type):
-        if callable(getattr(given, "__getitem__", None)) and callable(getattr(given, "__len__", None)):
+        ordered = isinstance(given, IterableDataset)
+        if not ordered and callable(getattr(given, "__getitem__", None)) and callable(getattr(given, "__len__", None)):
             return Items(given, config)
         if callable(getattr(given, "__iter__", None)):
             raise Unusable(
@@ -126,9 +128,12 @@ def _from_arrays(given: tuple[Any, ...], config: Data) -> tuple[Bytes, Any, tupl
             raise Unusable(
                 f"images must be an array, a tensor or a list of pictures, but are {returned(images)}. {ALLOWED}."
             )
-        if len(images) != len(labels):
-            raise Unusable(f"there must be one label per image, but there are {len(labels):,} for {len(images):,}.")
-        pixels, taken, look = Items(list(zip(images, labels, strict=True)), config).read()
+        several = labels if isinstance(labels, list | tuple) else as_array(labels)
+        if several is None or (isinstance(several, np.ndarray) and several.ndim == 0):
+            raise Unusable(f"labels must be a list, an array or a tensor, but are {returned(labels)}.")
+        if len(images) != len(several):
+            raise Unusable(f"there must be one label per image, but there are {len(several):,} for {len(images):,}.")
+        pixels, taken, look = Items(list(zip(images, several, strict=True)), config).read()
         return pixels, taken, class_names(names), _words(look, None, config)
     classes = class_names(names)
     pixels, words = _whole(array, labels, config)
