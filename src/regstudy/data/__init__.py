@@ -19,7 +19,7 @@ from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.folder_parts import parts_problem
 from regstudy.data.groups import NEAR_DUPLICATES, rule_problem
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.data.loading_events import OnProgress
+from regstudy.data.loading_events import OnProgress, listening
 from regstudy.data.pool import load_pool
 from regstudy.data.sources import SOURCES, check_other_images, required, source
 from regstudy.data.sources import operations as operations
@@ -119,7 +119,8 @@ def open_test(config: Data, data_dir: Path) -> ImageSet:
     load = source(config.name)
     test = required(load("test", config, data_dir, **config.options), config, "test")
     if is_plugin(config.name):
-        train = required(load("train", config, data_dir, **config.options), config, "training")
+        with listening(lambda _event: None):  # all about the training part has been said
+            train = required(load("train", config, data_dir, **config.options), config, "training")
         if tuple(train.classes) != tuple(test.classes):
             raise DataError(f"The test set of '{config.name}' has other classes than its training set.")
         check_other_images(train, test, config, "test")

@@ -274,6 +274,26 @@ def test_columns_can_be_named_in_the_space_file() -> None:
         converted(Hugging(Value("float32")), label="kind")
 
 
+UNUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "an ImageSet": (
+        ImageSet(torch.from_numpy(RGB), torch.from_numpy(LABELS), ("a", "b", "c")),
+        {"channels": 1, "label": "kind"},
+        "it is an ImageSet, so data.channels and data.label would have no effect",
+    ),
+    "arrays": ((RGB, LABELS), {"image": "img"}, "it is (images, labels), so data.image would have no effect"),
+    "pairs": ([(RGB[0], 0)], {"label": "kind"}, "its items have no named columns"),
+    "channels that cannot be made": ((RGB[:, :2], LABELS), {"channels": 1}, "images have 2 channels, of which"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_fields_that_would_do_nothing_are_refused(name: str) -> None:
+    given, fields, words = UNUSED[name]
+    with pytest.raises(Unusable) as error:
+        converted(given, **fields)
+    assert words in str(error.value)
+
+
 def test_an_error_within_an_item_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_self: Any, place: int) -> Any:
         if place == 9:

@@ -57,6 +57,8 @@ class Items:
             raise Unusable("it has no images. Return at least a few of each class.")
         first = self._item(0)
         self._columns = columns_of_items(data, first, config) if isinstance(first, Mapping) else None
+        if self._columns is None and (config.image or config.label):
+            raise Unusable("its items have no named columns, so data.image and data.label have no effect. Remove them.")
         self.names = names_of(data, self._columns[1] if self._columns else None)
 
     def read(self) -> tuple[Bytes, list[Any], Look]:

@@ -41,6 +41,7 @@ from regstudy.data.own.pixels import (
 from regstudy.data.own.refusals import Unusable
 from regstudy.data.part_words import PART_WORDS, part_of
 from regstudy.errors import DataError
+from regstudy.text import listing
 
 ALLOWED = (
     "Return an ImageSet, (images, labels), (images, labels, classes), a torch or Hugging Face data set, or a mapping of"
@@ -67,9 +68,13 @@ def as_image_set(given: Any, part: str, config: Data) -> ImageSet | None:
     """One part of what a data set returned; None if it has no such part. Raises Unusable."""
     if isinstance(given, Mapping):
         given = _part(given, part)
-    if given is None or isinstance(given, ImageSet):
+    if given is None:
+        return None
+    if isinstance(given, ImageSet):
+        _check_unused(config, "an ImageSet", "channels", "image", "label")
         return given
     if isinstance(given, tuple):
+        _check_unused(config, "(images, labels)", "image", "label")
         pixels, labels, names, words = _from_arrays(given, config)
     else:
         items = _items(given, config)
@@ -80,6 +85,13 @@ def as_image_set(given: Any, part: str, config: Data) -> ImageSet | None:
         named = f"classes are {classes[0]} to {classes[-1]}" if names is None else f"{len(classes)} classes"
         tell(Notice(f"'{config.name}': {words}; {named}."))
     return ImageSet(torch.from_numpy(pixels), numbers, classes)
+
+
+def _check_unused(config: Data, what: str, *fields: str) -> None:
+    """Unusable if fields are set that do nothing to what was returned."""
+    unused = [f"data.{field}" for field in fields if getattr(config, field) is not None]
+    if unused:
+        raise Unusable(f"it is {what}, so {listing(unused)} would have no effect. Remove {listing(unused)}.")
 
 
 def _part(given: Mapping[Any, Any], part: str) -> Any:
