@@ -129,7 +129,12 @@ MODULES = {
     "data exits": ("data", images("sys.exit()"), "images", ["called sys.exit() (MODULE.py, line 7"]),
     "data exits happily": ("data", images("sys.exit(0)"), "images", ["called sys.exit(0) (MODULE.py, line 7"]),
     "data is None": ("data", images("return None"), "images", ["has no training set"]),
-    "data is a tuple": ("data", images("return (1, 2)"), "images", ["it must be a regstudy.data.image_set.ImageSet"]),
+    "data is a tuple": (
+        "data",
+        images("return (1, 2)"),
+        "images",
+        ["images must be an array, a tensor or a list of pictures"],
+    ),
     "data without arguments": (
         "data",
         "def images():\n    pass\n",

@@ -47,7 +47,7 @@ MEANT = {
     ("study", "trials"): "--trials of `regstudy study`",
     ("", "optimizer.lr"): "optimizer: {lr: …}",
     ("training", "epoch"): "'epochs'",
-    ("data", "nonsense"): None,
+    ("data", "xyzzy"): None,
 }
 
 

@@ -268,8 +268,8 @@ def test_a_much_larger_photograph_is_decoded_at_a_fraction_but_twice_the_size_it
     monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int], fit: str, left: tuple[int, int]
 ) -> None:
     sizes: list[tuple[int, int]] = []
-    genuine = decoding._rgb
-    monkeypatch.setattr(decoding, "_rgb", lambda image: (sizes.append(image.size), genuine(image))[1])
+    genuine = decoding._colors
+    monkeypatch.setattr(decoding, "_colors", lambda image, mode: (sizes.append(image.size), genuine(image, mode))[1])
     decoded(stored(Image.new("RGB", sides, COLOR), "JPEG"), 50, fit)
     assert sizes == [left]
 

@@ -85,6 +85,23 @@ def test_the_size_is_64_unless_it_is_given_and_fit_is_obeyed(root: Path) -> None
     assert padded[5].tolist() == [200] * 10 and padded[0].tolist() == padded[9].tolist() == [0] * 10
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P", "I;16"])
+def test_gray_folders_have_one_channel_with_pillows_gray(root: Path, mode: str, fit: str) -> None:
+    for path in root.rglob("*.png"):
+        Image.new("L", (20, 10), 255).convert(mode).save(path)
+    found = load(root, channels=1, fit=fit)
+    assert found.shape == (1, 10, 10) and found.images.dtype == torch.uint8
+    assert int(found.images[0, 0, 5, 5]) in (254, 255) or mode == "I;16"  # 255 of 65535 is black
+    assert load(root, fit=fit).shape == (3, 10, 10)
+
+
+def test_color_becomes_gray_by_its_luma(root: Path) -> None:
+    gray, color = load(root, channels=1).images[0, 0], load(root).images[0].float()
+    expected = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+    assert float((gray.float() - expected).abs().max()) <= 1
+
+
 def test_writing_to_the_images_does_not_warn_and_changes_nothing_kept(root: Path) -> None:
     found = load(root)
     before = found.hash

@@ -201,7 +201,7 @@ def test_pictures_are_decoded_again_when(images: Path, work: Work, change: str) 
     assert not work.decoded
 
 
-@pytest.mark.parametrize("policy", [Policy(7), Policy(6, "pad"), Policy(6, "stretch")])
+@pytest.mark.parametrize("policy", [Policy(7), Policy(6, "pad"), Policy(6, "stretch"), Policy(6, channels=1)])
 def test_another_policy_has_an_array_of_its_own(images: Path, work: Work, policy: Policy) -> None:
     first, _ = start(images)
     other, _ = start(images, policy)

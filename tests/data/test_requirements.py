@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import TensorDataset
 
 from regstudy.data.image_set import ImageSet
 from regstudy.data.requirements import difference, requirement_problem
@@ -24,6 +23,7 @@ def made(images: Any = IMAGES, labels: Any = LABELS, classes: Any = NAMES, paths
 GOOD = {
     "plain": made(),
     "gray": made(IMAGES[:, :1]),
+    "groups": ImageSet(IMAGES, LABELS, NAMES, (), LABELS),
     "lists of names": made(classes=["a", "b"], paths=[f"{n}.png" for n in range(6)]),
     "a class without images": made(classes=("a", "b", "c")),
 }
@@ -35,9 +35,6 @@ def test_what_meets_the_requirements_has_no_problem(name: str) -> None:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "a tuple": ((IMAGES, LABELS), "must be a regstudy.data.image_set.ImageSet, but it is of the type tuple. Return"),
-    "a torch data set": (TensorDataset(IMAGES), "it is of the type torch.utils.data.dataset.TensorDataset"),
-    "a function": (made, "of the type function"),
     "an array": (made(IMAGES.numpy()), "type numpy.ndarray. Use torch.from_numpy(images)"),
     "a list of images": (made(list(IMAGES)), "images must be a torch tensor, but it is of the type list"),
     "no channels": (
@@ -74,7 +71,15 @@ WRONG: dict[str, tuple[Any, str]] = {
     "names in one text": (made(classes="ab"), "classes must be a tuple of names, but it is of the type str"),
     "names in an array": (made(classes=np.array(["a", "b"])), "of the type numpy.ndarray. Use tuple(classes)"),
     "too few paths": (made(paths=("1.png",)), "there are 1 for 6"),
-    "groups": (ImageSet(IMAGES, LABELS, ("a", "b"), (), LABELS), "regstudy itself fills in. Leave them out and set"),
+    "groups in a list": (
+        ImageSet(IMAGES, LABELS, NAMES, (), [0] * 6),  # type: ignore[arg-type]
+        "groups must be a torch tensor, but it is of the type list. Use torch.as_tensor(groups).long()",
+    ),
+    "too few groups": (ImageSet(IMAGES, LABELS, NAMES, (), LABELS[:4]), "one group per image, but there are 4 groups"),
+    "oblong": (
+        made(IMAGES[..., :6]),
+        "images must be square, but the shape is 6×3×8×6. Return (images, labels, classes) instead",
+    ),
     "paths that are no text": (made(paths=tuple(range(6))), "paths must be texts, but one of them is 0"),
 }
 

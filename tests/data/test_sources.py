@@ -94,6 +94,16 @@ def cifar10_pictures(folder: Path) -> Prepared:
     return Prepared(Data(name="cifar10", validation=0.25), folder)
 
 
+def table(folder: Path) -> Prepared:
+    lines = ["path,kind,part"]
+    for seed, part in enumerate(["train", "val", "test"]):
+        write_folder(folder / "images" / part, 6 - seed, seed=seed)
+        lines += [f"{part}/{kind}/{n}.png,{kind},{part}" for kind in ("dog", "cat") for n in range(6 - seed)]
+    (folder / "images" / "labels.csv").write_text("\n".join(lines))
+    columns = {"file": str(folder / "images" / "labels.csv"), "image": "path", "label": "kind", "split": "part"}
+    return Prepared(Data(name="table", size=10, **columns), folder / "data")
+
+
 MAKERS: dict[str, Callable[[Path], Prepared]] = {
     "cifar10": cifar10_pictures,
     "digits": digits,
@@ -101,6 +111,7 @@ MAKERS: dict[str, Callable[[Path], Prepared]] = {
     "image_folder": one_folder,
     "image_folder, divided": divided_folder,
     "street_digits": street_digits,
+    "table": table,
 }
 
 

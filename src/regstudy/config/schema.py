@@ -75,10 +75,17 @@ class Data(Section):
     root: str | None = None  # folder of your own images
     # which of its folders are parts; none: they are classes; by default known by their names
     parts: Annotated[Parts | Literal["none"] | None, BeforeValidator(_parts), Since("0.2.0")] = None
+    # a table of images: the file, and its columns of paths, labels and parts; `group` is then a column, too
+    file: Annotated[str | None, Since("0.2.0")] = None
+    image: Annotated[str | None, Since("0.2.0")] = None
+    label: Annotated[str | None, Since("0.2.0")] = None
+    split: Annotated[str | None, Since("0.2.0")] = None
     size: Annotated[int, Field(ge=4, le=2048)] | None = None  # pixels per side, for sources that resize
+    channels: Annotated[Literal[1, 3] | None, Since("0.2.0")] = None  # 1: gray, 3: RGB; by default RGB for files
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how a non-square image becomes a square of that size
     unreadable: Literal["error", "skip"] = "error"  # what to do about image files that cannot be decoded
-    group: str | None = None  # images of one group stay in one split: a regex on the path, or near_duplicates
+    # images of one group stay in one split: a regex on the path, a column of a table, or near_duplicates
+    group: str | None = None
     validation: Annotated[int | float, AfterValidator(_share_or_count)] = (
         0.1  # validation split: share of the images used, or their number
     )

@@ -8,22 +8,23 @@ also called with `validation` and returns None if it has no such part. A user-de
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 from regstudy.config.plugins import call_problems, is_plugin, option_problems
 from regstudy.config.run_config import RunConfig
-from regstudy.config.schema import Data, Parts
+from regstudy.config.schema import ChannelStatistics, Data, Parts
+from regstudy.data.field_owners import foreign_problems
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.folder_parts import parts_problem
 from regstudy.data.groups import NEAR_DUPLICATES, rule_problem
 from regstudy.data.image_set import ImageSet, Splits
-from regstudy.data.loading_events import OnProgress
+from regstudy.data.loading_events import OnProgress, listening
 from regstudy.data.pool import load_pool
-from regstudy.data.sources import SOURCES, required, source
+from regstudy.data.sources import SOURCES, check_other_images, required, source
 from regstudy.data.sources import operations as operations
-from regstudy.errors import ConfigError, Problem, unknown
+from regstudy.errors import ConfigError, DataError, Problem, unknown
 
-IN_A_FOLDER = ("image_folder", "cifar10")  # the data sets that can lie in data.root
 SOURCE_ARGUMENTS = ("part", "config", "data_dir")
 ARGUMENTS_OF_FOLDERS = ("rule",)  # of image_folder, which are no options either
 
@@ -46,23 +47,16 @@ def problems(config: RunConfig) -> Iterable[Problem]:
     own = ARGUMENTS_OF_FOLDERS if data.name == "image_folder" else ()
     for sentence in option_problems(load, data.options, (*SOURCE_ARGUMENTS, *own), by_name=False):
         yield Problem("data.options", sentence)
-    if data.name == "image_folder" and data.root is None:
-        yield Problem(
-            "data.root", "is required for image_folder: the folder that has one subfolder of images per class."
-        )
-    if data.root is not None and data.name in SOURCES and data.name not in IN_A_FOLDER:
-        allowed = " and ".join(IN_A_FOLDER)
-        yield Problem("data.root", f"is for {allowed} only, but data.name is {data.name}. Remove it.")
-    if data.parts is not None and data.name != "image_folder":
-        yield Problem("data.parts", f"is for image_folder only, but data.name is {data.name}. Remove it.")
-    elif isinstance(data.parts, Parts) and (overlap := parts_problem(data.parts)):
+    yield from foreign_problems(data)
+    if isinstance(data.parts, Parts) and data.name == "image_folder" and (overlap := parts_problem(data.parts)):
         yield Problem("data.parts", overlap)
     yield from _group_problems(data)
     yield from _operation_problems(config)
+    yield from _channel_problems(config)
 
 
 def _group_problems(data: Data) -> Iterable[Problem]:
-    if data.group is None or data.group == NEAR_DUPLICATES:
+    if data.group is None or data.group == NEAR_DUPLICATES or data.name == "table":
         return
     wrong = rule_problem(data.group)
     if wrong is not None:
@@ -88,6 +82,18 @@ def _operation_problems(config: RunConfig) -> Iterable[Problem]:
         )
 
 
+def _channel_problems(config: RunConfig) -> Iterable[Problem]:
+    """A normalization for another number of channels than `data.channels`."""
+    channels, given = config.data.channels, config.preprocessing.normalize
+    if channels == 1 and given == "imagenet":
+        yield Problem(
+            "preprocessing.normalize", "imagenet is for 3 channels, but data.channels is 1. Use train, or half."
+        )
+    elif channels is not None and isinstance(given, ChannelStatistics) and len(given.mean) != channels:
+        words = f"has {len(given.mean)} means, but data.channels is {channels}. Use one for each channel."
+        yield Problem("preprocessing.normalize", words)
+
+
 def prepare(
     config: Data, data_dir: Path, on_progress: OnProgress | None = None, file_rule: int = LATEST_RULE
 ) -> Splits:
@@ -105,13 +111,23 @@ def without_folds(config: Data) -> Data:
 
 
 def open_test(config: Data, data_dir: Path) -> ImageSet:
-    """The test set, for the final evaluation only; the caller must log it. DataError if there is none."""
-    return required(source(config.name)("test", config, data_dir, **config.options), config, "test")
+    """The test set, for the final evaluation only; the caller must log it. DataError if there is none.
+
+    A data set of the user's own is checked against its training part: a function that ignores ``part`` would otherwise
+    be tested on the images it was trained on, and one that numbers its classes anew on other classes.
+    """
+    load = source(config.name)
+    test = required(load("test", config, data_dir, **config.options), config, "test")
+    if is_plugin(config.name):
+        with listening(lambda _event: None):  # all about the training part has been said
+            train = required(load("train", config, data_dir, **config.options), config, "training")
+        if tuple(train.classes) != tuple(test.classes):
+            raise DataError(f"The test set of '{config.name}' has other classes than its training set.")
+        check_other_images(train, test, config, "test")
+    return test
 
 
 def check_test(config: Data) -> None:
-    """DataError if a folder of images has a test part that cannot be used; its files are not opened."""
-    if config.name == "image_folder":
-        from regstudy.data import image_folder
-
-        image_folder.check_test(config)
+    """DataError if a folder or table of images has a test part that cannot be used; its files are not opened."""
+    if config.name in ("image_folder", "table"):
+        import_module(SOURCES[config.name].module).check_test(config)

@@ -1,4 +1,4 @@
-"""One image file to one square of RGB pixels.
+"""One picture to one square of RGB or gray pixels.
 
 Only the formats of `FORMATS` are tried, whatever a file is called. Pillow would pass other formats to external
 programs, such as PostScript to an interpreter, or they can hold a picture larger than the size that they declare, as
@@ -38,17 +38,24 @@ class Policy:
     """How a picture becomes a square of ``size`` pixels per side.
 
     ``fit`` is crop (the shorter side is resized, the center cut out), pad (the longer side is resized, the rest black)
-    or stretch (both sides are resized). ``formats`` are those that are tried.
+    or stretch (both sides are resized). ``formats`` are those that are tried. ``channels`` is 3 for RGB and 1 for gray.
     """
 
     size: int
     fit: str = "crop"
     formats: tuple[str, ...] = FORMATS
+    channels: int = 3
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name of the colors."""
+        return "L" if self.channels == 1 else "RGB"
 
     def __str__(self) -> str:
         """Identifies the policy, for the key of the cache; formats only matter where fewer of them leave files out."""
         fewer = "" if self.formats == FORMATS else f", {' '.join(self.formats)}"
-        return f"decoding {DECODING_VERSION}, {self.size} pixels, {self.fit}{fewer}"
+        gray = ", gray" if self.channels == 1 else ""
+        return f"decoding {DECODING_VERSION}, {self.size} pixels, {self.fit}{fewer}{gray}"
 
 
 class Unreadable(Exception):
@@ -71,13 +78,13 @@ def large_images() -> Iterator[None]:
 
 
 def decode(content: bytes, policy: Policy) -> Pixels:
-    """The first frame as uint8 3×size×size, upright; raises Unreadable. To be called within `large_images`.
+    """The first frame as uint8 C×size×size, upright; raises Unreadable. To be called within `large_images`.
 
     Transparent pixels and the margin of a padded image become black.
     """
     try:
         with Image.open(io.BytesIO(content), formats=policy.formats) as image:
-            square = _square(_rgb(_opened(image, policy)), policy)
+            return squared(_opened(image, policy), policy)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -86,7 +93,12 @@ def decode(content: bytes, policy: Policy) -> Pixels:
         raise Unreadable("too large for the available memory") from None
     except Exception as error:  # damaged files make Pillow raise nearly every kind
         raise Unreadable(_reason(error)) from None
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+def squared(image: Image.Image, policy: Policy) -> Pixels:
+    """A picture of any mode as uint8 C×size×size; raises Unreadable for values that are no gray values."""
+    pixels = np.asarray(_square(_colors(image, policy.mode), policy))
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
 def from_image(image: Image.Image, policy: Policy) -> Pixels:
@@ -128,14 +140,14 @@ def _turned(image: Image.Image) -> Image.Image:
     return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _colors(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_eight_bits(image))
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         seen = image.convert("RGBA")
         image = Image.new("RGB", image.size, BLACK)
         image.paste(seen, mask=seen.getchannel("A"))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(image: Image.Image) -> Pixels:
@@ -167,7 +179,7 @@ def _square(image: Image.Image, policy: Policy) -> Image.Image:
     resized = image.resize(target, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     if target == (size, size):
         return resized
-    square = Image.new("RGB", (size, size), BLACK)
+    square = Image.new(resized.mode, (size, size))  # black
     square.paste(resized, ((size - target[0]) // 2, (size - target[1]) // 2))
     return square
 

@@ -21,8 +21,8 @@ class ImageSet:
     """``images`` uint8 N×C×H×W, ``labels`` int64 N with values below ``len(classes)``.
 
     ``paths`` names the file of each image, relative to the data set's folder and with forward slashes; it is empty
-    if the images have no files. ``groups`` is the number of each image's group, int64 N, where `data.group` is set;
-    `load_pool` fills it in.
+    if the images have no files. ``groups`` is the number of each image's group, int64 N; `load_pool` fills it in where
+    `data.group` is a rule.
     """
 
     images: Tensor

@@ -1,6 +1,6 @@
 """The cache of decoded pictures: one memory-mapped file per set of pictures and policy.
 
-``<key>.npy`` holds uint8 N×3×size×size. The key is a digest of the pictures' names and bytes and of the policy, so a
+``<key>.npy`` holds uint8 N×C×size×size. The key is a digest of the pictures' names and bytes and of the policy, so a
 copied or touched folder finds its pixels again, and a changed one never gets stale pixels. ``<key>.skipped.txt`` lists
 the files that could not be decoded and have no place in the array.
 
@@ -17,6 +17,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,7 +76,7 @@ def _kept(key: str, count: int, policy: Policy, folder: Path) -> tuple[Pixels, S
         whole = path.stat().st_size == pixels.offset + pixels.nbytes
     except (OSError, ValueError, EOFError):
         return None
-    expected = (count - len(skipped), 3, policy.size, policy.size)
+    expected = (count - len(skipped), *_shape(policy))
     if not whole or pixels.dtype != np.uint8 or pixels.shape != expected:
         return None
     return np.asarray(pixels), skipped
@@ -116,7 +117,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tuple[Pixels, Skipped]:
-    needed = len(files) * 3 * policy.size**2
+    needed = len(files) * prod(_shape(policy))
     if shutil.disk_usage(folder).free < needed:
         raise DataError(f"The disk with {folder} does not have enough free space. {_room(files, policy)}")
     partial = folder / f"{key}.partial"
@@ -131,7 +132,7 @@ def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tup
         else:
             listed.unlink(missing_ok=True)
         if len(skipped) == len(files):
-            return np.empty((0, 3, policy.size, policy.size), np.uint8), skipped
+            return np.empty((0, *_shape(policy)), np.uint8), skipped
         os.replace(partial, folder / f"{key}.npy")
     finally:
         partial.unlink(missing_ok=True)
@@ -147,8 +148,8 @@ def _build(key: str, files: Sequence[File], policy: Policy, folder: Path) -> tup
 def _decode_into(content: BinaryIO, files: Sequence[File], policy: Policy) -> Skipped:
     """Write the array's header and picture after picture; the files that have none, and why."""
     skipped: Skipped = {}
-    start = _write_header(content, len(files), policy.size)
-    batch = max(1, min(FILES_PER_BATCH, MAX_BATCH_BYTES // (3 * policy.size**2)))
+    start = _write_header(content, len(files), policy)
+    batch = max(1, min(FILES_PER_BATCH, MAX_BATCH_BYTES // prod(_shape(policy))))
     decoded = in_parallel(lambda file: _decoded(file, policy), files, "decoding images", batch)
     with large_images(), closing(decoded) as results:
         for file, result in zip(files, results, strict=True):
@@ -158,14 +159,19 @@ def _decode_into(content: BinaryIO, files: Sequence[File], policy: Policy) -> Sk
                 content.write(result.data)
     if skipped:
         content.seek(0)  # NumPy pads the header so that any number of pictures fits into it
-        if _write_header(content, len(files) - len(skipped), policy.size) != start:
+        if _write_header(content, len(files) - len(skipped), policy) != start:
             raise AssertionError("the header of the array has another length for another number of pictures")
     return skipped
 
 
-def _write_header(content: BinaryIO, count: int, size: int) -> int:
+def _shape(policy: Policy) -> tuple[int, int, int]:
+    """Channels, height and width of every picture."""
+    return policy.channels, policy.size, policy.size
+
+
+def _write_header(content: BinaryIO, count: int, policy: Policy) -> int:
     """Where the pixels begin."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, size, size)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *_shape(policy))}
     np.lib.format.write_array_header_1_0(content, header)
     return content.tell()
 
@@ -188,7 +194,7 @@ def _decoded(file: File, policy: Policy) -> Pixels | str:
 
 
 def _room(files: Sequence[File], policy: Policy) -> str:
-    needed = len(files) * 3 * policy.size**2
+    needed = len(files) * prod(_shape(policy))
     return (
         f"{len(files):,} images of {policy.size}×{policy.size} pixels need {needed / 1e9:.2g} GB. Free some space,"
         " lower data.size, or choose another data folder (--data-dir)."

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from regstudy.config.plugins import is_plugin
 from regstudy.config.schema import Data, KFold
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.fold_split import split_folds
@@ -18,9 +19,11 @@ from regstudy.data.image_set import Grouping, ImageSet, Splits
 from regstudy.data.loading_events import OnProgress, listening
 from regstudy.data.requirements import difference
 from regstudy.data.shared_memory import share_tensors
-from regstudy.data.sources import required, sound, source
+from regstudy.data.sources import check_other_images, required, sound, source
 from regstudy.data.split import Indices, check_sizes, split_groups, split_indices, stratified_subset
 from regstudy.errors import DataError, unknown
+
+OWN_GROUPS = "ImageSet.groups"  # the rule where the data set came with its groups
 
 
 @dataclass
@@ -127,6 +130,7 @@ def _load(config: Data, data_dir: Path, file_rule: int) -> Pool:
         different = difference(images, validation)
         if different is not None:
             raise DataError(f"The training and validation sets of '{config.name}' do not fit together: {different}")
+        check_other_images(images, validation, config, "validation")
     pool = _grouped(Pool(config, images, validation), data_dir)
     _check_positive(config, images.classes)
     if not folder:
@@ -139,17 +143,32 @@ def _load(config: Data, data_dir: Path, file_rule: int) -> Pool:
 def _grouped(pool: Pool, data_dir: Path) -> Pool:
     """The pool with the group of each image, if `data.group` is set."""
     rule, validation = pool.config.group, pool.validation
-    if rule is None:
+    groups = _own_groups(pool)
+    if groups is None and rule is None:
         return pool
-    groups = _groups(pool.images, validation, rule, pool.config.name, data_dir)
+    if groups is None:
+        groups = _groups(pool.images, validation, rule or "", pool.config.name, data_dir)
     mine, others = np.split(groups, [len(pool.images)])
     sides = set(mine.tolist()), set(others.tolist())
     return replace(
         pool,
         images=replace(pool.images, groups=torch.from_numpy(mine)),
         validation=None if validation is None else replace(validation, groups=torch.from_numpy(others)),
-        grouping=Grouping(rule, len(sides[0] | sides[1]), len(sides[0] & sides[1])),
+        grouping=Grouping(rule or OWN_GROUPS, len(sides[0] | sides[1]), len(sides[0] & sides[1])),
     )
+
+
+def _own_groups(pool: Pool) -> Indices | None:
+    """The groups that the data set came with, followed by those of its own validation part; None if it has none."""
+    config, parts = pool.config, [part for part in (pool.images, pool.validation) if part is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
+    if not groups:
+        return None
+    if len(groups) < len(parts):
+        raise DataError(f"Only one part of '{config.name}' has `groups`. Fill them in for training and validation.")
+    if config.group is not None and is_plugin(config.name):
+        raise DataError(f"'{config.name}' has `groups`, and data.group is set, too. Remove one of them.")
+    return np.asarray(torch.cat(groups).numpy())
 
 
 def _groups(images: ImageSet, validation: ImageSet | None, rule: str, name: str, data_dir: Path) -> Indices:
@@ -171,6 +190,8 @@ def _check_resampling(config: Data) -> None:
         remedy = "Remove data.resampling to validate on that part"
         if config.name == "image_folder":
             remedy += ", or set data.parts: {train: …} to the training folder alone to leave it out"
+        if config.name == "table":
+            remedy += ", or remove data.split to use all rows"
         raise DataError(
             f"data.resampling: {{kfold: {config.resampling.kfold}}} validates on the training images in turn, but the"
             f" data set '{config.name}' has its own validation part, which would not be used. {remedy}."

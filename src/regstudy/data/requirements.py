@@ -15,17 +15,14 @@ from regstudy.data.image_set import ImageSet
 CHANNELS = (1, 2, 3, 4)
 
 
-def requirement_problem(given: Any) -> str | None:
+def requirement_problem(given: ImageSet) -> str | None:
     """The first requirement that a set of images does not meet, what was given, and how to convert it."""
-    if not isinstance(given, ImageSet):
-        return (
-            f"it must be a regstudy.data.image_set.ImageSet, but it is {_named(given)}. Return ImageSet(images, labels,"
-            " classes), with images as torch uint8 N×C×H×W, labels as torch int64 N, counted from 0, and one class"
-            " name per label."
-        )
-    if given.groups is not None:
-        return "it has `groups`, which regstudy itself fills in. Leave them out and set data.group."
-    return _images_problem(given.images) or _labels_problem(given) or _names_problem(given)
+    return (
+        _images_problem(given.images)
+        or _numbers_problem("labels", given.labels, given.images)
+        or (_numbers_problem("groups", given.groups, given.images) if given.groups is not None else None)
+        or _names_problem(given)
+    )
 
 
 def difference(train: ImageSet, validation: ImageSet) -> str | None:
@@ -68,22 +65,28 @@ def _images_problem(images: Any) -> str | None:
         return f"images must be uint8, but they are {_dtype(images)}. Use {how}."
     if 0 in images.shape:
         return f"there must be at least one image with at least one pixel, but the shape is {shape}."
+    if images.shape[2] != images.shape[3]:
+        return (
+            f"images must be square, but the shape is {shape}. Return (images, labels, classes) instead of an ImageSet:"
+            " then they are resized to data.size by data.fit."
+        )
     return None
 
 
-def _labels_problem(given: ImageSet) -> str | None:
-    labels: Any = given.labels
-    count = len(given.images)
-    if not isinstance(labels, Tensor):
-        return f"labels must be a torch tensor, but it is {_named(labels)}. Use torch.as_tensor(labels).long()."
-    if labels.ndim != 1:
-        how = "labels.argmax(1)" if labels.ndim == 2 and labels.shape[1] > 1 else "labels.reshape(-1)"
-        shape = "×".join(map(str, labels.shape)) or "that of a single number"
-        return f"labels must have one number per image, but the shape is {shape}. Use {how}."
-    if len(labels) != count:
-        return f"there must be one label per image, but there are {len(labels):,} labels for {count:,} images."
-    if labels.dtype != torch.int64:
-        return f"labels must be int64, but they are {_dtype(labels)}. Use labels.long()."
+def _numbers_problem(name: str, values: Any, images: Tensor) -> str | None:
+    """What is wrong with labels or groups."""
+    count = len(images)
+    if not isinstance(values, Tensor):
+        return f"{name} must be a torch tensor, but it is {_named(values)}. Use torch.as_tensor({name}).long()."
+    if values.ndim != 1:
+        how = f"{name}.argmax(1)" if values.ndim == 2 and values.shape[1] > 1 else f"{name}.reshape(-1)"
+        shape = "×".join(map(str, values.shape)) or "that of a single number"
+        return f"{name} must have one number per image, but the shape is {shape}. Use {how}."
+    if len(values) != count:
+        single = name.removesuffix("s")
+        return f"there must be one {single} per image, but there are {len(values):,} {name} for {count:,} images."
+    if values.dtype != torch.int64:
+        return f"{name} must be int64, but they are {_dtype(values)}. Use {name}.long()."
     return None
 
 

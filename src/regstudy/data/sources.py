@@ -6,10 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple, get_args
 
+import torch
+
 from regstudy.config.plugins import is_plugin, load_plugin
 from regstudy.config.schema import Data, Operation
 from regstudy.config.user_code import guarded
 from regstudy.data.image_set import ImageSet
+from regstudy.data.own.returned import converting
 from regstudy.data.requirements import requirement_problem
 from regstudy.errors import ConfigError, DataError, unknown
 
@@ -40,13 +43,14 @@ SOURCES = {
     "image_folder": SourceEntry("regstudy.data.image_folder"),
     "street_digits": _of_digits("regstudy.data.street_digits"),
     "svhn": _of_digits("regstudy.data.svhn"),
+    "table": SourceEntry("regstudy.data.table"),
 }
 
 
 def source(name: str) -> Source:
     """The function that loads a data set; ConfigError if there is none of that name."""
     if is_plugin(name):
-        return guarded(name, load_plugin(name), DataError)
+        return converting(name, guarded(name, load_plugin(name), DataError))
     if name not in SOURCES:
         raise ConfigError(f"data.name: {unknown('data set', name, SOURCES)}")
     load: Source = import_module(SOURCES[name].module).load
@@ -71,3 +75,13 @@ def sound(images: ImageSet, config: Data, part: str) -> ImageSet:
     if wrong is not None:
         raise DataError(f"The {part} set of '{config.name}' cannot be used: {wrong}")
     return images
+
+
+def check_other_images(train: ImageSet, other: ImageSet, config: Data, part: str) -> None:
+    """DataError if a part has the very images of the training part, as from a function that ignores ``part``."""
+    same = train.images.shape == other.images.shape and torch.equal(train.labels, other.labels)
+    if same and torch.equal(train.images, other.images):
+        raise DataError(
+            f"The {part} set of '{config.name}' has the same images as its training set. Look at the argument `part`:"
+            f" return other images for '{part}', or None if there are none."
+        )

@@ -130,7 +130,8 @@ def _against_test(config: RunConfig, splits: Splits, data_dir: Path) -> Result:
 
     Only for a user's data set: the test part of a published one is separate, and might have to be downloaded.
     """
-    if config.data.root is None and not is_plugin(config.data.name):
+    own = config.data.root is not None or config.data.file is not None or is_plugin(config.data.name)
+    if not own:
         return Result(
             f"Validation images of {config.data.name} come from its training part; its test part was not opened."
         )
