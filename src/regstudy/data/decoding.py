@@ -97,7 +97,7 @@ def decode(content: bytes, policy: Policy) -> Pixels:
 
 def squared(image: Image.Image, policy: Policy) -> Pixels:
     """A picture of any mode as uint8 C×size×size; raises Unreadable for values that are no gray values."""
-    pixels = np.asarray(_square(_colors(image, policy.mode), policy))
+    pixels = np.array(_square(_colors(image, policy.mode), policy))  # a copy, because Pillow's own must not be changed
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
@@ -109,12 +109,11 @@ def from_image(image: Image.Image, policy: Policy) -> Pixels:
     try:
         upright = image.copy()
         upright.format = image.format  # which a copy forgets, and which tells the range of 16-bit gray values
-        square = _square(_rgb(_turned(upright)), policy)
+        return squared(_turned(upright), policy)
     except Unreadable:
         raise
     except Exception as error:  # damaged files, which Pillow reads only now
         raise Unreadable(_reason(error)) from None
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
 def _reason(error: Exception) -> str:

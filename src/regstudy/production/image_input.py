@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from regstudy.data.decoding import Pixels, Policy, Unreadable, decode, from_image, large_images
+from regstudy.data.decoding import Policy, Unreadable, decode, from_image, large_images
 from regstudy.data.file_rule import LATEST_RULE, image_test
 from regstudy.data.folder_walk import Walk, printable
 from regstudy.data.loading_events import Notice, Progress, tell
@@ -128,7 +128,7 @@ def decoded(image: Any, facts: StoredPreprocessing) -> Tensor:
 def _decoded_file(path: Path, facts: StoredPreprocessing) -> Tensor | str:
     """One file, or why it is no picture."""
     try:
-        return _in_channels(decode(read_bytes(path), _policy(facts)), facts)
+        return torch.from_numpy(decode(read_bytes(path), _policy(facts)))
     except FileError as error:
         return str(error).partition(" cannot be read: ")[2].rstrip(".") or str(error).rstrip(".")
     except MemoryError:
@@ -140,7 +140,7 @@ def _decoded_file(path: Path, facts: StoredPreprocessing) -> Tensor | str:
 def _from_pillow(image: Image.Image, facts: StoredPreprocessing) -> Tensor:
     try:
         with large_images():
-            return _in_channels(from_image(image, _policy(facts)), facts)
+            return torch.from_numpy(from_image(image, _policy(facts)))
     except Unreadable as error:
         raise DataError(f"A picture cannot be used: {error}.") from None
 
@@ -151,16 +151,7 @@ def _policy(facts: StoredPreprocessing) -> Policy:
             f"The network takes images of {facts.channels} channels, which no image file has. Read your files yourself"
             f" and give uint8 arrays N×{facts.channels}×{facts.size}×{facts.size}."
         )
-    return Policy(facts.size, facts.fit)
-
-
-def _in_channels(pixels: Pixels, facts: StoredPreprocessing) -> Tensor:
-    """RGB as what the network takes; gray values are weighted as Pillow does, so that gray stays what it is."""
-    if facts.channels == 3:
-        return torch.from_numpy(pixels)
-    red, green, blue = pixels.astype(np.uint32)
-    gray = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16
-    return torch.from_numpy(gray.astype(np.uint8)[None])
+    return Policy(facts.size, facts.fit, channels=facts.channels)
 
 
 def _channels_first(images: Any, facts: StoredPreprocessing) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from tiny import make_splits, random_images
 
@@ -352,3 +353,27 @@ def test_groups_of_near_duplicates_cannot_be_made_without_regstudy() -> None:
     with pytest.raises(ConfigError, match="near_duplicates needs regstudy"):
         script_of(config)
     script_of(config, own_validation=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"data.name": "table", "data.file": "a.csv", "data.image": "path", "data.label": "label"},
+            "does not read tables",
+        ),
+        ({"model.name": "torchvision:resnet18"}, "cannot fit such a network"),
+    ],
+)
+def test_what_a_script_cannot_do_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        script_of(configured(changes))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folders_are_read_in_the_colors_of_the_study(tmp_path: Path, channels: int) -> None:
+    changes = {"data.name": "image_folder", "data.size": 8, **({"data.channels": 1} if channels == 1 else {})}
+    script, _ = script_of(configured(changes), parts={"train": "train"})
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    Image.new("RGB", (9, 8), (200, 10, 30)).save(tmp_path / "train" / "a" / "1.png")
+    assert script.read_part("train", tmp_path).pixels.shape == (1, channels, 8, 8)

@@ -9,10 +9,11 @@ from regstudy.config import schema
 from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.data.groups import NEAR_DUPLICATES
-from regstudy.data.image_folder import DEFAULT_SIZE
+from regstudy.data.pictures import DEFAULT_SIZE
 from regstudy.data.preprocessing import IMAGENET
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import metric
+from regstudy.models.libraries import is_library_network
 from regstudy.models.torchvision_resnet import PRETRAINED
 from regstudy.production.script.script_parts.plain_settings import Settings
 from regstudy.training.loop import extra_metrics
@@ -32,6 +33,14 @@ def check_scriptable(config: RunConfig, facts: Mapping[str, Any]) -> None:
                 " Export YAML and use `regstudy train`, or put the validation images into a folder of their own.",
             )
         )
+    if config.data.name == "table":
+        words = (
+            "a plain script does not read tables. Export YAML and use `regstudy train`, or put the images into folders."
+        )
+        problems.append(Problem("data.name", words))
+    if is_library_network(config.model.name):
+        words = "a plain script cannot fit such a network to its images. Export YAML and use `regstudy train`."
+        problems.append(Problem("model.name", f"{config.model.name}: {words}"))
     if problems:
         raise config_error("The configuration, as a plain script,", problems)
 
@@ -51,6 +60,7 @@ def constants(config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         "CLASSES": data.options.get("classes", "") if data.name == "cifar10" else "",
         "SIZE": data.size or (DEFAULT_SIZE if data.name == "image_folder" else 32),
         "FIT": data.fit,
+        "CHANNELS": data.channels or 3,
         "SKIP_UNREADABLE": data.unreadable == "skip",
         "GROUP": "" if facts.get("own_validation") else data.group or "",
         "VALIDATION": data.validation,

@@ -17,6 +17,7 @@ from regstudy.data.decoding import Policy, Unreadable, decode
 from regstudy.data.file_rule import LEFT_BEHIND, SUFFIXES
 from regstudy.production.script.script_parts.matlab import read_svhn
 from regstudy.production.script.script_parts.plain_settings import (
+    CHANNELS,
     CLASSES,
     DATASET,
     FIT,
@@ -82,7 +83,7 @@ def read_folder(root: Path, part: str) -> Images:
             if any(step.startswith(".") or step.lower() in LEFT_BEHIND for step in path.split("/")):
                 continue
             try:
-                pixels.append(decode((root / path).read_bytes(), Policy(SIZE, FIT)))
+                pixels.append(decode((root / path).read_bytes(), Policy(SIZE, FIT, channels=CHANNELS)))
             except Unreadable as error:
                 if not SKIP_UNREADABLE:
                     raise SystemExit(f"{root / path} cannot be read: {error}") from None
@@ -129,6 +130,8 @@ def read_own(part: str, root: Path) -> Images | None:
     """What the project's own function returns, which may need other packages."""
     config = SimpleNamespace(name=DATASET, size=SIZE, validation=VALIDATION, options=OPTIONS)
     found = own_function(part, config, root, **OPTIONS)
+    if found is not None and not hasattr(found, "images"):
+        raise SystemExit(f"Your function returned a {type(found).__name__}, without images, labels, classes, paths.")
     return None if found is None else Images(found.images, found.labels, tuple(found.classes), tuple(found.paths))
 
 

@@ -14,6 +14,7 @@ TEST_FOLDER = ""
 CLASSES = ""  # of CIFAR-10, if not all
 SIZE = 32  # pixels per side
 FIT = "crop"  # how an image that is not square becomes a square
+CHANNELS = 3  # 1: the files are read as gray
 SKIP_UNREADABLE = False
 GROUP = ""  # images whose paths agree in this pattern stay in one part
 VALIDATION: float = 0.1  # share of the images, or their number
