@@ -167,6 +167,15 @@ def test_a_folder_that_cannot_be_evaluated_is_one_paragraph_and_the_test_set_sta
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_the_checkpoint_of_a_later_training_stays(tmp_path: Path) -> None:
+    """The same configuration with more seeds has been interrupted: its hours are not lost by an evaluation."""
+    run(tmp_path, of=config({"test": True}))
+    checkpoint = tmp_path / "out" / "checkpoint.seed2.finished.pt"
+    checkpoint.write_bytes(b"hours")
+    assert evaluate_later(tmp_path / "out", tmp_path / "data", CPU)["test"]["opening"] == 2
+    assert checkpoint.read_bytes() == b"hours" and not (tmp_path / "out" / "opening.json").exists()
+
+
 def test_without_test_images_nothing_changes(tmp_path: Path) -> None:
     run(tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*")}

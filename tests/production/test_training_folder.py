@@ -9,7 +9,7 @@ from tiny import CPU, make_config
 
 from regstudy.errors import FileError
 from regstudy.production.final_training import train_finally
-from regstudy.production.training_folder import NAMES, config_hash, unfinished
+from regstudy.production.training_folder import NAMES, config_hash, read_training, unfinished
 from regstudy.production.training_request import TrainingRequest
 
 DATA = {"name": "tiny_parts:load", "validation": 15}
@@ -69,6 +69,33 @@ def test_a_training_that_diverges_leaves_no_model_of_an_earlier_one(tmp_path: Pa
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"config.yaml", "metrics.json", "epochs.csv"}
     assert not unfinished(tmp_path / "out")
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_training_that_fails_at_once_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: bool
+) -> None:
+    """Also the configuration of an earlier training, without which its weights could not be loaded."""
+    if trained:
+        train(tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").glob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr("regstudy.production.seed_runs.run", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(tmp_path, lr=0.5)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").glob("*")} == before
+
+
+def test_an_interruption_never_leaves_the_metrics_of_other_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("regstudy.production.final_training.write_preprocessing", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(tmp_path, seeds=2)
+    with pytest.raises(FileError, match="its training has not ended"):
+        read_training(tmp_path / "out")
 
 
 def test_images_may_be_moved_and_nothing_else(tmp_path: Path) -> None:

@@ -73,14 +73,19 @@ def check_training_output(out: Path, overwrite: bool = False, seeds: int = 1) ->
 
 @contextmanager
 def marked(out: Path, config: RunConfig) -> Iterator[None]:
-    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace."""
+    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace.
+
+    An earlier training that lies there then keeps its own configuration, without which its weights are of no use.
+    """
     marker, existed = out / CONFIG_FILE, out.exists()
-    new = not marker.exists()
+    before = read_bytes(marker) if marker.exists() else None
     write_atomically(marker, config_content(config))
     try:
         yield
     except BaseException:
-        if new and not unfinished(out):
+        if before is not None and not unfinished(out):
+            write_atomically(marker, before)
+        elif before is None and not unfinished(out):
             marker.unlink(missing_ok=True)
             if not existed:
                 with suppress(OSError):  # something else has been put there meanwhile
@@ -106,12 +111,13 @@ def write_metrics(out: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def remove_stale(out: Path, config: RunConfig, members: int) -> None:
-    """Delete what an earlier training has left and this one does not replace.
+    """Delete what an earlier training has left, before the first weights of this one are written.
 
-    Its old weights stay if this training has started from them.
+    Its metrics go, too, so that nobody takes them for those of the new weights if writing is interrupted. Its old
+    weights stay if this training has started from them.
     """
     start = None if config.model.weights is None else given_path(config.model.weights).absolute()
-    for name in (OLD_WEIGHTS_FILE, PREPROCESSING_FILE, CARD_FILE, *OF_AN_EVALUATION):
+    for name in (METRICS_FILE, OLD_WEIGHTS_FILE, PREPROCESSING_FILE, CARD_FILE, *OF_AN_EVALUATION):
         if (out / name).absolute() != start:
             (out / name).unlink(missing_ok=True)
     wanted = {member_folder(number) for number in range(1, members + 1)}
