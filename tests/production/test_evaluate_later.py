@@ -139,6 +139,10 @@ def diverged(out: Path) -> None:
     file.write_text(file.read_text().replace('"best_epoch": ', '"best_epoch": 0, "was": '))
 
 
+def no_preprocessing(out: Path) -> None:
+    (out / "preprocessing.json").unlink()
+
+
 def damaged_preprocessing(out: Path) -> None:
     (out / "preprocessing.json").write_text("{}")
 
@@ -151,6 +155,7 @@ SPOILED = {
     other_config: "is not the configuration of the results",
     no_weights: r"There are no weights to load: .*model\.safetensors does not exist",
     diverged: "diverged, so it has no weights",
+    no_preprocessing: r"has no preprocessing\.json any more.*restore the file from a copy",
     damaged_preprocessing: "preprocessing.json cannot be used",
 }
 

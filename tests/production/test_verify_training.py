@@ -145,16 +145,30 @@ def test_nothing_to_compare_the_test_part_with(tmp_path: Path) -> None:
     assert reads(tmp_path / "data") == 1
 
 
-def test_a_folder_of_0_1_0(tmp_path: Path) -> None:
-    run(tmp_path)
-    out = tmp_path / "out"
+def as_0_1_0(folder: Path) -> Path:
+    out = folder / "out"
     (out / "model.safetensors").rename(out / "weights.safetensors")
     (out / "preprocessing.json").unlink()
     for key in ("config_hash", "on", "seed", "model", "versions", "command", "validation", "temperature"):
-        change_metrics(tmp_path, lambda metrics, key=key: metrics.pop(key))
+        change_metrics(folder, lambda metrics, key=key: metrics.pop(key))
+    return out
+
+
+def test_a_folder_of_0_1_0(tmp_path: Path) -> None:
+    run(tmp_path)
+    as_0_1_0(tmp_path)
     found = verify(tmp_path, retrain=True)
     assert found.same and "older version" in str(found)
     assert found.compared[0].numbers == 3
+
+
+def test_a_folder_of_0_1_0_keeps_no_statistics_of_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    out = as_0_1_0(tmp_path)
+    monkeypatch.setitem(SEEDS, "train", 9)
+    with pytest.raises(FileError, match=r"split hash was .* Give the folder of the data"):
+        verify(tmp_path)
+    assert not (out / "preprocessing.json").exists()
 
 
 def test_device_and_threads_are_those_of_the_training(tmp_path: Path) -> None:

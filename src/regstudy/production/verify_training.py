@@ -13,7 +13,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from regstudy.files.paths import shown
 from regstudy.metrics import VALIDATION
 from regstudy.production.measured_model import MeasuredModel, ModelUnderTest, seed_facts
 from regstudy.production.seed_runs import Trainer
-from regstudy.production.stored_model import same_splits, stored_model, stored_preprocessing
+from regstudy.production.stored_model import checked, same_splits, stored_model, stored_preprocessing
 from regstudy.production.test_set_log import TestSetLog, opened_test
 from regstudy.production.training_folder import EPOCHS_FILE, member_folder, read_metrics, read_training
 from regstudy.production.training_request import BOTH, TRAIN, TrainingRequest
@@ -107,12 +106,8 @@ def verify_training(
     if test:
         _check_test(out, config, metrics, log)
 
-    @cache
-    def both() -> tuple[Splits, str]:
-        return same_splits(config, metrics, data_dir, listen)
-
-    splits, different = both()
-    facts = stored_preprocessing(out, config, lambda: both()[0], listen)
+    splits, different = same_splits(config, metrics, data_dir, listen)
+    facts = stored_preprocessing(out, config, lambda: checked(splits, different), listen)
     model = stored_model(out, config, metrics, facts, device)
     held_out = metrics.get("on", TRAIN) == TRAIN
     images = splits.validation if held_out else splits.clean_train
