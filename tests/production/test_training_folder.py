@@ -98,6 +98,17 @@ def test_an_interruption_never_leaves_the_metrics_of_other_weights(
         read_training(tmp_path / "out")
 
 
+def test_a_converted_file_goes_before_the_new_weights_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the training is interrupted then, or its network cannot be converted."""
+    converted = tmp_path / "out" / "model.onnx"
+    train(tmp_path)
+    converted.write_bytes(b"\x08\x0a\x12\x0eregstudy train and a network")
+    monkeypatch.setattr("regstudy.production.final_training.write_runs", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path)
+    assert not converted.exists()
+
+
 def test_images_may_be_moved_and_nothing_else(tmp_path: Path) -> None:
     config = make_config({"data": {"name": "image_folder", "root": "here"}})
     assert config_hash(config) == config_hash(config.replaced({"data.root": str(tmp_path)}))

@@ -16,6 +16,7 @@ from regstudy.data.loading_events import Notice, OnProgress, listening
 from regstudy.data.preprocessing import pixel_transform
 from regstudy.metrics import metric
 from regstudy.production.classifier import bare_network
+from regstudy.production.conversion import remove_outdated
 from regstudy.production.measured_model import ModelShape, ModelUnderTest, positive_number
 from regstudy.production.preprocessing_file import (
     WEIGHTS_FILE,
@@ -83,6 +84,9 @@ def train_finally(
         trained = Trainer(config, splits, device, out, on_epoch, on_step, listen).all_seeds(request)
     kept = trained.kept(config)
     metrics = _metrics(config, request, trained, kept or trained.runs[0], splits, device)
+    for path in remove_outdated(out):
+        if listen is not None:
+            listen(Notice(f"Removed {path}: it held the weights of an earlier training."))
     remove_stale(out, config, len(trained.runs) if len(trained.runs) > 1 else 0)
     write_runs(out, trained.runs, kept or trained.runs[0])
     if kept is None:
