@@ -17,7 +17,7 @@ from regstudy.data.preprocessing import pixel_transform
 from regstudy.metrics import metric
 from regstudy.production.classifier import bare_network
 from regstudy.production.conversion import remove_outdated
-from regstudy.production.measured_model import ModelShape, ModelUnderTest, positive_number
+from regstudy.production.measured_model import ModelShape, ModelUnderTest
 from regstudy.production.preprocessing_file import (
     WEIGHTS_FILE,
     StoredPreprocessing,
@@ -144,7 +144,7 @@ def _model(
         pixel_transform(facts.crop, (facts.mean, facts.std), device),
         networks,
         tuple(one.number for one in usable),
-        ModelShape(members, positive_number(facts)),
+        ModelShape(members, facts.positive_number),
         device,
     )
 

@@ -57,6 +57,11 @@ class StoredPreprocessing(BaseModel):
     temperature: Positive = 1.0
     members: tuple[str, ...] = Field(default=(WEIGHTS_FILE,), strict=False, min_length=1)  # relative to the folder
 
+    @property
+    def positive_number(self) -> int:
+        """The number of the positive class; of no use with more than two classes."""
+        return 1 if self.positive is None else self.classes.index(self.positive)
+
     @model_validator(mode="after")
     def _fits_together(self) -> StoredPreprocessing:
         if len(self.mean) != self.channels or len(self.std) != self.channels:

@@ -17,7 +17,7 @@ from regstudy.data.preprocessing import pixel_transform
 from regstudy.errors import FileError
 from regstudy.files.paths import shown
 from regstudy.production.classifier import network_from
-from regstudy.production.measured_model import ModelShape, ModelUnderTest, positive_number
+from regstudy.production.measured_model import ModelShape, ModelUnderTest
 from regstudy.production.older_folder import check_older
 from regstudy.production.preprocessing_file import (
     PREPROCESSING_FILE,
@@ -47,7 +47,7 @@ def stored_model(
         return (network_from(out, file, config, facts) for file in files)
 
     pixels = pixel_transform(facts.crop, (facts.mean, facts.std), device)
-    shape = ModelShape(members, positive_number(facts), facts.temperature)
+    shape = ModelShape(members, facts.positive_number, facts.temperature)
     return ModelUnderTest(config, pixels, networks, numbers, shape, device)
 
 
