@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from tiny_parts import SEEDS, reads
 import regstudy
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, FileError, RegstudyError
+from regstudy.production import seed_runs
 from regstudy.production.final_training import train_finally
 from regstudy.production.training_request import BOTH, TrainingRequest
 from regstudy.production.verify_training import CLOSE, Compared, Verification, as_trained, verify_training
+from regstudy.training.run import Trained
 
 REQUESTS = {
     "one": TrainingRequest(temperature=True),
@@ -136,6 +139,19 @@ def test_how_close_is_the_same(difference: float, same: bool, words: str) -> Non
     assert compared.same is same and words in str(compared)
     assert Verification([compared]).same is same
     assert not Verification([compared], ["other images"]).same
+
+
+def test_a_new_training_that_diverges_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "both parts")
+    genuine = seed_runs.run
+
+    def diverging(*given: Any) -> Trained:
+        trained = genuine(*given)
+        return replace(trained, result=replace(trained.result, outcome="diverged", reason="lost", best_epoch=0))
+
+    monkeypatch.setattr(seed_runs, "run", diverging)
+    found = verify(tmp_path, retrain=True)
+    assert not found.same and "A new training: differs (lost)." in str(found)
 
 
 def test_nothing_to_compare_the_test_part_with(tmp_path: Path) -> None:

@@ -210,6 +210,9 @@ def _retrained(
     request = TrainingRequest(BOTH if metrics.get("on", TRAIN) == BOTH else TRAIN, max(len(stored), 1))
     with tempfile.TemporaryDirectory(prefix="regstudy-verify-") as folder:
         again = Trainer(config, splits, device, Path(folder), listen=listen).all_seeds(request)
+    if not again.runs[0].number:  # the one that fixes the epochs diverged, so no other was started
+        yield Compared("A new training", 0, math.inf, again.runs[0].result.reason)
+        return
     for one in again.runs:
         place = out / member_folder(one.number) if stored else out
         then, now = _stored_curve(place / EPOCHS_FILE), _curve(epochs_csv(one.result.records))
