@@ -44,6 +44,17 @@ def test_fewer_seeds_leave_no_weights_of_the_earlier_training(tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["seed_3"]
 
 
+def test_checkpoints_of_the_users_are_not_removed(tmp_path: Path) -> None:
+    mine = [tmp_path / "out" / name for name in ("checkpoint_mine.pt", "checkpoints.pt", "checkpoint.seedling.pt")]
+    mine[0].parent.mkdir()
+    for path in mine:
+        path.write_text("mine")
+    assert not unfinished(tmp_path / "out")
+    train(tmp_path, seeds=2)
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert {path.name for path in (tmp_path / "out").glob("checkpoint*")} == {path.name for path in mine}
+
+
 def test_a_folder_that_looks_like_a_seeds_is_not_emptied(tmp_path: Path) -> None:
     mine = tmp_path / "out" / "seed_7" / "model.safetensors"
     mine.parent.mkdir(parents=True)

@@ -37,6 +37,7 @@ NAMES = (
 )
 EPOCHS_BEGIN = rb"\Aepoch,train_loss,train_accuracy,"
 METRICS_BEGIN = rb'\A\{\n  "outcome": '  # how every metrics.json begins
+CHECKPOINTS = re.compile(r"checkpoint\.(seed\d+\.)?(finished\.)?pt")  # of `seed_runs`; no others are ours
 MEMBER = re.compile(r"seed_[1-9]\d*")
 MOST_BYTES = 100_000_000  # of metrics.json
 
@@ -48,7 +49,11 @@ def member_folder(number: int) -> str:
 
 def unfinished(out: Path) -> bool:
     """Whether a training has been interrupted here and can resume."""
-    return any(out.glob("checkpoint*.pt"))
+    return bool(_checkpoints(out))
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    return [path for path in out.glob("checkpoint*.pt") if CHECKPOINTS.fullmatch(path.name)]
 
 
 def check_training_output(out: Path, overwrite: bool = False, seeds: int = 1) -> None:
@@ -137,7 +142,7 @@ def _member_files(folder: Path) -> dict[Path, Sequence[bytes]]:
 
 def remove_checkpoints(out: Path) -> None:
     """Delete what only an interrupted training needs; last of all what says that the test part was being measured."""
-    for file in (*out.glob("checkpoint*.pt"), out / OPENING_FILE):
+    for file in (*_checkpoints(out), out / OPENING_FILE):
         file.unlink(missing_ok=True)
 
 
