@@ -74,6 +74,18 @@ def test_the_weights_of_0_1_0_are_replaced_unless_the_training_starts_from_them(
     assert new.exists() and not old.exists()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "seed_2/model.safetensors"])
+def test_the_weights_that_a_training_starts_from_are_not_replaced(tmp_path: Path, name: str) -> None:
+    train(tmp_path, seeds=2)
+    start = tmp_path / "out" / name
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    config = make_config({"data": DATA, "training.epochs": 1, "model.weights": str(start)})
+    with pytest.raises(FileError, match=r"which its own weights would replace\. Choose another output folder"):
+        train_finally(config, tmp_path / "data", tmp_path / "out", CPU)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    train_finally(config, tmp_path / "data", tmp_path / "new", CPU)
+
+
 def test_a_training_that_diverges_leaves_no_model_of_an_earlier_one(tmp_path: Path) -> None:
     train(tmp_path)
     train(tmp_path, lr=1e30)

@@ -27,6 +27,7 @@ from regstudy.production.preprocessing_file import (
 from regstudy.production.seed_runs import SeedRun, SeedRuns, Trainer, fixed_words
 from regstudy.production.test_set_log import UNFINISHED, TestSetLog
 from regstudy.production.training_folder import (
+    check_start,
     check_training_output,
     config_hash,
     marked,
@@ -77,6 +78,7 @@ def train_finally(
     log = TestSetLog(data_dir)
     log.check()
     check_training_output(out, overwrite, request.seeds)
+    check_start(out, config)
     splits = prepare(without_folds(config.data), data_dir, listen)
     if config.data.resampling != "shared" and listen is not None:
         listen(Notice(f"data.resampling is for studies; this training holds out {_held_out(splits)}."))

@@ -76,6 +76,26 @@ def check_training_output(out: Path, overwrite: bool = False, seeds: int = 1) ->
     outputs.check_outputs(files, "train", overwrite or ours, remedy)
 
 
+def check_start(out: Path, config: RunConfig) -> None:
+    """FileError if the training would replace the weights that it starts from.
+
+    They are needed until its end, to resume, and afterward, to train again.
+    """
+    start, folder = _start(config), out.absolute()
+    if start is None or start.name != WEIGHTS_FILE:
+        return
+    if start.parent == folder or (start.parent.parent == folder and MEMBER.fullmatch(start.parent.name)):
+        raise FileError(
+            f"model.weights (--init): the training starts from {shown(start)}, which its own weights would replace."
+            " Choose another output folder (-o)."
+        )
+
+
+def _start(config: RunConfig) -> Path | None:
+    """The file of the weights that a training starts from, if it starts from a file."""
+    return None if config.model.weights is None else given_path(config.model.weights).absolute()
+
+
 @contextmanager
 def marked(out: Path, config: RunConfig) -> Iterator[None]:
     """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace.
@@ -121,7 +141,7 @@ def remove_stale(out: Path, config: RunConfig, members: int) -> None:
     Its metrics go, too, so that nobody takes them for those of the new weights if writing is interrupted. Its old
     weights stay if this training has started from them.
     """
-    start = None if config.model.weights is None else given_path(config.model.weights).absolute()
+    start = _start(config)
     for name in (METRICS_FILE, OLD_WEIGHTS_FILE, PREPROCESSING_FILE, CARD_FILE, *OF_AN_EVALUATION):
         if (out / name).absolute() != start:
             (out / name).unlink(missing_ok=True)
