@@ -17,7 +17,7 @@ from regstudy.errors import ArgumentError, RegstudyError, require
 from regstudy.files import check_folder
 from regstudy.files.paths import given_path
 from regstudy.production.classifier import load
-from regstudy.production.conversion import check_conversion, remove_outdated, write_converted
+from regstudy.production.conversion import check_conversion, write_converted
 from regstudy.production.evaluate_later import evaluate_later
 from regstudy.production.final_training import train_finally
 from regstudy.production.training_request import TrainingRequest
@@ -350,8 +350,6 @@ def train(
             overwrite=overwrite,
             request=request,
         )
-        for path in remove_outdated(folder, formats):
-            listen(Notice(f"Removed {path}: it held the weights of an earlier training."))
         if metrics["best_epoch"] and formats:
             write_converted(load(folder), folder, formats)
         return metrics

@@ -95,6 +95,8 @@ def test_the_pareto_set_is_listed_and_nothing_is_written(regstudy: Command, tmp_
     assert done.returncode == 0, done.stderr
     assert "3 trials of 11 that no other beats in both validation accuracy and gap:" in done.stdout
     assert "Export one: regstudy export search --trial 14" in done.stdout
+    assert "none is confirmed with fresh seeds" in done.stderr
+    assert "warning: The study is unfinished" in regstudy("export", "half_finished", "--pareto").stderr
     assert set(tmp_path.iterdir()) == before
 
 

@@ -145,14 +145,13 @@ def test_a_file_of_the_users_stays(tmp_path: Path, name: str, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(FileError, match="--overwrite"):
         regstudy.convert(tmp_path, [kind])
-    assert remove_outdated(tmp_path, ()) == []
+    assert remove_outdated(tmp_path) == []
     assert path.read_bytes() == content
     regstudy.convert(tmp_path, [kind], overwrite=True)
     first = path.read_bytes()
     assert first != content
     regstudy.convert(tmp_path, [kind])  # its own kind is replaced without a word
-    assert remove_outdated(tmp_path, [kind]) == []
-    assert remove_outdated(tmp_path, ()) == [path] and not path.exists()
+    assert remove_outdated(tmp_path) == [path] and not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,10 @@ def diverged(out: Path) -> None:
     file.write_text(file.read_text().replace('"best_epoch": ', '"best_epoch": 0, "was": '))
 
 
+def no_preprocessing(out: Path) -> None:
+    (out / "preprocessing.json").unlink()
+
+
 def damaged_preprocessing(out: Path) -> None:
     (out / "preprocessing.json").write_text("{}")
 
@@ -151,6 +155,7 @@ SPOILED = {
     other_config: "is not the configuration of the results",
     no_weights: r"There are no weights to load: .*model\.safetensors does not exist",
     diverged: "diverged, so it has no weights",
+    no_preprocessing: r"has no preprocessing\.json any more.*restore the file from a copy",
     damaged_preprocessing: "preprocessing.json cannot be used",
 }
 
@@ -165,6 +170,15 @@ def test_a_folder_that_cannot_be_evaluated_is_one_paragraph_and_the_test_set_sta
     with pytest.raises(RegstudyError, match=SPOILED[spoil]):
         evaluate_later(tmp_path / "out", tmp_path / "data", CPU)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_checkpoint_of_a_later_training_stays(tmp_path: Path) -> None:
+    """The same configuration with more seeds has been interrupted: its hours are not lost by an evaluation."""
+    run(tmp_path, of=config({"test": True}))
+    checkpoint = tmp_path / "out" / "checkpoint.seed2.finished.pt"
+    checkpoint.write_bytes(b"hours")
+    assert evaluate_later(tmp_path / "out", tmp_path / "data", CPU)["test"]["opening"] == 2
+    assert checkpoint.read_bytes() == b"hours" and not (tmp_path / "out" / "opening.json").exists()
 
 
 def test_without_test_images_nothing_changes(tmp_path: Path) -> None:

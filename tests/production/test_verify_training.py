@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from tiny_parts import SEEDS, reads
 import regstudy
 from regstudy.config.run_config import RunConfig
 from regstudy.errors import ArgumentError, FileError, RegstudyError
+from regstudy.production import seed_runs
 from regstudy.production.final_training import train_finally
 from regstudy.production.training_request import BOTH, TrainingRequest
 from regstudy.production.verify_training import CLOSE, Compared, Verification, as_trained, verify_training
+from regstudy.training.run import Trained
 
 REQUESTS = {
     "one": TrainingRequest(temperature=True),
@@ -138,6 +141,19 @@ def test_how_close_is_the_same(difference: float, same: bool, words: str) -> Non
     assert not Verification([compared], ["other images"]).same
 
 
+def test_a_new_training_that_diverges_is_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "both parts")
+    genuine = seed_runs.run
+
+    def diverging(*given: Any) -> Trained:
+        trained = genuine(*given)
+        return replace(trained, result=replace(trained.result, outcome="diverged", reason="lost", best_epoch=0))
+
+    monkeypatch.setattr(seed_runs, "run", diverging)
+    found = verify(tmp_path, retrain=True)
+    assert not found.same and "A new training: differs (lost)." in str(found)
+
+
 def test_nothing_to_compare_the_test_part_with(tmp_path: Path) -> None:
     run(tmp_path, options={"test": False})
     with pytest.raises(FileError, match=r"so it was not opened. Measure them with `regstudy evaluate"):
@@ -145,16 +161,30 @@ def test_nothing_to_compare_the_test_part_with(tmp_path: Path) -> None:
     assert reads(tmp_path / "data") == 1
 
 
-def test_a_folder_of_0_1_0(tmp_path: Path) -> None:
-    run(tmp_path)
-    out = tmp_path / "out"
+def as_0_1_0(folder: Path) -> Path:
+    out = folder / "out"
     (out / "model.safetensors").rename(out / "weights.safetensors")
     (out / "preprocessing.json").unlink()
     for key in ("config_hash", "on", "seed", "model", "versions", "command", "validation", "temperature"):
-        change_metrics(tmp_path, lambda metrics, key=key: metrics.pop(key))
+        change_metrics(folder, lambda metrics, key=key: metrics.pop(key))
+    return out
+
+
+def test_a_folder_of_0_1_0(tmp_path: Path) -> None:
+    run(tmp_path)
+    as_0_1_0(tmp_path)
     found = verify(tmp_path, retrain=True)
     assert found.same and "older version" in str(found)
     assert found.compared[0].numbers == 3
+
+
+def test_a_folder_of_0_1_0_keeps_no_statistics_of_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    out = as_0_1_0(tmp_path)
+    monkeypatch.setitem(SEEDS, "train", 9)
+    with pytest.raises(FileError, match=r"split hash was .* Give the folder of the data"):
+        verify(tmp_path)
+    assert not (out / "preprocessing.json").exists()
 
 
 def test_device_and_threads_are_those_of_the_training(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,18 @@ def execute(
                 f"--pareto only lists trials and writes no file, so it cannot be combined with {', '.join(given)}."
                 " Leave --pareto out to export a trial."
             )
-        return _list_pareto(console, path, arguments)
+        return _list_pareto(console, errors, path, arguments)
     done = export(path, output, **arguments)
     console.print(f"Wrote trial {done.trial} to {done.path}. Train on it: {_command(done)}")
     for sentence in filter(None, [done.why, done.trust.claim]):
         console.print(sentence)
-    for warning in done.trust.warnings:
-        errors.print(f"warning: {warning}", style="yellow")
+    _warn(errors, done.trust.warnings)
     return 0
+
+
+def _warn(errors: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        errors.print(f"warning: {warning}", style="yellow")
 
 
 def _command(done: Exported) -> str:
@@ -51,9 +56,9 @@ def _command(done: Exported) -> str:
     return shlex.join(["regstudy", "train", str(done.path), "-o", "out"])
 
 
-def _list_pareto(console: Console, path: Path, arguments: dict[str, Any]) -> int:
+def _list_pareto(console: Console, errors: Console, path: Path, arguments: dict[str, Any]) -> int:
     place = given_place(path, arguments["storage"], arguments["study"])
-    tables, trials, confirmed = pareto_trials(place)
+    tables, trials, warnings = pareto_trials(place)
     of = tables.measured
     if not trials:
         console.print("No trial has completed with a metric and a gap yet.")
@@ -70,7 +75,6 @@ def _list_pareto(console: Console, path: Path, arguments: dict[str, Any]) -> int
         active = ", ".join(f"{name} {setting(value)}" for name, value in words) or "none"
         table.add_row(str(one.number), score(one.value, of), gap_score(one.gap, of), active)
     console.print(table)
-    if confirmed is None:
-        console.print("The values are those of the search: none is confirmed with fresh seeds.")
     console.print(f"Export one: regstudy export {arguments_of(place)} --trial {trials[0].number}")
+    _warn(errors, warnings)
     return 0

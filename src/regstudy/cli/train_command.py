@@ -15,7 +15,7 @@ from regstudy.config.user_code import user_code
 from regstudy.errors import StudyError
 from regstudy.metrics import GAP, METRICS, Metric
 from regstudy.production.model_card import over_seeds_lines, temperature_line
-from regstudy.production.training_folder import unfinished
+from regstudy.production.training_folder import METRICS_FILE, unfinished
 from regstudy.records import EpochRecord, parse_reliability
 from regstudy.report.calibration_phrasing import calibration_words
 from regstudy.text import counted, sentence
@@ -36,10 +36,7 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             with user_code("The training", StudyError):
                 metrics = train(path, output, on_epoch=on_epoch, progress=listener, **arguments)
         except KeyboardInterrupt:
-            if unfinished(output):
-                console.print(f"Interrupted. {output} holds a checkpoint; run the same command again to resume.")
-            else:
-                console.print("Interrupted before the first checkpoint. The same command starts from the beginning.")
+            console.print(_interrupted(output, arguments["formats"]))
             return 130
     console.print(sentence(f"{metrics['outcome']}: {metrics['reason']}"))
     if metrics["best_epoch"]:
@@ -49,6 +46,16 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
             console.print(line)
     console.print(f"Weights, metrics, learning curves, tables and the model card are in {output}.")
     return 0
+
+
+def _interrupted(output: Path, formats: Sequence[str]) -> str:
+    """What Ctrl-C has left in the folder, and what the same command would do."""
+    if unfinished(output):
+        return f"Interrupted. {output} holds a checkpoint; run the same command again to resume."
+    if not (output / METRICS_FILE).exists():
+        return "Interrupted before the first checkpoint. The same command starts from the beginning."
+    more = " `regstudy convert` writes its model.onnx or model.pt2." if formats else ""
+    return f"Interrupted. {output} holds a training that has ended; the same command would train again.{more}"
 
 
 def training_lines(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -42,7 +42,7 @@ class Trust:
 def trust_in(study: optuna.Study, trial: FrozenTrial, confirmed: Confirmation | None) -> Trust:
     """What is known of a trial: the claim, and what is unfinished, unconfirmed or not meant to be exported."""
     known = {} if confirmed is None else {one.number: one for one in [confirmed.baseline, *confirmed.leaders]}
-    claim, warnings = "", list(_about_study(study)) + list(_about_trial(trial))
+    claim, warnings = "", [*about_study(study), *_about_trial(trial)]
     if confirmed is not None and trial.number in known:
         claim = _claim(confirmed, known[trial.number]).replace("\N{NO-BREAK SPACE}", " ")
         if confirmed.own_validation:
@@ -54,7 +54,8 @@ def trust_in(study: optuna.Study, trial: FrozenTrial, confirmed: Confirmation | 
     return Trust(claim, tuple(warnings))
 
 
-def _about_study(study: optuna.Study) -> list[str]:
+def about_study(study: optuna.Study) -> list[str]:
+    """What limits every trial of a study: it is unfinished, or a comparison."""
     found = []
     asked, ended = fact(study, attributes.TRIALS), ended_trials(study)
     search = kind_of(study) == "search"

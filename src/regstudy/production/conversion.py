@@ -120,16 +120,13 @@ def _in_short(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300].rstrip('.')}" + (f" ({where})" if where else "")
 
 
-def remove_outdated(out: Path, formats: Sequence[str]) -> list[Path]:
-    """Remove the converted files of an earlier training, whose weights have been replaced; returns them.
-
-    ``formats`` are those that are written anew.
-    """
+def remove_outdated(out: Path) -> list[Path]:
+    """Remove the converted files of an earlier training, whose weights are about to be replaced; returns them."""
     found = []
     for name, (file, _, _) in MODEL_FORMATS.items():
         path = out / file
         ours = _is_our_pt2(path) if name == "pt2" else path.is_file() and re.search(ONNX_MARK, read_bytes(path, 64))
-        if name not in formats and ours:
+        if ours:
             path.unlink()
             found.append(path)
     return found

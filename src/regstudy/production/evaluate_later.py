@@ -46,11 +46,14 @@ def evaluate_later(out: Path, data_dir: Path, device: torch.device, listen: OnPr
 
     facts = stored_preprocessing(out, config, splits, listen)
     model = stored_model(out, config, metrics, facts, device)
+    taken_up = (out / OPENING_FILE).exists()  # the training was interrupted after its last epoch
     with listening(listen):
         test, scores = measure_test(metrics, model, log, out)
     if scores is None:
         (out / OPENING_FILE).unlink(missing_ok=True)
         raise DataError(f"The test set was not measured. {test['note']}")
     write_results(out, config, metrics, scores)
-    remove_checkpoints(out)
+    if taken_up:
+        remove_checkpoints(out)
+    (out / OPENING_FILE).unlink(missing_ok=True)  # checkpoints of a later training stay, so that it can resume
     return metrics

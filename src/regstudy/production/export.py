@@ -12,14 +12,13 @@ from typing import Literal, cast, get_args
 import optuna
 from optuna.trial import FrozenTrial
 
-from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.pareto import ParetoTrial, pareto_set
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import ArgumentError, require, unknown
 from regstudy.files import outputs, write_atomically
 from regstudy.files.paths import given_path
 from regstudy.production.choice import Choice, Chosen, check_search, choose, confirmation_of
-from regstudy.production.claims import Trust, trust_in
+from regstudy.production.claims import Trust, about_study, trust_in
 from regstudy.space.loader import config_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
@@ -86,13 +85,19 @@ def export(
     return Exported(file, asked, chosen.trial.number, chosen.why, trust)
 
 
-def pareto_trials(place: StudyPlace) -> tuple[Tables, list[ParetoTrial], Confirmation | None]:
-    """The trials of a study that no other one beats in both metric and gap; StudyError for a comparison."""
+def pareto_trials(place: StudyPlace) -> tuple[Tables, list[ParetoTrial], list[str]]:
+    """The trials of a study that no other one beats in both metric and gap, and warnings about their values.
+
+    StudyError for a comparison.
+    """
     with in_words(place.url):
         study = open_study(place)
         check_search(study, "pareto (--pareto)")
         tables = load_tables(study)
-        return tables, pareto_set(tables), confirmation_of(study, find_confirmation(place, study))
+        warnings = about_study(study)
+        if confirmation_of(study, find_confirmation(place, study)) is None:
+            warnings.append("The values are those of the search: none is confirmed with fresh seeds.")
+        return tables, pareto_set(tables), warnings
 
 
 def format_of(output: Path | None, file_format: str | None) -> ExportFormat:

@@ -16,7 +16,8 @@ from regstudy.data.loading_events import Notice, OnProgress, listening
 from regstudy.data.preprocessing import pixel_transform
 from regstudy.metrics import metric
 from regstudy.production.classifier import bare_network
-from regstudy.production.measured_model import ModelShape, ModelUnderTest, positive_number
+from regstudy.production.conversion import remove_outdated
+from regstudy.production.measured_model import ModelShape, ModelUnderTest
 from regstudy.production.preprocessing_file import (
     WEIGHTS_FILE,
     StoredPreprocessing,
@@ -26,6 +27,7 @@ from regstudy.production.preprocessing_file import (
 from regstudy.production.seed_runs import SeedRun, SeedRuns, Trainer, fixed_words
 from regstudy.production.test_set_log import UNFINISHED, TestSetLog
 from regstudy.production.training_folder import (
+    check_start,
     check_training_output,
     config_hash,
     marked,
@@ -76,6 +78,7 @@ def train_finally(
     log = TestSetLog(data_dir)
     log.check()
     check_training_output(out, overwrite, request.seeds)
+    check_start(out, config)
     splits = prepare(without_folds(config.data), data_dir, listen)
     if config.data.resampling != "shared" and listen is not None:
         listen(Notice(f"data.resampling is for studies; this training holds out {_held_out(splits)}."))
@@ -83,6 +86,9 @@ def train_finally(
         trained = Trainer(config, splits, device, out, on_epoch, on_step, listen).all_seeds(request)
     kept = trained.kept(config)
     metrics = _metrics(config, request, trained, kept or trained.runs[0], splits, device)
+    for path in remove_outdated(out):
+        if listen is not None:
+            listen(Notice(f"Removed {path}: it held the weights of an earlier training."))
     remove_stale(out, config, len(trained.runs) if len(trained.runs) > 1 else 0)
     write_runs(out, trained.runs, kept or trained.runs[0])
     if kept is None:
@@ -140,7 +146,7 @@ def _model(
         pixel_transform(facts.crop, (facts.mean, facts.std), device),
         networks,
         tuple(one.number for one in usable),
-        ModelShape(members, positive_number(facts)),
+        ModelShape(members, facts.positive_number),
         device,
     )
 

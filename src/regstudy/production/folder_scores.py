@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from regstudy.analysis.share_error import share_error
+from regstudy.analysis.share_error import ShareError, share_error
 from regstudy.data.folder_walk import printable, quoted
 from regstudy.metrics import METRICS
+from regstudy.production.class_table import class_table
 from regstudy.production.preprocessing_file import StoredPreprocessing
 from regstudy.text import counted
 from regstudy.training.scores import confusion, extra_scores
@@ -83,10 +84,9 @@ def folder_scores(probabilities: Tensor, truth: Sequence[str], facts: StoredPrep
     labels = torch.tensor([classes.index(name) for name in truth])
     counts = confusion(probabilities.argmax(1), labels, len(classes))
     logs = probabilities.double().clamp(min=torch.finfo(torch.float32).tiny).log()
-    positive = classes.index(facts.positive) if facts.positive is not None else len(classes) - 1
     names = [one.name for one in METRICS.values() if one.name not in ("accuracy", "loss")]
     names = [name for name in names if len(classes) == 2 or not METRICS[name].binary]
-    others = extra_scores(names, counts, logs, labels, positive).tolist()
+    others = extra_scores(names, counts, logs, labels, facts.positive_number).tolist()
     metrics = {"accuracy": float(counts.trace()) / len(labels), **dict(zip(names, others, strict=True))}
     metrics["loss"] = float(nll_loss(logs, labels))
     defined = {name: value for name, value in metrics.items() if math.isfinite(value)}
@@ -95,26 +95,12 @@ def folder_scores(probabilities: Tensor, truth: Sequence[str], facts: StoredPrep
 
 
 def _by_class(counts: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """Images, recall with 95 % limits, precision, F1, and the class that each one is most often taken for."""
-    rows = []
-    for number, name in enumerate(classes):
-        right, images, answers = (
-            int(one) for one in (counts[number, number], counts[number].sum(), counts[:, number].sum())
-        )
-        recall = share_error(right, images)
-        wrong = counts[number].clone()
-        wrong[number] = 0
-        rows.append(
-            {
-                "class": name,
-                "images": images,
-                "right": right,
-                "recall": recall.value,
-                "recall_low": recall.low,
-                "recall_high": recall.high,
-                "precision": right / answers if answers else math.nan,
-                "f1": 2 * right / (images + answers) if images + answers else math.nan,
-                "most_often_taken_for": classes[int(wrong.argmax())] if wrong.sum() else "",
-            }
-        )
-    return pd.DataFrame(rows)
+    """The table of classes, of images that are taken for independent."""
+
+    def recall(label: int) -> ShareError:
+        return share_error(int(counts[label, label]), int(counts[label].sum()))
+
+    def precision(label: int) -> ShareError:
+        return share_error(int(counts[label, label]), int(counts[:, label].sum()))
+
+    return class_table(counts, classes, recall, precision)

@@ -17,7 +17,6 @@ from regstudy.data.image_set import ImageSet
 from regstudy.data.preprocessing import PixelTransform
 from regstudy.metrics import METRICS
 from regstudy.production.part_scores import Logits, PartScores, logits_of, scores_of, whole
-from regstudy.production.preprocessing_file import StoredPreprocessing
 from regstudy.production.temperature import fit_temperature
 from regstudy.production.test_set_log import identity_of
 
@@ -29,11 +28,6 @@ class ModelShape:
     members: tuple[int, ...]
     positive: int
     temperature: float = 1.0
-
-
-def positive_number(facts: StoredPreprocessing) -> int:
-    """The number of the positive class; of no use with more than two classes."""
-    return 1 if facts.positive is None else facts.classes.index(facts.positive)
 
 
 @dataclass(frozen=True)

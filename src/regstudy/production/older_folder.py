@@ -16,6 +16,7 @@ from regstudy.metrics import metric
 from regstudy.production.preprocessing_file import (
     OLD_WEIGHTS_FILE,
     PREPROCESSING_FILE,
+    RESTORE_IT,
     WEIGHTS_FILE,
     StoredPreprocessing,
     read_preprocessing,
@@ -24,7 +25,7 @@ from regstudy.production.training_folder import unfinished
 
 
 def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
-    """What preprocessing.json says or, without that file, what metrics.json and the configuration say.
+    """What preprocessing.json says or, where version 0.1.0 wrote none, what metrics.json and the configuration say.
 
     FileError if they do not say all, as when mean and standard deviation were measured on the training images.
     """
@@ -32,6 +33,7 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
         return read_preprocessing(out)
     if not any((out / name).exists() for name in (WEIGHTS_FILE, OLD_WEIGHTS_FILE)):
         raise no_weights(out, WEIGHTS_FILE)
+    check_older(out)
     facts = _data_facts(out)
     if facts is None:
         raise FileError(
@@ -58,6 +60,18 @@ def preprocessing_in(out: Path, config: RunConfig) -> StoredPreprocessing:
         positive=facts.get("positive"),
         metric=metric(config.training.metric).name,
     )
+
+
+def check_older(out: Path) -> None:
+    """FileError if a folder without preprocessing.json is of a version that writes one.
+
+    Such a file says more than the configuration does: a temperature, the members of an ensemble, and the mean and
+    standard deviation of validation images that were trained on, too.
+    """
+    if "versions" in _metrics(out):
+        raise FileError(
+            f"{shown(out)} has no {PREPROCESSING_FILE} any more, so it is unknown what its network takes. {RESTORE_IT}"
+        )
 
 
 def no_weights(out: Path, name: str) -> FileError:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from regstudy.files import write_atomically
+from regstudy.production.class_table import class_table
 from regstudy.production.part_scores import PartScores
 from regstudy.production.training_folder import CLASSES_FILE, CONFUSION_FILE, PREDICTIONS_FILE
 
@@ -19,13 +18,10 @@ def write_part_files(out: Path, scores: PartScores) -> None:
     tables = {
         PREDICTIONS_FILE: predictions(scores),
         CONFUSION_FILE: confusion_table(scores),
-        CLASSES_FILE: class_table(scores),
+        CLASSES_FILE: classes_table(scores),
     }
     for name, table in tables.items():
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False, lineterminator="\n")
-        # file names may have bytes that are no text
-        write_atomically(out / name, buffer.getvalue().encode(errors="backslashreplace"))
+        write_atomically(out / name, csv_content(table))
 
 
 def image_names(scores: PartScores) -> list[str]:
@@ -57,28 +53,15 @@ def confusion_table(scores: PartScores) -> pd.DataFrame:
     return table
 
 
-def class_table(scores: PartScores) -> pd.DataFrame:
-    """A row per class: images, how often it was predicted, recall, precision and F1, with 95 % limits."""
-    rows = []
-    counts = scores.measured.confusion
-    for number, name in enumerate(scores.images.classes):
-        recall, precision = scores.recall(number), scores.precision(number)
-        right, images, predicted = int(counts[number, number]), int(counts[number].sum()), int(counts[:, number].sum())
-        f1 = 2 * right / (images + predicted) if images + predicted else math.nan
-        rows.append(
-            {
-                "part": scores.part,
-                "class": name,
-                "images": images,
-                "predicted": predicted,
-                "right": right,
-                "recall": recall.value,
-                "recall_low": recall.low,
-                "recall_high": recall.high,
-                "precision": precision.value,
-                "precision_low": precision.low,
-                "precision_high": precision.high,
-                "f1": f1,
-            }
-        )
-    return pd.DataFrame(rows).replace({None: np.nan})
+def classes_table(scores: PartScores) -> pd.DataFrame:
+    """A row per class."""
+    table = class_table(scores.measured.confusion, scores.images.classes, scores.recall, scores.precision)
+    table.insert(0, "part", scores.part)
+    return table
+
+
+def csv_content(table: pd.DataFrame) -> bytes:
+    """The content of a CSV file; bytes of file names that are no text are escaped."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue().encode(errors="backslashreplace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from regstudy.files.paths import given_path
 from regstudy.production.classifier import Classifier, load
 from regstudy.production.folder_scores import FolderScores, folder_labels, folder_scores
 from regstudy.production.image_input import decoded_files, image_files, unreadable_words
+from regstudy.production.part_files import csv_content
 
 CSV_COLUMNS = rb'\A(?:\xef\xbb\xbf)?file,(?:true_class,)?class,probability,"?p\('  # how each such file begins
 
@@ -62,15 +62,8 @@ def predict(
     with listening(progress):
         found = _predicted(load(out, device), [given_path(one, "The path of an image") for one in given])
     if target is not None:
-        write_atomically(target, csv(found.table))
+        write_atomically(target, csv_content(found.table))
     return found
-
-
-def csv(table: pd.DataFrame) -> bytes:
-    """The table as a CSV file; bytes of file names that are no text are escaped."""
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue().encode(errors="backslashreplace")
 
 
 def _predicted(classifier: Classifier, paths: Sequence[Path]) -> Predictions:

@@ -30,6 +30,7 @@ FORMAT_NUMBER = 1  # increase if an older regstudy would misread the file
 MOST_BYTES = 10_000_000  # bytes; a thousand classes take about 20,000
 RESIZING = "bilinear with antialiasing"
 TRANSPARENT = "black"
+RESTORE_IT = "Train again with the same configuration, or restore the file from a copy."
 
 Side = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -55,6 +56,11 @@ class StoredPreprocessing(BaseModel):
     metric: str
     temperature: Positive = 1.0
     members: tuple[str, ...] = Field(default=(WEIGHTS_FILE,), strict=False, min_length=1)  # relative to the folder
+
+    @property
+    def positive_number(self) -> int:
+        """The number of the positive class; of no use with more than two classes."""
+        return 1 if self.positive is None else self.classes.index(self.positive)
 
     @model_validator(mode="after")
     def _fits_together(self) -> StoredPreprocessing:
@@ -121,9 +127,9 @@ def read_preprocessing(out: Path) -> StoredPreprocessing:
     try:
         tree: Any = json.loads(content.decode("utf-8-sig")) if len(content) <= MOST_BYTES else None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise FileError(f"{shown(path)} cannot be used: it is not JSON ({_in_one_line(error)}). {_REMEDY}") from None
+        raise FileError(f"{shown(path)} cannot be used: it is not JSON ({_in_one_line(error)}). {RESTORE_IT}") from None
     if not isinstance(tree, dict) or "format" not in tree:
-        raise FileError(f"{shown(path)} cannot be used: `regstudy train` did not write it. {_REMEDY}")
+        raise FileError(f"{shown(path)} cannot be used: `regstudy train` did not write it. {RESTORE_IT}")
     if isinstance(tree["format"], int) and tree["format"] > FORMAT_NUMBER:
         raise FileError(
             f"{shown(path)} has format {tree['format']}, but this version of regstudy reads up to format"
@@ -133,10 +139,7 @@ def read_preprocessing(out: Path) -> StoredPreprocessing:
         return StoredPreprocessing.model_validate(tree)
     except ValidationError as error:
         wrong = [_problem(dict(detail)) for detail in error.errors(include_url=False)]
-        raise FileError(f"{shown(path)} cannot be used: {'; '.join(dict.fromkeys(wrong))}. {_REMEDY}") from None
-
-
-_REMEDY = "Train again with the same configuration, or restore the file from a copy."
+        raise FileError(f"{shown(path)} cannot be used: {'; '.join(dict.fromkeys(wrong))}. {RESTORE_IT}") from None
 
 
 def _problem(detail: dict[str, Any]) -> str:

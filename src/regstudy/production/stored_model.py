@@ -17,13 +17,14 @@ from regstudy.data.preprocessing import pixel_transform
 from regstudy.errors import FileError
 from regstudy.files.paths import shown
 from regstudy.production.classifier import network_from
-from regstudy.production.measured_model import ModelShape, ModelUnderTest, positive_number
-from regstudy.production.older_folder import preprocessing_in
+from regstudy.production.measured_model import ModelShape, ModelUnderTest
+from regstudy.production.older_folder import check_older
 from regstudy.production.preprocessing_file import (
     PREPROCESSING_FILE,
     WEIGHTS_FILE,
     StoredPreprocessing,
     preprocessing_of,
+    read_preprocessing,
     write_preprocessing,
 )
 from regstudy.production.training_folder import member_folder
@@ -46,7 +47,7 @@ def stored_model(
         return (network_from(out, file, config, facts) for file in files)
 
     pixels = pixel_transform(facts.crop, (facts.mean, facts.std), device)
-    shape = ModelShape(members, positive_number(facts), facts.temperature)
+    shape = ModelShape(members, facts.positive_number, facts.temperature)
     return ModelUnderTest(config, pixels, networks, numbers, shape, device)
 
 
@@ -58,7 +59,8 @@ def stored_preprocessing(
     ``splits`` reads the images, which is done only then.
     """
     if (out / PREPROCESSING_FILE).exists():
-        return preprocessing_in(out, config)
+        return read_preprocessing(out)
+    check_older(out)
     facts = preprocessing_of(config, splits())
     write_preprocessing(out, config, splits())
     if listen is not None:
@@ -86,7 +88,11 @@ def check_same_splits(
     config: RunConfig, metrics: Mapping[str, Any], data_dir: Path, listen: OnProgress | None
 ) -> Splits:
     """As `same_splits`, but FileError if they differ."""
-    splits, different = same_splits(config, metrics, data_dir, listen)
+    return checked(*same_splits(config, metrics, data_dir, listen))
+
+
+def checked(splits: Splits, different: str) -> Splits:
+    """The splits; FileError if they differ from those of the training."""
     if different:
         raise FileError(f"{different} Give the folder of the data with --data-dir, or correct data.root.")
     return splits

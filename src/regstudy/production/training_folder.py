@@ -37,6 +37,7 @@ NAMES = (
 )
 EPOCHS_BEGIN = rb"\Aepoch,train_loss,train_accuracy,"
 METRICS_BEGIN = rb'\A\{\n  "outcome": '  # how every metrics.json begins
+CHECKPOINTS = re.compile(r"checkpoint\.(seed\d+\.)?(finished\.)?pt")  # of `seed_runs`; no others are ours
 MEMBER = re.compile(r"seed_[1-9]\d*")
 MOST_BYTES = 100_000_000  # of metrics.json
 
@@ -48,7 +49,11 @@ def member_folder(number: int) -> str:
 
 def unfinished(out: Path) -> bool:
     """Whether a training has been interrupted here and can resume."""
-    return any(out.glob("checkpoint*.pt"))
+    return bool(_checkpoints(out))
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    return [path for path in out.glob("checkpoint*.pt") if CHECKPOINTS.fullmatch(path.name)]
 
 
 def check_training_output(out: Path, overwrite: bool = False, seeds: int = 1) -> None:
@@ -71,16 +76,41 @@ def check_training_output(out: Path, overwrite: bool = False, seeds: int = 1) ->
     outputs.check_outputs(files, "train", overwrite or ours, remedy)
 
 
+def check_start(out: Path, config: RunConfig) -> None:
+    """FileError if the training would replace the weights that it starts from.
+
+    They are needed until its end, to resume, and afterward, to train again.
+    """
+    start, folder = _start(config), out.absolute()
+    if start is None or start.name != WEIGHTS_FILE:
+        return
+    if start.parent == folder or (start.parent.parent == folder and MEMBER.fullmatch(start.parent.name)):
+        raise FileError(
+            f"model.weights (--init): the training starts from {shown(start)}, which its own weights would replace."
+            " Choose another output folder (-o)."
+        )
+
+
+def _start(config: RunConfig) -> Path | None:
+    """The file of the weights that a training starts from, if it starts from a file."""
+    return None if config.model.weights is None else given_path(config.model.weights).absolute()
+
+
 @contextmanager
 def marked(out: Path, config: RunConfig) -> Iterator[None]:
-    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace."""
+    """Within this block the configuration marks the folder as a training's; what fails at once leaves no trace.
+
+    An earlier training that lies there then keeps its own configuration, without which its weights are of no use.
+    """
     marker, existed = out / CONFIG_FILE, out.exists()
-    new = not marker.exists()
+    before = read_bytes(marker) if marker.exists() else None
     write_atomically(marker, config_content(config))
     try:
         yield
     except BaseException:
-        if new and not unfinished(out):
+        if before is not None and not unfinished(out):
+            write_atomically(marker, before)
+        elif before is None and not unfinished(out):
             marker.unlink(missing_ok=True)
             if not existed:
                 with suppress(OSError):  # something else has been put there meanwhile
@@ -106,12 +136,13 @@ def write_metrics(out: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def remove_stale(out: Path, config: RunConfig, members: int) -> None:
-    """Delete what an earlier training has left and this one does not replace.
+    """Delete what an earlier training has left, before the first weights of this one are written.
 
-    Its old weights stay if this training has started from them.
+    Its metrics go, too, so that nobody takes them for those of the new weights if writing is interrupted. Its old
+    weights stay if this training has started from them.
     """
-    start = None if config.model.weights is None else given_path(config.model.weights).absolute()
-    for name in (OLD_WEIGHTS_FILE, PREPROCESSING_FILE, CARD_FILE, *OF_AN_EVALUATION):
+    start = _start(config)
+    for name in (METRICS_FILE, OLD_WEIGHTS_FILE, PREPROCESSING_FILE, CARD_FILE, *OF_AN_EVALUATION):
         if (out / name).absolute() != start:
             (out / name).unlink(missing_ok=True)
     wanted = {member_folder(number) for number in range(1, members + 1)}
@@ -131,7 +162,7 @@ def _member_files(folder: Path) -> dict[Path, Sequence[bytes]]:
 
 def remove_checkpoints(out: Path) -> None:
     """Delete what only an interrupted training needs; last of all what says that the test part was being measured."""
-    for file in (*out.glob("checkpoint*.pt"), out / OPENING_FILE):
+    for file in (*_checkpoints(out), out / OPENING_FILE):
         file.unlink(missing_ok=True)
 
 

@@ -13,7 +13,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from regstudy.files.paths import shown
 from regstudy.metrics import VALIDATION
 from regstudy.production.measured_model import MeasuredModel, ModelUnderTest, seed_facts
 from regstudy.production.seed_runs import Trainer
-from regstudy.production.stored_model import same_splits, stored_model, stored_preprocessing
+from regstudy.production.stored_model import checked, same_splits, stored_model, stored_preprocessing
 from regstudy.production.test_set_log import TestSetLog, opened_test
 from regstudy.production.training_folder import EPOCHS_FILE, member_folder, read_metrics, read_training
 from regstudy.production.training_request import BOTH, TRAIN, TrainingRequest
@@ -107,12 +106,8 @@ def verify_training(
     if test:
         _check_test(out, config, metrics, log)
 
-    @cache
-    def both() -> tuple[Splits, str]:
-        return same_splits(config, metrics, data_dir, listen)
-
-    splits, different = both()
-    facts = stored_preprocessing(out, config, lambda: both()[0], listen)
+    splits, different = same_splits(config, metrics, data_dir, listen)
+    facts = stored_preprocessing(out, config, lambda: checked(splits, different), listen)
     model = stored_model(out, config, metrics, facts, device)
     held_out = metrics.get("on", TRAIN) == TRAIN
     images = splits.validation if held_out else splits.clean_train
@@ -215,6 +210,9 @@ def _retrained(
     request = TrainingRequest(BOTH if metrics.get("on", TRAIN) == BOTH else TRAIN, max(len(stored), 1))
     with tempfile.TemporaryDirectory(prefix="regstudy-verify-") as folder:
         again = Trainer(config, splits, device, Path(folder), listen=listen).all_seeds(request)
+    if not again.runs[0].number:  # the one that fixes the epochs diverged, so no other was started
+        yield Compared("A new training", 0, math.inf, again.runs[0].result.reason)
+        return
     for one in again.runs:
         place = out / member_folder(one.number) if stored else out
         then, now = _stored_curve(place / EPOCHS_FILE), _curve(epochs_csv(one.result.records))

@@ -18,7 +18,7 @@ from regstudy.config.fingerprint import hashed
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.files import write_atomically
-from regstudy.files.paths import given_path
+from regstudy.files.paths import given_path, path_errors
 from regstudy.training.loop import TrainState
 
 CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints
@@ -118,7 +118,7 @@ def _digest(weights: str | None) -> str | None:
     path = given_path(weights) if weights is not None else None
     if path is None or not path.is_file():
         return weights
-    with path.open("rb") as file:
+    with path_errors(path, "read"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -177,6 +177,18 @@ def test_whole_runs_with_each_feature_have_the_same_curves(feature: str, tmp_pat
         assert torch.allclose(tensor, best.weights[name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("name", ["train_epoch", "measure"])
+def test_a_loss_that_is_not_finite_ends_the_training_of_the_script_as_ours(name: str, monkeypatch: Any) -> None:
+    config = configured()
+    splits = make_splits(16, 8)
+    module, _ = script_of(config)
+    parts = [module.Images(one.images, one.labels, one.classes) for one in (splits.train, splits.validation)]
+    lost = {"train_epoch": (float("nan"), 0.5), "measure": {"loss": float("inf"), "accuracy": 0.5}}
+    monkeypatch.setattr(module, name, lambda *_: lost[name])
+    _, best = module.train_network(*parts, module.make_transform(parts[0]), 0)
+    assert best.epochs == 1 and not best.weights
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["small_cnn", "dropout_cnn"])
 def test_five_seeds_of_a_network_on_digits_give_the_same_curves(network: str, tmp_path: Path) -> None:

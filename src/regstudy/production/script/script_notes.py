@@ -46,9 +46,10 @@ def notes_on(config: RunConfig, known: Mapping[str, Any]) -> str:
     data = config.data
     parts = [known[name] for name in ("TRAIN_FOLDER", "VALIDATION_FOLDER", "TEST_FOLDER") if known[name]]
     count = data.options.get("count") or _street_digits(data.train_limit, data.validation)
+    folders = "itself" if parts == ["."] else " and ".join(f"{name}/" for name in parts)
     values = {
         "arrays": ARRAYS,
-        "folders": "itself" if parts == ["."] else " and ".join(f"{name}/" for name in parts),
+        "folders": folders.replace("\\", "\\\\").replace('"', r"\""),  # in a docstring
         "size": known["SIZE"],
         "train": count,
         "test": min(26032, -(-int(count) // 5)),

@@ -44,8 +44,9 @@ def pictures(folder: Path, count: int = 12) -> None:
         image.save(place / f"slide{number // 4}_{number}.{suffix}", **({"exif": exif} if suffix == "jpg" else {}))
     (folder / "a" / "notes.txt").write_text("no picture")
     (folder / "a" / ".hidden.png").write_bytes(b"no picture")
-    (folder / "b" / "@eaDir").mkdir()
-    (folder / "b" / "@eaDir" / "thumb.png").write_bytes(b"no picture")
+    for left_behind in (folder / "b" / "@eaDir", folder / "__MACOSX", folder / ".cache"):  # no class is called so
+        left_behind.mkdir()
+        (left_behind / "thumb.png").write_bytes(b"no picture")
 
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

@@ -75,12 +75,12 @@ def read_folder(root: Path, part: str) -> Images:
     folder = root / part
     if not folder.is_dir():
         raise SystemExit(f"There is no folder {folder}. Give the folder of the images with --data.")
-    classes = tuple(sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")))
+    classes = tuple(sorted(one.name for one in folder.iterdir() if one.is_dir() and not is_ignored(one.name)))
     pixels, labels, paths = [], [], []
     for label, name in enumerate(classes):
         found = [path for path in (folder / name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
         for path in sorted(one.relative_to(root).as_posix() for one in found):
-            if any(step.startswith(".") or step.lower() in LEFT_BEHIND for step in path.split("/")):
+            if any(map(is_ignored, path.split("/"))):
                 continue
             try:
                 pixels.append(decode((root / path).read_bytes(), Policy(SIZE, FIT, channels=CHANNELS)))
@@ -92,6 +92,11 @@ def read_folder(root: Path, part: str) -> Images:
             labels.append(label)
             paths.append(path)
     return Images(torch.from_numpy(np.stack(pixels)), torch.tensor(labels), classes, tuple(paths))
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by a system or an archive."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
 def read_cifar10(part: str, root: Path) -> Images | None:

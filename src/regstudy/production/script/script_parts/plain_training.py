@@ -64,7 +64,7 @@ def train_phase(run: Run, train: Images, validation: Images, settings: Settings,
         best.epochs += 1
         shown = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
         print(f"epoch {best.epochs}: train loss {loss:.4f}, accuracy {accuracy:.4f}; validation {shown}", flush=True)
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or not math.isfinite(found["loss"]):
             print("Training diverged: the loss is not finite.")
             return False
         value = -found[METRIC] if MAXIMIZE else found[METRIC]
