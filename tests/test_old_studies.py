@@ -17,6 +17,8 @@ from regstudy.space.loader import load_space
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
+pytestmark = pytest.mark.table
+
 KEPT = Path(__file__).parent / "fixtures" / "studies"
 ARMS = ("plain", "dropout: model.dropout=0.5")
 FINGERPRINTS = {

@@ -28,6 +28,8 @@ from regstudy.space.loader import load_space, shipped_spaces
 from regstudy.space.search_space import Space
 from regstudy.study import attributes
 
+pytestmark = pytest.mark.table
+
 SETS = ["--set", "training.epochs=2", "--set", "data.train_limit=60", "--set", "data.validation=60"]
 DOCTOR = ["doctor", "digits_cnn", *SETS]
 STUDY = ["study", "--space", "digits_cnn", "--trials", "1", *SETS]

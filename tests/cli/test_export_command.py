@@ -12,6 +12,8 @@ from conftest import Command
 import regstudy as package
 from regstudy.space.yaml_values import read_yaml_text
 
+pytestmark = pytest.mark.table
+
 KEPT = Path(__file__).parents[1] / "fixtures" / "studies"
 
 

@@ -90,7 +90,7 @@ CASES: list[tuple[Callable[[Path], None], list[str], list[str]]] = [
         a_network_without_stages,
         [
             "model={name: stageless:network}",
-            "model.trainable=head",
+            "model.trainable=last_stage",
             "optimizer={name: adam, lr: {low: 0.001, high: 0.01}}",
         ],
         ["trainable", "stages"],

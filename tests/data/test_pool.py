@@ -28,6 +28,8 @@ from regstudy.data.pool import Pool, load_pool
 from regstudy.data.split_source import SplitSource
 from regstudy.errors import DataError
 
+pytestmark = pytest.mark.table
+
 OWN_SOURCE = """
 import torch
 from regstudy.data.image_set import ImageSet

@@ -22,6 +22,8 @@ from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import Space
 from regstudy.training.validation import CHECKS
 
+pytestmark = pytest.mark.table
+
 CPU = torch.device("cpu")
 DIGITS = {"name": "digits", "size": 24, "train_limit": 400, "validation": 200}
 TINY = {"data": {**DIGITS, "size": 16}, "model": {"name": "tiny:cnn", "options": {"width": 16}}}

@@ -24,6 +24,8 @@ from regstudy.production import conversion, onnx_file
 from regstudy.production.conversion import remove_outdated
 from regstudy.production.preprocessing_file import WEIGHTS_FILE
 
+pytestmark = pytest.mark.table
+
 MEMBERS = (f"seed_1/{WEIGHTS_FILE}", f"seed_2/{WEIGHTS_FILE}")
 
 

@@ -25,6 +25,8 @@ from regstudy.production.final_training import train_finally
 from regstudy.production.test_set_log import TEST_LOG_FILE
 from regstudy.production.training_request import BOTH, TrainingRequest
 
+pytestmark = pytest.mark.table
+
 MODULES = ("files", "production.training_folder", "production.training_results", "production.part_files")
 MODULES += ("production.preprocessing_file", "production.test_set_log", "training.checkpoint")
 SMALL = {"data": {"name": "tiny_parts:load", "validation": 15}, "training.epochs": 2}

@@ -33,6 +33,8 @@ from regstudy.study.place import DATABASE_FILE
 from regstudy.study.storage import open_storage, sqlite_url
 from regstudy.study.tables import load_tables
 
+pytestmark = pytest.mark.table
+
 WHERE = "results/blood_cells"
 UNDECIDED = Taken(parts={"augmentation": CLOSES, "dropout": Part(0.003)}, noise=0.002, repeats=6)
 

@@ -27,6 +27,8 @@ from regstudy.report.dashboard import MAX_FIGURE_CHARS, MAX_POINTS_PER_TRACE, RE
 from regstudy.study import attributes
 from regstudy.study.storage import open_storage, sqlite_url
 
+pytestmark = pytest.mark.table
+
 EVIL = "<script>alert(1)</script>"
 
 

@@ -25,6 +25,8 @@ from regstudy.study import attributes
 from regstudy.study.place import DATABASE_FILE
 from regstudy.study.storage import open_storage, sqlite_url
 
+pytestmark = pytest.mark.table
+
 EVIL = "<script>alert(1)</script>"
 STATUS = {
     "confirmed": "Confirmed",

@@ -22,6 +22,8 @@ from regstudy.report.phrasing import NONE
 from regstudy.study import attributes
 from regstudy.study.place import DATABASE_FILE, StudyPlace
 
+pytestmark = pytest.mark.table
+
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "studies"
 
 

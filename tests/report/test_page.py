@@ -29,6 +29,8 @@ from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 from regstudy.text import counted
 
+pytestmark = pytest.mark.table
+
 FILES = {"report.html", "trials.csv", "epochs.csv", "importance.csv", "importance.md", "summary.md"}
 EVIL = "<script>alert(1)</script>"
 TEN = ConstantAnswer("val_accuracy", 0.1, 10)

@@ -26,6 +26,8 @@ from regstudy.training.loop import shuffled_batches, start, train_step
 from regstudy.training.run import run
 from regstudy.training.schedules import learning_rates
 
+pytestmark = pytest.mark.table
+
 CPU = torch.device("cpu")
 # the smallest images, in pixels, with which a network can be trained on two at a time
 SMALLEST = {
