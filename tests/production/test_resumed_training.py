@@ -158,7 +158,6 @@ def test_the_marker_of_other_weights_is_not_taken_up(tmp_path: Path, monkeypatch
     assert train(tmp_path, TrainingRequest(), other)["test"]["opening"] == 2
 
 
-@pytest.mark.slow
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
     """Real processes; every second kill lets the training get further than the one before."""
     (tmp_path / "c.yaml").write_text(

@@ -191,7 +191,6 @@ def test_a_loss_that_is_not_finite_ends_the_training_of_the_script_as_ours(name:
     assert best.epochs == 1 and not best.weights
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", ["small_cnn", "dropout_cnn"])
 def test_five_seeds_of_a_network_on_digits_give_the_same_curves(network: str, tmp_path: Path) -> None:
     changes = {"data": {"name": "digits", "size": 22, "train_limit": 200, "validation": 100}, "model.name": network}
@@ -337,7 +336,6 @@ def test_nothing_else_is_imported(source: str) -> None:
     assert imported_by(text) - {"tiny"} <= ALLOWED | sys.stdlib_module_names
 
 
-@pytest.mark.slow
 def test_the_script_runs_alone(tmp_path: Path) -> None:
     changes = {
         "model.name": "small_cnn",
