@@ -36,7 +36,7 @@ class Simplicity:
 
 def simplicity(tables: Tables, number: int) -> Simplicity:
     """How simple a trial of a search is."""
-    trial = tables.trials.set_index("number").loc[number]
+    trial = tables.trials[tables.trials["number"] == number].iloc[0]
     active, strength = dict[str, object](), 0.0
     for path, off in tables.regularizers.items():
         values = tables.strength(path)

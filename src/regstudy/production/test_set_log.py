@@ -22,6 +22,7 @@ from regstudy.config.schema import Data
 from regstudy.data import open_test
 from regstudy.data.groups import group_keys
 from regstudy.data.image_set import ImageSet
+from regstudy.data.loading_events import Notice, tell
 from regstudy.errors import DataError, FileError, RegstudyError, describe
 from regstudy.files import check_file, make_folder, read_bytes, write_atomically
 from regstudy.files.paths import path_errors
@@ -134,10 +135,11 @@ def opened_test(
 
 
 def with_groups(test: ImageSet, config: Data, data_dir: Path) -> ImageSet:
-    """The test images with their groups, by which intervals are wider; without, if the rule does not fit them."""
+    """The test images with their groups, by which intervals are wider; without, and said, if the rule does not fit."""
     if config.group is None:
         return test
     try:
         return replace(test, groups=torch.from_numpy(group_keys(test, config.group, config.name, data_dir)))
-    except DataError:
+    except DataError as error:
+        tell(Notice(f"The intervals on the test set treat its images as independent: {error}", warning=True))
         return test

@@ -389,3 +389,10 @@ def test_folders_are_read_in_the_colors_of_the_study(tmp_path: Path, channels: i
     (tmp_path / "train" / "a").mkdir(parents=True)
     Image.new("RGB", (9, 8), (200, 10, 30)).save(tmp_path / "train" / "a" / "1.png")
     assert script.read_part("train", tmp_path).pixels.shape == (1, channels, 8, 8)
+
+
+def test_a_study_of_an_older_file_rule_needs_regstudy() -> None:
+    config = configured({"data.name": "image_folder", "data.root": "x"})
+    with pytest.raises(ConfigError, match=r"rule of version 0\.1\.0"):
+        script_of(config, file_rule=1)
+    script_of(config, file_rule=2)

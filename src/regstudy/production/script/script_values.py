@@ -8,6 +8,7 @@ from typing import Any
 from regstudy.config import schema
 from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
+from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.groups import NEAR_DUPLICATES
 from regstudy.data.pictures import DEFAULT_SIZE
 from regstudy.data.preprocessing import IMAGENET
@@ -33,6 +34,9 @@ def check_scriptable(config: RunConfig, facts: Mapping[str, Any]) -> None:
                 " Export YAML and use `regstudy train`, or put the validation images into a folder of their own.",
             )
         )
+    if config.data.name == "image_folder" and facts.get("file_rule", LATEST_RULE) != LATEST_RULE:
+        words = "the study chose its image files by the rule of version 0.1.0, so a plain script might read others."
+        problems.append(Problem("data.name", f"{words} Export YAML and use `regstudy train`."))
     if config.data.name == "table":
         words = (
             "a plain script does not read tables. Export YAML and use `regstudy train`, or put the images into folders."
