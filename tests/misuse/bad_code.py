@@ -30,8 +30,8 @@ NETWORKS = {
     "returns a class": f"from torch import nn\ndef {NETWORK}:\n    return nn.Linear\n",
     "returns a tuple": f"from torch import nn\ndef {NETWORK}:\n    return nn.Flatten(), nn.Flatten()\n",
     "returns another shape": f"from torch import nn\ndef {NETWORK}:\n    return nn.Flatten()\n",
-    "returns a wrong number of classes": (
-        f"from torch import nn\ndef {NETWORK}:\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes + 1))\n"
+    "returns too few outputs": (
+        f"from torch import nn\ndef {NETWORK}:\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes - 1))\n"
     ),
     "returns a dictionary from forward": (
         f"from torch import nn\nclass N(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n"
