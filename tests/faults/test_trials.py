@@ -81,10 +81,8 @@ def test_a_network_whose_defaults_are_broken_is_told_before_anything_is_written(
     prepare_folder(folder, ("shape", "ok"))
     command = start(*STUDY, "--trials", "3")
     assert command.wait() == 2, command.said
-    assert command.stderr.startswith(
-        "error: Training the first batches of the default configuration failed: ValueError"
-    )
-    assert command.stderr.count("\n") == 2 and ".." not in command.stderr  # the second line names --debug
+    assert command.stderr.startswith("error: 'faulty:network' must return one logit per class")
+    assert command.stderr.count("\n") == 1 and ".." not in command.stderr
     assert not (folder / "results").exists()
 
 

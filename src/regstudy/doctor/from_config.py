@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from regstudy import data
+from regstudy import data, models
 from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
@@ -50,6 +50,8 @@ def examine_space(
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
     state = loop.start(config, splits, device)
+    shape = splits.train.shape[0], state.preprocessing.side, len(splits.train.classes)
+    models.check_answers(config.model, state.model, *shape)
     preprocess = prepare(config.preprocessing, splits.train)  # data checks run on the CPU, whatever the device
     train, validation = (part_of_set(images, preprocess) for images in (splits.train, splits.validation))
     for group in state.optimizer.param_groups:

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from regstudy import models
+from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.data import check_test, prepare, without_folds
 from regstudy.data.image_set import Splits
 from regstudy.data.loading_events import Notice, OnProgress, listening
 from regstudy.data.preprocessing import pixel_transform
+from regstudy.data.preprocessing import prepare as prepare_pixels
 from regstudy.metrics import metric
 from regstudy.production.classifier import bare_network
 from regstudy.production.conversion import remove_outdated
@@ -82,6 +85,7 @@ def train_finally(
     splits = prepare(without_folds(config.data), data_dir, listen)
     if config.data.resampling != "shared" and listen is not None:
         listen(Notice(f"data.resampling is for studies; this training holds out {_held_out(splits)}."))
+    _check_network(config, splits)
     with marked(out, config):
         trained = Trainer(config, splits, device, out, on_epoch, on_step, listen).all_seeds(request)
     kept = trained.kept(config)
@@ -112,6 +116,13 @@ def train_finally(
     write_results(out, config, metrics, of_test or shown)
     remove_checkpoints(out)
     return metrics
+
+
+def _check_network(config: RunConfig, splits: Splits) -> None:
+    """ConfigError before anything is written if a user's own network does not answer the images."""
+    shape = splits.train.shape[0], prepare_pixels(config.preprocessing, splits.train).side, len(splits.train.classes)
+    if is_plugin(config.model.name):
+        models.check_answers(config.model, models.build(config.model, *shape), *shape)
 
 
 def _held_out(splits: Splits) -> str:

@@ -275,7 +275,9 @@ def _cost(session: Session, name: str, config: RunConfig) -> Cost:
     splits = session.images.splits
     with _explained(session.plan, name):
         side = prepare(config.preprocessing, splits.train).side
-        network = models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
+        shape = splits.train.shape[0], side, len(splits.train.classes)
+        network = models.build(config.model, *shape)
+        models.check_answers(config.model, network, *shape)
         sizes = models.parameter_counts(network)
         seconds = seconds_per_epoch(config, splits, torch.device(session.options.device))
     return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds)

@@ -37,7 +37,9 @@ def build_model(config: RunConfig, channels: int, size: int, classes: int) -> nn
     for name, value in (("channels", channels), ("size", size), ("classes", classes)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ArgumentError(f"{name} must be a whole number of at least 1, but it is {value!r}.")
-    return models.build(config.model, channels, size, classes)
+    network = models.build(config.model, channels, size, classes)
+    models.check_answers(config.model, network, channels, size, classes)
+    return network
 
 
 def build_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
