@@ -236,9 +236,9 @@ def test_what_load_answers_is_what_the_tables_say(tmp_path: Path, name: str) -> 
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     columns = [f"p({one})" for one in images.classes]
     assert np.abs(table[columns].to_numpy() - found[columns].to_numpy()).max() < 1e-6
-    assert table["predicted_class"].tolist() == found["class"].tolist()
-    assert table["image"].tolist() == list(images.paths)
-    assert (table["predicted_class"] == table["true_class"]).mean() == pytest.approx(metrics["test"]["accuracy"])
+    assert table["class"].tolist() == found["class"].tolist()
+    assert table["file"].tolist() == list(images.paths)
+    assert (table["class"] == table["true_class"]).mean() == pytest.approx(metrics["test"]["accuracy"])
     if "temperature" in metrics:
         changed = metrics["temperature"]
         assert changed["validation"]["after"]["loss"] <= changed["validation"]["before"]["loss"]

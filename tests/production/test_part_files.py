@@ -73,7 +73,7 @@ def test_file_names_that_are_no_text(tmp_path: Path) -> None:
     images = replace(random_images(3), paths=("a\udcff.png", "b\n.png", "ü.png"))
     scores = scored(images)
     write_part_files(tmp_path, scores)
-    assert pd.read_csv(tmp_path / "predictions.csv")["image"].tolist()[2] == "ü.png"
+    assert pd.read_csv(tmp_path / "predictions.csv")["file"].tolist()[2] == "ü.png"
     assert error_page(scores, "One training.")
 
 

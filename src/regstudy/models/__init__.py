@@ -21,7 +21,13 @@ from regstudy.config.schema import Model
 from regstudy.config.user_code import guarded, returned, user_code
 from regstudy.errors import ConfigError, Problem, unknown
 from regstudy.models.dropout_cnn import dropout_cnn
-from regstudy.models.libraries import is_library_network, libraries_with, library_network, meant_library
+from regstudy.models.libraries import (
+    is_library_network,
+    is_own_network,
+    libraries_with,
+    library_network,
+    meant_library,
+)
 from regstudy.models.library_network import Images, LibraryNetwork
 from regstudy.models.options import value_problems
 from regstudy.models.output_check import check_output, next_size
@@ -90,7 +96,7 @@ def check_answers(config: Model, network: nn.Module, channels: int, size: int, c
 
     This runs the user's forward pass, so it belongs where one network is about to be trained, not where many are built.
     """
-    if is_plugin(config.name) and not is_library_network(config.name):
+    if is_own_network(config.name):
         check_output(network, config.name, channels, size, classes)
 
 
@@ -143,8 +149,7 @@ def _builder(name: str) -> Builder:
 
 def _declared(name: str) -> Builder:
     """What has the signature of the builder of that name, from its source if that tells it, without running it."""
-    plugin = is_plugin(name) and not is_library_network(name)
-    return (declared_function(name) if plugin else None) or _builder(name)
+    return (declared_function(name) if is_own_network(name) else None) or _builder(name)
 
 
 def _of_a_user(

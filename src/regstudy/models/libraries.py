@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from regstudy.config.plugins import is_plugin
 from regstudy.errors import LONGEST_NAME, ConfigError
 from regstudy.models.library_network import LibraryNetwork
 
@@ -21,6 +22,11 @@ def is_library_network(name: str) -> bool:
     """Whether a name means a network of one of the libraries; nothing is imported."""
     library, colon, _ = name.partition(":")
     return bool(colon) and library in LISTS
+
+
+def is_own_network(name: str) -> bool:
+    """Whether a name means a function of the user's own that builds a network."""
+    return is_plugin(name) and not is_library_network(name)
 
 
 @cache

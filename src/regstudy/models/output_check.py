@@ -32,7 +32,7 @@ def check_output(network: nn.Module, name: str, channels: int, size: int, classe
 
 
 def next_size(build: Callable[[int], nn.Module], channels: int, size: int) -> int | None:
-    """The smallest of the usual image sizes above this one that a network can take; None if that cannot be told.
+    """The smallest of the usual image sizes above this one that a network can take; None if unknown.
 
     Nothing is computed: on the meta device, tensors have only shapes.
     """

@@ -62,8 +62,8 @@ def export(
     - ``output``: the file. Default: best.yaml, best.json or train.py, by the format.
     - ``format``: yaml, json, or python for a training script without regstudy. Default: what the file's suffix says.
     - at most one of ``trial``, the number of a trial; ``rank``, its place in the ranking, from 1; ``simplest``, the one
-      with the fewest regularizers of those that cannot be told from the best. Default: what the confirmation runs
-      recommend, or the best trial.
+      with the fewest regularizers of those that cannot be distinguished from the best. Default: what the confirmation
+      runs recommend, or the best trial.
 
     Nothing is written if anything is wrong. Raises RegstudyError.
     """

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from regstudy import models
-from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
 from regstudy.data import check_test, prepare, without_folds
 from regstudy.data.image_set import Splits
@@ -18,6 +17,7 @@ from regstudy.data.loading_events import Notice, OnProgress, listening
 from regstudy.data.preprocessing import pixel_transform
 from regstudy.data.preprocessing import prepare as prepare_pixels
 from regstudy.metrics import metric
+from regstudy.models.libraries import is_own_network
 from regstudy.production.classifier import bare_network
 from regstudy.production.conversion import remove_outdated
 from regstudy.production.measured_model import ModelShape, ModelUnderTest
@@ -120,8 +120,9 @@ def train_finally(
 
 def _check_network(config: RunConfig, splits: Splits) -> None:
     """ConfigError before anything is written if a user's own network does not answer the images."""
-    shape = splits.train.shape[0], prepare_pixels(config.preprocessing, splits.train).side, len(splits.train.classes)
-    if is_plugin(config.model.name):
+    if is_own_network(config.model.name):
+        side = prepare_pixels(config.preprocessing, splits.train).side
+        shape = splits.train.shape[0], side, len(splits.train.classes)
         models.check_answers(config.model, models.build(config.model, *shape), *shape)
 
 

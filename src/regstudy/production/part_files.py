@@ -34,10 +34,10 @@ def predictions(scores: PartScores) -> pd.DataFrame:
     classes = scores.images.classes
     chosen = scores.probabilities.argmax(1)
     columns: dict[str, object] = {
-        "image": image_names(scores),
+        "file": image_names(scores),
         "part": scores.part,
         "true_class": [classes[number] for number in scores.images.labels.tolist()],
-        "predicted_class": [classes[number] for number in chosen.tolist()],
+        "class": [classes[number] for number in chosen.tolist()],
         "probability": scores.probabilities.amax(1).numpy(),
     }
     of_classes = {f"p({name})": scores.probabilities[:, number].numpy() for number, name in enumerate(classes)}

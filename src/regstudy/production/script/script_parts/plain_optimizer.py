@@ -92,7 +92,7 @@ def plateaus(settings: Settings, values: Sequence[float]) -> int:
 
 
 def own_factor(elapsed: float) -> float:
-    """Share of the base learning rate after so many epochs."""
+    """Share of the base learning rate after ``elapsed`` epochs."""
     raise NotImplementedError
 
 
