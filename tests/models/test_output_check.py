@@ -25,7 +25,7 @@ training: {epochs: 1, batch_size: 20}
 COMMANDS = {
     "study": ["study", "--space", "narrow.yaml", "--trials", "1"],
     "study without the doctor": ["study", "--space", "narrow.yaml", "--trials", "1", "--no-doctor"],
-    "compare": ["compare", "narrow.yaml", "--arm", "a", "--arm", "b: optimizer.lr=0.1"],
+    "compare": ["compare", "narrow.yaml", "--arm", "a", "--arm", "b: training.batch_size=30"],
     "doctor": ["doctor", "narrow.yaml"],
     "train": ["train", "narrow.yaml", "-o", "out"],
 }
