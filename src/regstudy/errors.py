@@ -37,6 +37,10 @@ class StorageError(RegstudyError):
     """A database that cannot be opened, written or reached."""
 
 
+class ServerLost(StorageError):
+    """A database server that cannot be reached or went away; it may come back."""
+
+
 class StudyError(RegstudyError):
     """A study that cannot be created, resumed or read."""
 

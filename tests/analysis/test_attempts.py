@@ -11,6 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from regstudy.analysis.attempts import Attempts, attempts
 from regstudy.report.finding_phrasing import attempts_sentence
+from regstudy.search import queue
 from regstudy.study import attributes
 from regstudy.study.tables import load_tables
 
@@ -62,4 +63,8 @@ def test_a_trial_withdrawn_before_it_began_is_no_attempt() -> None:
     study = optuna.create_study()
     study.enqueue_trial({}, user_attrs={attributes.SLOT: 5})
     study._storage.set_trial_state_values(0, BAD)
+    taken = study.ask()
+    taken.set_user_attr(attributes.SLOT, 6)
+    taken.set_user_attr(attributes.REASON, queue.TWICE)  # Optuna calls a trial started that was only asked for
+    study.tell(taken, state=BAD)
     assert attempts(load_tables(study)).kinds == {}

@@ -112,10 +112,17 @@ def test_a_study_survives_restarts_and_lost_connections_and_tells_nobody_the_pas
     assert before < 12
     until(lambda: finished(url) > before, "the study goes on after the restart")
     assert server.drop_connections(url.rpartition("/")[2]) > 0
+    until(lambda: finished(url) >= 9, "the search is about to end")
+    for _ in range(6):  # between the stages, too
+        server.drop_connections(url.rpartition("/")[2])
+        time.sleep(0.5)
     assert command.wait(240) == 0, command.said
     assert "Traceback" not in command.said
     trials = assert_sound(folder / "results" / "faulty", 14, study=load(url))
-    assert {t.state for t in load(url).trials} <= {TrialState.COMPLETE, TrialState.PRUNED}, "no attempt was lost"
+    failed = [t.user_attrs for t in load(url).trials if t.state == TrialState.FAIL]
+    withdrawn = [facts for facts in failed if facts.get(attributes.REASON) == queue.TWICE]  # of a claim cut short
+    assert failed == withdrawn, "no attempt was lost"
+    assert not any(attributes.CONFIG in facts for facts in withdrawn)
     assert_curves_repeat(folder, trials, through_cli=0)
     assert_secret(folder, url, [command])
 

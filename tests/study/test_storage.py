@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import re
 import sqlite3
@@ -17,7 +18,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DatabaseError, OperationalError, PendingRollbackError, ProgrammingError
 
-from regstudy.errors import StorageError
+from regstudy.errors import ServerLost, StorageError
 from regstudy.study.place import StudyPlace, find_study
 from regstudy.study.storage import (
     NETWORK_FILE_SYSTEMS,
@@ -26,6 +27,7 @@ from regstudy.study.storage import (
     exclusive,
     open_named,
     open_storage,
+    outlast,
     sqlite_path,
     sqlite_url,
     storage_error,
@@ -213,6 +215,34 @@ def test_what_a_lost_connection_interrupted_is_repeated(tmp_path: Path, monkeypa
     with pytest.raises(DatabaseError):
         opened.patiently(always_lost)
     assert len(tries) == 6
+
+
+@pytest.mark.parametrize(
+    ("attempts", "waits", "ends"),
+    [
+        ([(0, True), (0, False)], [1], True),
+        ([(0, True), (0, True), (0, True)], [1, 2], False),
+        ([(0, True), (999, True), (0, True), (0, True), (0, False)], [1, 1, 2], False),
+        ([(0, True), (0, True), (999, True), (0, True), (0, False)], [1, 2, 1, 2], True),
+    ],
+)
+def test_a_stage_that_ran_for_long_before_a_loss_gets_the_whole_patience_anew(
+    attempts: list[tuple[float, bool]], waits: list[float], ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, waited, told, left = [0.0], list[float](), list[str](), list(attempts)
+    monkeypatch.setattr("regstudy.study.storage.PATIENCE", (1, 2))
+    monkeypatch.setattr("regstudy.study.storage.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("regstudy.study.storage.time.sleep", waited.append)
+
+    def stage() -> None:
+        seconds, loses = left.pop(0)
+        clock[0] += seconds
+        if loses:
+            raise storage_error("postgresql://server/db", lost())
+
+    with contextlib.nullcontext() if ends else pytest.raises(ServerLost):
+        outlast(stage, lambda: told.append("lost"))
+    assert waited == waits and len(told) == len(waits)
 
 
 def test_a_trials_own_number_in_the_database_is_found(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from regstudy.cli.listener import ConsoleListener, DryRun
 from regstudy.search.events import Listener
 from regstudy.study.passwords import masked_url
+from regstudy.study.storage import outlast
 
 if TYPE_CHECKING:
     from regstudy.report.study_result import StudyResult
@@ -51,13 +52,14 @@ def run(
 
 def show_answer(console: Console, result: StudyResult) -> None:
     """Print what the study showed, as its report does, and where to read more."""
-    console.print("\n" + "\n".join(result.answer.lines) + "\n")
+    answer = outlast(lambda: result.answer)
+    console.print("\n" + "\n".join(answer.lines) + "\n")
     where_to_look(console, result, "Report")
 
 
 def where_to_look(console: Console, result: StudyResult, page: str) -> None:
     """Print where the results are and what to run next; ``page`` is the label of the page."""
-    written, place = result.report(), result.place
+    written, place = outlast(result.report), result.place
     there = [str(place.folder), *(["--storage", masked_url(place.storage)] if place.storage else [])]
     console.print(f"{page + ':':<10} {written}")
     show_index(console, place)

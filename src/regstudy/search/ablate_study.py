@@ -36,6 +36,7 @@ from regstudy.search.ablation_words import (
 from regstudy.search.confirm_study import check_at_rest, same_images
 from regstudy.search.confirming import seconds_per_run
 from regstudy.search.create import check_folders, plan_of_study
+from regstudy.search.engine import outlast_server
 from regstudy.search.events import AblationStarted, Cost, Listener, NothingLeft, Notice, Ready
 from regstudy.search.rounds import check_no_stale_runs, create_companion, run_rounds, unfinished
 from regstudy.search.search_options import SearchOptions
@@ -97,8 +98,9 @@ def ablate_study(
         cost = Cost(took / epochs if took > 0 else math.nan, epochs, 0, 0)
         listen(Ready("ablation", {"run": cost}, {"run": facts.runs - before.finished}))
         ablating = _Ablating(place, study, plan, pool, options, listen)
+        deadline = time.time() + options.budget
         try:
-            ablating.run(facts, time.time() + options.budget, took if took > 0 else 0.0)
+            outlast_server(lambda: ablating.run(facts, deadline, took if took > 0 else 0.0), listen)
         except KeyboardInterrupt:
             listen(how_it_ended(_totals(find_ablation(place, study), facts), options, interrupted=True))
             raise

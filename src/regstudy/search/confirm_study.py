@@ -19,6 +19,7 @@ from regstudy.errors import StudyError
 from regstudy.search.confirming import Confirming, seconds_per_run, why_not_confirmed
 from regstudy.search.create import check_folders, plan_of_study
 from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, MOST_RUNS, Division
+from regstudy.search.engine import outlast_server
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready
 from regstudy.search.queue import is_silent
 from regstudy.search.rounds import check_no_stale_runs
@@ -74,8 +75,9 @@ def confirm_study(
         share = (fact(study, attributes.CONFIRM) or {}).get("share") or DEFAULT_SHARE
         study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": runs})
         confirming = Confirming(place, study, plan.study, options, lambda: pool, pool.validation is None, listen)
+        deadline = time.time() + options.budget
         try:
-            confirming.run(runs, time.time() + options.budget, took if took > 0 else 0.0)
+            outlast_server(lambda: confirming.run(runs, deadline, took if took > 0 else 0.0), listen)
         except KeyboardInterrupt:
             listen(how_it_ended(totals(place, study, division), options, interrupted=True))
             raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 
 import optuna
 
 from regstudy.data.split_source import SplitSource
 from regstudy.errors import StudyError
-from regstudy.search.events import Listener
+from regstudy.search.events import Listener, Notice
 from regstudy.search.queue import close_orphans, count_claimable
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_checkpoints
@@ -20,7 +21,15 @@ from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import queue_state
-from regstudy.study.storage import open_named
+from regstudy.study.storage import open_named, outlast
+
+
+def outlast_server(stages: Callable[[], None], listen: Listener) -> None:
+    """Run stages of a study, and again from the start when the database server goes away in between, which is said.
+
+    The stages must take up what is stored, as `search` does.
+    """
+    outlast(stages, lambda: listen(Notice("The database server does not answer. Waiting for it; no trial is lost.")))
 
 
 def search(

@@ -26,8 +26,8 @@ from regstudy.study.queue_state import FINISHED, queue_state
 from regstudy.study.storage import OpenStudy, exclusive
 from regstudy.study.stored_facts import fact
 
-BEYOND = "withdrawn: it is beyond the number of trials asked for"
-TWICE = "withdrawn: another process has taken the same slot"
+BEYOND = attributes.WITHDRAWN + "it is beyond the number of trials asked for"
+TWICE = attributes.WITHDRAWN + "another process has taken the same slot"
 GRACE = 900  # seconds without a sign of life until a trial on another machine counts as dead
 
 

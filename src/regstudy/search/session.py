@@ -22,7 +22,7 @@ from regstudy.errors import RegstudyError, StudyError
 from regstudy.search.confirming import Confirming, why_not_confirmed
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
-from regstudy.search.engine import search, serve
+from regstudy.search.engine import outlast_server, search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
@@ -37,7 +37,7 @@ from regstudy.study.companion import find_confirmation, folder_of
 from regstudy.study.place import StudyPlace, study_place
 from regstudy.study.queue_state import count_finished, queue_state, remaining
 from regstudy.study.ranking import best_value
-from regstudy.study.storage import in_words
+from regstudy.study.storage import in_words, outlast
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 from regstudy.training.cost import seconds_per_epoch
@@ -127,19 +127,26 @@ class Session:
         if sum(ready.left.values()):
             done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
             self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace))
-        try:
+        given = division
+
+        def stages() -> None:
+            nonlocal division
             search(self.place, study, self.plan, self.images.splits, searching, self.listen)
-            if division.confirm:
-                finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
-                if why := why_not_confirmed(study):
-                    given, division = division.confirm, Division(division.total, 0)
-                    more = replace(options, trials=division.total, budget=time_until(deadline))
-                    self._search_on(study, why, given, more, seconds)
-                else:
-                    Confirming(
-                        self.place, study, self.plan.study, options, self.images.load,
-                        not self.images.splits.own_validation, self.listen,
-                    ).run(division.confirm, deadline, seconds)  # fmt: skip
+            if not given.confirm:
+                return
+            finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
+            if why := why_not_confirmed(study):
+                division = Division(given.total, 0)
+                more = replace(options, trials=given.total, budget=time_until(deadline))
+                self._search_on(study, why, given.confirm, more, seconds)
+            else:
+                Confirming(
+                    self.place, study, self.plan.study, options, self.images.load,
+                    not self.images.splits.own_validation, self.listen,
+                ).run(given.confirm, deadline, seconds)  # fmt: skip
+
+        try:
+            outlast_server(stages, self.listen)
         except KeyboardInterrupt:
             self._end(study, division, interrupted=True)
             raise
@@ -180,8 +187,9 @@ class Session:
         return DEFAULT_SHARE if study is None or not study.get_trials(deepcopy=False) else 0.0
 
     def _end(self, study: optuna.Study, division: Division, *, interrupted: bool = False) -> None:
-        self._keep_facts(study)
-        self.listen(how_it_ended(totals(self.place, study, division), self.options, interrupted=interrupted))
+        outlast(lambda: self._keep_facts(study))
+        found = outlast(lambda: totals(self.place, study, division))
+        self.listen(how_it_ended(found, self.options, interrupted=interrupted))
 
     def _keep_facts(self, study: optuna.Study) -> None:
         """Update the attributes that a study stores when it ends."""

@@ -43,7 +43,7 @@ from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
-from regstudy.study.storage import OpenStudy, in_words, open_named
+from regstudy.study.storage import OpenStudy, in_words, open_named, outlast
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
 from regstudy.training.fold_runs import (
@@ -91,7 +91,8 @@ def work(job: Job, images: SplitSource, watch: Watch) -> None:
     """
     torch.set_num_threads(job.options.threads)
     with in_words(job.storage):
-        _work(job, OnDevice(images, torch.device(job.options.device)), watch)
+        here = OnDevice(images, torch.device(job.options.device))
+        outlast(lambda: _work(job, here, watch))
 
 
 class OnDevice:

@@ -40,6 +40,7 @@ EPOCHS = PREFIX + "epochs"  # see records.dump_records
 OUTCOME = PREFIX + "outcome"  # finished | stopped | pruned | diverged
 SHADOW = PREFIX + "shadow"  # of a trial exempt from pruning: {"epoch", "reason"} of the pruning that was not done
 REASON = PREFIX + "reason"  # for the outcome or the failure, as text
+WITHDRAWN = "withdrawn: "  # how the reason begins of a trial that was closed before anybody trained it
 FAULT = PREFIX + "fault"  # why an attempt failed: "error" | "killed" | "timeout"; absent if the user interrupted it
 OWNER = PREFIX + "owner"  # {"host", "pid", "started"} of the process that runs or ran it
 CLAIM = PREFIX + "claim"  # drawn for each claim, so that one whose answer was lost is known again

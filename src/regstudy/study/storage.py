@@ -23,7 +23,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from regstudy.errors import FileError, StorageError
+from regstudy.errors import FileError, ServerLost, StorageError
 from regstudy.files import check_file, locked
 from regstudy.files.paths import DISK_FULL
 from regstudy.study.database import BUSY_TIMEOUT, UPGRADE, connect_args, connect_file, content_of, server_url
@@ -33,6 +33,7 @@ from regstudy.study.passwords import masked, masked_url
 
 OPENINGS = 20  # attempts at a new database, in which others may be creating the same tables
 PATIENCE = (0.5, 1, 2, 4, 8, 15, 30, 30, 60, 60, 90)  # seconds between attempts to reach a server: five minutes in all
+STEADY = 600.0  # seconds of work after which a loss is a new one
 FREE_SPACE = "Free some space and give the same command again; finished trials are safe."
 # fmt: off
 NETWORK_FILE_SYSTEMS = {
@@ -44,6 +45,8 @@ NETWORK_FILE_SYSTEMS = {
 
 def connection_lost(error: BaseException) -> bool:
     """Whether an error means that a database server could not be reached or went away."""
+    if isinstance(error, ServerLost):
+        return True
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(cause, PendingRollbackError):  # the connection went away within a transaction; the session is dropped
         return True
@@ -54,6 +57,26 @@ def connection_lost(error: BaseException) -> bool:
 
 
 T = TypeVar("T")
+
+
+def outlast(action: Callable[[], T], on_loss: Callable[[], object] = lambda: None) -> T:
+    """What an action gives, which is begun again when the connection to a server is lost, for five minutes at most.
+
+    The action must be safe to begin again. One that ran for ten minutes before the loss gets the five minutes anew.
+    ``on_loss`` is called before each wait. Raises what the action raises.
+    """
+    waits = list(PATIENCE)
+    while True:
+        began = time.monotonic()
+        try:
+            return action()
+        except (StorageInternalError, SQLAlchemyError, ServerLost) as error:
+            if time.monotonic() - began > STEADY:
+                waits = list(PATIENCE)
+            if not waits or not connection_lost(error):
+                raise
+            on_loss()
+            time.sleep(waits.pop(0))
 
 
 @dataclass(frozen=True)
@@ -96,15 +119,7 @@ class OpenStudy:
 
         The action must be safe to do twice, or do what it does within `exclusive`. Raises what the action raises.
         """
-        for wait in PATIENCE:
-            try:
-                return action()
-            except (StorageInternalError, SQLAlchemyError) as error:
-                if not connection_lost(error):
-                    raise
-                self.storage.remove_session()
-                time.sleep(wait)
-        return action()
+        return outlast(action, self.storage.remove_session)
 
     def close(self) -> None:
         """Give back the connections."""
@@ -187,7 +202,8 @@ def storage_error(url: str, error: BaseException) -> StorageError:
         remedy = "Its driver is missing: pip install 'regstudy[postgres]'."
     else:
         remedy = "Check that it is a database of Optuna, that the server runs, and that you may write to it."
-    return StorageError(f"The study's database {masked_url(url)} cannot be used: {text.rstrip('.?!')}. {remedy}")
+    kind = ServerLost if connection_lost(error) else StorageError
+    return kind(f"The study's database {masked_url(url)} cannot be used: {text.rstrip('.?!')}. {remedy}")
 
 
 @contextmanager

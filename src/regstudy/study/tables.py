@@ -239,8 +239,9 @@ def _malformed(
 
 def _has_started(trial: FrozenTrial) -> bool:
     """Whether anybody began with a trial; queued ones have not, nor those that were withdrawn from the queue."""
-    withdrawn = trial.state == TrialState.FAIL and trial.datetime_start is None
-    return trial.state != TrialState.WAITING and not withdrawn
+    reason = str(trial.user_attrs.get(attributes.REASON, ""))
+    untouched = trial.datetime_start is None or reason.startswith(attributes.WITHDRAWN)
+    return trial.state != TrialState.WAITING and not (trial.state == TrialState.FAIL and untouched)
 
 
 def best(tables: Tables, arm: str | None = None) -> pd.Series | None:
