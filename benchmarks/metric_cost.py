@@ -19,8 +19,9 @@ import torch
 from regstudy.data import ImageSet, Splits
 from regstudy.metrics import METRICS
 from regstudy.space.loader import find_space, load_space
-from regstudy.training.loop import run_epoch, start
+from regstudy.training.loop import run_epoch
 from regstudy.training.scores import confusion, extra_scores
+from regstudy.training.train_state import start
 
 REPEATS = 20
 

@@ -37,7 +37,7 @@ from regstudy.search.events import Event, TrialEnded
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.loader import find_space, load_space
 from regstudy.study.place import study_place
-from regstudy.training.loop import TrainState
+from regstudy.training.train_state import TrainState
 
 TRIAL_SECONDS = 10.0
 MEASURED = 10  # trials at each size

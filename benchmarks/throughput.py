@@ -36,7 +36,9 @@ from regstudy.cli.app import SPIN_COUNT
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.training.devices import keep_freed_memory
-from regstudy.training.loop import evaluate, run_epoch, shuffled_batches, start, train_step
+from regstudy.training.evaluation import evaluate
+from regstudy.training.loop import run_epoch, shuffled_batches, train_step
+from regstudy.training.train_state import start
 
 SIDE = 32
 CASES: dict[str, dict[str, Any]] = {

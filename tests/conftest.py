@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from regstudy.cli.app import main
 
+# a busy machine is no fault of the code under test
+settings.register_profile("regstudy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("regstudy")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; torch is not loaded yet
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests share the cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -202,7 +202,7 @@ def test_resolution_gets_finer_with_runs_and_coarser_with_arms_and_noise() -> No
     assert resolution(request(13), 1.0) == math.inf == resolution(request(70, []), 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10),
     st.booleans(),
@@ -241,7 +241,7 @@ def test_no_more_runs_than_asked(count, add_one_in, totals, margin, random) -> N
     assert now.looks == len(stages) or not stages[now.looks].ended(results, lost)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.integers(0, 120), st.integers(0, 1000))
 def test_killed_anywhere_it_goes_on_to_the_same_end(count: int, runs: int, seed: int) -> None:
     """Runs that end one by one, in any order, and a new call after each, make the same runs as calls after all."""

@@ -48,7 +48,7 @@ def test_a_paired_difference_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_interval_and_p_agree_with_scipy_and_with_each_other(pairs: list[tuple[float, float]]) -> None:
     first, second = np.array(pairs).T
     found = paired(first, second)

@@ -193,7 +193,7 @@ entrant_lists = st.lists(st.sampled_from([0.1, 0.5, 0.5, 0.7, 0.9]), min_size=0,
 budgets = st.lists(st.integers(0, 40), min_size=1, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(entrant_lists, budgets, st.lists(st.integers(0, 8), max_size=3), st.randoms(use_true_random=False))
 def test_no_race_makes_more_runs_than_it_may(searched, extra, newcomers, random) -> None:  # type: ignore[no-untyped-def]
     """Also one that goes on two or three times, with new trials, ties, and runs that are given up."""
@@ -230,7 +230,7 @@ def test_the_baseline_does_not_run_on_alone() -> None:
     assert (len(baseline.fresh), len(made)) == (1, 2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(entrant_lists, st.integers(0, 40), st.randoms(use_true_random=False))
 def test_the_order_of_trials_and_of_calls_does_not_matter(searched, left, random) -> None:  # type: ignore[no-untyped-def]
     entrants = field(*searched)

@@ -290,7 +290,7 @@ def test_a_crowd_of_alike_images_raises_the_limit_and_not_the_memory(monkeypatch
 near_duplicates_orders = near_duplicates._orders(8)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(order=st.permutations(range(24)), threads=st.integers(1, 3))
 def test_neither_order_nor_threads_change_the_clusters(order: list[int], threads: int) -> None:
     images = mirrored_variants(8)

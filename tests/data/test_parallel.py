@@ -14,7 +14,7 @@ from regstudy.data.loading_events import Notice, Progress, listening
 from regstudy.data.parallel import in_parallel
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(0, 70), batch=st.integers(1, 20), threads=st.integers(1, 5))
 def test_results_come_in_order_for_any_number_of_threads(count: int, batch: int, threads: int) -> None:
     with pytest.MonkeyPatch.context() as patched:

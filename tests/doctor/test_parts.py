@@ -73,7 +73,7 @@ class Broken(Listed):
 # Pixels from inputs
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     channels=st.integers(1, 4),
     mean=st.lists(st.floats(0.0, 1.0, width=32), min_size=4, max_size=4),

@@ -56,7 +56,7 @@ def test_a_reason_names_epoch_peers_and_chance() -> None:
     assert "epoch 12" in reason and "20 runs" in reason and "chance" in reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     scale=st.floats(1e-3, 1e3),
     shift=st.floats(-100, 100),
@@ -71,7 +71,7 @@ def test_units_do_not_matter(scale: float, shift: float, end: float, pace: float
     assert before.prune == after.prune or "10%" in before.reason or "9%" in before.reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=12), max_size=30), st.lists(st.floats(0, 1), min_size=1))
 def test_any_curves_give_a_verdict(peers: list[list[float]], own: list[float]) -> None:
     decide(own, [Peer(values, full=len(values) > 6) for values in peers], EPOCHS)

@@ -150,7 +150,7 @@ def test_nothing_is_planned_while_a_run_is_open() -> None:
     assert next_round(first, search, [*some, interrupted, last]).race.round == 2
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_exactly_as_many_runs_as_asked_for_and_pairs_hold(count: int, runs: int, chance: random.Random) -> None:
     """Also with fewer leaders than a race of so many runs would have, and when more are asked for later."""
@@ -163,7 +163,7 @@ def test_exactly_as_many_runs_as_asked_for_and_pairs_hold(count: int, runs: int,
     assert runs < 2 or all(run.round in baseline for run in ended.planned)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 8), st.integers(8, 30), st.integers(0, 30), st.randoms(use_true_random=False))
 def test_raised_later_it_runs_what_is_missing(count: int, runs: int, more: int, chance: random.Random) -> None:
     search, ended = with_challengers(count), []
@@ -186,7 +186,7 @@ def test_raised_later_it_runs_what_is_missing(count: int, runs: int, more: int, 
         assert mine == set(range(1, facts.race.round + 1))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 8), st.integers(8, 30), st.sets(st.integers(0, 30)))
 def test_runs_that_are_given_up_do_not_hold_it_up(count: int, runs: int, lost: set[int]) -> None:
     ended = run_all(RaceFacts(runs, 0, Race(())), with_challengers(count), lambda _: 0.5, lambda slot: slot in lost)

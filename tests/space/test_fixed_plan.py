@@ -40,7 +40,7 @@ def test_slots_go_through_the_arms_repeat_by_repeat() -> None:
 
 
 @given(arms=st.integers(1, 6), slots=st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_interrupted_plan_is_balanced_to_within_one_run(arms: int, slots: int) -> None:
     plan = FixedPlan("p", {str(number): PLAN.arms["a"] for number in range(arms)}, STUDY)
     counts = [[task.arm for task in tasks(plan, slots)].count(name) for name in plan.arms]
@@ -98,7 +98,7 @@ ODD = ["1", "0.5", "yes", "null", "a: b", "- x", "1e-4", "~", "#", "'", "{", "a\
 
 
 @given(labels=st.lists(LABEL | st.sampled_from(ODD), min_size=1, max_size=12, unique=True))
-@settings(max_examples=5, deadline=None)  # YAML is slow
+@settings(max_examples=5)  # YAML is slow
 def test_a_plan_survives_its_way_into_a_file(labels: list[str]) -> None:
     config = make_config({"optimizer.lr": 1e-5})
     plan = make_plan("p", dict.fromkeys(labels, config), STUDY, "x")

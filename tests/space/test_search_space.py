@@ -75,7 +75,7 @@ def test_names_follow_the_path_and_the_choices_on_the_way() -> None:
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_suggestion_is_valid_and_inactive_parameters_never_leak(seed: int) -> None:
     space = space_of()
     config, params = suggested(space, seed)
@@ -102,7 +102,7 @@ def space_value(space: Space, name: str, value: Any, chosen: dict[str, Any]) -> 
 
 
 @given(seed=st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_baseline_arm_has_every_regularizer_off(seed: int) -> None:
     config, _ = suggested(space_of(), seed, baseline=True)
     values = flatten(config.model_dump(mode="json"))
@@ -143,7 +143,7 @@ def test_writing_and_parsing_again_gives_an_equal_space(name: str) -> None:
 
 
 @given(low=st.floats(1e-6, 1.0), factor=st.floats(1.1, 100.0), log=st.booleans(), off=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_range_survives_the_round_trip(low: float, factor: float, log: bool, off: bool) -> None:
     l2: dict[str, Any] = {"low": low, "high": low * factor, "log": log} | ({"or": 0} if off else {})
     space = space_of(regularization={"l2": l2})

@@ -17,8 +17,8 @@ from regstudy.config.run_config import RunConfig
 from regstudy.records import EpochRecord
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.early_stopping import Signal
-from regstudy.training.loop import start
 from regstudy.training.run import Trained, run
+from regstudy.training.train_state import start
 
 EVERYTHING: dict[str, Any] = {
     "training.epochs": 7,
@@ -58,7 +58,7 @@ def curve(trained: Trained) -> list[dict[str, float]]:
 
 
 @given(kills=st.lists(st.integers(2, 7), min_size=1, max_size=3))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_run_killed_anywhere_and_any_number_of_times_gives_the_undisturbed_curve(
     tmp_path_factory: pytest.TempPathFactory, kills: list[int]
 ) -> None:

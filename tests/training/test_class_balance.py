@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.training.class_balance import balanced_order, class_weights
-from regstudy.training.loop import run_epoch, shuffled_batches, start
+from regstudy.training.loop import run_epoch, shuffled_batches
+from regstudy.training.train_state import start
 
 
 def test_weights_are_inverse_to_the_classes_and_the_mean_image_has_weight_one() -> None:
@@ -21,7 +22,7 @@ def test_weights_are_inverse_to_the_classes_and_the_mean_image_has_weight_one() 
     assert abs(weights[labels].mean() - 1) < 1e-6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(0, 99))
 def test_every_class_comes_equally_often_and_no_image_twice_before_all_of_its_class(
     counts: list[int], seed: int

@@ -18,8 +18,10 @@ from regstudy.analysis.calibration import calibration, reliability_curve
 from regstudy.records import Reliability, dump_reliability, parse_reliability
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.confidence import CONFIDENCE_BINS, brier_sum, confidence_table, reliability
-from regstudy.training.loop import evaluate, measure, run_epoch, start
+from regstudy.training.evaluation import evaluate, measure
+from regstudy.training.loop import run_epoch
 from regstudy.training.run import run
+from regstudy.training.train_state import start
 
 
 def counted(probabilities: Tensor, labels: Tensor) -> Reliability:

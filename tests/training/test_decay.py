@@ -12,7 +12,8 @@ from tiny import CPU, cnn, make_config, make_splits
 from torch import nn
 
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
-from regstudy.training.loop import run_epoch, start
+from regstudy.training.loop import run_epoch
+from regstudy.training.train_state import start
 
 
 def small_net() -> nn.Module:

@@ -8,8 +8,10 @@ from tiny import CPU, make_config, make_splits
 from torch import nn
 
 from regstudy.training.ema import WeightAverage
-from regstudy.training.loop import evaluate, run_epoch, start
+from regstudy.training.evaluation import evaluate
+from regstudy.training.loop import run_epoch
 from regstudy.training.run import run
+from regstudy.training.train_state import start
 
 
 def constant_network(value: float) -> nn.Module:

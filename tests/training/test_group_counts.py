@@ -12,8 +12,9 @@ from tiny import CPU, make_config, make_splits
 from regstudy.data.image_set import Splits
 from regstudy.records import GroupCounts, Tally, dump_groups, parse_groups
 from regstudy.training.checkpoint import Checkpoint
-from regstudy.training.loop import measure, start
+from regstudy.training.evaluation import measure
 from regstudy.training.run import run
+from regstudy.training.train_state import start
 
 
 def grouped_splits(size: int = 5) -> Splits:

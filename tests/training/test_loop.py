@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regstudy.records import EpochRecord
-from regstudy.training import augmentation, loop
-from regstudy.training.loop import TrainState, evaluate, run_epoch, shuffled_batches, start
+from regstudy.training import augmentation, evaluation, loop
+from regstudy.training.evaluation import evaluate
+from regstudy.training.loop import run_epoch, shuffled_batches
+from regstudy.training.train_state import TrainState, start
 
 EVERYTHING: dict[str, Any] = {
     "model.dropout": 0.3,
@@ -149,7 +151,7 @@ def test_an_epoch_sees_every_image_once_but_for_a_rest_of_one(train: int, size: 
 
 
 def test_evaluation_is_complete_unsmoothed_and_weighs_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_BATCH_SIZE", 5)
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH_SIZE", 5)
     state = start(make_config({"model.dropout": 0.5, "regularization.label_smoothing": 0.3}), make_splits(), CPU)
     run_epoch(state)
     images = random_images(12, seed=7)

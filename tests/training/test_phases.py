@@ -15,8 +15,9 @@ from regstudy.config.run_config import RunConfig, flatten
 from regstudy.errors import ConfigError
 from regstudy.records import PruningDecision
 from regstudy.training.checkpoint import Checkpoint
-from regstudy.training.loop import run_epoch, start
+from regstudy.training.loop import run_epoch
 from regstudy.training.run import run
+from regstudy.training.train_state import start
 
 TWO: list[dict[str, Any]] = [
     {"training": {"epochs": 2}},

@@ -9,9 +9,11 @@ import torch
 from tiny import make_config, make_splits
 
 from regstudy.training import precision
-from regstudy.training.loop import evaluate, run_epoch, start
+from regstudy.training.evaluation import evaluate
+from regstudy.training.loop import run_epoch
 from regstudy.training.precision import computing_in, resolve
 from regstudy.training.run import run
+from regstudy.training.train_state import start
 
 CPU = torch.device("cpu")
 

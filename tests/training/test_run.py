@@ -12,8 +12,9 @@ from tiny import CPU, cnn, make_config, make_splits
 
 from regstudy.records import EpochRecord, PruningDecision
 from regstudy.training.early_stopping import Signal
-from regstudy.training.loop import evaluate, start
+from regstudy.training.evaluation import evaluate
 from regstudy.training.run import Trained, run
+from regstudy.training.train_state import start
 
 BUMPY = {"training.epochs": 8, "optimizer": {"name": "sgd", "lr": 0.3, "momentum": 0.9}}
 HUGE = {"optimizer": {"name": "sgd", "lr": 1e30, "momentum": 0.0}, "training.epochs": 5}

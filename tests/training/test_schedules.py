@@ -193,7 +193,7 @@ def test_rates_per_epoch_are_these_to_the_bit() -> None:
     assert learning_rate(scheduled({"name": "plateau", "patience": 1}), values) == BASE * 0.1**2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     values=st.lists(st.integers(0, 12).map(lambda quarter: quarter / 4), min_size=EPOCHS, max_size=EPOCHS),
     patience=st.integers(0, 3),
@@ -229,7 +229,7 @@ ANY = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**ANY)
 def test_rates_stay_between_zero_and_the_base_rate_and_rise_to_it_in_the_warm_up(
     section: dict[str, Any], warmup: int, interval: str, values: list[float], steps: int
@@ -242,7 +242,7 @@ def test_rates_stay_between_zero_and_the_base_rate_and_rise_to_it_in_the_warm_up
     assert rising[-1] == BASE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(section=ANY["section"], warmup=ANY["warmup"], values=SERIES, steps=ANY["steps"])
 def test_a_schedule_by_epochs_ignores_the_step_and_equals_one_by_steps_of_a_whole_epoch(
     section: dict[str, Any], warmup: int, values: list[float], steps: int
@@ -254,7 +254,7 @@ def test_a_schedule_by_epochs_ignores_the_step_and_equals_one_by_steps_of_a_whol
     assert rates(by_step, values, steps=1) == firsts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**ANY)
 def test_what_the_records_hold_matters_to_a_plateau_only(
     section: dict[str, Any], warmup: int, interval: str, values: list[float], steps: int

@@ -29,8 +29,8 @@ from regstudy.doctor.setup import Setup
 from regstudy.errors import RegstudyError
 from regstudy.space.ranges import Range, Scalar
 from regstudy.space.search_space import Parameter, Space, Switch, default, probes
-from regstudy.training import loop
 from regstudy.training.decay import is_decoupled
+from regstudy.training.train_state import start
 
 
 def examine_space(
@@ -49,7 +49,7 @@ def examine_space(
     """
     config, searched = strongest(space), {parameter.path for parameter in space.parameters()}
     config = config.in_phases()[0]
-    state = loop.start(config, splits, device)
+    state = start(config, splits, device)
     shape = splits.train.shape[0], state.preprocessing.side, len(splits.train.classes)
     models.check_answers(config.model, state.model, *shape)
     preprocess = prepare(config.preprocessing, splits.train)  # data checks run on the CPU, whatever the device

@@ -17,7 +17,8 @@ from regstudy.data.image_set import ImageSet
 from regstudy.data.preprocessing import PixelTransform
 from regstudy.records import GroupCounts, dump_reliability
 from regstudy.report.calibration_phrasing import direction_words
-from regstudy.training.loop import Measured, extra_metrics, logits_in_batches, measure_logits
+from regstudy.training.evaluation import Measured, logits_in_batches, measure_logits
+from regstudy.training.train_state import extra_metrics
 
 Logits = tuple[Tensor, ...]  # of all images of a part, in batches, on the device
 

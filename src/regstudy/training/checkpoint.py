@@ -19,7 +19,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.files import write_atomically
 from regstudy.files.paths import given_path, path_errors
-from regstudy.training.loop import TrainState
+from regstudy.training.train_state import TrainState
 
 CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints
 

@@ -10,8 +10,10 @@ import torch
 
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
-from regstudy.training.loop import evaluate, shuffled_batches, start, train_step
+from regstudy.training.evaluation import evaluate
+from regstudy.training.loop import shuffled_batches, train_step
 from regstudy.training.schedules import learning_rate
+from regstudy.training.train_state import start
 
 MEASURE_SECONDS = 1.0
 TIMED_EVALUATION_IMAGES = 128

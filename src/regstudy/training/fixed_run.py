@@ -22,8 +22,9 @@ from regstudy.records import EpochRecord, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.early_stopping import StoppingRule
-from regstudy.training.loop import OnStep, TrainState, start, train_epoch
+from regstudy.training.loop import OnStep, train_epoch
 from regstudy.training.run import OnEpoch, Trained, continue_from, stop_signal
+from regstudy.training.train_state import TrainState, start
 
 
 @dataclass(frozen=True)

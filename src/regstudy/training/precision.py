@@ -32,3 +32,8 @@ def has_native_bf16(device: torch.device) -> bool:
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Within this context the forward pass of a network uses this format."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def exact_type(device: torch.device) -> torch.dtype:
+    """The type for sums over an epoch: double precision, which Apple's GPUs lack."""
+    return torch.float32 if device.type == "mps" else torch.float64

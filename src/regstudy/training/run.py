@@ -18,8 +18,9 @@ from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.early_stopping import Signal, StoppingRule
 from regstudy.training.ema import WeightAverage
-from regstudy.training.loop import OnStep, TrainState, run_epoch, start
+from regstudy.training.loop import OnStep, run_epoch
 from regstudy.training.schedules import first_decay
+from regstudy.training.train_state import TrainState, start
 
 # called after each epoch with all records so far and the signal of the objective metric; a `PruningDecision` may end
 # the run, anything else that it returns is ignored

@@ -22,9 +22,10 @@ from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError
 from regstudy.models import BUILDERS
 from regstudy.production.script.generate import training_script
-from regstudy.training.loop import shuffled_batches, start, train_step
+from regstudy.training.loop import shuffled_batches, train_step
 from regstudy.training.run import run
 from regstudy.training.schedules import learning_rates
+from regstudy.training.train_state import start
 
 pytestmark = pytest.mark.table
 

@@ -17,8 +17,8 @@ from regstudy.metrics import metric
 from regstudy.models.libraries import is_library_network
 from regstudy.models.torchvision_resnet import PRETRAINED
 from regstudy.production.script.script_parts.plain_settings import Settings
-from regstudy.training.loop import extra_metrics
 from regstudy.training.schedules import first_decay
+from regstudy.training.train_state import extra_metrics
 
 DEFAULT_FOLDERS = {"cifar10": "data/cifar10", "svhn": "data/svhn", "image_folder": "data"}
 
