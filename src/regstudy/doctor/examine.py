@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regstudy.config.user_code import failure
-from regstudy.data.preprocessing import center_crop
 from regstudy.doctor.checks import (
     capacity_checks,
     input_checks,
@@ -172,7 +171,7 @@ def data_checks(
     elif train.paths and validation.paths:
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
-    yield PlannedCheck("shortcuts", "data", lambda: _shortcuts(train, names))
+    yield PlannedCheck("shortcuts", "data", lambda: shortcuts.judge_shortcuts(train, names))
     yield PlannedCheck(
         "classes",
         "split",
@@ -184,21 +183,6 @@ def data_checks(
         yield PlannedCheck(
             "validation and test", "split", lambda: split_checks.validation_is_test(validation.images, tested)
         )
-
-
-def _shortcuts(train: Part, names: Sequence[str]) -> Result:
-    """Of the images as the model sees them: after the center crop."""
-    positions = train.sample(shortcuts.MAX_SHORTCUT_IMAGES)
-    chosen = positions.tolist()
-    groups = [train.groups[at] for at in chosen] if train.groups else ()
-    files = [train.folder / train.paths[at] for at in chosen] if train.folder is not None and train.paths else ()
-    whole, seen = train.images.shape[-2:], train.inputs(positions[:1]).shape[-2:]
-
-    def pixels(at: Tensor) -> Tensor:
-        images = train.images[positions[at]]
-        return images if seen == whole else center_crop(images, seen[-1])
-
-    return shortcuts.shortcuts(pixels, train.labels[positions], names, groups, files, train.fit)
 
 
 def _groups_in_names(train: Part, validation: Part) -> Result:

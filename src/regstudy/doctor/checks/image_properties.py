@@ -22,7 +22,7 @@ MIN_EDGE_SHARE = 0.5  # of the first line of the picture must differ from the ba
 MAX_BAR_SHARE = 0.45  # of the height or width
 BLACK_BELOW, WHITE_FROM = 40, 215
 COLORS = ("red", "green", "blue")
-SHARPNESS = 2  # its place in the content
+SHARPNESS, BAR_WIDTH = 2, 1  # their places in the content and in the border
 
 
 @dataclass(frozen=True)

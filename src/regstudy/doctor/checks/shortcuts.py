@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regstudy.data.preprocessing import center_crop
 from regstudy.doctor.checks.file_headers import Header, headers
-from regstudy.doctor.checks.image_properties import SHARPNESS, Table, properties_of
+from regstudy.doctor.checks.image_properties import BAR_WIDTH, SHARPNESS, Table, properties_of
 from regstudy.doctor.checks.leakage import picture
 from regstudy.doctor.checks.one_property import Judged, Mark, Names, Told
 from regstudy.doctor.findings import Chart, Finding, Media, Pictures, Result, Severity, Sure
+from regstudy.doctor.parts import Part
 from regstudy.text import counted
 
 MAX_SHORTCUT_IMAGES = 3_000  # that are measured
@@ -40,7 +42,23 @@ ADVICE = {
     " format. Collect all classes from the same ones, or bring all files to one size and format before you train. If"
     " it belongs to the class, as with objects cut out of larger pictures, keep it.",
 }
+UNITS = {"the size of the original": " (√(width × height), in pixels)"}
 Candidate = Told | Mark
+
+
+def judge_shortcuts(train: Part, names: Sequence[str]) -> Result:
+    """`shortcuts` in a sample of the training images, as the model sees them: after the center crop."""
+    positions = train.sample(MAX_SHORTCUT_IMAGES)
+    chosen = positions.tolist()
+    groups = [train.groups[at] for at in chosen] if train.groups else ()
+    files = [train.folder / train.paths[at] for at in chosen] if train.folder is not None and train.paths else ()
+    whole, seen = train.images.shape[-2:], train.inputs(positions[:1]).shape[-2:]
+
+    def pixels(at: Tensor) -> Tensor:
+        images = train.images[positions[at]]
+        return images if seen == whole else center_crop(images, seen[-1])
+
+    return shortcuts(pixels, train.labels[positions], names, groups, files, train.fit)
 
 
 def shortcuts(
@@ -66,21 +84,22 @@ def shortcuts(
     found = properties_of(shown, len(kept))
     anywhere = np.where(found.bars == "", "", "bars of one color along the sides")
     content, edge = (judged.all_told(tables) for tables in (found.content, found.border))
-    border = _candidates(edge, [judged.mark(found.bars), judged.mark(anywhere)])
+    marks = [judged.mark(found.bars), judged.mark(anywhere)]
+    bars, bright, border = _candidates([edge[BAR_WIDTH], *marks]), _candidates(content), _candidates([*edge, *marks])
     findings: list[Finding] = []
     media: list[Media] = []
-    if border:
+    if bars or (border and not bright):  # bars make images darker, and brighter images have brighter borders
         findings.append(_finding("label-from-border", judged, border, found.border))
         media.append(_examples(shown, judged, border[0], found.bars))
-    elif telling := _candidates(content, []):  # bars make images darker: then the border is the reason
-        findings.append(_finding("label-from-brightness", judged, telling, found.content, sure="likely"))
-        media.append(_chart("label-from-brightness", judged, telling[0], found.content))
+    elif bright:
+        findings.append(_finding("label-from-brightness", judged, bright, found.content, sure="likely"))
+        media.append(_chart("label-from-brightness", judged, bright[0], found.content))
     opened = headers([files[at] for at in kept.tolist()]) if files else None
     told = [*content, *edge]
     if opened is not None:
-        originals, marks = _originals(opened), [judged.mark(kind) for kind in _kinds(opened)]
+        originals, (format_mark, size_mark) = _originals(opened), (judged.mark(kind) for kind in _kinds(opened))
         told += (filed := judged.all_told(originals))
-        if hidden := _candidates(filed, marks):
+        if hidden := _candidates([format_mark, *filed, size_mark]):
             visible = _visibility(judged, hidden[0], content[SHARPNESS], bool(border), fit)
             severity: Severity = "distorts" if visible[0] else "note"
             findings.append(_finding("label-from-files", judged, hidden, originals, visible[1], severity))
@@ -103,10 +122,9 @@ def _judged(labels: Tensor, names: Sequence[str], groups: Sequence[Any]) -> tupl
     return kept, Judged(numbers[kept], names, tuple(classes.tolist()), np.unique(keys, return_inverse=True)[1])
 
 
-def _candidates(told: Sequence[Told], marks: Sequence[Mark | None]) -> list[Candidate]:
-    """What tells the label, the best first."""
-    found: list[Candidate] = [one for one in told if one.sure]
-    found += [mark for mark in marks if mark is not None]
+def _candidates(tried: Sequence[Candidate | None]) -> list[Candidate]:
+    """What tells the label, the best first; of equals, the first."""
+    found = [one for one in tried if one is not None and (isinstance(one, Mark) or one.sure)]
     return sorted(found, key=lambda one: -one.separation)
 
 
@@ -151,8 +169,9 @@ def _finding(
 ) -> Finding:
     words = [_sentence(judged, one) for one in found]
     evidence = [line for one in found[:1] if (line := _per_class(judged, one, tables))]
-    evidence += [f"So does this: {sentence}." for sentence in words[1:3]]
-    return Finding(name, "data", severity, f"A shortcut: {words[0]}.", (*evidence, *more), ADVICE[name], sure)
+    evidence += [f"Also: {sentence}." for sentence in words[1:3]]
+    title = "Files tell the label" if name == "label-from-files" else "A shortcut"
+    return Finding(name, "data", severity, f"{title}: {words[0]}.", (*evidence, *more), ADVICE[name], sure)
 
 
 def _sentence(judged: Judged, found: Candidate) -> str:
@@ -178,7 +197,7 @@ def _per_class(judged: Judged, found: Candidate, tables: Mapping[str, Table]) ->
         table = tables[found.what].mean(1)
         values = {label: float(np.median(table[judged.labels == label])) for label in judged.classes}
         words = {label: f"{value:.3g}" for label, value in values.items()}
-        title = f"Median of {found.what}"
+        title = f"Median of {found.what}{UNITS.get(found.what, '')}"
     order = sorted(values, key=lambda label: -values[label])
     listed = ", ".join(f"{judged.names[label]} {words[label]}" for label in order[:MAX_CLASSES_LISTED])
     rest = len(order) - MAX_CLASSES_LISTED
