@@ -3,9 +3,9 @@
     python benchmarks/shortcuts.py [--images FOLDER] [--draws N] [--planted N] [--processes N]
 
 Only the check of `regstudy.doctor.checks.shortcuts` runs. Sound draws are random subsets of real images in which
-nothing but the content differs between classes: all classes, two random classes, random labels, random light in each image,
-bars in a random share of all images, files of random sizes and formats, and groups of ten images with their own light
-and size. A shortcut is planted in one class of such a subset, at three strengths. Data sets and seeds take turns.
+nothing but the content differs between classes: all classes, two random classes, random labels, random light in each
+image, bars in a random share of all images, files of random sizes and formats, and groups of ten images with their own
+light and size. A shortcut is planted in one class of such a subset, at three strengths. Data sets and seeds take turns.
 """
 
 from __future__ import annotations

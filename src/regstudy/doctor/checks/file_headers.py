@@ -39,7 +39,8 @@ def headers(files: Sequence[Path]) -> list[Header] | None:
 
 def _header(image: Image.Image) -> Header:
     width, height = image.size
-    if image.getexif().get(ORIENTATION) in SIDEWAYS:
+    # not `image.getexif`, which decodes a PNG file to look for tags behind its pixels
+    if Image.Image.getexif(image).get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     tables = getattr(image, "quantization", None) or {}
     return Header(width, height, str(image.format), _quality(sum(tables.get(0, ()))))

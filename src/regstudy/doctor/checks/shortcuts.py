@@ -150,7 +150,9 @@ def _visibility(
     how = [SQUARES[fit]] if fit in SQUARES and "aspect" in best.what else []
     if border:
         how.append("The border of the resized images shows it, too.")
-    if sharpness.separation >= VISIBLE_SEPARATION:
+    about = best.marked if isinstance(best, Mark) else (best.label,)
+    same = len(judged.classes) == 2 or sharpness.label in about
+    if same and sharpness.separation >= VISIBLE_SEPARATION:
         how.append(f"The resized images show it, too: {_sentence(judged, sharpness)}.")
     if how:
         return True, tuple(how)
