@@ -102,7 +102,7 @@ def test_two_classes_of_three_can_share_a_mark() -> None:
     images, labels = photos(3)
     (finding,) = judged(barred(images, (labels > 0) & (torch.arange(len(labels)) % 2 == 0)), labels).findings
     assert "of the images of 'dog' and 'eel' have black bars above and below, and 0% of the others" in finding.sentence
-    assert finding.evidence[0].endswith("cat 0%.")
+    assert finding.evidence[0].endswith("'cat' 0%.")
 
 
 def test_shapes_on_a_plain_background_are_no_bars() -> None:

@@ -85,7 +85,7 @@ def shortcuts(
     anywhere = np.where(found.bars == "", "", "bars of one color along the sides")
     content, edge = (judged.all_told(tables) for tables in (found.content, found.border))
     marks = [judged.mark(found.bars), judged.mark(anywhere)]
-    bars, bright, border = _candidates([edge[BAR_WIDTH], *marks]), _candidates(content), _candidates([*edge, *marks])
+    bars, bright, border = _candidates([*marks, edge[BAR_WIDTH]]), _candidates(content), _candidates([*marks, *edge])
     findings: list[Finding] = []
     media: list[Media] = []
     if bars or (border and not bright):  # bars make images darker, and brighter images have brighter borders
@@ -123,9 +123,9 @@ def _judged(labels: Tensor, names: Sequence[str], groups: Sequence[Any]) -> tupl
 
 
 def _candidates(tried: Sequence[Candidate | None]) -> list[Candidate]:
-    """What tells the label, the best first; of equals, the first."""
+    """What tells the label, the best first; of those that tell it about equally well, the first."""
     found = [one for one in tried if one is not None and (isinstance(one, Mark) or one.sure)]
-    return sorted(found, key=lambda one: -one.separation)
+    return sorted(found, key=lambda one: -round(one.separation, 1))
 
 
 def _originals(opened: Sequence[Header]) -> dict[str, Table]:
@@ -201,7 +201,7 @@ def _per_class(judged: Judged, found: Candidate, tables: Mapping[str, Table]) ->
         words = {label: f"{value:.3g}" for label, value in values.items()}
         title = f"Median of {found.what}{UNITS.get(found.what, '')}"
     order = sorted(values, key=lambda label: -values[label])
-    listed = ", ".join(f"{judged.names[label]} {words[label]}" for label in order[:MAX_CLASSES_LISTED])
+    listed = ", ".join(f"'{judged.names[label]}' {words[label]}" for label in order[:MAX_CLASSES_LISTED])
     rest = len(order) - MAX_CLASSES_LISTED
     return f"{title}: {listed}{f', and {rest} more classes' if rest > 0 else ''}."
 
