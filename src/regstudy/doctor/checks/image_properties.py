@@ -83,20 +83,28 @@ def _bars(images: Tensor) -> tuple[Tensor, Tensor]:
 
     The margin around a drawn shape is no bar: a bar ends in a straight edge, a shape touches its margin in few places.
     """
-    sides = [_margin(view) for side in (images, images.transpose(2, 3)) for view in (side, side.flip(2))]
+    sides = [_margin(side, last) for side in (images, images.transpose(2, 3)) for last in (False, True)]
     widths = torch.stack([width for width, _ in sides], 1)
     weights = (widths > 0).float()
     values = (torch.stack([value for _, value in sides], 1) * weights).sum(1) / weights.sum(1).clamp(min=1)
     return widths, values
 
 
-def _margin(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The width N of a bar above N×C×H×W as a share of the height, 0 where there is none, and its gray value N."""
+def _margin(images: Tensor, last: bool) -> tuple[Tensor, Tensor]:
+    """The width N of a bar above (or below, if ``last``) N×C×H×W as a share of the height, and its gray value N.
+
+    The width is 0 where there is no bar.
+    """
     height = images.shape[2]
     reach = int(MAX_BAR_SHARE * height)
     if reach < 1:
         return torch.zeros(len(images)), torch.zeros(len(images))
-    lines = images[:, :, : reach + 1, :: -(-images.shape[3] // MEASURED_LINES)].int()
+    thin = images[..., :: -(-images.shape[3] // MEASURED_LINES)]
+    first = thin[:, :, -1 if last else 0]
+    begins = (first.amax(2).int() - first.amin(2) <= MAX_BAR_VARIATION).all(1)  # few images: only they are looked at
+    widths, values = torch.zeros(len(images)), torch.zeros(len(images))
+    thin = thin[begins]
+    lines = thin[:, :, -reach - 1 :].int().flip(2) if last else thin[:, :, : reach + 1].int()
     low, high = lines.amin(3), lines.amax(3)
     value = (low[:, :, :1] + high[:, :, :1]) // 2
     plain = ((high - low <= MAX_BAR_VARIATION) & (((low + high) // 2 - value).abs() <= MAX_BAR_VARIATION)).all(1)
@@ -104,7 +112,8 @@ def _margin(images: Tensor) -> tuple[Tensor, Tensor]:
     at = count.clamp(max=reach).view(-1, 1, 1, 1).expand(-1, lines.shape[1], 1, lines.shape[3])
     beyond = (lines.gather(2, at)[:, :, 0] - value).abs().amax(1) > MIN_BAR_STEP
     ends = (count > 0) & (count <= reach) & (beyond.float().mean(1) >= MIN_EDGE_SHARE)
-    return torch.where(ends, count / height, 0.0), value[:, :, 0].float().mean(1)
+    widths[begins], values[begins] = torch.where(ends, count / height, 0.0), value[:, :, 0].float().mean(1)
+    return widths, values
 
 
 def _name(there: npt.NDArray[np.bool_], value: float) -> str:
