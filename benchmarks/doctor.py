@@ -247,6 +247,21 @@ def noise_images(pool: Pool, level: int, random: Random) -> Sample:
     return split(replace(pool, images=torch.where(replaced[:, None, None, None], noise, pool.images)), random)
 
 
+def bars_in_one(pool: Pool, level: int, random: Random) -> Sample:
+    """A share of the images of the first class has gray bars above and below; black ones are usual in digits."""
+    images, width = pool.images.clone(), pool.images.shape[2] // 8
+    own = (pool.labels == 0) & torch.from_numpy(random.random(len(pool.labels)) < (0.2, 0.5, 1.0)[level])
+    images[own, :, :width] = images[own, :, -width:] = 128
+    return split(replace(pool, images=images), random)
+
+
+def one_brighter(pool: Pool, level: int, random: Random) -> Sample:
+    """All images of the first class are brighter by so many gray levels."""
+    shift = (pool.labels == 0).int() * (40, 80, 160)[level]
+    images = (pool.images.int() + shift.view(-1, 1, 1, 1)).clamp(max=255).to(torch.uint8)
+    return split(replace(pool, images=images), random)
+
+
 DATA_FAULTS: dict[str, tuple[Callable[[Pool, int, Random], Sample], str, tuple[str, ...]]] = {
     "oversampled before the split": (oversampled, "data", ("copies",)),
     "augmented before the split": (augmented, "data", ("copies",)),
@@ -254,6 +269,8 @@ DATA_FAULTS: dict[str, tuple[Callable[[Pool, int, Random], Sample], str, tuple[s
     "labels shuffled": (shuffled_labels, "data", ("labels-wrong", "labels-unrelated")),
     "labels shifted by one": (misaligned, "data", ("labels-misaligned",)),
     "images unrelated to labels": (noise_images, "data", ("labels-unrelated", "labels-wrong")),
+    "bars in one class": (bars_in_one, "data", ("label-from-border",)),
+    "one class brighter": (one_brighter, "data", ("label-from-brightness",)),
     "unshuffled": (unshuffled, "split", ("class-missing",)),
     "imbalance": (imbalance, "split", ("imbalance",)),
     "color shift": (color_shift, "split", ("parts-differ",)),

@@ -24,9 +24,8 @@ class PixelTransform:
     shift: Tensor
 
     def crop(self, images: Tensor) -> Tensor:
-        """The center N×C×side×side of N×C×H×W; an odd margin leaves one pixel more below and to the right."""
-        top, left = ((length - self.side) // 2 for length in images.shape[-2:])
-        return images[..., top : top + self.side, left : left + self.side]
+        """The center N×C×side×side of N×C×H×W."""
+        return center_crop(images, self.side)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Cropped images with pixel values 0..255, of any type, as float32 in channels_last order."""
@@ -42,6 +41,12 @@ class PixelTransform:
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 N×C×H×W to normalized float32 N×C×side×side."""
         return self.normalize(self.crop(images))
+
+
+def center_crop(images: Tensor, side: int) -> Tensor:
+    """The center N×C×side×side of N×C×H×W; an odd margin leaves one pixel more below and to the right."""
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
 
 
 def prepare(section: schema.Preprocessing, train: ImageSet) -> PixelTransform:

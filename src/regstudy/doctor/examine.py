@@ -21,6 +21,7 @@ from regstudy.doctor.checks import (
     leakage,
     network_checks,
     regularizer_checks,
+    shortcuts,
     split_checks,
     training_checks,
 )
@@ -170,6 +171,7 @@ def data_checks(
     elif train.paths and validation.paths:
         yield PlannedCheck("groups in file names", "data", lambda: _groups_in_names(train, validation))
     yield PlannedCheck("labels", "data", lambda: judge_labels(train, validation, names, MAX_JUDGED_LABELS[depth]))
+    yield PlannedCheck("shortcuts", "data", lambda: shortcuts.judge_shortcuts(train, names))
     yield PlannedCheck(
         "classes",
         "split",

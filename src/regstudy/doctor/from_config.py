@@ -11,6 +11,7 @@ import torch
 from regstudy import data, models
 from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import Data
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.doctor.checks import config_checks, regularizer_checks, split_checks
@@ -27,6 +28,7 @@ from regstudy.doctor.findings import Diagnosis, Finding, Result
 from regstudy.doctor.parts import part_of_set
 from regstudy.doctor.setup import Setup
 from regstudy.errors import RegstudyError
+from regstudy.files.paths import given_path
 from regstudy.space.ranges import Range, Scalar
 from regstudy.space.search_space import Parameter, Space, Switch, default, probes
 from regstudy.training.decay import is_decoupled
@@ -53,7 +55,9 @@ def examine_space(
     shape = splits.train.shape[0], state.preprocessing.side, len(splits.train.classes)
     models.check_answers(config.model, state.model, *shape)
     preprocess = prepare(config.preprocessing, splits.train)  # data checks run on the CPU, whatever the device
-    train, validation = (part_of_set(images, preprocess) for images in (splits.train, splits.validation))
+    groups = () if splits.train.groups is None else splits.train.groups.tolist()
+    train = part_of_set(splits.train, preprocess, groups, _folder(config.data), config.data.fit)
+    validation = part_of_set(splits.validation, preprocess)
     for group in state.optimizer.param_groups:
         group["lr"] = config.optimizer.lr
     setup = Setup(
@@ -94,6 +98,13 @@ def examine_space(
     rules = [str(f.changes["data.group"]) for f in diagnosis.findings if f.id == "groups-straddle" and f.changes]
     findings = tuple(with_changes(finding, config, rules) for finding in diagnosis.findings)
     return replace(diagnosis, findings=findings)
+
+
+def _folder(config: Data) -> Path | None:
+    """Where the paths of images start, if they are files."""
+    if config.file is not None:
+        return given_path(config.file, "data.file").parent
+    return None if config.root is None else Path(config.root).expanduser()
 
 
 def with_changes(finding: Finding, config: RunConfig, rules: Sequence[str]) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,8 @@ class Part:
 
     ``inputs`` gives the images at some positions as the model gets them, float32; ``levels`` are the inputs of the
     pixel values 0 and 255 per channel (C×2) where they are known; ``random`` says that each read gives a different
-    image, as augmentation does; ``of`` is the total number if only some were read.
+    image, as augmentation does; ``of`` is the total number if only some were read. ``paths`` start in ``folder``, which
+    is None where the files are not known; ``fit`` says how files became squares (`data.fit`).
     """
 
     images: Tensor
@@ -46,6 +48,8 @@ class Part:
     levels: Tensor | None = None
     random: bool = False
     of: int = 0
+    folder: Path | None = None
+    fit: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,12 +60,25 @@ class Part:
         return torch.randperm(len(self), generator=generator)[:count].sort().values
 
 
-def part_of_set(images: ImageSet, preprocess: Callable[[Tensor], Tensor], groups: Sequence[Any] = ()) -> Part:
+def part_of_set(
+    images: ImageSet,
+    preprocess: Callable[[Tensor], Tensor],
+    groups: Sequence[Any] = (),
+    folder: Path | None = None,
+    fit: str | None = None,
+) -> Part:
     """A part of a run, with the preprocessing of the run."""
     ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, *images.images.shape[1:])
     levels = preprocess(ends)[:, :, 0, 0].T
     return Part(
-        images.images, images.labels, lambda at: preprocess(images.images[at]), images.paths, tuple(groups), levels
+        images.images,
+        images.labels,
+        lambda at: preprocess(images.images[at]),
+        images.paths,
+        tuple(groups),
+        levels,
+        folder=folder,
+        fit=fit,
     )
 
 
@@ -89,7 +106,9 @@ def part_of(source: Any, groups: Sequence[Any] = (), paths: Sequence[str] = ()) 
         inputs = inputs.float()
         levels = levels_of(inputs)
         pixels = _pixels(inputs, levels)
-    return Part(pixels, labels.long(), lambda at: inputs[at], paths, groups, levels, given.random, given.of)
+    return Part(
+        pixels, labels.long(), lambda at: inputs[at], paths, groups, levels, given.random, given.of, folder=Path()
+    )
 
 
 class _Given(NamedTuple):
