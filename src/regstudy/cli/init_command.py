@@ -16,6 +16,7 @@ from regstudy.files import write_atomically
 from regstudy.files.outputs import check_output
 from regstudy.first_space.draft import check_name_of, default_output, draft_space
 from regstudy.first_space.evening import TRIALS
+from regstudy.first_space.look import check_place
 from regstudy.first_space.shipped_copy import copied_text, copy_output
 from regstudy.search.arguments import use_device
 
@@ -59,6 +60,7 @@ def _draft(
     output = output or default_output(photos)
     check_name_of(output)
     check_output(output, "init", overwrite)
+    check_place(photos)
     used = use_device(device, threads)
     with ConsoleListener(console) as listener, listening(listener):
         console.print(f"Looking at {photos}, then timing networks on this machine. This takes seconds to a minute.")

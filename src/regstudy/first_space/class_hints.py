@@ -8,7 +8,21 @@ from collections.abc import Iterable, Sequence
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 SIDES = ("left", "right", "clockwise", "counterclockwise", "anticlockwise", "links", "rechts", "mirrored", "flipped")
 COLORS = (
-    *("red", "green", "blue", "yellow", "orange", "purple", "violet", "brown", "pink", "black", "white", "gray", "grey"),
+    *(
+        "red",
+        "green",
+        "blue",
+        "yellow",
+        "orange",
+        "purple",
+        "violet",
+        "brown",
+        "pink",
+        "black",
+        "white",
+        "gray",
+        "grey",
+    ),
     *("ripe", "unripe", "dark", "bright", "light"),
 )
 DIGIT_OR_LETTER = re.compile(r"(?:digit|number|num|letter|class|char|sample)?[ _-]?0*(?:\d|[a-z])")

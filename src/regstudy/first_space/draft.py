@@ -56,7 +56,7 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
         return _cost(seen, choices, option, chosen_device)
 
     scale = for_an_evening(
-        options_for(seen.sample.short_side, seen.sample.uniform),
+        options_for(seen.sample.side(choices.fit), seen.sample.uniform),
         amount_of(seen, choices),
         measure,
         foldable=choices.foldable,
@@ -64,7 +64,7 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
     )
     facts, cost = seen_lines(seen), cost_line(seen, scale, choices)
     where = f"{chosen_device}, {torch.get_num_threads()} threads" if chosen_device.type == "cpu" else str(chosen_device)
-    head = [*facts, f"Measured on this machine ({where}): {cost}"]
+    head = [*facts, f"{cost} Measured on this machine ({where})."]
     text = seal(space_text(seen, choices, scale, head))
     space_from_text(text, output.stem, str(output), checks=CHECKS)
     return Draft(text, tuple(facts), tuple(choice_lines(seen, choices, scale, len(timed))), cost, seen.notes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regstudy.config.schema import Data
+from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.folder_layout import Found, find_part, unusable_test_part
 from regstudy.data.folder_walk import folders, printable
 from regstudy.errors import DataError, unknown
@@ -16,6 +18,7 @@ from regstudy.first_space.picture_sample import look_at_pictures
 from regstudy.first_space.seen import PictureSample, Seen
 
 TABLES = (".csv", ".tsv")
+FEWEST_CLASSES = 2
 MOST_NAMED = 5  # unreadable files in an error
 
 
@@ -30,14 +33,14 @@ def check_place(path: Path) -> None:
         return
     if path.exists():
         raise DataError(
-            f"{shown(path)} is a file, not a folder. Give a folder with one subfolder of images per class, or a CSV file"
-            " that lists images and labels. Unpack archives first."
+            f"{shown(path)} is a file, not a folder. Give a folder with one subfolder of images per class, or a CSV"
+            " file that lists images and labels. Unpack archives first."
         )
     try:
         near = [entry.name for entry in path.parent.iterdir() if entry.is_dir() or is_table(entry)]
     except OSError:
         near = []
-    what = unknown("folder", path.name, [name for name in near if not name.startswith(".")][:20])
+    what = unknown("folder or table", path.name, [name for name in near if not name.startswith(".")][:20])
     raise DataError(f"{shown(path)} does not exist: in {shown(path.absolute().parent)} {what}")
 
 
@@ -103,8 +106,6 @@ def _depth(train: Found) -> int:
 def _in_both(group: GroupProposal | None, found: Sequence[Found]) -> int:
     if group is None or len(found) < 2:
         return 0
-    import re
-
     pattern = re.compile(group.rule)
     sides = [{match[1] for name in part.names if (match := pattern.search(name))} for part in found]
     return len(sides[0] & sides[1])
@@ -112,9 +113,15 @@ def _in_both(group: GroupProposal | None, found: Sequence[Found]) -> int:
 
 def _advice(path: Path, message: str) -> str:
     """What a user can do who has no space file yet."""
-    tables = [name for name in sorted(entry.name for entry in path.iterdir()) if is_table(Path(name))]
-    if tables and not folders(path, 2):
-        return f" If {tables[0]} lists the images and their labels: regstudy init {shown(path / tables[0])}."
+    if len(folders(path, LATEST_RULE)) < FEWEST_CLASSES:
+        tables = [name for name in sorted(entry.name for entry in path.iterdir()) if is_table(Path(name))]
+        table = shown(path / tables[0]) if tables else "labels.csv"
+        return (
+            " Put the images of each class into a folder of its own, or list them with their classes in a CSV file:"
+            f" regstudy init {table}."
+        )
     if "data." in message:
-        return " The words with `data.` are keys of a space file: rename the folders, or write a file as in docs/data.md."
+        return (
+            " The words with `data.` are keys of a space file: rename the folders, or write a file as in docs/data.md."
+        )
     return ""

@@ -35,6 +35,11 @@ class PictureSample:
         """The median of the shorter sides."""
         return round(median(self.short_sides))
 
+    def side(self, fit: str) -> int:
+        """The median of the side that becomes the size of the square: the longer one if the rest is padded."""
+        longer = round(median(max(sides) for sides in self.sides))
+        return longer if fit == "pad" else self.short_side
+
     @property
     def shapes(self) -> list[float]:
         """Longer side / shorter side of each picture, ascending."""

@@ -40,7 +40,7 @@ def space_text(seen: Seen, choices: Choices, scale: Scale, head: Iterable[str] =
         _model(choices, scale),
         _regularization(choices),
         _training(choices, scale),
-        _study(choices, scale),
+        _study(choices),
     ]
     return "\n".join("\n".join(lines) + "\n" for lines in blocks if lines)
 
@@ -63,7 +63,7 @@ def scalar(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ConfigError(
-            f"The name {ascii(value)} has bytes that are not UTF-8, so no file can state it. Rename it."
+            f"The name {value!a} has bytes that are not UTF-8, so no file can state it. Rename it."
         ) from None
     return json.dumps(value)
 
@@ -76,7 +76,7 @@ def _data(seen: Seen, choices: Choices, scale: Scale) -> list[str]:
         lines.append(f"  {key}: {scalar(value)}{note}")
     if sample.uniform and size == sample.short_side:
         note = "as the images are"
-    elif size > sample.short_side:
+    elif size > sample.side(choices.fit):
         note = "the images are smaller and are enlarged; the networks need that"
     else:
         note = "larger images show finer detail; time grows with the square"
@@ -93,9 +93,7 @@ def _data(seen: Seen, choices: Choices, scale: Scale) -> list[str]:
         use = "share held out by `regstudy train`" if scale.folds else "share held out"
         lines.append(f"  validation: {choices.validation}  # {use}")
     if scale.folds:
-        lines.append(
-            f"  resampling: {{kfold: {scale.folds}}}  # few images: each validates once; a trial trains {scale.folds} times"
-        )
+        lines.append(f"  resampling: {{kfold: {scale.folds}}}  # few images: each validates in one of the trainings")
     elif choices.foldable:
         lines.append("  # resampling: {kfold: 5}  # few images: less luck in the scores for five times the time")
     if scale.limit:
@@ -136,13 +134,13 @@ def _model(choices: Choices, scale: Scale) -> list[str]:
 def _regularization(choices: Choices) -> list[str]:
     doubts = [text for name, text in (("flip", FLIP), ("color", COLOR)) if name in choices.operations]
     left_out = [f"{name} is left out: {why}." for name, why in choices.without.items()]
-    caution = f"Only you know what keeps the class: {', '.join(doubts)}. " if doubts else ""
+    caution = [f"Only you know what keeps the class: {', '.join(doubts)}."] if doubts else []
     return [
         *comment("Each range is searched; `or: 0` lets the search turn it off. More in docs/spaces.md: l1, mixup, …"),
         "regularization:",
         "  l2: {or: 0, low: 1e-3, high: 0.3, log: true}  # weight decay, decoupled",
         "  label_smoothing: {low: 0.0, high: 0.2}",
-        *comment(f"{caution}{' '.join(left_out)} Look at them with `regstudy preview`.".strip()),
+        *comment(" ".join([*caution, *left_out, "Look at them with `regstudy preview`."])),
         "augmentation:",
         f"  ops: [{', '.join(choices.operations)}]",
         "  strength: {low: 0.0, high: 1.0}",
@@ -162,7 +160,7 @@ def _training(choices: Choices, scale: Scale) -> list[str]:
     return lines
 
 
-def _study(choices: Choices, scale: Scale) -> list[str]:
+def _study(choices: Choices) -> list[str]:
     nuisances = ["optimizer.lr", "training.batch_size", "schedule"]
     nuisances += ["training.balance"] if choices.balance else []
     lines = ["study:", f"  metric: {choices.metric}  # {METRICS[choices.metric]}"]

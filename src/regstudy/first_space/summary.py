@@ -42,7 +42,7 @@ def choice_lines(seen: Seen, choices: Choices, scale: Scale, tried: int) -> list
     """What was chosen and why, and what it leaves out."""
     option = scale.option
     wanted = wanted_epochs(amount_of(seen, choices).train)
-    best = "the first choice for such images" if tried == 1 else "the best of what is fast enough here"
+    best = "the first choice for such images" if tried == 1 else "the best that is fast enough here"
     lines = [
         f"{option.network} ({NETWORKS[option.network]}) on {option.size}×{option.size} pixels, {scale.epochs} epochs:"
         f" {best} ({counted(tried, 'combination')} timed)."
@@ -98,7 +98,8 @@ def _sizes(seen: Seen) -> str:
     shape = "about square" if sample.square else f"the longer side is {_middle(sample.shapes):.2f} times the shorter"
     if not sample.square and sample.shapes[-1] > EQUAL * _middle(sample.shapes):
         shape += f", at most {sample.shapes[-1]:.2f} times"
-    return f"the shorter side has {short[0]:,} to {short[-1]:,} pixels, median {sample.short_side:,}; {shape}{looked}."
+    sides = f"{short[0]:,}" if short[0] == short[-1] else f"{short[0]:,} to {short[-1]:,}"
+    return f"the shorter side has {sides} pixels, median {sample.short_side:,}; {shape}{looked}."
 
 
 def _colors(seen: Seen) -> str:
@@ -117,17 +118,17 @@ def _groups(seen: Seen) -> list[str]:
     elif seen.group is not None:
         total = sum(count for part, count in seen.parts.items() if part != "test")
         lines.append(
-            f"{total:,} names such as '{printable(seen.group.example)}' make {seen.group.groups:,} groups, which"
-            " stay together in the split."
+            f"{seen.group.groups:,} by the {total:,} names, such as '{printable(seen.group.example)}'."
+            + ("" if seen.own_validation else " The split keeps each together.")
         )
     if seen.groups_in_both:
         lines.append(
-            f"Warning: {seen.groups_in_both:,} of them are in both your training and your validation part, so validation"
-            " scores will be too good. Divide the images anew, each group in one part."
+            f"Warning: {counted(seen.groups_in_both, 'group')} in both your training and your validation part, so"
+            " validation scores will be too good. Divide the images anew, each group in one part."
         )
     if seen.sample.copies:
-        many = seen.sample.copies >= COPIES * seen.sample.decoded
-        advice = "" if many else "; data.group: near_duplicates would keep them together"
+        few = seen.group is None and seen.sample.copies < COPIES * seen.sample.decoded
+        advice = "; data.group: near_duplicates would keep them together" if few else ""
         lines.append(
             f"{counted(seen.sample.copies, 'near duplicate')} among the {seen.sample.decoded:,} decoded images{advice}."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regstudy.config.schema import Data
 from regstudy.data.file_rule import SUFFIXES, suffix_of
-from regstudy.data.folder_walk import quoted
+from regstudy.data.folder_walk import printable, quoted
 from regstudy.data.part_words import part_of
 from regstudy.data.table_file import read_table, table_lines
 from regstudy.data.table_rows import ListedImage, listed_images, missing_files
@@ -34,15 +34,14 @@ def guess_columns(columns: Columns, folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def take(use: str, candidates: list[str], names: Sequence[str]) -> None:
-        best = [name for name in candidates if _named(name, names)] or candidates
-        if best:
-            found[use] = best[0]
-            del left[best[0]]
+        if candidates:
+            found[use] = max(candidates, key=lambda name: _likeness(name, names))  # of equals the first
+            del left[found[use]]
 
     take("image", [name for name, cells in left.items() if _are_files(cells, folder)], IMAGES)
     take("split", [name for name, cells in left.items() if _are_parts(cells)], SPLITS)
-    take("group", [name for name, cells in left.items() if _named(name, GROUPS) and _repeats(cells)], GROUPS)
-    labels = [name for name in left if _named(name, LABELS)]
+    take("group", [name for name, cells in left.items() if _likeness(name, GROUPS) and _repeats(cells)], GROUPS)
+    labels = [name for name in left if _likeness(name, LABELS)]
     take("label", labels or [name for name, cells in left.items() if _few_values(cells)], LABELS)
     lacking = [use for use in ("image", "label") if use not in found]
     if lacking:
@@ -52,8 +51,8 @@ def guess_columns(columns: Columns, folder: Path) -> dict[str, str]:
         }
         raise DataError(
             f"{' and '.join(what[use] for use in lacking)} cannot be recognized among the columns"
-            f" {quoted(list(columns))}. Name the columns in a space file: data: {{name: table, file: …, image: …, label:"
-            " …}."
+            f" {quoted(list(columns))}. Name the columns in a space file: data: {{name: table, file: …, image: …,"
+            " label: …}."
         )
     return found
 
@@ -69,13 +68,15 @@ def look_at_table(path: Path) -> Seen:
         guessed = guess_columns(columns, path.parent)
     except DataError as error:
         raise DataError(f"{shown(path)}: {error}") from None
-    config = Data(name="table", file=str(path), **guessed)
+    config = Data.model_validate({"name": "table", "file": str(path), **guessed})
     found = listed_images(read_table(config), config)
     wrong = [*found.problems, *filter(None, [missing_files(found.images, path.parent)])]
     if wrong:
         listed = "".join(f"\n  - {one}" for one in wrong)
         guesses = ", ".join(f"{use}: '{name}'" for use, name in guessed.items())
-        raise DataError(f"{shown(path)} cannot be used with the columns {guesses}:{listed}\nFix the table or the files.")
+        raise DataError(
+            f"{shown(path)} cannot be used with the columns {guesses}:{listed}\nFix the table or the files."
+        )
     parts = {part: [one for one in found.images if one.part == part] for part in ("train", "validation", "test")}
     used = [*parts["train"], *parts["validation"]]
     return Seen(
@@ -88,21 +89,32 @@ def look_at_table(path: Path) -> Seen:
         groups_in_both=len({one.group for one in parts["train"]} & {one.group for one in parts["validation"]})
         if "group" in guessed
         else 0,
-        notes=(f"Guessed columns: {', '.join(f'{use}: {name}' for use, name in guessed.items())}.",),
+        notes=(_guesses(guessed, columns),),
     )
+
+
+def _guesses(guessed: Mapping[str, str], columns: Columns) -> str:
+    """How the columns were read, and which were not."""
+    left = [name for name in columns if name not in guessed.values()]
+    unused = f" Not used: {quoted(left)}." if left else ""
+    return f"Columns, guessed: {', '.join(f'{printable(name)} (data.{use})' for use, name in guessed.items())}.{unused}"
 
 
 def _group(guessed: Mapping[str, str], used: Sequence[ListedImage], columns: Columns) -> GroupProposal | None:
-    name = guessed.get("group")
-    return name and GroupProposal(name, len({image.group for image in used}), columns[name][0]) or None
+    if "group" not in guessed:
+        return None
+    name = guessed["group"]
+    return GroupProposal(name, len({image.group for image in used}), columns[name][0])
 
 
-def _named(column: str, words: Sequence[str]) -> bool:
-    """Whether a column is called like one of these words, perhaps with more: patient_id, ImagePath."""
+def _likeness(column: str, words: Sequence[str]) -> int:
+    """How much a column is called like one of these words: 3 exactly, 2 in front (patient_id), 1 at the end, 0 not."""
     name = column.lower().replace(" ", "_")
-    return any(name == word or name.startswith(f"{word}_") or name.endswith(f"_{word}") for word in words) or any(
-        name in (f"{word}{ending}" for ending in ("id", "s", "name", "path")) for word in words
-    )
+    if name in words:
+        return 3
+    if any(name.startswith(f"{word}_") or name in (f"{word}id", f"{word}s", f"{word}path") for word in words):
+        return 2
+    return int(any(name.endswith(f"_{word}") for word in words))
 
 
 def _are_files(cells: Sequence[str], folder: Path) -> bool:
