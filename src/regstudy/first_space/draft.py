@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from regstudy.first_space.space_text import space_text
 from regstudy.first_space.summary import amount_of, choice_lines, cost_line, seen_lines
 from regstudy.first_space.table_columns import look_at_table
 from regstudy.space.loader import space_from_text
+from regstudy.text import counted
 from regstudy.training.cost import ImageCost, seconds_per_image
 from regstudy.training.devices import choose_device
 from regstudy.training.validation import CHECKS
 
 OnMeasure = Callable[[Option], object]
+BUSY = 0.75  # load per core in the last minute
 PER_CLASS = 10  # images that a limit leaves to each class, at least
 LONG_ENOUGH = 10  # epochs of a draft that is only timed: more than the warm-up
 
@@ -44,7 +47,7 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
 
     ``on_measure`` is called before each combination of network and image size that is timed. Raises RegstudyError.
     """
-    chosen_device = torch.device(choose_device(device))
+    chosen_device, busy = torch.device(choose_device(device)), _busy()
     check_place(path)
     seen = look_at_table(path) if is_table(path) and path.is_file() else look_at_folder(path)
     choices = choose(seen)
@@ -67,7 +70,9 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
     head = [*facts, f"{cost} Measured on this machine ({where})."]
     text = seal(space_text(seen, choices, scale, head))
     space_from_text(text, output.stem, str(output), checks=CHECKS)
-    return Draft(text, tuple(facts), tuple(choice_lines(seen, choices, scale, len(timed))), cost, seen.notes)
+    return Draft(
+        text, tuple(facts), tuple(choice_lines(seen, choices, scale, len(set(timed)))), cost, (*seen.notes, *busy)
+    )
 
 
 def default_output(path: Path) -> Path:
@@ -80,6 +85,17 @@ def check_name_of(output: Path) -> None:
     """ArgumentError unless a file is named like a space."""
     if output.suffix not in (".yaml", ".yml"):
         raise ArgumentError(f"The output '{output}' must end in .yaml: it is a space, which is written as YAML.")
+
+
+def _busy() -> list[str]:
+    """A sentence if other programs make this machine slower than it is."""
+    load, cores = (os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0), os.cpu_count() or 1
+    if load < BUSY * cores:
+        return []
+    return [
+        f"Other programs keep this machine busy (load {load:.1f} on {counted(cores, 'core')}), so less was chosen than"
+        " fits an evening without them. Run `regstudy init` again when they are done."
+    ]
 
 
 def _cost(seen: Seen, choices: Choices, option: Option, device: torch.device) -> ImageCost:
