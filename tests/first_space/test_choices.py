@@ -26,6 +26,7 @@ GROUPS = GroupProposal(r"(patient\d+)", 40, "patient1")
         ({}, "metric", "accuracy"),
         ({"classes": {"a": 100, "b": 200}}, "metric", "balanced_accuracy"),
         ({"classes": {"a": 100, "b": 200, "c": 300}}, "metric", "balanced_accuracy"),
+        ({"classes": {"a": 7, "b": 4}}, "metric", "accuracy"),  # such a difference is chance
         ({"classes": RARE}, "metric", "average_precision"),
         ({"classes": RARE}, "positive", "sick"),
         ({"classes": RARE}, "balance", True),
@@ -47,8 +48,8 @@ GROUPS = GroupProposal(r"(patient\d+)", 40, "patient1")
         ({}, "foldable", True),
         ({"validation": 50}, "foldable", False),
         ({"classes": {"a": 2000, "b": 2000}}, "foldable", False),
-        ({"classes": {"a": 100, "b": 20}}, "foldable", False),
-        ({"group": GroupProposal("x", 20, "x")}, "foldable", False),
+        ({"classes": {"a": 100, "b": 9}}, "foldable", False),
+        ({"group": GroupProposal("x", 10, "x")}, "foldable", False),
         ({}, "operations", ("crop", "rotate", "scale", "flip", "color")),
         ({"classes": {"0": 50, "1": 50}}, "operations", ("crop", "rotate", "scale", "color")),
     ],

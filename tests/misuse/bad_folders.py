@@ -169,6 +169,7 @@ INIT: list[tuple[str, tuple[str, ...], Callable[[Path], None], tuple[str, ...]]]
     ("another device", ("photos", "--device", "tpu"), layout(a=8, b=8), ("there is no device 'tpu'",)),
     ("a subfolder of text", ("text",), layout(), ("has no images for 'a', 'b'", "10 .txt")),
     ("pictures of text", ("bad",), layout(), ("None of the 10 images tried", "not an image")),
+    ("a class of one image", ("photos",), LAYOUTS["a class of one"], ("'b'",)),
     ("unclear parts", ("photos",), LAYOUTS["train_data, val, test"], ("look like parts",)),
 ]
 INIT_FILES: dict[str, str | bytes] = {

@@ -17,7 +17,7 @@ UNEQUAL, VERY_UNEQUAL = 1.5, 3.0  # largest class / smallest class
 RARE = 0.1  # share of the positive class below which it is the only one that matters
 FEW_IMAGES = 5_000
 SMALL_STUDY = 2_000  # images below which one validation part is a matter of luck
-LEAST_IN_CLASS = 25  # images, or groups, of each class for folds
+LEAST_IN_CLASS = 10  # images, or groups, of each class for folds
 MOST_COMPARED = 20_000  # images: comparing all pairs takes 10 s with so many, and four times as long with twice as many
 COPIES = 0.01  # share of copies from which they must be kept together
 BATCHES = ((1_000, (16, 64, 32)), (10_000, (32, 128, 64)), (10**12, (64, 256, 128)))  # up to so many images
@@ -55,7 +55,7 @@ def choose(seen: Seen) -> Choices:
         metric=metric,
         also=also,
         positive=positive,
-        balance=seen.imbalance > VERY_UNEQUAL,
+        balance=seen.unequal(VERY_UNEQUAL),
         batch=next(batch for most, batch in BATCHES if seen.images < most),
         operations=tuple(one for one in OPERATIONS if one not in without),
         without=without,
@@ -83,7 +83,7 @@ def _smallest(seen: Seen) -> float:
 
 def _metric(seen: Seen) -> tuple[str, tuple[str, ...], str | None]:
     """The metric that decides, those that are recorded, and the positive class where it matters."""
-    if seen.imbalance <= UNEQUAL:
+    if not seen.unequal(UNEQUAL):
         return "accuracy", (), None
     rarer = min(seen.per_class, key=lambda name: seen.per_class[name])
     if len(seen.per_class) > 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +11,21 @@ import torch
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import ArgumentError
 from regstudy.files.outputs import seal
+from regstudy.first_space.busy_machine import Machine
 from regstudy.first_space.choices import Choices, choose
 from regstudy.first_space.evening import FEWEST_IMAGES, Option, Scale, for_an_evening, options_for
 from regstudy.first_space.look import check_place, is_table, look_at_folder
 from regstudy.first_space.seen import Seen
 from regstudy.first_space.space_text import space_text
+from regstudy.first_space.split_check import can_fold, check_split
 from regstudy.first_space.summary import amount_of, choice_lines, cost_line, seen_lines
 from regstudy.first_space.table_columns import look_at_table
 from regstudy.space.loader import space_from_text
-from regstudy.text import counted
 from regstudy.training.cost import ImageCost, seconds_per_image
 from regstudy.training.devices import choose_device
 from regstudy.training.validation import CHECKS
 
 OnMeasure = Callable[[Option], object]
-BUSY = 0.75  # load per core in the last minute
 PER_CLASS = 10  # images that a limit leaves to each class, at least
 LONG_ENOUGH = 10  # epochs of a draft that is only timed: more than the warm-up
 
@@ -47,7 +46,7 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
 
     ``on_measure`` is called before each combination of network and image size that is timed. Raises RegstudyError.
     """
-    chosen_device, busy = torch.device(choose_device(device)), _busy()
+    machine = Machine(torch.device(choose_device(device)))
     check_place(path)
     seen = look_at_table(path) if is_table(path) and path.is_file() else look_at_folder(path)
     choices = choose(seen)
@@ -56,23 +55,21 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
     def measure(option: Option) -> ImageCost:
         timed.append(option)
         on_measure(option)
-        return _cost(seen, choices, option, chosen_device)
+        return machine.alone(lambda: _cost(seen, choices, option, machine.device))
 
     scale = for_an_evening(
         options_for(seen.sample.side(choices.fit), seen.sample.uniform),
         amount_of(seen, choices),
         measure,
-        foldable=choices.foldable,
+        foldable=choices.foldable and can_fold(seen),
         fewest=max(FEWEST_IMAGES, PER_CLASS * len(seen.per_class)),
     )
     facts, cost = seen_lines(seen), cost_line(seen, scale, choices)
-    where = f"{chosen_device}, {torch.get_num_threads()} threads" if chosen_device.type == "cpu" else str(chosen_device)
-    head = [*facts, f"{cost} Measured on this machine ({where})."]
-    text = seal(space_text(seen, choices, scale, head))
-    space_from_text(text, output.stem, str(output), checks=CHECKS)
-    return Draft(
-        text, tuple(facts), tuple(choice_lines(seen, choices, scale, len(set(timed)))), cost, (*seen.notes, *busy)
-    )
+    text = seal(space_text(seen, choices, scale, [*facts, f"{cost} Measured on this machine ({machine})."]))
+    check_split(seen, space_from_text(text, output.stem, str(output), checks=CHECKS).defaults().data)
+    chosen = choice_lines(seen, choices, scale, len(set(timed)))
+    notes = (*seen.notes, *filter(None, [machine.remark()]))
+    return Draft(text, tuple(facts), tuple(chosen), cost, notes)
 
 
 def default_output(path: Path) -> Path:
@@ -85,17 +82,6 @@ def check_name_of(output: Path) -> None:
     """ArgumentError unless a file is named like a space."""
     if output.suffix not in (".yaml", ".yml"):
         raise ArgumentError(f"The output '{output}' must end in .yaml: it is a space, which is written as YAML.")
-
-
-def _busy() -> list[str]:
-    """A sentence if other programs make this machine slower than it is."""
-    load, cores = (os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0), os.cpu_count() or 1
-    if load < BUSY * cores:
-        return []
-    return [
-        f"Other programs keep this machine busy (load {load:.1f} on {counted(cores, 'core')}), so less was chosen than"
-        " fits an evening without them. Run `regstudy init` again when they are done."
-    ]
 
 
 def _cost(seen: Seen, choices: Choices, option: Option, device: torch.device) -> ImageCost:

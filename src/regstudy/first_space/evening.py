@@ -21,7 +21,6 @@ SMALLEST_SIDE = 24  # smaller images are enlarged to 32 pixels, on which the net
 ENLARGED = 32
 LARGEST_AS_IT_IS = 128
 RESNET_FROM = 80  # pixels; ResNet-18 halves an image five times
-SMALL_NETWORK_UP_TO = 64
 EPOCHS = ((1_000, 50), (5_000, 30), (20_000, 20), (10**12, 15))  # up to so many training images
 ENOUGH = 0.7  # of the wanted epochs
 SLACK = 0.8  # a smaller image takes at least this share of what its area predicts
@@ -77,9 +76,10 @@ def options_for(side: int, uniform: bool) -> list[Option]:
         as_it_is = [side] if uniform and side <= LARGEST_AS_IT_IS else []
         sides = [*as_it_is, *(one for one in SIDES if one <= side and one not in as_it_is)] or [side]
     large = [Option("resnet18_transfer", one) for one in sides if one >= RESNET_FROM]
-    middle = [Option("svhn_resnet", one) for one in sides if one < RESNET_FROM]
-    small = [Option("dropout_cnn", one) for one in sides if one <= SMALL_NETWORK_UP_TO]
-    return [*large, *middle, *small]
+    return [
+        *large,
+        *(Option(name, one) for one in sides if one < RESNET_FROM for name in ("svhn_resnet", "dropout_cnn")),
+    ]
 
 
 def wanted_epochs(images: int) -> int:

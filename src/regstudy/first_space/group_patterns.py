@@ -18,7 +18,7 @@ SUBJECTS = (
 )
 SUBJECT = re.compile(rf"(?<![A-Za-z])((?:{'|'.join(SUBJECTS)})s?[ _-]?)\d", re.IGNORECASE)
 EXPORTED_COPIES = r"([^/]+)\.rf\.[0-9A-Za-z]+\."  # Roboflow writes augmented copies of a file with its name in front
-NUMBERED = r"([^/]*\d[^/]*)[_-]\d{1,4}\.[^./]+$"  # slide_7_003.png: what stands before the last number
+NUMBERED = r"(?:^|/)([^/]*\d[^/]*)[_-]\d{1,4}\.[^./]+$"  # slide_7_003.png: what stands before the last number
 FEWEST_IMAGES = 20
 FEWEST_PER_CLASS = 4  # groups, so that every class can be in both parts
 LEAST_SHARED = 0.5  # share of the images whose group has another image

@@ -11,6 +11,7 @@ from regstudy.config.schema import Data
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.folder_layout import Found, find_part, unusable_test_part
 from regstudy.data.folder_walk import folders, printable
+from regstudy.data.groups import path_groups
 from regstudy.errors import DataError, unknown
 from regstudy.files.paths import shown
 from regstudy.first_space.group_patterns import GroupProposal, propose_groups
@@ -69,6 +70,8 @@ def look_at_folder(path: Path) -> Seen:
         group=group,
         groups_in_both=_in_both(group, found),
         notes=tuple(notes),
+        labels=train.labels,
+        group_of=None if group is None else path_groups(tuple(train.names), group.rule, "image_folder").tolist(),
     )
 
 

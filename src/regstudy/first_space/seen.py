@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -66,7 +67,7 @@ class Seen:
     """Images of a folder or table.
 
     ``source`` are the keys of the data section that say where they are. ``parts`` has the number of images of each
-    part; ``per_class`` that of each class in training.
+    part; ``per_class`` that of each class in training, ``labels`` and ``group_of`` its number for each of these images.
     """
 
     source: Mapping[str, str]
@@ -77,6 +78,8 @@ class Seen:
     group: GroupProposal | None = None
     groups_in_both: int = 0  # of training and of a validation part of the data set's own
     notes: tuple[str, ...] = ()
+    labels: Sequence[int] = ()
+    group_of: Sequence[int] | None = None
 
     @property
     def images(self) -> int:
@@ -92,3 +95,8 @@ class Seen:
     def imbalance(self) -> float:
         """How many times larger the largest class is than the smallest."""
         return max(self.per_class.values()) / max(min(self.per_class.values()), 1)
+
+    def unequal(self, times: float) -> bool:
+        """Whether the largest class is more than so many times as large as the smallest, and not by chance."""
+        most, fewest = max(self.per_class.values()), min(self.per_class.values())
+        return self.imbalance > times and most - fewest > 2 * math.sqrt(most)

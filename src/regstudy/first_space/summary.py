@@ -98,8 +98,9 @@ def _sizes(seen: Seen) -> str:
     shape = "about square" if sample.square else f"the longer side is {_middle(sample.shapes):.2f} times the shorter"
     if not sample.square and sample.shapes[-1] > EQUAL * _middle(sample.shapes):
         shape += f", at most {sample.shapes[-1]:.2f} times"
-    sides = f"{short[0]:,}" if short[0] == short[-1] else f"{short[0]:,} to {short[-1]:,}"
-    return f"the shorter side has {sides} pixels, median {sample.short_side:,}; {shape}{looked}."
+    between = f"{short[0]:,} to {short[-1]:,} pixels, median {sample.short_side:,}"
+    sides = f"{short[0]:,} pixels" if short[0] == short[-1] else between
+    return f"the shorter side has {sides}; {shape}{looked}."
 
 
 def _colors(seen: Seen) -> str:

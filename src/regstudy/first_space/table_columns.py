@@ -90,6 +90,8 @@ def look_at_table(path: Path) -> Seen:
         if "group" in guessed
         else 0,
         notes=(_guesses(guessed, columns),),
+        labels=[image.label for image in parts["train"]],
+        group_of=[image.group for image in parts["train"]] if "group" in guessed else None,
     )
 
 
