@@ -18,7 +18,7 @@ def init(
         Path | None,
         path_argument(
             "The folder of images",
-            metavar="[PHOTOS]",
+            metavar="PHOTOS",
             help="Folder with one subfolder of images per class, perhaps within train, val, test; or a CSV file.",
         ),
     ] = None,
