@@ -19,12 +19,7 @@ pytestmark = pytest.mark.table
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("cat", "ship")
-PHOTOS = """\
-data: {name: image_folder, root: photos, validation: 0.25}
-model: {name: small_cnn}
-optimizer: {name: adamw, lr: {low: 1e-3, high: 1e-2, log: true}}
-training: {batch_size: 16, epochs: 2, patience: null}
-"""
+PHOTOS, NEW = 450, 40  # of two classes
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +37,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn_digits(folder: Path) -> None:
     """Digits as PNG files, one folder per class."""
     found = load_digits()
-    for number in range(40):
+    for number in range(NEW):
         path = folder / "new" / str(found.target[number]) / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((found.images[number] * 15.9).astype(np.uint8)).save(path)
 
 
 def photos(folder: Path, archive: Path) -> None:
-    """Photos of CIFAR-10 in class folders, to train on and new ones, and a space for them."""
+    """Photos of CIFAR-10 in class folders, to train on and new ones."""
     with zipfile.ZipFile(archive) as file:
         for name in CLASSES:
             members = sorted(
                 one for one in file.namelist() if one.startswith(f"train/{name}/") and one.endswith(".jpg")
             )
-            for number, member in enumerate(members[:60]):
-                path = folder / ("photos" if number < 40 else "new") / name / f"{number}.jpg"
+            for number, member in enumerate(members[: (PHOTOS + NEW) // 2]):
+                path = folder / ("photos" if number < PHOTOS // 2 else "new") / name / f"{number}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(file.read(member))
-    (folder / "photos.yaml").write_text(PHOTOS, encoding="utf-8")
 
 
 @pytest.mark.parametrize("space", ["digits_cnn", "photos.yaml"])
@@ -82,13 +76,20 @@ def test_a_wheel_leads_from_a_study_to_classes_of_new_images(
     found = subprocess.run(where, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True)
     assert found.stdout.decode().startswith(str(installed))
 
-    shorter = ("--set", "training.epochs=2", "--no-doctor", "--device", "cpu")
-    regstudy("study", "--space", space, "--trials", "2", *shorter)
-    regstudy("export", f"results/{space.removesuffix('.yaml')}", "-o", "best.yaml")
+    shorter, trials = ["--set", "training.epochs=2", "--no-doctor", "--device", "cpu"], "2"
+    if space == "photos.yaml":
+        shorter += ["--set", "model.name=dropout_cnn", "--set", "data.train_limit=100"]
+        trials = "6"
+        said = regstudy("init", "photos", "--device", "cpu")
+        assert "450 for training" in said and "regstudy study --space photos.yaml --trials 50" in said
+    regstudy("study", "--space", space, "--trials", trials, *shorter)
+    study = f"results/{space.removesuffix('.yaml')}"
+    regstudy("report", study)
+    regstudy("export", study, "-o", "best.yaml")
     regstudy("train", "best.yaml", "-o", "out", "--onnx", "--device", "cpu")
     said = regstudy("predict", "out", "new", "-o", "predictions.csv")
-    assert "Scores on 40 images, whose folders name their classes" in said
+    assert f"Scores on {NEW} images, whose folders name their classes" in said
     table = pd.read_csv(tmp_path / "predictions.csv")
-    assert len(table) == 40
+    assert len(table) == NEW
     assert table.filter(like="p(").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
     assert (tmp_path / "out" / "model.onnx").stat().st_size > 0

@@ -42,7 +42,18 @@ def load(folder: Path) -> optuna.Study:
 def test_help_names_the_commands(regstudy: Command) -> None:
     done = regstudy("--help")
     assert done.returncode == 0
-    for command in ("study", "compare", "report", "dashboard", "export", "train", "preview", "doctor", "spaces"):
+    for command in (
+        "init",
+        "study",
+        "compare",
+        "report",
+        "dashboard",
+        "export",
+        "train",
+        "preview",
+        "doctor",
+        "spaces",
+    ):
         assert f"\n  {command} " in done.stdout
 
 

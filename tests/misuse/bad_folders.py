@@ -145,7 +145,45 @@ SETTINGS = [
 ]
 
 
+FLAT = layout(**{"": 8})
+INIT: list[tuple[str, tuple[str, ...], Callable[[Path], None], tuple[str, ...]]] = [
+    # what is wrong, the arguments, what lies there, what the message must say
+    ("no folder", ("photo",), layout(a=8, b=8), ("photo does not exist", "Did you mean 'photos'?")),
+    ("an empty folder", ("photos",), LAYOUTS["empty"], ("must have at least two subfolders", "it has none")),
+    ("a flat folder", ("photos",), FLAT, ("8 images outside of subfolders", "regstudy init labels.csv")),
+    ("one class", ("photos",), layout(a=8), ("has only 'a'", "a folder of its own")),
+    ("a file", ("photos/a/0.png",), layout(a=8, b=8), ("is a file, not a folder", "CSV")),
+    ("a space", ("s.yaml",), layout(), ("is a file, not a folder",)),
+    ("no table", ("label.csv",), layout(), ("label.csv does not exist", "Did you mean 'labels.csv'?")),
+    ("a table of no images", ("labels.csv",), layout(), ("the paths of image files", "'a', 'b'")),
+    ("a table of missing images", ("gone.csv",), layout(), ("2 missing files", "image: 'file'")),
+    ("an unknown space", ("--from", "svhn_resnett"), layout(), ("Did you mean 'svhn_resnet'?",)),
+    ("a file to copy", ("--from", "s.yaml"), layout(), ("there is no shipped space 's.yaml'",)),
+    ("a folder and a space", ("photos", "--from", "svhn_resnet"), layout(a=8, b=8), ("both a folder and --from",)),
+    ("nothing", (), layout(), ("neither a folder nor --from",)),
+    ("an output without .yaml", ("photos", "-o", "mine"), layout(a=8, b=8), ("must end in .yaml",)),
+    ("an output without .yaml of a copy", ("--from", "svhn_resnet", "-o", "m.txt"), layout(), ("must end in .yaml",)),
+    ("an output that exists", ("photos", "-o", "s.yaml"), layout(a=8, b=8), ("s.yaml exists already", "--overwrite")),
+    ("a copy that exists", ("--from", "svhn_resnet", "-o", "s.yaml"), layout(), ("s.yaml exists already",)),
+    ("an output below a file", ("photos", "-o", "s.yaml/x.yaml"), layout(a=8, b=8), ("s.yaml is a file",)),
+    ("another device", ("photos", "--device", "tpu"), layout(a=8, b=8), ("there is no device 'tpu'",)),
+    ("a subfolder of text", ("text",), layout(), ("has no images for 'a', 'b'", "10 .txt")),
+    ("pictures of text", ("bad",), layout(), ("None of the 10 images tried", "not an image")),
+    ("a class of one image", ("photos",), LAYOUTS["a class of one"], ("'b'",)),
+    ("unclear parts", ("photos",), LAYOUTS["train_data, val, test"], ("look like parts",)),
+]
+INIT_FILES: dict[str, str | bytes] = {
+    "s.yaml": OWN,
+    "labels.csv": "a,b\n1,2\n3,4\n",
+    "gone.csv": "file,label\na.png,ill\nb.png,well\n",
+    **{f"text/{name}/{number}.txt": "hello" for name in "ab" for number in range(5)},
+    **{f"bad/{name}/{number}.png": "hello" for name in "ab" for number in range(5)},
+}
+
+
 def cases() -> Iterator[Misuse]:
+    for name, arguments, make, says in INIT:
+        yield Misuse(f"init with {name}", ("init", *arguments), make, says=says, files=INIT_FILES)
     for name, make in LAYOUTS.items():
         codes = frozenset({0, 2}) if name in ALLOWED else frozenset({2})
         yield Misuse(f"folder: {name}", DRY, make, codes, files={"s.yaml": OWN})

@@ -26,6 +26,7 @@ PRELOADED = [
     "regstudy.cli.convert_command",
     "regstudy.cli.dashboard_command",
     "regstudy.cli.doctor_command",
+    "regstudy.cli.init_command",
     "regstudy.cli.predict_command",
     "regstudy.cli.preview_command",
     "regstudy.cli.report_command",

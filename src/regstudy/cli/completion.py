@@ -17,3 +17,10 @@ def complete_space(incomplete: str) -> list[str]:
         return []
     files = [str(path) for path in paths if path.suffix in (".yaml", ".yml") and path.is_file()]
     return [*names, *files, *(f"{path}/" for path in paths if path.is_dir())]
+
+
+def complete_shipped(incomplete: str) -> list[str]:
+    """Names of shipped spaces that begin like this."""
+    from regstudy.space.loader import shipped_spaces
+
+    return [name for name in shipped_spaces() if name.startswith(incomplete)]

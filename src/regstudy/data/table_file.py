@@ -53,7 +53,7 @@ def read_table(config: Data) -> Table:
     path = given_path(config.file or "", "data.file")
     if not path.exists():
         raise DataError(f"data.file '{shown(path)}' does not exist (looked in {path.absolute().parent}).")
-    lines = _lines(path)
+    lines = table_lines(path)
     where = {use: _position(lines[0][1], use, name) for use, name in columns_of(config).items()}
     wrong = [place for place in where.values() if isinstance(place, str)]
     if wrong:
@@ -69,8 +69,8 @@ def read_table(config: Data) -> Table:
     return Table(path, tuple(rows), tuple(uneven))
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Each line that is not empty with its number, the header first."""
+def table_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Each line that is not empty with its number, the header first. DataError if the file is no table."""
     content = read_bytes(path)
     try:
         text = content.decode("utf-8-sig")

@@ -12,7 +12,7 @@ PAGE = rb'<meta name="color-scheme" content="light dark">\n<meta http-equiv="Con
 SUMMARY = (rb"\A## [^\n]*\n\n(> |\*\*)",)
 TABLES: dict[str, tuple[bytes, ...]] = {
     "trials.csv": (rb"\Anumber,(ticket|slot),arm,state,",),
-    "epochs.csv": (rb"\Anumber,(ticket|slot),arm,epoch,",),
+    "epochs.csv": (rb"\Anumber,(ticket|slot),arm,(fold,)?epoch,",),
 }
 # the signs by which a file is known that has no mark: it is a table, or of an earlier version
 FILES: dict[PlanKind, dict[str, tuple[bytes, ...]]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -19,11 +20,29 @@ MEASURE_SECONDS = 1.0
 TIMED_EVALUATION_IMAGES = 128
 
 
+@dataclass(frozen=True)
+class ImageCost:
+    """Seconds that one image takes in training and in evaluation."""
+
+    train: float
+    evaluate: float
+
+    def epoch(self, trained: int, evaluated: int) -> float:
+        """Seconds of an epoch with so many images."""
+        return self.train * trained + self.evaluate * evaluated
+
+
 def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -> float:
     """Estimated wall-clock seconds of one epoch including evaluation, from a few batches of the first phase.
 
     This also shows early whether configuration and images are compatible.
     """
+    cost = seconds_per_image(config, splits, device)
+    return cost.epoch(len(splits.train), len(splits.clean_train) + len(splits.validation))
+
+
+def seconds_per_image(config: RunConfig, splits: Splits, device: torch.device) -> ImageCost:
+    """Estimated wall-clock seconds per image, from a few batches of the first phase."""
     config = config.in_phases()[0]
     state = start(config, splits, device)
     batches = shuffled_batches(state)
@@ -33,7 +52,7 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
     per_image = _median_seconds(lambda: train_step(state, batches[0], lr)[0].tolist()) / len(batches[0])
     evaluate(state.model, sample, state.preprocessing)  # from here on in evaluation mode; the first one also allocates
     per_evaluated = _median_seconds(lambda: evaluate(state.model, sample, state.preprocessing)) / len(sample)
-    return per_image * len(splits.train) + per_evaluated * (len(splits.clean_train) + len(splits.validation))
+    return ImageCost(per_image, per_evaluated)
 
 
 def _median_seconds(action: Callable[[], object]) -> float:

@@ -8,9 +8,36 @@ from typing import Annotated
 import typer
 
 from regstudy.cli.common_options import DataDir, Device, Overwrite, SetOption, Storage, StudyName, Threads
-from regstudy.cli.completion import complete_space
+from regstudy.cli.completion import complete_shipped, complete_space
 from regstudy.cli.console import err, out
-from regstudy.cli.path_options import path_option
+from regstudy.cli.path_options import path_argument, path_option
+
+
+def init(
+    photos: Annotated[
+        Path | None,
+        path_argument(
+            "The folder of images",
+            metavar="PHOTOS",
+            help="Folder with one subfolder of images per class, perhaps within train, val, test; or a CSV file.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SPACE", help="Copy this shipped space.", autocompletion=complete_shipped),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        path_option("-o", "--output", help="YAML file to write. Default: the folder's name with .yaml."),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a first space for your images: with comments, and so that 50 trials fit an evening on this machine."""
+    from regstudy.cli import init_command
+
+    raise typer.Exit(init_command.execute(out, photos, source, output, device, threads, overwrite))
 
 
 def preview(
