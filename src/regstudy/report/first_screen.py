@@ -61,8 +61,8 @@ def as_verdict(found: Findings, told: Answer) -> Verdict:
     """The answer as headline, reasons and caveats. Without confirmation runs it is the verdict on the search."""
     if found.confirmation is None or found.comparison.nothing_learned:
         said = searched(found)
-        return replace(said, sentences=[told.cause, *said.sentences]) if told.cause else said
-    sentences = [text for text in (told.support, told.cause, told.gap, told.luck, told.equals) if text]
+        return replace(said, sentences=[*filter(None, [told.cause, told.limit]), *said.sentences])
+    sentences = [text for text in (told.support, told.cause, told.limit, told.gap, told.luck, told.equals) if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 

@@ -201,11 +201,13 @@ def _curves(found: Findings) -> ReportSection:
     others = [drawing] if (drawing := all_curves(tables)) else []
     if not drawn:
         return ReportSection("curves", title, "No epochs are recorded for a usable trial.", figures=others)
-    assert comparison.best is not None
-    row = tables.trials.set_index("number").loc[comparison.best.number]
+    best_scores = comparison.best or comparison.challenger or comparison.baseline
+    assert best_scores is not None
+    row = tables.trials.set_index("number").loc[best_scores.number]
     planned = tables.epochs_planned or int(row["epochs"])
+    kind = "baseline trial" if comparison.best is None else "trial"
     finding = (
-        f"The best trial ({comparison.best.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
+        f"The best {kind} ({best_scores.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
         f"({planned} planned)."
     )
     own = [figures.learning_curves(tables, number, label) for label, number in drawn]
