@@ -17,6 +17,7 @@ from regstudy.report.gap_card import GapCard, gap_card
 from regstudy.report.leaders_card import LeadersCard, leaders_card
 from regstudy.report.luck_bar import LuckBar, luck_bar
 from regstudy.report.report_section import Findings, ReportSection
+from regstudy.report.several.studies_card import StudiesCard
 from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.text import counted
 
@@ -43,6 +44,7 @@ class FirstScreen:
     classes: ClassCard | None
     ablation: AblationCard | None
     missing: list[Missing]
+    studies: StudiesCard | None = None  # of a page about several studies
 
 
 def searched(found: Findings) -> Verdict:
