@@ -82,7 +82,7 @@ def contrasts(studies: Sequence[tuple[Tables, Confirmation | None]]) -> list[Con
             continue
         same_rounds = one.seed is not None and one.seed == other.seed and first.own_validation == second.own_validation
         for outcome in ("value", "gap"):
-            found = _contrast(i, k, outcome, first, second, same_rounds)  # type: ignore[arg-type]
+            found = _contrast(i, k, outcome, first, second, same_rounds)
             if found is not None:
                 made.append(found)
     tests = adjust([one.test for one in made])
@@ -100,10 +100,8 @@ def _contrast(
         return None
     rows = (shared, shared) if in_pairs else (sorted(one), sorted(other))
     a, b = (sign * np.array([each[n] for n in numbers]) for each, numbers in zip((one, other), rows, strict=True))
-    tests = [
-        paired(b[:, reading], a[:, reading]) if in_pairs else welch(a[:, reading], b[:, reading]) for reading in (0, 1)
-    ]
-    return Contrast(i, k, outcome, _covering(*tests), in_pairs, first.margin)
+    plain, blind = (paired(y, x) if in_pairs else welch(x, y) for x, y in zip(a.T, b.T, strict=True))
+    return Contrast(i, k, outcome, _covering(plain, blind), in_pairs, first.margin)
 
 
 def _readings(found: Confirmation, outcome: Outcome) -> dict[int, tuple[float, float]]:

@@ -13,7 +13,6 @@ from regstudy.report.comparison.comparison_page import write_comparison
 from regstudy.report.index_page import write_index
 from regstudy.report.next_actions import arguments_of
 from regstudy.report.page import find, write_report
-from regstudy.report.range_phrasing import gain, level
 from regstudy.report.sections import sections
 from regstudy.report.several.several_page import several_studies, write_several
 from regstudy.study.companion import find_ablation, find_confirmation
@@ -57,21 +56,12 @@ def compare(
     given = {"--study": name is not None, "--watch": watch, "--plots": plots}
     if wrong := [option for option, is_given in given.items() if is_given]:
         raise ArgumentError(
-            f"{listing(wrong)}: only for the report of a single study, but {len(paths)} are given. Leave it out, or give"
-            " one study."
+            f"{listing(wrong)}: only for the report of a single study, but {len(paths)} are given. Leave it out, or"
+            " give one study."
         )
     found = several_studies([place_at(path, storage) for path in paths])
     page = write_several(found, output, overwrite)
-    rows = [
-        f"  {one.label}: {one.answer.word}"
-        + (
-            f", {level(one.level, one.metric)}, gap {gain(one.gap, one.metric)}"
-            if one.claimed
-            else ", no confirmed value"
-        )
-        for one in found.studies
-    ]
-    console.print("\n".join(["", *found.answer.lines, "", *rows, ""]))
+    console.print("\n".join(["", *found.answer.lines, "", *(f"  {line}" for line in found.lines), ""]))
     console.print(f"Report: {page}")
     return 0
 

@@ -105,7 +105,7 @@ def answer(
     else:
         made = _of_confirmation(found, tables)
         if found.limit_kept == "broken" and made.tone == "ok":
-            made = replace(made, tone="wait", word=f"{made.word}, but the gap is above the limit")
+            made = replace(made, tone="wait", word=f"{made.word}, gap above the limit")
     if limited is not None and not unlearned:
         fresh = fresh_limit_sentence(found) if found is not None else ""
         made = replace(made, limit=f"{search_limit_sentence(limited)} {fresh}".strip())

@@ -12,7 +12,7 @@ from regstudy.analysis.between_studies import claims, level_of
 from regstudy.analysis.claim import UNKNOWN, Estimate
 from regstudy.analysis.confirmation import Confirmation, Leader, confirmation
 from regstudy.analysis.gap import compare, relations
-from regstudy.errors import ConfigError, Problem, RegstudyError, StudyError, argument_error
+from regstudy.errors import ConfigError, RegstudyError, StudyError
 from regstudy.metrics import Metric
 from regstudy.report.answer_phrasing import Answer, answer
 from regstudy.report.next_actions import arguments_of
@@ -88,21 +88,22 @@ def searched_studies(places: Sequence[StudyPlace]) -> list[SearchedStudy]:
             study = open_study(place)
             if kind_of(study) == "comparison":
                 raise StudyError(
-                    f"{place} is a comparison of fixed configurations (`regstudy compare`), which searches nothing. Only"
-                    " searched studies can be compared here; its own page says which arm is better."
+                    f"{place} is a comparison of fixed configurations (`regstudy compare`), which searches nothing."
+                    " Only searched studies can be compared here; its own page says which arm is better."
                 )
             opened.append((place, study))
         except RegstudyError as error:
             problems.append(str(error))
     found = [(study.study_name, place.url) for place, study in opened]
     problems += [
-        f"the study {place} is given {found.count(one)} times. Give each study once."
+        f"{place} is given {found.count(one)} times, but a study cannot be compared with itself. Give each once."
         for n, ((place, _), one) in enumerate(zip(opened, found, strict=True))
         if one in found[n + 1 :] and one not in found[:n]
     ]
     if problems:
+        listed = "".join(f"\n  - {one}" for one in problems)
         raise StudyError(
-            problems[0] if len(problems) == 1 else str(argument_error(Problem("", one) for one in problems))
+            problems[0] if len(problems) == 1 else f"{len(problems)} of the studies cannot be used:{listed}"
         )
     names = [study.study_name for _, study in opened]
     labels = [name if names.count(name) == 1 else str(place) for name, (place, _) in zip(names, opened, strict=True)]

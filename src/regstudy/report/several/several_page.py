@@ -19,14 +19,13 @@ from regstudy.report.answer_phrasing import Answer
 from regstudy.report.first_screen import FirstScreen
 from regstudy.report.page import page_html
 from regstudy.report.phrasing import listing, markdown
-from regstudy.report.range_phrasing import level, plus_minus
+from regstudy.report.range_phrasing import gain, level, plus_minus
 from regstudy.report.several.searched_study import SearchedStudy, searched_studies
 from regstudy.report.several.several_phrasing import several_answer
 from regstudy.report.several.several_sections import several_sections
 from regstudy.report.several.studies_card import studies_card
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study.place import StudyPlace
-from regstudy.text import counted
 
 WRITER = "report of several studies"  # other than `report`, so that neither replaces the other's page
 LONGEST = 80  # characters of the name of a page
@@ -39,6 +38,16 @@ class SeveralStudies:
     studies: list[SearchedStudy]
     contrasts: list[Contrast]
     answer: Answer
+
+    @property
+    def lines(self) -> list[str]:
+        """A line per study for a terminal."""
+        return [
+            f"{one.label}: {one.answer.word}, {level(one.level, one.metric)}, gap {gain(one.gap, one.metric)}"
+            if one.claimed
+            else f"{one.label}: {one.answer.word}, no confirmed value"
+            for one in self.studies
+        ]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -85,7 +94,7 @@ def _default(found: SeveralStudies) -> Path:
 def _html(found: SeveralStudies) -> str:
     studies, told = found.studies, found.answer
     today = date.today()
-    about = f"{counted(len(studies), 'searched study').replace('studys', 'studies')} · {today.day} {today:%B %Y}"
+    about = f"{len(studies)} searched studies · {today.day} {today:%B %Y}"
     screen = FirstScreen(about, told, None, None, None, None, None, [], studies_card(studies))
     sections = several_sections(studies, found.contrasts)
     question = "Several studies: which one gives the best model?"

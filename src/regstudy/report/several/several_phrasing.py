@@ -20,8 +20,8 @@ from regstudy.text import counted, format_duration
 
 UNEQUAL = 1.25  # budgets whose ratio is larger are called unequal
 NOT_SPACES = (
-    "This is about the models that the studies found, not about their spaces: each was searched once, and another search"
-    " of the same space may find another model."
+    "This is about the models that the studies found, not about their spaces: each was searched once, and another"
+    " search of the same space may find another model."
 )
 
 
@@ -36,15 +36,26 @@ def several_answer(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) 
         return Answer("none", "Not comparable", sentence, why, limit=within, luck=budget, actions=actions[:3])
     if missing:
         names = listing([one.label for one in missing])
-        verb, its = ("has", "its") if len(missing) == 1 else ("have", "their")
+        verb = "has" if len(missing) == 1 else "have"
         sentence = f"Nobody may say which study gives the best model: {names} {verb} no confirmed value."
-        support = (
-            f"A search value is partly luck, and the more so the longer the search. {its.capitalize()} winner"
-            f"{'' if len(missing) == 1 else 's'} must be trained again with fresh seeds, in at least {MIN_ROUNDS} rounds."
-        )
+        support = _why_missing(missing)
         within = " ".join(_partial(studies, found))
         return Answer("none", "Not confirmed", sentence, support, limit=within, luck=budget, actions=actions[:3])
     return replace(_ranked(studies, found), luck=budget)
+
+
+def _why_missing(missing: Sequence[SearchedStudy]) -> str:
+    """What the studies without a confirmed value lack."""
+    waiting = [one.label for one in missing if one.answer.word in ("Not confirmed", "Not decided yet")]
+    others = [f"{one.label}: {one.answer.sentence}" for one in missing if one.label not in waiting]
+    if waiting:
+        winner = f"The winner of {waiting[0]}" if len(waiting) == 1 else f"The winners of {listing(waiting)}"
+        text = (
+            "A search value is partly luck, and the more so the longer the search."
+            f" {winner} must be trained again with fresh seeds, in at least {MIN_ROUNDS} rounds."
+        )
+        others.insert(0, text)
+    return " ".join(others)
 
 
 def leading(studies: Sequence[SearchedStudy]) -> int | None:
@@ -67,10 +78,10 @@ def budget_sentence(studies: Sequence[SearchedStudy]) -> str:
     spent = [one.epochs for one in studies]
     if min(spent) <= 0:
         return ""
+    if max(spent) <= UNEQUAL * min(spent):
+        return f"The studies spent about as much: {'; '.join(f'{one.label} {_spent(one)}' for one in studies)}."
     most, least = (studies[spent.index(end(spent))] for end in (max, min))
     shown = [f"{most.label} {_spent(most)}", f"{least.label} {_spent(least)}"]
-    if max(spent) <= UNEQUAL * min(spent):
-        return f"The studies spent about as much: {shown[0]}, {shown[1]}."
     return (
         f"Unequal budgets: {most.label} spent {max(spent) / min(spent):.1f} times the epochs of {least.label}"
         f" ({shown[0]}; {shown[1]}). A longer search may find more by its length alone."
@@ -153,12 +164,12 @@ def _other(one: Contrast, lead: int) -> int:
 
 def _partial(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) -> list[str]:
     """What can be said of those studies that can be compared with each other."""
-    return [
-        f"Of those that can be compared, {studies[one.first].label} is {contrast_words(one, studies, studies[one.first].metric)}"
-        f"{'' if one.verdict in ('higher', 'lower', 'no difference') else ', which could be luck'}."
-        for one in found
-        if one.outcome == "value"
-    ]
+    told = []
+    for one in (each for each in found if each.outcome == "value"):
+        first = studies[one.first]
+        luck = "" if one.verdict in ("higher", "lower", "no difference") else ", which could be luck"
+        told.append(f"{first.label} is {contrast_words(one, studies, first.metric)}{luck}.")
+    return ["Of those that can be compared:", *told] if told else []
 
 
 def _confirm(one: SearchedStudy) -> Action:

@@ -27,8 +27,13 @@ from regstudy.report.several.several_phrasing import budget_sentence, shown_diff
 from regstudy.text import counted, format_duration
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
-VERDICTS = {"higher": "higher", "lower": "lower", "no difference": "no difference that matters", "undecided": "undecided",
-            "one seed": "undecided"}  # fmt: skip
+VERDICTS = {
+    "higher": "higher",
+    "lower": "lower",
+    "no difference": "no difference that matters",
+    "undecided": "undecided",
+    "one seed": "undecided",
+}
 
 
 @dataclass(frozen=True)
@@ -109,11 +114,12 @@ def _differences(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) ->
     units = unit(of)
     head = ["studies", "of", f"difference ({units})", "95 % interval", "p (adjusted)", "runs", "verdict"]
     method = [
-        "Studies with the same study.seed train each round with the same training seed on the same fresh split, so their"
-        " runs come in pairs (paired t-test). Otherwise the two sets of runs are independent (Welch). Each round is also"
-        " read without its own vote about the winner; the difference is that of this reading, and the interval covers"
-        f" both. p-values are corrected for all {counted(len(found), 'test')} together (Holm), since which study leads is"
-        " seen only afterwards. Higher and lower: corrected p below 0.05. No difference: the whole interval is within"
+        "Studies with the same study.seed train each round with the same training seed on the same fresh split, so"
+        " their runs come in pairs (paired t-test). Otherwise the two sets of runs are independent (Welch). Each round"
+        " is also read without its own vote about the winner; the difference is that of this reading, and the interval"
+        f" covers both. p-values are corrected for all {counted(len(found), 'test')} together (Holm), since which study"
+        " leads is seen only afterwards. Higher and lower: corrected p below 0.05. No difference: the whole interval is"
+        " within"
         f" ± {number(found[0].margin, of)} {units}.",
         "The intervals speak about these images. For new images of the same kind they would be wider.",
     ]
