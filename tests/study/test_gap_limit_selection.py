@@ -24,7 +24,7 @@ from regstudy.report.sections import sections
 from regstudy.report.verdict_phrasing import verdict
 from regstudy.search.confirming import why_not_confirmed
 from regstudy.search.race_facts import best_baseline
-from regstudy.search.sampler import make_sampler
+from regstudy.search.sampler import constrain
 from regstudy.space.parsing import parse_space
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
@@ -73,9 +73,8 @@ def test_only_trials_within_the_limit_may_win(limit: float | None) -> None:
     else:
         assert row is not None
         assert best_value(study) == row["value"] == allowed["value"].max()
-    base = best_baseline(limited(limit))  # stores no configuration here
-    assert base is None
     assert best(tables, "baseline") is not None, "the reference may have any gap"
+    assert best_baseline(study) is not None
 
 
 def test_the_best_baseline_does_not_win_with_a_gap_above_the_limit() -> None:
@@ -91,7 +90,7 @@ def test_the_cost_of_the_limit_is_told() -> None:
     assert found is not None and found.best is not None and found.unlimited is not None
     said = told(study).limit
     assert f"{found.within} of {found.finished} finished search trials keep to it" in said
-    free = [t for t in usable_trials(study, limited=False) if t.user_attrs[attributes.ARM] == "search"][0]
+    free = next(t for t in usable_trials(study, limited=False) if t.user_attrs[attributes.ARM] == "search")
     assert (f"trial {free.number} would lead" in said) == (free.number != found.best.number)
     assert told(limited(None)).limit == ""
     assert "the limit cost nothing" in told(limited(0.9)).limit
@@ -102,12 +101,12 @@ def test_without_a_trial_within_the_limit_there_is_no_winner() -> None:
     said = told(study)
     assert said.word == "None within the limit"
     assert "No search trial keeps its gap within 0.01 points" in said.sentence
-    assert "The smallest gap is" in said.support and "worse than the best trial" in said.support
+    assert "The smallest gap is" in said.support and "also the best trial" in said.support
     assert said.actions == [] or "confirm" not in said.actions[0].command
     found = find(study)
     page = render(found, answer_to(found, "x"), sections(found))
     assert "None within the limit" in page
-    with pytest.raises(StudyError, match="No search trial keeps its gap within .* choose it with --trial"):
+    with pytest.raises(StudyError, match=r"No search trial keeps its gap within .* choose it with --trial"):
         choose(study, Choice())
     assert first_screen(found, answer_to(found, "x")).answer.tone == "none"
 
@@ -170,17 +169,20 @@ def test_a_limit_changes_the_fingerprint_and_its_absence_does_not() -> None:
     )
 
 
-def test_the_sampler_knows_the_limit() -> None:
-    space: Plan = parse_space({**TREE, "study": {"gap_at_most": 0.05}}, "s", "s.yaml")
-    sampler = make_sampler(space, 0, 0, 0)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    done = make_study(8, prune=0.0)
+def test_optuna_knows_the_limit() -> None:
+    space: Plan = parse_space({**TREE, "study": {"gap_at_most": 0.15}}, "s", "s.yaml")
+    study, done = optuna.create_study(direction="maximize"), make_study(8, prune=0.0)
     for old in done.trials:
         trial = study.ask()
         for name, value in old.user_attrs.items():
             trial.set_user_attr(name, value)
+        constrain(trial, space)
         study.tell(trial, old.value)
-    for old, trial in zip(done.trials, study.trials, strict=True):
-        assert trial.system_attrs["constraints"] == pytest.approx([gap_of_trial(old, ACCURACY) - 0.05])
-    plain: Plan = parse_space(TREE, "s", "s.yaml")
-    assert make_sampler(plain, 0, 0, 0)._constraints_func is None  # type: ignore[attr-defined]
+    gaps = [gap_of_trial(old, ACCURACY) for old in done.trials]
+    assert [trial.constraints["gap"] for trial in study.trials] == pytest.approx([gap - 0.15 for gap in gaps])
+    unmeasured = study.ask()
+    constrain(unmeasured, space)
+    assert unmeasured.storage.get_trial(unmeasured._trial_id).constraints["gap"] > 1
+    unlimited = study.ask()
+    constrain(unlimited, parse_space(TREE, "s", "s.yaml"))
+    assert unlimited.storage.get_trial(unlimited._trial_id).constraints == {}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.trial import Trial
 
 from regstudy.metrics import metric
 from regstudy.space.plan import Plan
@@ -39,21 +38,16 @@ def make_sampler(plan: Plan, study_seed: int, worker: int, finished: int) -> Bas
             multivariate=True,
             group=True,
             constant_liar=True,
-            constraints_func=_gap_above(plan),
+            constraints_func=None,  # `constrain` sets the constraint of each trial
         )
 
 
-def _gap_above(plan: Plan) -> Callable[[FrozenTrial], tuple[float]] | None:
-    """By how much a trial's gap is above the study's limit, as Optuna's constraints are written; None without one.
+def constrain(trial: Trial, plan: Plan) -> None:
+    """Tell Optuna by how much the gap of a trial that has ended is above the study's limit, if it has one.
 
-    Optuna keeps the number with the trial, so the sampler and the dashboard know which trials are allowed.
+    The sampler, Optuna's best trial and its dashboard then prefer the trials that are allowed.
     """
-    limit, of = plan.study.gap_at_most, metric(plan.study.metric)
-    if limit is None:
-        return None
-
-    def above(trial: FrozenTrial) -> tuple[float]:
-        gap = gap_of_trial(trial, of)
-        return (gap - limit if math.isfinite(gap) else UNKNOWN_GAP,)
-
-    return above
+    limit = plan.study.gap_at_most
+    if limit is not None and plan.adaptive:
+        gap = gap_of_trial(trial, metric(plan.study.metric))
+        trial.set_constraint("gap", gap - limit if math.isfinite(gap) else UNKNOWN_GAP)

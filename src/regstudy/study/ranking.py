@@ -11,7 +11,7 @@ import math
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import StudyError
 from regstudy.metrics import Metric, metric_or_accuracy
@@ -48,7 +48,7 @@ def best_value(study: optuna.Study) -> float | None:
     return best[0].value if best else None
 
 
-def gap_of_trial(trial: FrozenTrial, of: Metric) -> float:
+def gap_of_trial(trial: FrozenTrial | Trial, of: Metric) -> float:
     """The gap of a trial at its best epoch, with folds the mean over theirs; NaN if it was not recorded."""
     stored = fact(trial, attributes.EPOCHS) or {"columns": (), "rows": ()}
     columns, rows = list(stored["columns"]), stored["rows"]
