@@ -217,11 +217,12 @@ def _curves(found: Findings) -> ReportSection:
 
 def _history(found: Findings) -> ReportSection:
     tables = found.tables
-    observed = tables.trials[tables.observed()]
-    if observed.empty:
+    if not tables.observed().any():
         return ReportSection("history", "Search history", "No trial finished with a usable result.")
     row, last = best(tables), int(tables.trials["number"].max())
-    assert row is not None
+    if row is None:
+        finding = "No trial keeps the limit on the gap."
+        return ReportSection("history", "Search history", finding, figures=[figures.history(tables)])
     finding = f"The best result came from trial {row['number']} (latest trial: {last})."
     if last >= 20 and row["number"] >= 0.8 * last and not found.comparison.nothing_learned:
         finding += " That is late in the search: more trials may find a better one."
