@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from conftest import Command
 from planted_race import Truth, fresh_runs_of, planted_race
-from typer.testing import CliRunner
 
-from regstudy.cli.app import app
 from regstudy.study import attributes
 from regstudy.study.companion import began
 from regstudy.study.storage import sqlite_url
 
+Report = Callable[..., tuple[int, str]]
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "studies"
 OTHER = {"name": "digits", "split_hash": "ffff", "train": 1000, "classes": ["a", "b"]}
 
 
 def put(root: Path, name: str, truth: Truth, *, seed: int = 1, data: Mapping[str, Any] | None = None,
-        confirmed: bool = True, space: str = "", trials: int = 36) -> None:  # fmt: skip
+        confirmed: bool = True, space: str = "", trials: int = 24) -> None:  # fmt: skip
     """A study in a folder, with its confirmation runs."""
     folder = root / name
     folder.mkdir()
@@ -42,18 +42,24 @@ def put(root: Path, name: str, truth: Truth, *, seed: int = 1, data: Mapping[str
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
     put(root, "a", Truth())
-    put(root, "b", Truth(winner=0.95), seed=2, trials=90, space="model: {name: resnet, dropout: {low: 0, high: 0.7}}")
+    put(root, "b", Truth(winner=0.95), seed=2, trials=50, space="model: {name: resnet, dropout: {low: 0, high: 0.7}}")
     put(root, "open", Truth(), seed=3, confirmed=False)
     put(root, "other", Truth(), seed=4, data=OTHER)
     return root
 
 
-def report(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["report", *map(str, arguments)], env={"COLUMNS": "1000"})
-    return done.exit_code, " ".join((done.output + (done.stderr or "")).replace("\N{NO-BREAK SPACE}", " ").split())
+@pytest.fixture
+def report(regstudy: Command) -> Report:
+    """Run `regstudy report`; the exit code, and what was printed with single spaces."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        done = regstudy("report", *map(str, arguments))
+        return done.returncode, " ".join((done.stdout + done.stderr).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    return run
 
 
-def test_the_better_of_two_studies_is_named(results: Path) -> None:
+def test_the_better_of_two_studies_is_named(results: Path, report: Report) -> None:
     code, said = report(results / "a", results / "b")
     assert code == 0
     assert "Better than the other: b gives the best model" in said
@@ -61,7 +67,7 @@ def test_the_better_of_two_studies_is_named(results: Path) -> None:
     page = (results / "a-vs-b.html").read_text()
     assert "Better than the other" in page and "model.dropout" in page.replace("<wbr>", "")
     assert "0.0 to 0.5" in page and "The same images, split in the same way." in page
-    rows = list(csv.DictReader((results / "a-vs-b.csv").open()))
+    rows = list(csv.DictReader((results / "a-vs-b.csv").read_text().splitlines()))
     assert [row["study"] for row in rows] == ["a", "b"] and rows[0]["group"] == rows[1]["group"]
     assert 0.94 < float(rows[1]["value_low"]) < float(rows[1]["value"]) < float(rows[1]["value_high"]) < 0.96
     assert (results / "a-vs-b.md").read_text().startswith("<!-- Written by regstudy report of several studies -->")
@@ -72,25 +78,13 @@ def test_the_better_of_two_studies_is_named(results: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "says", "never"),
     [
-        (
-            ("a", "open"),
-            ("Nobody may say which study gives the best model: open has no", "regstudy confirm"),
-            "best model: b",
-        ),
-        (
-            ("b", "other"),
-            ("Not comparable", "different images (blood_cells, digits)", "4,800 + 400"),
-            "gives the best model",
-        ),
-        (
-            ("a", "b", "other"),
-            ("Not comparable", "Of those that can be compared: a is", "worse than b"),
-            "gives the best model:",
-        ),
+        (("a", "open"), ("Nobody may say which study gives the best model: open has", "regstudy confirm"), "model: a"),
+        (("b", "other"), ("Not comparable", "different images (blood_cells, digits)", "4,800 + 400"), "gives the best"),
+        (("a", "b", "other"), ("Not comparable", "that can be compared: a is", "worse than b"), "gives the best"),
     ],
 )
 def test_what_may_not_be_said_is_not_said(
-    results: Path, tmp_path: Path, names: tuple[str, ...], says: tuple[str, ...], never: str
+    results: Path, tmp_path: Path, report: Report, names: tuple[str, ...], says: tuple[str, ...], never: str
 ) -> None:
     code, said = report(*(results / name for name in names), "-o", tmp_path / "x.html")
     assert code == 0 and (tmp_path / "x.html").is_file()
@@ -109,24 +103,20 @@ def test_what_may_not_be_said_is_not_said(
         (("a", "-o", "x.html"), "only for a page about several studies"),
         (("a", "b", "-o", "x.txt"), "must be a file that ends in .html"),
         (("a", "b", "-o", "mine.html"), "exists already"),
-        (("a", "b", "-o", "a/study.html"), ""),
     ],
 )
-def test_misuse(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
-) -> None:
+def test_misuse(results: Path, tmp_path: Path, report: Report, arguments: tuple[str, ...], says: str) -> None:
     (tmp_path / "mine.html").write_text("<p>mine</p>")
-    monkeypatch.chdir(tmp_path)
     known = [str(results / one) if one in ("a", "b", "nosuch", "othr") else one for one in arguments]
     if "--study" in arguments:
         known[known.index("--study") + 1] = "a"
     code, said = report(*known)
-    assert code == (2 if says else 0) and says in said, said
+    assert code == 2 and says in said, said
     assert (tmp_path / "mine.html").read_text() == "<p>mine</p>"
     assert "Traceback" not in said
 
 
-def test_old_and_half_finished_studies(tmp_path: Path) -> None:
+def test_old_and_half_finished_studies(tmp_path: Path, report: Report) -> None:
     page = tmp_path / "x.html"
     names = ("search", "half_finished", "images")
     code, said = report(*(FIXTURES / name for name in names), "-o", page)
