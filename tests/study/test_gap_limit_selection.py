@@ -77,6 +77,17 @@ def test_only_trials_within_the_limit_may_win(limit: float | None) -> None:
     assert best_baseline(study) is not None
 
 
+def test_a_gap_that_is_shown_as_the_limit_keeps_it() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr(attributes.METRIC, "val_accuracy")
+    study.set_user_attr(attributes.GAP_AT_MOST, 0.08)
+    rows = {"columns": ["epoch", "clean_train_accuracy", "val_accuracy"], "rows": [[1, 0.9, 0.82]]}
+    stored = {attributes.EPOCHS: rows, attributes.BEST_EPOCH: 1, attributes.OUTCOME: "finished"}
+    study.add_trial(optuna.trial.create_trial(value=0.82, user_attrs=stored))
+    assert 0.9 - 0.82 > 0.08
+    assert len(usable_trials(study)) == 1 and load_tables(study).eligible().all()
+
+
 def test_the_best_baseline_does_not_win_with_a_gap_above_the_limit() -> None:
     study = limited(0.1)
     found = compare(load_tables(study))

@@ -66,7 +66,9 @@ def choose(study: optuna.Study, choice: Choice, confirmed: Confirmation | None =
     elif confirmed is not None:
         number, why = confirmed.recommended.number, "It is what the confirmation runs recommend."
     else:
-        number, why = _ranking(study, None)[0], "It has the best value of all."
+        limited = fact(study, attributes.GAP_AT_MOST) is not None
+        whom = "those within the limit on the gap" if limited else "all"
+        number, why = _ranking(study, None)[0], f"It has the best value of {whom}."
     trial = _trial(study, number)
     _check_usable(study, trial)
     return Chosen(trial, why)

@@ -12,7 +12,7 @@ from optuna.trial import Trial
 
 from regstudy.metrics import metric
 from regstudy.space.plan import Plan
-from regstudy.study.ranking import gap_of_trial
+from regstudy.study.ranking import ROUNDING, gap_of_trial
 
 STARTUP_TRIALS = 10
 UNKNOWN_GAP = 1e6  # stands for a gap that was not measured, which is worse than any other
@@ -50,4 +50,4 @@ def constrain(trial: Trial, plan: Plan) -> None:
     limit = plan.study.gap_at_most
     if limit is not None and plan.adaptive:
         gap = gap_of_trial(trial, metric(plan.study.metric))
-        trial.set_constraint("gap", gap - limit if math.isfinite(gap) else UNKNOWN_GAP)
+        trial.set_constraint("gap", gap - limit - ROUNDING if math.isfinite(gap) else UNKNOWN_GAP)

@@ -19,6 +19,8 @@ from regstudy.records import FOLD
 from regstudy.study import attributes
 from regstudy.study.stored_facts import fact
 
+ROUNDING = 1e-9  # 0.9 − 0.82 is a gap of 0.08, which computers find a little larger
+
 
 def direction_of(study: optuna.Study) -> StudyDirection:
     """Whether a study minimizes or maximizes its objective; StudyError unless it has exactly one."""
@@ -38,7 +40,7 @@ def usable_trials(study: optuna.Study, *, limited: bool = True) -> list[FrozenTr
     limit = fact(study, attributes.GAP_AT_MOST)
     if limited and limit is not None:
         of = metric_or_accuracy(fact(study, attributes.METRIC))
-        usable = [trial for trial in usable if gap_of_trial(trial, of) <= limit]
+        usable = [trial for trial in usable if gap_of_trial(trial, of) <= limit + ROUNDING]
     return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 

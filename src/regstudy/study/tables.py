@@ -25,7 +25,7 @@ from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, Metric, metr
 from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
-from regstudy.study.ranking import direction_of
+from regstudy.study.ranking import ROUNDING, direction_of
 from regstudy.study.stored_facts import facts_of
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
@@ -190,7 +190,7 @@ class Tables:
         """Mask of trials whose gap the study allows; all without a limit. An unknown gap is not within one."""
         if self.gap_at_most is None:
             return pd.Series(data=True, index=self.trials.index)
-        return self.trials[self.gap] <= self.gap_at_most
+        return self.trials[self.gap] <= self.gap_at_most + ROUNDING
 
     def eligible(self) -> pd.Series:
         """Mask of trials that may win: `observed`, and within the limit on the gap."""
