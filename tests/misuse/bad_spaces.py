@@ -119,6 +119,7 @@ NEVER = {  # dotted paths with a value that is wrong for each
     "study.seed": "-1",
     "study.nuisance": "[colour]",
     "study.trials": "7",
+    "study.gap_at_most": "5",
 }
 RANGES = [
     "{low: 1, high: 0}",

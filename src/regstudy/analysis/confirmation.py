@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pandas as pd
 
@@ -98,6 +99,8 @@ class Confirmation:
     search_epochs: int
     run_seconds: float  # of one run, on average; NaN if unknown
     more_rounds: float  # that would decide with a chance of 80 %, were mean and spread to stay; infinite if too many
+    chosen: Mapping[int, int] = field(default_factory=dict)  # by round, the leader chosen by the other rounds
+    gap_at_most: float | None = None  # the study's limit, which the winner's value in the search keeps
 
     @property
     def luck(self) -> float:
@@ -115,6 +118,16 @@ class Confirmation:
         """What to train: the winner, or the baseline where the winner is no better or nothing feasible would decide."""
         hopeless = self.status == "undecided" and math.isinf(self.more_rounds)
         return self.baseline if self.status == "no better" or hopeless else self.winner
+
+    @property
+    def limit_kept(self) -> Literal["kept", "broken", "undecided"] | None:
+        """Whether the fresh gap of what is recommended keeps the limit, by its whole interval; None without one."""
+        gap = self.gap if self.recommended is self.winner else self.baseline_gap
+        if self.gap_at_most is None or not math.isfinite(gap.mean):
+            return None
+        if gap.high <= self.gap_at_most:
+            return "kept"
+        return "broken" if gap.low > self.gap_at_most else "undecided"
 
     @property
     def equals(self) -> list[Leader]:
@@ -199,6 +212,8 @@ def _confirmation(search: Tables, fresh: Tables, found: Claim, leaders: list[Lea
         search_epochs=int(search.epochs_run().sum()),
         run_seconds=float(ended["seconds"].mean()) if len(ended) else math.nan,
         more_rounds=more_rounds(found.differences, found.gain.mean, margin),
+        chosen=found.chosen,
+        gap_at_most=search.gap_at_most,
     )
 
 

@@ -71,6 +71,7 @@ class BaselineComparison:
     equal_effort: tuple[float, float]
     constant: ConstantAnswer | None = None  # the value of the best answer that ignores the images
     nothing_learned: bool = False  # trials have ended, and none of them beats the constant answer
+    baseline_allowed: bool = True  # whether the gap of the best baseline trial is within the study's limit
     balanced: bool = False  # some balanced the classes (`training.balance`), which makes this metric worse
 
     @property
@@ -94,11 +95,12 @@ class BaselineComparison:
 
     @property
     def best(self) -> Scores | None:
-        """Best of all by the objective; a tie goes to the baseline."""
-        if self.baseline is None or self.challenger is None:
-            return self.baseline or self.challenger
-        gain = self.challenger.value - self.baseline.value
-        return self.challenger if (gain > 0 if self.maximize else gain < 0) else self.baseline
+        """Best of all by the objective that may win; a tie goes to the baseline."""
+        baseline = self.baseline if self.baseline_allowed else None
+        if baseline is None or self.challenger is None:
+            return baseline or self.challenger
+        gain = self.challenger.value - baseline.value
+        return self.challenger if (gain > 0 if self.maximize else gain < 0) else baseline
 
     @property
     def baseline_wins(self) -> bool:
@@ -222,6 +224,7 @@ def compare(tables: Tables) -> BaselineComparison:
     observed = tables.observed()
     count = int((observed & is_baseline).sum())
     competed = trials[~is_baseline & trials["state"].isin(["COMPLETE", "PRUNED"])]
+    competed = competed[tables.within_limit()[competed.index]]
     ended = competed[competed["state"] == "COMPLETE"]
     baseline, challenger = best(tables, "baseline"), best(replace(tables, trials=trials[~is_baseline]))
     return BaselineComparison(
@@ -230,7 +233,7 @@ def compare(tables: Tables) -> BaselineComparison:
         baseline=None if baseline is None else _scores(baseline, measured),
         challenger=None if challenger is None else _scores(challenger, measured),
         baseline_trials=count,
-        search_trials=len(competed),
+        search_trials=int((~is_baseline & trials["state"].isin(["COMPLETE", "PRUNED"])).sum()),
         search_observed=int((observed & ~is_baseline).sum()),
         equal_effort=(
             expected_best(competed["value"].to_numpy(), count, maximize=tables.maximize),
@@ -239,6 +242,7 @@ def compare(tables: Tables) -> BaselineComparison:
         constant=constant_answer(tables.data, measured.val, tables.doctor),
         nothing_learned=nothing_learned(tables),
         balanced=balancing(tables),
+        baseline_allowed=baseline is None or bool(tables.within_limit()[baseline.name]),
     )
 
 

@@ -44,7 +44,7 @@ def qualify(tables: Tables) -> Qualification:
     metric, reference_row = tables.measured, best(tables, "baseline")
     from_baseline = reference_row is not None and math.isfinite(reference_row[metric.clean_train])
     if not from_baseline:
-        reference_row = best(tables)
+        reference_row = best(tables, limited=False)
     reference = math.nan if reference_row is None else float(reference_row[metric.clean_train])
     clean, allowed = tables.trials[metric.clean_train], tolerance(tables)
     observed = tables.observed() & clean.notna() & tables.trials[tables.gap].notna()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regstudy.analysis.simplicity import simplicity
 from regstudy.study.tables import Tables
@@ -28,11 +29,23 @@ def pareto_set(tables: Tables) -> list[ParetoTrial]:
     usable = tables.trials[tables.observed() & tables.trials[tables.gap].notna()]
     loss = usable["value"].to_numpy(float) * (-1 if tables.maximize else 1)
     gaps = usable[tables.gap].to_numpy(float)
+    found = []
+    for place in pareto_front(loss, gaps, usable["number"].to_numpy()):
+        row = usable.iloc[place]
+        number = int(row["number"])
+        active = simplicity(tables, number).active
+        found.append(ParetoTrial(number, float(row["value"]), float(gaps[place]), active))
+    return found
+
+
+def pareto_front(loss: NDArray[np.float64], gaps: NDArray[np.float64], order: NDArray[np.int64]) -> list[int]:
+    """Places of the points that no other beats in both, the smallest loss first; of equal ones the first by ``order``.
+
+    A gap below 0 counts as 0.
+    """
     smallest, found = np.inf, []
-    for place in np.lexsort((usable["number"], gaps.clip(min=0), loss)):
+    for place in np.lexsort((order, gaps.clip(min=0), loss)):
         if (gap := max(gaps[place], 0.0)) < smallest:
-            smallest, row = gap, usable.iloc[place]
-            number = int(row["number"])
-            active = simplicity(tables, number).active
-            found.append(ParetoTrial(number, float(row["value"]), float(gaps[place]), active))
+            smallest = gap
+            found.append(int(place))
     return found

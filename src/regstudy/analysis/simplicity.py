@@ -72,7 +72,7 @@ def one_error_rule(tables: Tables, folds: Sequence[float] = ()) -> OneErrorRule 
     error = _standard_error(tables, number, value, folds)
     if error is None:
         return None
-    rows = tables.trials[tables.observed()]
+    rows = tables.trials[tables.eligible()]
     behind = (value - rows["value"]) * (1 if tables.maximize else -1)
     equals = [int(one) for one in rows.loc[behind <= error, "number"]]
     return OneErrorRule(number, error, tuple(equals), min(equals, key=lambda one: (simplicity(tables, one).order, one)))

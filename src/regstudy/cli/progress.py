@@ -21,6 +21,7 @@ from regstudy.search.events import (
     TrialEvent,
     TrialStarted,
 )
+from regstudy.study.ranking import ROUNDING
 from regstudy.text import format_duration, printable
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
@@ -32,6 +33,7 @@ class StudyDisplay:
     def __init__(self, console: Console, started: StudyStarted) -> None:
         self.console, self.trials, self.finished = console, started.total, started.finished
         self.per_trial, self.metric, self.best = started.per_trial, started.metric, started.best
+        self.gap_at_most = started.gap_at_most
         self.confirms = isinstance(started, ConfirmationStarted)
         self.what = "ablation" if isinstance(started, AblationStarted) else "confirmation" if self.confirms else "study"
         self.began = self.line_at = time.monotonic()
@@ -90,11 +92,17 @@ class StudyDisplay:
         if event.outcome != "failed":
             self.finished += 1
             self.ended += 1
-        if event.outcome in ("finished", "stopped"):
+        if event.outcome in ("finished", "stopped") and self._allowed(event):
             self.best = event.value if self.best is None else self._better(self.best, event.value)
         self.console.print(self._line(event))
         if event.trace and isinstance(self.console, PlainConsole) and self.console.debug:
             self.console.print(event.trace)
+
+    def _allowed(self, event: TrialEnded) -> bool:
+        """Whether a trial keeps the study's limit on the gap."""
+        if self.gap_at_most is None or self.confirms:
+            return True
+        return event.best is not None and event.best.gap(metric(self.metric)) <= self.gap_at_most + ROUNDING
 
     def _better(self, one: float, other: float) -> float:
         return other if metric(self.metric).better(other, one) else one

@@ -8,9 +8,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.analysis.confirmation import Confirmation, confirmation
+from regstudy.analysis.gap_limit import gap_limit
 from regstudy.analysis.simplicity import one_error_rule, simplicity
 from regstudy.config.active_regularizers import regularizer_words
 from regstudy.errors import ArgumentError, StudyError
+from regstudy.report.limit_phrasing import unmet_sentences
 from regstudy.report.metric_phrasing import amount
 from regstudy.study import attributes
 from regstudy.study.place import kind_of
@@ -64,7 +66,9 @@ def choose(study: optuna.Study, choice: Choice, confirmed: Confirmation | None =
     elif confirmed is not None:
         number, why = confirmed.recommended.number, "It is what the confirmation runs recommend."
     else:
-        number, why = _ranking(study, None)[0], "It has the best value of all."
+        limited = fact(study, attributes.GAP_AT_MOST) is not None
+        whom = "those within the limit on the gap" if limited else "all"
+        number, why = _ranking(study, None)[0], f"It has the best value of {whom}."
     trial = _trial(study, number)
     _check_usable(study, trial)
     return Chosen(trial, why)
@@ -89,9 +93,18 @@ def _ranking(study: optuna.Study, confirmed: Confirmation | None) -> list[int]:
     """The numbers of the usable trials: leaders in the order of the confirmation runs, then by value in the search."""
     usable = [trial.number for trial in usable_trials(study)]
     if not usable:
+        _check_some_within_limit(study)
         raise StudyError(f"{_why_none(study)}, so there is nothing to export.")
     leaders = [one.number for one in confirmed.leaders] if confirmed else []
     return [*leaders, *(number for number in usable if number not in leaders)]
+
+
+def _check_some_within_limit(study: optuna.Study) -> None:
+    """StudyError if trials have completed, and none keeps the study's limit on the gap."""
+    found = gap_limit(load_tables(study)) if usable_trials(study, limited=False) else None
+    if found is not None and found.unmet:
+        headline, (least, *_) = unmet_sentences(found)
+        raise StudyError(f"{headline} {least} To export a trial all the same, choose it with --trial.")
 
 
 def _ranked(study: optuna.Study, rank: int, confirmed: Confirmation | None) -> tuple[int, str]:

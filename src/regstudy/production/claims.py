@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import optuna
@@ -9,13 +10,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.analysis.claim import interval
 from regstudy.analysis.confirmation import Confirmation, Leader
+from regstudy.metrics import metric_or_accuracy
 from regstudy.production.choice import ended_trials
 from regstudy.report.answer_phrasing import in_short
+from regstudy.report.limit_phrasing import fresh_limit_sentence, limit_words
+from regstudy.report.metric_phrasing import amount
 from regstudy.report.phrasing import metric_name
 from regstudy.report.range_phrasing import level
 from regstudy.study import attributes
 from regstudy.study.place import kind_of
-from regstudy.study.ranking import usable_trials
+from regstudy.study.ranking import ROUNDING, gap_of_trial, usable_trials
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 
@@ -42,11 +46,17 @@ class Trust:
 def trust_in(study: optuna.Study, trial: FrozenTrial, confirmed: Confirmation | None) -> Trust:
     """What is known of a trial: the claim, and what is unfinished, unconfirmed or not meant to be exported."""
     known = {} if confirmed is None else {one.number: one for one in [confirmed.baseline, *confirmed.leaders]}
-    claim, warnings = "", [*about_study(study), *_about_trial(trial)]
+    claim, warnings = "", [*about_study(study), *_about_trial(trial), *_above_limit(study, trial)]
     if confirmed is not None and trial.number in known:
         claim = _claim(confirmed, known[trial.number]).replace("\N{NO-BREAK SPACE}", " ")
         if confirmed.own_validation:
             claim += " The validation images are those of the search: selection on them is not removed."
+        if (limit := fresh_limit_sentence(confirmed)) and trial.number == confirmed.recommended.number:
+            limit = limit.replace("\N{NO-BREAK SPACE}", " ")
+            if confirmed.limit_kept == "kept":
+                claim = f"{claim} {limit}"
+            else:
+                warnings.insert(0, limit)
         if confirmed.left:
             warnings.append(f"The confirmation is unfinished: {counted(confirmed.left, 'run')} of it are missing.")
     elif kind_of(study) == "search":
@@ -76,6 +86,18 @@ def _about_trial(trial: FrozenTrial) -> list[str]:
     if trial.state == TrialState.PRUNED:
         return [f"Trial {trial.number} was pruned before its last epoch, so nobody knows how good it gets."]
     return []
+
+
+def _above_limit(study: optuna.Study, trial: FrozenTrial) -> list[str]:
+    """That a trial does not keep the study's limit on the gap in the search."""
+    limit, of = fact(study, attributes.GAP_AT_MOST), metric_or_accuracy(fact(study, attributes.METRIC))
+    if limit is None or (gap := gap_of_trial(trial, of)) <= limit + ROUNDING:
+        return []
+    known = f"its gap in the search is {amount(gap, of)}" if math.isfinite(gap) else "its gap is unknown"
+    return [
+        f"Trial {trial.number} does not keep the study's limit on the gap: {known}, and at most"
+        f" {limit_words(limit, of)} are allowed."
+    ]
 
 
 def _unconfirmed(study: optuna.Study, trial: FrozenTrial) -> str:

@@ -16,10 +16,12 @@ from regstudy.analysis.claim import MANY_RUNS
 from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import PLACES
+from regstudy.analysis.gap_limit import gap_limit
 from regstudy.analysis.race import MIN_ROUNDS
 from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
+from regstudy.report.limit_phrasing import fresh_limit_sentence, search_limit_sentence
 from regstudy.report.metric_phrasing import score, unit
 from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
 from regstudy.report.phrasing import listing, metric_name
@@ -39,10 +41,10 @@ _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 class Answer:
     """``word`` is the status, ``sentence`` the answer; the other texts may be empty.
 
-    ``support``: how sure it is; ``luck``: the value of the search next to that of fresh seeds; ``caveat``: what the
-    fresh runs do not remove; ``equals``: which leaders cannot be distinguished from the winner; ``gap``: those of
-    baseline and winner; ``cause``: what an ablation says about the regularizers, if it is not the sentence, and what it
-    has not decided.
+    ``support``: how sure it is; ``limit``: what the study's limit on the gap did, and whether it holds; ``luck``: the
+    value of the search next to that of fresh seeds; ``caveat``: what the fresh runs do not remove; ``equals``: which
+    leaders cannot be distinguished from the winner; ``gap``: those of baseline and winner; ``cause``: what an ablation
+    says about the regularizers, if it is not the sentence, and what it has not decided.
     """
 
     tone: Tone
@@ -56,11 +58,12 @@ class Answer:
     actions: list[Action] = field(default_factory=list)
     not_worth: Action | None = None
     cause: str = ""
+    limit: str = ""
 
     @property
     def reasons(self) -> list[str]:
         """What supports the sentence, and what limits it."""
-        told = (self.support, self.cause, self.gap, self.luck, self.caveat, self.equals)
+        told = (self.support, self.cause, self.limit, self.gap, self.luck, self.caveat, self.equals)
         return [text for text in told if text]
 
     @property
@@ -91,12 +94,21 @@ def answer(
     ablation, which some actions go on with (`cause_phrasing.with_cause` says what it shows).
     """
     actions = next_actions(found, tables, where, unlearned=unlearned, apart=apart)
+    limited = gap_limit(tables)
     if unlearned:
         made = Answer("none", "Nothing learned", searched.headline, " ".join(searched.sentences[:1]))
+    elif found is None and limited is not None and limited.unmet:
+        made = Answer("none", "None within the limit", searched.headline, " ".join(searched.sentences))
+        limited = None  # the sentences say it all
     elif found is None:
         made = _unconfirmed(tables, searched)
     else:
         made = _of_confirmation(found, tables)
+        if found.limit_kept == "broken" and made.tone == "ok":
+            made = replace(made, tone="wait", word=f"{made.word}, gap above the limit")
+    if limited is not None and not unlearned:
+        fresh = fresh_limit_sentence(found) if found is not None else ""
+        made = replace(made, limit=f"{search_limit_sentence(limited)} {fresh}".strip())
     idle = None if unlearned or found is None or found.status == "nothing learned" else not_worth_it(tables)
     known = found is not None and not unlearned and found.status != "nothing learned"
     return replace(made, gap=f"Gap: {gap_heading(found)}." if found and known else "", actions=actions, not_worth=idle)

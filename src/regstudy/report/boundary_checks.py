@@ -31,7 +31,7 @@ def boundaries(tables: Tables) -> Iterator[StudyCheck]:
         place = places(tables.trials[PARAM + name], span) if PARAM + name in tables.trials else None
         if place is None:
             continue
-        usable = tables.observed() & place.notna()
+        usable = tables.eligible() & place.notna()
         if null is not None:  # in the baseline arm it was not free
             usable &= tables.trials["arm"] != "baseline"
         place = place[ranked(tables, usable)]

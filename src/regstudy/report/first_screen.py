@@ -17,6 +17,7 @@ from regstudy.report.gap_card import GapCard, gap_card
 from regstudy.report.leaders_card import LeadersCard, leaders_card
 from regstudy.report.luck_bar import LuckBar, luck_bar
 from regstudy.report.report_section import Findings, ReportSection
+from regstudy.report.several.studies_card import StudiesCard
 from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.text import counted
 
@@ -43,6 +44,7 @@ class FirstScreen:
     classes: ClassCard | None
     ablation: AblationCard | None
     missing: list[Missing]
+    studies: StudiesCard | None = None  # of a page about several studies
 
 
 def searched(found: Findings) -> Verdict:
@@ -61,8 +63,8 @@ def as_verdict(found: Findings, told: Answer) -> Verdict:
     """The answer as headline, reasons and caveats. Without confirmation runs it is the verdict on the search."""
     if found.confirmation is None or found.comparison.nothing_learned:
         said = searched(found)
-        return replace(said, sentences=[told.cause, *said.sentences]) if told.cause else said
-    sentences = [text for text in (told.support, told.cause, told.gap, told.luck, told.equals) if text]
+        return replace(said, sentences=[*filter(None, [told.cause, told.limit]), *said.sentences])
+    sentences = [text for text in (told.support, told.cause, told.limit, told.gap, told.luck, told.equals) if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 

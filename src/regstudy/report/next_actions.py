@@ -76,7 +76,7 @@ def next_actions(
 
 def not_worth_it(tables: Tables) -> Action | None:
     """More trials of the same search, if the latest ones gained nothing that matters; None if they may."""
-    observed = tables.trials[tables.observed() & (tables.trials["arm"] != "baseline")]
+    observed = tables.trials[tables.eligible() & (tables.trials["arm"] != "baseline")]
     values = observed["value"].to_numpy(dtype=float)
     if len(values) < 2 * LATEST_TRIALS or tables.measured.val != tables.metric:
         return None

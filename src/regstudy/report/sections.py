@@ -201,11 +201,13 @@ def _curves(found: Findings) -> ReportSection:
     others = [drawing] if (drawing := all_curves(tables)) else []
     if not drawn:
         return ReportSection("curves", title, "No epochs are recorded for a usable trial.", figures=others)
-    assert comparison.best is not None
-    row = tables.trials.set_index("number").loc[comparison.best.number]
+    best_scores = comparison.best or comparison.challenger or comparison.baseline
+    assert best_scores is not None
+    row = tables.trials.set_index("number").loc[best_scores.number]
     planned = tables.epochs_planned or int(row["epochs"])
+    kind = "baseline trial" if comparison.best is None else "trial"
     finding = (
-        f"The best trial ({comparison.best.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
+        f"The best {kind} ({best_scores.number}) peaked at epoch {row['best_epoch']} of {row['epochs']} "
         f"({planned} planned)."
     )
     own = [figures.learning_curves(tables, number, label) for label, number in drawn]
@@ -215,11 +217,12 @@ def _curves(found: Findings) -> ReportSection:
 
 def _history(found: Findings) -> ReportSection:
     tables = found.tables
-    observed = tables.trials[tables.observed()]
-    if observed.empty:
+    if not tables.observed().any():
         return ReportSection("history", "Search history", "No trial finished with a usable result.")
     row, last = best(tables), int(tables.trials["number"].max())
-    assert row is not None
+    if row is None:
+        finding = "No trial keeps the limit on the gap."
+        return ReportSection("history", "Search history", finding, figures=[figures.history(tables)])
     finding = f"The best result came from trial {row['number']} (latest trial: {last})."
     if last >= 20 and row["number"] >= 0.8 * last and not found.comparison.nothing_learned:
         finding += " That is late in the search: more trials may find a better one."

@@ -77,7 +77,7 @@ def _few(tables: Tables) -> Iterator[StudyCheck]:
 
 def _density(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the best trial is isolated: the best of a random half would have been much worse."""
-    values = tables.trials.loc[_search(tables) & tables.observed(), "value"].to_numpy(dtype=float)
+    values = tables.trials.loc[_search(tables) & tables.eligible(), "value"].to_numpy(dtype=float)
     if len(values) < MIN_TRIALS:
         return
     half = expected_best(values, len(values) // 2, maximize=tables.maximize)

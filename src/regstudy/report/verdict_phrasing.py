@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from regstudy.analysis.constant_answer import ConstantAnswer
 from regstudy.analysis.gap import MIN_TRIALS, BaselineComparison, Relation
+from regstudy.analysis.gap_limit import gap_limit
 from regstudy.metrics import metric
+from regstudy.report.limit_phrasing import unmet_sentences
 from regstudy.report.metric_phrasing import amount, change, fit_got_worse, gap_score, score, unit, validation_name
 from regstudy.report.other_metric_phrasing import other_winners_sentence, positive_class
 from regstudy.report.phrasing import (
@@ -80,6 +82,9 @@ def verdict(tables: Tables, comparison: BaselineComparison, relations: list[Rela
     """The study's answer in a few sentences; never stronger than one seed per trial supports."""
     if comparison.nothing_learned:
         return _unlearned(tables, comparison)
+    limited = gap_limit(tables)
+    if limited is not None and limited.unmet:
+        return Verdict(*unmet_sentences(limited), [])
     found = _answer(tables, comparison, relations)
     said = [other_winners_sentence(tables), positive_class(tables) if comparison.measured.binary else ""]
     return replace(found, sentences=[*filter(None, said), *found.sentences])

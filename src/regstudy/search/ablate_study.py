@@ -267,7 +267,10 @@ def _winner(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
         if fact(trial, attributes.ARM) != BASELINE_ARM and fact(trial, attributes.CONFIG) is not None
     ]
     if not usable:
-        raise StudyError(f"{place}: no search trial finished with a usable result; there is nothing to take apart.")
+        limited = " within the limit on the gap" if tables.gap_at_most is not None else ""
+        raise StudyError(
+            f"{place}: no search trial finished with a usable result{limited}; there is nothing to take apart."
+        )
     if nothing_learned(tables):
         raise StudyError(
             f"{place}: no trial beats always giving the same answer, so leaving regularizers out would tell nothing."

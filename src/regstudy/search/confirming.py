@@ -30,7 +30,9 @@ from regstudy.study import attributes
 from regstudy.study.companion import companion_place, find_confirmation
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import count_finished
+from regstudy.study.ranking import usable_trials
 from regstudy.study.storage import OpenStudy, exclusive, open_named
+from regstudy.study.stored_facts import fact
 from regstudy.text import counted, listing
 
 
@@ -146,6 +148,9 @@ def why_not_confirmed(search: optuna.Study) -> str:
     if baseline is None:
         return "Nothing to confirm: no baseline trial finished with a usable result."
     if not challengers(search, baseline.number):
+        limit = fact(search, attributes.GAP_AT_MOST)
+        if limit is not None and usable_trials(search, limited=False):
+            return f"Nothing to confirm: no search trial keeps its gap within study.gap_at_most ({limit:g})."
         return "Nothing to confirm: no search trial with another configuration than the baseline's has a usable result."
     if nothing_learned(load_tables(search)):
         return "Nothing to confirm: no trial beats always giving the same answer."

@@ -173,6 +173,8 @@ def _describe(plan: Plan) -> dict[str, Any]:
         attributes.VERSIONS: versions(),
         attributes.EPOCHS_PLANNED: plan.planned_epochs,
     }
+    if plan.kind == "search" and plan.study.gap_at_most is not None:
+        facts[attributes.GAP_AT_MOST] = plan.study.gap_at_most
     return facts | ({attributes.NUISANCES: plan.nuisances()} if plan.adaptive else {})
 
 

@@ -154,6 +154,7 @@ class StudyStarted:
     metric: str
     workers: int
     per_trial: float
+    gap_at_most: float | None = None  # only trials with at most this gap count as the best
 
     def __str__(self) -> str:
         return f"Running {self.place}: {self.finished} of {counted(self.total, 'trial')} finished."

@@ -67,7 +67,8 @@ def facts_in(study: optuna.Study) -> RaceFacts | None:
 
 def best_baseline(search: optuna.Study) -> FrozenTrial | None:
     """The best usable trial of the baseline arm that stores its configuration."""
-    return next((trial for trial in _confirmable(search) if fact(trial, attributes.ARM) == BASELINE_ARM), None)
+    trials = _confirmable(search, limited=False)
+    return next((trial for trial in trials if fact(trial, attributes.ARM) == BASELINE_ARM), None)
 
 
 def challengers(search: optuna.Study, baseline: int) -> list[FrozenTrial]:
@@ -139,8 +140,8 @@ def _entrant(number: int, searched: float, values: dict[int, tuple[dict[int, flo
     return Entrant(number, searched, fresh, frozenset(lost))
 
 
-def _confirmable(search: optuna.Study) -> list[FrozenTrial]:
-    return [trial for trial in usable_trials(search) if fact(trial, attributes.CONFIG) is not None]
+def _confirmable(search: optuna.Study, *, limited: bool = True) -> list[FrozenTrial]:
+    return [trial for trial in usable_trials(search, limited=limited) if fact(trial, attributes.CONFIG) is not None]
 
 
 def _config(trial: FrozenTrial) -> RunConfig:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import Trial
 
+from regstudy.metrics import metric
 from regstudy.space.plan import Plan
+from regstudy.study.ranking import ROUNDING, gap_of_trial
 
 STARTUP_TRIALS = 10
+UNKNOWN_GAP = 1e6  # stands for a gap that was not measured, which is worse than any other
 
 
 def make_sampler(plan: Plan, study_seed: int, worker: int, finished: int) -> BaseSampler:
@@ -33,5 +38,16 @@ def make_sampler(plan: Plan, study_seed: int, worker: int, finished: int) -> Bas
             multivariate=True,
             group=True,
             constant_liar=True,
-            constraints_func=None,
+            constraints_func=None,  # `constrain` sets the constraint of each trial
         )
+
+
+def constrain(trial: Trial, plan: Plan) -> None:
+    """Tell Optuna by how much the gap of a trial that has ended is above the study's limit, if it has one.
+
+    The sampler, Optuna's best trial and its dashboard then prefer the trials that are allowed.
+    """
+    limit = plan.study.gap_at_most
+    if limit is not None and plan.adaptive:
+        gap = gap_of_trial(trial, metric(plan.study.metric))
+        trial.set_constraint("gap", gap - limit - ROUNDING if math.isfinite(gap) else UNKNOWN_GAP)

@@ -126,7 +126,8 @@ class Session:
             searching = replace(searching, budget=options.budget * (1 - reserved))
         if sum(ready.left.values()):
             done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
-            self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace))
+            limit = self.plan.study.gap_at_most
+            self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace, limit))
         given = division
 
         def stages() -> None:
@@ -158,7 +159,8 @@ class Session:
         study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
         done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
         pace = seconds / options.workers
-        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace))
+        limit = self.plan.study.gap_at_most
+        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace, limit))
         search(self.place, study, self.plan, self.images.splits, options, self.listen)
 
     def _division(self, study: optuna.Study | None) -> Division:
@@ -275,7 +277,8 @@ def help_with(
     Raises KeyboardInterrupt after Ctrl-C, once all workers have stopped.
     """
     done, best = count_finished(study), best_value(study)
-    listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0))
+    limit = plan.study.gap_at_most
+    listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0, limit))
     serve(place, study, plan, splits, options, listen)
 
 

@@ -37,7 +37,7 @@ from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, Trial
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, judge_folds, make_pruner
 from regstudy.search.queue import claim
-from regstudy.search.sampler import make_sampler
+from regstudy.search.sampler import constrain, make_sampler
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
@@ -146,6 +146,8 @@ def _run(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Tri
         with contextlib.suppress(StorageInternalError, SQLAlchemyError, ValueError, UpdateFinishedTrialError):
             opened.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
+    if ended.outcome != "failed":
+        opened.patiently(lambda: constrain(trial, job.plan))
     if ended.outcome == "failed":
         tell(None, TrialState.FAIL)
     elif ended.outcome == "pruned":

@@ -13,7 +13,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import AnyMetric, Section
 from regstudy.config.value_words import value_words
 from regstudy.errors import Problem, unknown
-from regstudy.metrics import METRICS, VALIDATION
+from regstudy.metrics import METRICS, VALIDATION, metric
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     f"{VALIDATION}{name}": "maximize" if metric.maximize else "minimize" for name, metric in METRICS.items()
@@ -24,7 +24,8 @@ class StudySection(Section):
     """Settings of a study.
 
     ``metric`` decides; those in ``also`` are recorded, too. ``nuisance``: paths of hyperparameters that are tuned but
-    not under study.
+    not under study. ``gap_at_most``: only trials whose gap is at most this may win, in the unit of the metric: 0.05 are
+    5 points of a share, or 0.05 nats of the loss.
     """
 
     metric: AnyMetric = "val_accuracy"
@@ -32,6 +33,7 @@ class StudySection(Section):
     direction: Literal["maximize", "minimize"] | None = None  # follows from the metric
     nuisance: Annotated[tuple[str, ...], Field(strict=False)] = ()
     seed: Annotated[int, Field(ge=0)] = 0
+    gap_at_most: Annotated[float | None, Field(ge=0.0), Since("0.2.0")] = None
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -66,4 +68,15 @@ def parse_study_section(raw: Any, problems: list[Problem]) -> StudySection:
         problems.append(
             Problem("study.direction", f"must be {direction} for the metric {study.metric}; you can leave it out.")
         )
+    if wrong := _wrong_limit(study):
+        problems.append(Problem("study.gap_at_most", wrong))
     return study.model_copy(update={"direction": direction})
+
+
+def _wrong_limit(study: StudySection) -> str:
+    """Why the limit on the gap is none, as if it were given in percent; empty if it is one."""
+    limit = study.gap_at_most
+    if limit is None or limit < 1 or not metric(study.metric).percent:
+        return ""
+    meant = f" Did you mean {limit / 100:g}?" if limit < 100 else ""
+    return f"must be a share below 1, but it is {limit:g}. 0.05 stands for a gap of 5 points.{meant}"

@@ -13,6 +13,7 @@ PLAN = PREFIX + "plan"  # YAML text of the plan: its arms and their order; absen
 SPACE_NAME = PREFIX + "space_name"
 FINGERPRINT = PREFIX + "fingerprint"  # of the resolved space or the plan
 METRIC = PREFIX + "metric"  # name of the EpochRecord field that is the objective, such as val_accuracy
+GAP_AT_MOST = PREFIX + "gap_at_most"  # only trials with at most this gap may win, in the metric's unit (0..1, nats)
 EPOCHS_PLANNED = PREFIX + "epochs_planned"
 REGULARIZERS = PREFIX + "regularizers"  # {dotted path of a regularizer: its off value}
 NUISANCES = PREFIX + "nuisances"  # dotted paths of hyperparameters that are tuned but not under study

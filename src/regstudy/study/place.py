@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
 
@@ -166,10 +167,25 @@ def open_study(place: StudyPlace) -> optuna.Study:
 def _where_else(place: StudyPlace) -> str:
     """What to give instead of a place without a study."""
     if place.storage is None:
-        return "Give the folder of a study, such as results/NAME."
+        return _near(place) or "Give the folder of a study, such as results/NAME."
     storage = open_existing(place.storage)
     names = _without_companions([study.study_name for study in storage.get_all_studies()]) if storage else []
-    return f"The database holds these studies: {listed(names)}." if names else "The database holds no studies yet."
+    close = get_close_matches(place.name, names, n=1, cutoff=0.6)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return (
+        f"{hint}The database holds these studies: {listed(names)}." if names else "The database holds no studies yet."
+    )
+
+
+def _near(place: StudyPlace) -> str:
+    """The study whose folder has nearly this name; empty if there is none."""
+    wanted, folder = place.folder.name, place.folder.parent
+    try:
+        names = [each.name for each in folder.iterdir() if (each / DATABASE_FILE).is_file()]
+    except OSError:
+        return ""
+    close = get_close_matches(wanted, names, n=1, cutoff=0.6)
+    return f"Did you mean {folder / close[0]}?" if close and close[0] != wanted else ""
 
 
 def kind_of(study: optuna.Study) -> PlanKind:

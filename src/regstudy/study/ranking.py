@@ -1,13 +1,25 @@
-"""Which trials of a study are usable, and which one is best."""
+"""Which trials of a study are usable, and which one is best.
+
+A study may have a limit on the gap (`study.gap_at_most`): then only trials within it may win. The baseline is what the
+others are compared with, so no limit holds for it.
+"""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from regstudy.errors import StudyError
+from regstudy.metrics import Metric, metric_or_accuracy
+from regstudy.records import FOLD
 from regstudy.study import attributes
+from regstudy.study.stored_facts import fact
+
+ROUNDING = 1e-9  # 0.9 − 0.82 is a gap of 0.08, which computers find a little larger
 
 
 def direction_of(study: optuna.Study) -> StudyDirection:
@@ -20,11 +32,15 @@ def direction_of(study: optuna.Study) -> StudyDirection:
     return study.directions[0]
 
 
-def usable_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Completed trials that did not diverge, best first."""
+def usable_trials(study: optuna.Study, *, limited: bool = True) -> list[FrozenTrial]:
+    """Completed trials that did not diverge, best first; if ``limited``, those within the study's limit on the gap."""
     sign = -1.0 if direction_of(study) == StudyDirection.MAXIMIZE else 1.0
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     usable = [trial for trial in trials if trial.user_attrs.get(attributes.OUTCOME) != "diverged"]
+    limit = fact(study, attributes.GAP_AT_MOST)
+    if limited and limit is not None:
+        of = metric_or_accuracy(fact(study, attributes.METRIC))
+        usable = [trial for trial in usable if gap_of_trial(trial, of) <= limit + ROUNDING]
     return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
@@ -32,3 +48,19 @@ def best_value(study: optuna.Study) -> float | None:
     """The best objective value so far, None if there is none."""
     best = usable_trials(study)[:1]
     return best[0].value if best else None
+
+
+def gap_of_trial(trial: FrozenTrial | Trial, of: Metric) -> float:
+    """The gap of a trial at its best epoch, with folds the mean over theirs; NaN if it was not recorded."""
+    stored = fact(trial, attributes.EPOCHS) or {"columns": (), "rows": ()}
+    columns, rows = list(stored["columns"]), stored["rows"]
+    if not rows or not {of.clean_train, of.val} <= set(columns):
+        return math.nan
+    table = np.array(rows, dtype=np.float64)  # the words for what JSON lacks become numbers, too
+    folds = table[:, columns.index(FOLD)] if FOLD in columns else np.ones(len(table))
+    ended = fact(trial, attributes.FOLDS) or [{"best_epoch": fact(trial, attributes.BEST_EPOCH)}]
+    epochs, found = table[:, columns.index("epoch")], []
+    for fold, one in enumerate(ended, start=1):
+        for row in table[(folds == fold) & (epochs == one["best_epoch"])][:1]:
+            found.append(of.gap(row[columns.index(of.clean_train)], row[columns.index(of.val)]))
+    return float(np.mean(found)) if found else math.nan

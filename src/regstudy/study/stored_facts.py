@@ -197,6 +197,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.SPACE_NAME: _text,
     attributes.FINGERPRINT: _text,
     attributes.METRIC: _text,
+    attributes.GAP_AT_MOST: lambda value: _number(value) and math.isfinite(value),
     attributes.EPOCHS_PLANNED: _whole,
     attributes.REGULARIZERS: _all(_scalar),
     attributes.NUISANCES: _texts,

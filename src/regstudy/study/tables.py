@@ -25,7 +25,7 @@ from regstudy.metrics import CLEAN_TRAIN, GAP, METRICS, VALIDATION, Metric, metr
 from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, more_columns, parse_confusions, parse_groups
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
-from regstudy.study.ranking import direction_of
+from regstudy.study.ranking import ROUNDING, direction_of
 from regstudy.study.stored_facts import facts_of
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
@@ -99,6 +99,7 @@ class Tables:
     groups: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `group_counts`
     ablation: dict[str, Any] = field(default_factory=dict)  # of ablation runs; see attributes.ABLATION
     race: dict[str, Any] = field(default_factory=dict)  # of confirmation runs; see attributes.RACE
+    gap_at_most: float | None = None  # only trials with at most this gap may win
     asked: int | None = None  # finished trials that were requested last, without confirmation runs
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
@@ -185,6 +186,16 @@ class Tables:
         trials = self.trials
         return (trials["state"] == "COMPLETE") & (trials["outcome"] != "diverged") & trials["value"].map(math.isfinite)
 
+    def within_limit(self) -> pd.Series:
+        """Mask of trials whose gap the study allows; all without a limit. An unknown gap is not within one."""
+        if self.gap_at_most is None:
+            return pd.Series(data=True, index=self.trials.index)
+        return self.trials[self.gap] <= self.gap_at_most + ROUNDING
+
+    def eligible(self) -> pd.Series:
+        """Mask of trials that may win: `observed`, and within the limit on the gap."""
+        return self.observed() & self.within_limit()
+
 
 def load_tables(study: optuna.Study) -> Tables:
     """Read a study with one objective. Raises StudyError if it has several."""
@@ -218,6 +229,7 @@ def load_tables(study: optuna.Study) -> Tables:
         groups=_by_trial(trials, stored, attributes.GROUPS),
         ablation=dict(attrs.get(attributes.ABLATION) or {}),
         race=dict(attrs.get(attributes.RACE) or {}),
+        gap_at_most=attrs.get(attributes.GAP_AT_MOST),
         asked=attrs.get(attributes.TRIALS),
         malformed=_malformed(study, trials, attrs, stored),
     )
@@ -244,9 +256,12 @@ def _has_started(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.WAITING and not (trial.state == TrialState.FAIL and untouched)
 
 
-def best(tables: Tables, arm: str | None = None) -> pd.Series | None:
-    """Row of the best trial (of one arm) among those that completed and did not diverge; None if there is none."""
-    candidates = tables.trials[tables.observed()]
+def best(tables: Tables, arm: str | None = None, *, limited: bool = True) -> pd.Series | None:
+    """Row of the best trial (of one arm) among those that may win, see `Tables.eligible`; None if there is none.
+
+    The baseline is what others are compared with, so it may have any gap, as have all that are not ``limited``.
+    """
+    candidates = tables.trials[tables.eligible() if limited and arm != "baseline" else tables.observed()]
     if arm is not None:
         candidates = candidates[candidates["arm"] == arm]
     if candidates.empty:

@@ -9,11 +9,17 @@ import typer
 
 from regstudy.cli.common_options import Overwrite, Storage, StudyName, StudyPath
 from regstudy.cli.console import err, out
-from regstudy.cli.path_options import path_option
+from regstudy.cli.path_options import path_argument, path_option
 
 
 def report(
-    path: StudyPath,
+    paths: Annotated[
+        list[Path],
+        path_argument(
+            "The study folder",
+            help="Study folder, such as results/svhn_resnet, or a database file. Several compare these studies.",
+        ),
+    ],
     storage: Storage = None,
     name: StudyName = None,
     watch: Annotated[
@@ -26,12 +32,18 @@ def report(
     plots: Annotated[
         bool, typer.Option("--plots", help="Also write the figures as SVG files. Needs a browser.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        path_option("-o", "--output", help="With several studies: the page. Default: A-vs-B.html beside the first."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write (or rewrite) the report of a study or comparison."""
+    """Write (or rewrite) the report of a study or comparison, or compare several searched studies on one page."""
     from regstudy.cli import report_command
 
-    raise typer.Exit(report_command.execute(path, storage, name, watch, every, plots, out, overwrite))
+    if len(paths) > 1:
+        raise typer.Exit(report_command.compare(paths, storage, name, watch, plots, output, out, overwrite))
+    raise typer.Exit(report_command.execute(paths[0], storage, name, watch, every, plots, out, overwrite, output))
 
 
 def dashboard(
