@@ -111,8 +111,8 @@ def run_study(
       Studies of earlier versions stay unconfirmed unless it is given.
     - ``try_first``: configurations that the search tries first: files as `export` writes them, RunConfigs, or mappings
       of some hyperparameters by dotted path. They count as trials.
-    - ``start_from``: folders of earlier studies. Their best points that fit the space are tried again first; the sampler
-      also learns from those that measured the same (same images, metric and fixed values). They do not count as trials.
+    - ``start_from``: folders of earlier studies. The best of their trials that fit the space are tried again first, and
+      the sampler learns from those that measured the same (same images, metric, fixed values). They count as no trials.
     - ``doctor``: check data, split and network first; ``force``: start even if that finds a serious problem.
     - ``progress``: called with every event (see `regstudy.search.events`). Default: log them to the logger `regstudy`.
     - ``command``: stored with the study as the way to reproduce it. Default: this call.

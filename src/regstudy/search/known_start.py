@@ -78,7 +78,7 @@ def known_start(
     if given:
         notes.append(_tried_words(len(given), len(points), len(added)))
     most = max(1, min(MOST_TRIED, trials // TRIED_SHARE) // max(len(request.sources), 1))
-    sources = []
+    sources: list[Source] = []
     for path in request.sources:
         old, where = open_earlier(path, request.storage, place)
         source, best = source_of(old, str(where), plan, split_hash, most)

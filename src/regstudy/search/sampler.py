@@ -7,7 +7,6 @@ study: the sampler looks at a copy of the study in memory that has them.
 from __future__ import annotations
 
 import warnings
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -74,7 +74,7 @@ class Session:
     command: str = ""  # reproduces the study
     preflight: PreflightCheck | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, updated at every run
-    start: StartRequest = StartRequest()  # what a search is to start from
+    start: StartRequest = field(default_factory=StartRequest)  # what a search is to start from
 
     def run(self) -> None:
         """Run the study until it has its number of trials, or until the time budget is used up.

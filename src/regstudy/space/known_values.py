@@ -21,6 +21,7 @@ from regstudy.text import shortened
 
 OF_A_STUDY = ("data", "study", "training.seed", "training.metric", "training.also")
 ABSENT = "absent"
+LEFT_OPEN = "auto"  # the machine decides, and a stored configuration says how
 
 
 @dataclass
@@ -62,7 +63,7 @@ def values_in(space: Space, tree: Mapping[str, Any]) -> KnownValues:
             continue
         if path not in every and not (other_network and path.startswith("model.")):
             found.outside.append(Problem(path, unknown("setting", path, every).partition(" Allowed: ")[0]))
-        elif not _same(settled.get(path, ABSENT), value):
+        elif settled.get(path) != LEFT_OPEN and not _same(settled.get(path, ABSENT), value):
             found.fixed[path] = settled.get(path, ABSENT), value
     return found
 

@@ -33,7 +33,7 @@ class Source:
     """An earlier study. ``since`` tells it from another one of its name; ``trials`` are those that had finished.
 
     ``same_images``: it used the same split of the same images. ``same``: how many of its trials measure what trials of
-    the new study do. ``prior``: how many fit the space, but differ in something else, by what that is. ``left_out``: how
+    the new study do. ``prior``: how many fit the space but differ in something else, by what that is. ``left_out``: how
     many do not fit, by reason. ``tried``: how many of the best are tried again first. ``known``: those that measure the
     same, for the sampler; some of them if there are many.
     """
@@ -64,19 +64,14 @@ class Start:
 
     def words(self) -> str:
         """One line about what the search knew when it began; empty for a cold start."""
-        parts = []
-        if self.files:
-            parts.append(f"tried {listing(list(self.files))} first")
+        parts = [f"it first tried {listing(list(self.files))}"] if self.files else []
         for source in self.sources:
             images = "the same images" if source.same_images else "other images"
-            fitting = source.same + sum(source.prior.values())
-            parts.append(f"started from {counted(fitting, 'trial')} of the study {source.study} on {images}")
+            fitting = counted(source.same + sum(source.prior.values()), "trial")
+            parts.append(f"it began with {fitting} of the study {source.study} on {images}, which are not its own")
         if not parts:
             return ""
-        return (
-            f"Not a cold start: the search {' and '.join(parts)}. None of them is among its own trials, but they helped:"
-            " compare it only with a search that knew as much, or had as many more trials."
-        )
+        return f"This search was no cold start: {listing(parts)}. Compare it only with one that knew as much."
 
 
 def stored_start(study: optuna.Study) -> Start:
