@@ -97,7 +97,8 @@ def source_of(
     points = _best(again, most_tried, maximize)
     kept = _spread(known, maximize)
     name, since = study.study_name, began(study)
-    source = Source(name, where, since, same_images, len(trials), len(known), prior, left_out, len(points), kept)
+    why, not_ = dict(prior), dict(left_out)
+    source = Source(name, where, since, same_images, len(trials), len(known), why, not_, len(points), kept)
     return source, points
 
 

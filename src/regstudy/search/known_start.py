@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -47,18 +48,27 @@ class KnownStart:
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def added_to(self, study: optuna.Study | None) -> Start:
+        """What a study then starts from: each point that is new gets the next slot that nobody has begun."""
+        start = stored_start(study) if study is not None else Start()
+        new = [point for point in self.points if point not in start.tries.values()]
+        slots = dict(zip(_free(study, start), new, strict=False))
+        files = tuple(dict.fromkeys([*start.files, *self.files]))
+        sources = (*start.sources, *(one for one in self.sources if not _among(one, start.sources)))
+        return Start({**start.tries, **slots}, files, sources)
+
+    def facts(self) -> dict[str, Any]:
+        """What a new study stores, none for a cold start."""
+        start = self.added_to(None)
+        return {} if start == Start() else {attributes.START: start.plain()}
+
     def keep(self, url: str, study: optuna.Study) -> None:
-        """Store it with the study: each point gets the next slot of the search that nobody has begun."""
-        if not (self.points or self.sources or self.files):
-            return
+        """Store it with a study that may be there already."""
         with exclusive(url) as check_lock:
-            start = stored_start(study)
-            new = [point for point in self.points if point not in start.tries.values()]
-            slots = dict(zip(_free(study, start), new, strict=False))
-            files = tuple(dict.fromkeys([*start.files, *self.files]))
-            sources = (*start.sources, *(one for one in self.sources if not _among(one, start.sources)))
-            check_lock()
-            study.set_user_attr(attributes.START, Start({**start.tries, **slots}, files, sources).plain())
+            start = self.added_to(study)
+            if start != stored_start(study):
+                check_lock()
+                study.set_user_attr(attributes.START, start.plain())
 
 
 def known_start(
@@ -140,7 +150,7 @@ def tries_of(study: optuna.Study) -> Mapping[int, Params]:
 
 
 def _tried_words(given: int, points: int, added: int) -> str:
-    again = f" ({points - added} of them are in the study already)" if added < points else ""
+    again = f" ({points - added} already in the study)" if added < points else ""
     equal = f" ({given - points} equal to another one)" if points < given else ""
     return f"To try first: {counted(points, 'configuration')}{equal}{again}. They count as trials of the search."
 

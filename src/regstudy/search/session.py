@@ -101,12 +101,14 @@ class Session:
                 self.plan.kind, self._costs(), self._left(study, division), self._confirm_left(study, division)
             )
             self.listen(ready)
-            study = self._create(ready, found, doctor)
+            study = self._create(ready, found, doctor, known.facts())
             known.keep(self.place.url, study)
             self._work(study, ready, division)
 
-    def _create(self, ready: Ready, found: dict[str, Any], known: dict[str, Any]) -> optuna.Study:
-        facts: dict[str, Any] = {attributes.DATA: self.images.facts()}
+    def _create(
+        self, ready: Ready, found: dict[str, Any], known: dict[str, Any], start: dict[str, Any]
+    ) -> optuna.Study:
+        facts: dict[str, Any] = {attributes.DATA: self.images.facts(), **start}
         if self.plan.kind == "comparison":
             sizes = {name: [cost.parameters, cost.trained] for name, cost in ready.costs.items()}
             facts[attributes.PARAMETERS] = sizes
