@@ -27,6 +27,9 @@ STARTUP_TRIALS = 10
 def make_sampler(plan: Plan, study_seed: int, worker: int, finished: int, start: Start | None = None) -> BaseSampler:
     """TPE that models dependent parameters together, conditional ones in their groups.
 
+    Points to try first are no random start: as many random trials are drawn as without them, so that poor ones cost
+    their own trials and no more.
+
     The seed differs per worker and with the number of finished trials, so that neither a second worker nor a resumed
     study draws the same points again. A fixed plan leaves nothing to draw.
     """
@@ -36,7 +39,7 @@ def make_sampler(plan: Plan, study_seed: int, worker: int, finished: int, start:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # group
         sampler = TPESampler(
-            n_startup_trials=STARTUP_TRIALS,
+            n_startup_trials=STARTUP_TRIALS + (len(start.tries) if start is not None else 0),
             n_ei_candidates=24,
             gamma=None,
             weights=None,

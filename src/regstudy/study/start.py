@@ -6,6 +6,7 @@ studies are no trials of this one: they are in no table, no ranking and no count
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -60,7 +61,10 @@ class Start:
 
     def plain(self) -> dict[str, Any]:
         """As plain values for an attribute; `stored_start` reads them."""
-        return asdict(self) | {"tries": {str(slot): dict(params) for slot, params in self.tries.items()}}
+        plain: dict[str, Any] = json.loads(
+            json.dumps(asdict(self))
+        )  # which makes text of the slots, and lists of tuples
+        return plain
 
     def words(self) -> str:
         """One line about what the search knew when it began; empty for a cold start."""
