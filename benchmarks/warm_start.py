@@ -249,6 +249,8 @@ def summary(kind: str, old: str, new: str, replays: Sequence[Mapping[str, list[f
         row[f"{what}, warm {WARM}"] = float(warm[:, WARM - 1].mean())
         row[f"{what}, at least cold {COLD}"] = float((warm[:, WARM - 1] >= cold[:, COLD - 1]).mean())
         late = warm[:, WARM + MORE - 1] - cold[:, WARM - 1]
+        there = np.flatnonzero(warm.mean(axis=0) >= cold[:, WARM - 1].mean())
+        row[f"{what}, reached"] = int(there[0]) + 1 if len(there) else None
         row[f"{what}, late"] = [float(np.quantile(late, share)) for share in (0.25, 0.5, 0.75)]
     return row
 
@@ -257,8 +259,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as Markdown."""
     lines = [
         f"| start | earlier study | new study | quality of | cold {WARM} | cold {COLD} | warm {WARM} |"
-        f" warm {WARM} ≥ cold {COLD} | warm {WARM + MORE} − cold {WARM}: median (quartiles) |",
-        "|---|---|---|---|--:|--:|--:|--:|--:|",
+        f" warm {WARM} ≥ cold {COLD} | warm {WARM + MORE} − cold {WARM}: median (quartiles) | mean of"
+        f" cold {WARM} reached after |",
+        "|---|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         for what in ("winner", "found"):
@@ -268,7 +271,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"| {row['kind']} | {row['old']} | {row['new']} | {what} | {row[f'{what}, cold {WARM}']:.2f} |"
                 f" {row[f'{what}, cold {COLD}']:.2f} | {row[f'{what}, warm {WARM}']:.2f} |"
                 f" {100 * row[f'{what}, at least cold {COLD}']:.0f} ± {spread / row['replays'] ** 0.5:.0f} % |"
-                f" {middle:+.2f} ({low:+.2f} to {high:+.2f}) |"
+                f" {middle:+.2f} ({low:+.2f} to {high:+.2f}) | {row[f'{what}, reached'] or f'over {WARM + MORE}'} |"
             )
     return lines
 

@@ -66,4 +66,4 @@ def test_the_table_has_a_row_per_case_and_quality(warm_start: ModuleType, monkey
     replays = [warm_start.replay("shuffled", "a", "b", seed) for seed in range(2)]
     lines = warm_start.table([warm_start.summary("shuffled", "a", "b", replays)])
     assert len(lines) == 4
-    assert all(line.count("|") == 10 for line in lines)
+    assert all(line.count("|") == 11 for line in lines)
