@@ -33,6 +33,7 @@ from regstudy.search.arguments import (
     listener_of,
     machine,
     options_of,
+    start_request,
     where_of,
 )
 from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
@@ -87,6 +88,8 @@ def run_study(
     trial_timeout: str | float | None = None,
     pruner: PrunerName = "signal",
     confirm: float | None = None,
+    try_first: Sequence[str | Path | Mapping[str, Any] | RunConfig] = (),
+    start_from: str | Path | Sequence[str | Path] = (),
     doctor: bool = True,
     force: bool = False,
     device: str | None = None,
@@ -106,6 +109,10 @@ def run_study(
     - ``confirm``: share of the trials that are spent on training the leaders and the baseline again with fresh seeds,
       so that what is claimed about the winner does not rest on the values that chose it (default 0.3; 0: none).
       Studies of earlier versions stay unconfirmed unless it is given.
+    - ``try_first``: configurations that the search tries first: files as `export` writes them, RunConfigs, or mappings
+      of some hyperparameters by dotted path. They count as trials.
+    - ``start_from``: folders of earlier studies. The best of their trials that fit the space are tried again first, and
+      the sampler learns from those that measured the same (same images, metric, fixed values). They count as no trials.
     - ``doctor``: check data, split and network first; ``force``: start even if that finds a serious problem.
     - ``progress``: called with every event (see `regstudy.search.events`). Default: log them to the logger `regstudy`.
     - ``command``: stored with the study as the way to reproduce it. Default: this call.
@@ -118,6 +125,7 @@ def run_study(
     where = where_of(results, name, storage, data_dir)
     for argument, value in (("doctor", doctor), ("force", force)):
         require(argument, value, bool, "True or False")
+    start = start_request(try_first, start_from, storage)
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides cannot be combined with a Space; pass them to load_space.")
     with machine(device, threads) as used:
@@ -128,7 +136,8 @@ def run_study(
         examine = Preflight(where.data_dir, options.device, listen, whole, force) if doctor else skipped
         place = where.place(plan)
         check_report_files(place.folder, "search")
-        Session(plan, images, place, options, listen, command or call_text(run_study, given), examine).run()
+        call = command or call_text(run_study, given)
+        Session(plan, images, place, options, listen, call, examine, start=start).run()
         from regstudy.report.results import result_in
 
         return result_in(place)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from foreign_studies import COMMANDS as FOREIGN_COMMANDS
 from foreign_studies import KINDS as FOREIGN_KINDS
-from misuse import bad_code, bad_databases, bad_folders, bad_options, bad_own_data, bad_spaces, bad_trained
+from misuse import bad_code, bad_databases, bad_folders, bad_options, bad_own_data, bad_spaces, bad_starts, bad_trained
 from misuse.forked import Ended, contents, run
 from misuse.misuse_case import Misuse
 
 KINDS = {
     "spaces": list(bad_spaces.cases()),
-    "options and paths": list(bad_options.cases()),
+    "options and paths": [*bad_options.cases(), *bad_starts.cases()],
     "folders": list(bad_folders.cases()),
     "code": list(bad_code.cases()),
     "own data": list(bad_own_data.cases()),

@@ -101,8 +101,8 @@ def find(
 
 
 def banners(tables: Tables) -> list[str]:
-    """Warnings at the top of the page: other data than requested, trials still running."""
-    lines = []
+    """Warnings at the top of the page: no cold start, other data than requested, trials still running."""
+    lines = [tables.start] if tables.start else []
     if reason := tables.data.get("fallback_reason"):
         asked, used = tables.data.get("requested", "the requested data"), tables.data.get("name", "other data")
         lines.append(f"This study did not use {asked}: {used} was used instead. {reason}")

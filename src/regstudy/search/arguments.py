@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
@@ -17,8 +17,10 @@ from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
 from regstudy.search.division import FEWEST_RUNS, MOST_RUNS
 from regstudy.search.events import Listener
+from regstudy.search.known_start import StartRequest
 from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions
 from regstudy.search.session import Where
+from regstudy.search.tried_files import Given
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
 from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
@@ -66,6 +68,21 @@ def where_of(results: str | Path, name: str | None, storage: str | None, data_di
         require("name", name, str, "a string")
         check_name(name)
     return Where(given_path(results, "results"), name, storage, given_path(data_dir, "data_dir"))
+
+
+def start_request(
+    try_first: Sequence[Given], start_from: str | Path | Sequence[str | Path], storage: str | None
+) -> StartRequest:
+    """What a search is to start from; ArgumentError for a wrong type."""
+    if isinstance(try_first, str | Path | Mapping | RunConfig) or not isinstance(try_first, Sequence):
+        raise ArgumentError(f"try_first must be a list of files, mappings or RunConfigs, but it is {try_first!r}.")
+    for one in try_first:
+        require("try_first", one, (str, Path, Mapping, RunConfig), "a list of files, mappings or RunConfigs")
+    sources = [start_from] if isinstance(start_from, str | Path) else start_from
+    require("start_from", sources, Sequence, "folders of studies")
+    for one in sources:
+        require("start_from", one, (str, Path), "folders of studies")
+    return StartRequest(tuple(try_first), tuple(given_path(one, "start_from (--from)") for one in sources), storage)
 
 
 def options_of(

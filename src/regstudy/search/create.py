@@ -14,10 +14,12 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError, StudyError
 from regstudy.files import check_folder, make_folder
+from regstudy.search.known_start import fits_words
 from regstudy.search.stored_weights import folders_of_runs
 from regstudy.space.fixed_plan import stored_plan
 from regstudy.space.parsing import ConfigCheck, differences
 from regstudy.space.plan import Plan, PlanKind
+from regstudy.space.search_space import Space
 from regstudy.space.yaml_values import read_yaml_text, yaml_text
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
@@ -75,9 +77,12 @@ def check_place(place: StudyPlace, plan: Plan) -> optuna.Study | None:
             f"{place} holds a different comparison ({changed}). Restore the original arms to resume it, or use another"
             " study name (--study NAME)."
         )
+    fitting = fits_words(study, str(place), plan) if isinstance(plan, Space) else ""
+    fitting = f" {fitting[0].upper()}{fitting[1:]}" if fitting else ""
     raise StudyError(
         f"{place} holds a study of a different space ({changed}). Trials of different spaces are not comparable."
-        " Restore the original values to resume it, or use another study name (--study NAME)."
+        " Restore the original values to resume it, or use another study name (--study NAME). To start that one from"
+        f" what this one has found, add --from {place.folder}.{fitting}"
     )
 
 

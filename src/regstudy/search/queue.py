@@ -19,6 +19,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from regstudy.search.known_start import tries_of
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.owner import is_dead, is_elsewhere, this_process
@@ -86,6 +87,8 @@ def _take(study: optuna.Study, plan: Plan, token: str, check_lock: Callable[[], 
             assert missing is not None
             check_lock()
             arm, params = plan.order(missing)
+            if arm == "search":
+                params = dict(tries_of(study).get(missing, params))
             facts = {attributes.SLOT: missing, attributes.ARM: arm, attributes.CLAIM: token, attributes.OWNER: owner}
             study.enqueue_trial({**params, **state.values.get(missing, {})}, user_attrs=facts)
             check_lock()

@@ -24,6 +24,7 @@ from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import outlast_server, search, serve
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
+from regstudy.search.known_start import StartRequest, known_start
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
 from regstudy.search.search_options import SearchOptions
@@ -73,6 +74,7 @@ class Session:
     command: str = ""  # reproduces the study
     preflight: PreflightCheck | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # further attributes, updated at every run
+    start: StartRequest = field(default_factory=StartRequest)  # what a search is to start from
 
     def run(self) -> None:
         """Run the study until it has its number of trials, or until the time budget is used up.
@@ -86,23 +88,27 @@ class Session:
             if division.confirm:
                 check_no_stale_runs(self.place, study)
                 check_folders(folder_of(self.place))
-            self.listen(Notice(self._introduction(division)))
+            known = known_start(self.start, self.plan, self.place, self.images.splits.hash, study, division.search)
+            self.listen(Notice("\n".join([self._introduction(division), *known.notes])))
             if study is not None and not totals(self.place, study, division).left:
                 self.listen(self._nothing_left(study, division))
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
-            known = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
-            found = self.preflight(self.plan, self.images.splits, known) if self.preflight else known
+            doctor = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
+            found = self.preflight(self.plan, self.images.splits, doctor) if self.preflight else doctor
             ready = Ready(
                 self.plan.kind, self._costs(), self._left(study, division), self._confirm_left(study, division)
             )
             self.listen(ready)
-            study = self._create(ready, found, known)
+            study = self._create(ready, found, doctor, known.facts())
+            known.keep(self.place.url, study)
             self._work(study, ready, division)
 
-    def _create(self, ready: Ready, found: dict[str, Any], known: dict[str, Any]) -> optuna.Study:
-        facts: dict[str, Any] = {attributes.DATA: self.images.facts()}
+    def _create(
+        self, ready: Ready, found: dict[str, Any], known: dict[str, Any], start: dict[str, Any]
+    ) -> optuna.Study:
+        facts: dict[str, Any] = {attributes.DATA: self.images.facts(), **start}
         if self.plan.kind == "comparison":
             sizes = {name: [cost.parameters, cost.trained] for name, cost in ready.costs.items()}
             facts[attributes.PARAMETERS] = sizes

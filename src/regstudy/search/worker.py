@@ -43,6 +43,7 @@ from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
+from regstudy.study.start import stored_start
 from regstudy.study.storage import OpenStudy, in_words, open_named, outlast
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
@@ -114,7 +115,8 @@ class OnDevice:
 def _work(job: Job, images: OnDevice, watch: Watch) -> None:
     with contextlib.closing(open_named(job.storage, job.study)) as opened, opened.watched():
         study = opened.study
-        study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, count_finished(study))
+        finished = count_finished(study)
+        study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, finished, stored_start(study))
         study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
         while time.time() < job.deadline and not watch.stop_asked():
             trial = claim(opened, job.plan)

@@ -77,9 +77,12 @@ class Space:
 
     def resolve(self, choose: Choose) -> RunConfig:
         """The configuration in which ``choose`` gives the value of every hyperparameter."""
-        tree = _resolve(self.tree, "", "", choose)
-        tree["training"] = {**tree.get("training", {}), **self.study.measured}
-        return RunConfig.model_validate(tree)
+        return RunConfig.model_validate(self.chosen(choose))
+
+    def chosen(self, choose: Choose) -> dict[str, Any]:
+        """The same as plain values, which may not be valid together."""
+        tree: dict[str, Any] = _resolve(self.tree, "", "", choose)
+        return {**tree, "training": {**tree.get("training", {}), **self.study.measured}}
 
     def defaults(self) -> RunConfig:
         """The configuration with all hyperparameters at their defaults, and the split that a study would use."""

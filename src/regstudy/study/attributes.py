@@ -21,6 +21,7 @@ DATA = PREFIX + "data"  # the images that were used: see data.Splits.describe
 SEED = PREFIX + "seed"
 TRIALS = PREFIX + "trials"  # the number of finished trials requested last, without confirmation runs
 CONFIRM = PREFIX + "confirm"  # requested last: {"share": of the trials, "runs": confirmation runs}; see study.companion
+START = PREFIX + "start"  # what the search knew when it began; see study.start
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
 RACE = PREFIX + "race"  # of confirmation runs; see search.race_facts
 ABLATION = PREFIX + "ablation"  # of ablation runs; see search.ablation_facts

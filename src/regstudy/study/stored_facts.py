@@ -175,6 +175,40 @@ _ablation = _has(
 )  # fmt: skip
 
 
+def _params(value: Any) -> bool:
+    return _all(lambda one: one is None or isinstance(one, str | int | float))(value)
+
+
+def _earlier(value: Any) -> bool:
+    """A trial of an earlier study."""
+    return (
+        _mapping(value) and value.keys() == {"params", "value"} and _params(value["params"]) and _number(value["value"])
+    )
+
+
+_SOURCE: dict[str, Check] = {
+    "study": _text, "where": _text, "since": _text, "same_images": lambda value: isinstance(value, bool),
+    "trials": _whole, "same": _whole, "prior": _all(_whole), "left_out": _all(_whole), "tried": _whole,
+    "known": lambda value: isinstance(value, list) and all(map(_earlier, value)),
+}  # fmt: skip
+
+
+def _source(value: Any) -> bool:
+    return _mapping(value) and value.keys() == _SOURCE.keys() and all(_SOURCE[key](value[key]) for key in _SOURCE)
+
+
+def _start(value: Any) -> bool:
+    return (
+        _mapping(value)
+        and value.keys() == {"tries", "files", "sources"}
+        and _all(_params)(value["tries"])
+        and all(slot.isdecimal() for slot in value["tries"])
+        and _texts(value["files"])
+        and isinstance(value["sources"], list)
+        and all(map(_source, value["sources"]))
+    )
+
+
 def _images(value: Any) -> bool:
     """A description of images with what tells them from others."""
     return _described(value) and {"split_hash", "split_seed"} <= value.keys()
@@ -205,6 +239,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.SEED: _whole,
     attributes.TRIALS: _whole,
     attributes.CONFIRM: lambda value: _has(share=_number, runs=_whole)(value) and value.keys() >= {"share", "runs"},
+    attributes.START: _start,
     attributes.PARAMETERS: _all(_pair),
     attributes.RACE: lambda value: (
         _race(value) and value.keys() >= {"baseline", "runs", "sizes", "center", "round", "leaders", "planned"}

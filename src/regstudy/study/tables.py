@@ -26,6 +26,7 @@ from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, more_columns, pa
 from regstudy.study import attributes
 from regstudy.study.passwords import masked
 from regstudy.study.ranking import ROUNDING, direction_of
+from regstudy.study.start import stored_start
 from regstudy.study.stored_facts import facts_of
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
@@ -100,6 +101,7 @@ class Tables:
     ablation: dict[str, Any] = field(default_factory=dict)  # of ablation runs; see attributes.ABLATION
     race: dict[str, Any] = field(default_factory=dict)  # of confirmation runs; see attributes.RACE
     gap_at_most: float | None = None  # only trials with at most this gap may win
+    start: str = ""  # a line about what the search knew when it began; empty for a cold start
     asked: int | None = None  # finished trials that were requested last, without confirmation runs
     malformed: list[str] = field(default_factory=list)  # attributes of ours that are left out, in words
 
@@ -230,6 +232,7 @@ def load_tables(study: optuna.Study) -> Tables:
         ablation=dict(attrs.get(attributes.ABLATION) or {}),
         race=dict(attrs.get(attributes.RACE) or {}),
         gap_at_most=attrs.get(attributes.GAP_AT_MOST),
+        start=stored_start(study).words(),
         asked=attrs.get(attributes.TRIALS),
         malformed=_malformed(study, trials, attrs, stored),
     )

@@ -56,6 +56,23 @@ def study(
             help="Share of the trials that confirm the winner with fresh seeds; 0 turns it off. Default: 0.3.",
         ),
     ] = None,
+    tries: Annotated[
+        list[str],
+        typer.Option(
+            "--try",
+            metavar="FILE",
+            help="Try this configuration first: a file as `regstudy export` writes it, or some hyperparameters as"
+            " path: value. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    sources: Annotated[
+        list[str],
+        typer.Option(
+            "--from",
+            metavar="STUDY",
+            help="Start from what an earlier study has found: its folder. Its trials do not count. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
     dry_run: OnlyCheck = False,
     no_doctor: Annotated[
         bool, typer.Option("--no-doctor", help="Skip the doctor's checks of data, split and network before the study.")
@@ -79,6 +96,8 @@ def study(
         "trial_timeout": trial_timeout,
         "pruner": pruner,
         "confirm": confirm,
+        "try_first": tries,
+        "start_from": sources,
         "doctor": not no_doctor,
         "force": force,
         "device": device,
