@@ -8,9 +8,11 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import TPESampler
 
 import regstudy as library
 from regstudy.errors import StudyError
+from regstudy.records import EpochRecord, dump_records
 from regstudy.search.earlier_study import MOST_KNOWN, source_of
 from regstudy.search.events import Event, Notice
 from regstudy.search.known_start import KnownStart, StartRequest, known_start, source_words
@@ -130,6 +132,29 @@ def test_points_have_slots_of_the_search_and_are_added_once() -> None:
     for slot in range(6):
         study.enqueue_trial({}, user_attrs={attributes.SLOT: slot})
     assert list(KnownStart(tuple(points)).added_to(study).tries) == [1, 2, 4, 6]
+
+
+def test_a_limit_on_the_gap_holds_for_earlier_trials_too() -> None:
+    limited, study = space(study={"gap_at_most": 0.05}), earlier()
+    for number, trial in enumerate(study.trials):  # the study is in memory, so this is what is stored
+        record = EpochRecord(1, 0.0, 1.0, 0.0, 0.8 + number / 100, 0.0, 0.8, 0.1, 1.0)
+        facts = {attributes.EPOCHS: dump_records([record]), attributes.BEST_EPOCH: 1}
+        study._storage._get_trial(trial._trial_id).user_attrs.update(facts)  # type: ignore[attr-defined]
+    source, points = source_of(study, "results/old", limited, HASH, 20)
+    assert [round(trial.gap or 0.0, 2) for trial in source.known] == [number / 100 for number in range(20)]
+    assert [trial.params for trial in study.trials[:6] if trial.user_attrs[attributes.ARM] != "baseline"] == sorted(
+        points, key=[trial.params for trial in study.trials].index
+    )
+
+    class Seeing(TPESampler):
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            seen.append([trial.constraints for trial in study.trials[:20]])
+            return super().sample_independent(study, trial, name, distribution)
+
+    seen: list[list[dict[str, float]]] = []
+    sampler = InformedSampler(Seeing(seed=0), limited, source.known)
+    limited.suggest(optuna.create_study(sampler=sampler).ask())
+    assert [one["gap"] <= 0 for one in seen[0]] == [number <= 5 for number in range(20)]
 
 
 @pytest.mark.parametrize("known", [0, 30])

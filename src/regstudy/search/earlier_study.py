@@ -8,6 +8,7 @@ shows.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from regstudy.config.run_config import config_problems, parse_config
 from regstudy.errors import StudyError
+from regstudy.metrics import metric_or_accuracy
 from regstudy.space.known_values import KnownValues, values_in
 from regstudy.space.search_space import Space
 from regstudy.study import attributes
 from regstudy.study.companion import began
 from regstudy.study.place import DATABASE_SUFFIXES, StudyPlace, find_study, kind_of, open_study, place_at
 from regstudy.study.queue_state import FINISHED
-from regstudy.study.ranking import direction_of
+from regstudy.study.ranking import direction_of, gap_of_trial, within
 from regstudy.study.start import EarlierTrial, Params, Source
 from regstudy.study.storage import in_words, sqlite_path
 from regstudy.study.stored_facts import fact, facts_of
@@ -72,6 +74,7 @@ def source_of(
     common = next((what for what, yes in (("images", same_images), ("metric", same_metric)) if not yes), None)
     prior, left_out, known, again = Counter[str](), Counter[str](), list[EarlierTrial](), list[EarlierTrial]()
     trials = study.get_trials(deepcopy=False, states=FINISHED)
+    of = metric_or_accuracy(fact(study, attributes.METRIC))
     for trial in trials:
         facts = facts_of(trial)
         placed = _placed(space, facts.get(attributes.CONFIG))
@@ -79,7 +82,8 @@ def source_of(
         if isinstance(placed, str) or value is None:
             left_out[placed if isinstance(placed, str) else "its value is not stored"] += 1
             continue
-        earlier = EarlierTrial(placed.params, value)
+        gap = gap_of_trial(trial, of)
+        earlier = EarlierTrial(placed.params, value, gap if math.isfinite(gap) else None)
         if differs := common or next(iter(placed.fixed), None):
             prior[differs] += 1
         else:
@@ -88,6 +92,7 @@ def source_of(
             trial.state == TrialState.COMPLETE
             and facts.get(attributes.OUTCOME) != "diverged"
             and facts.get(attributes.ARM) != "baseline"
+            and (not same_metric or within(gap, space.study.gap_at_most))
         ):
             again.append(earlier)
     if not known and not prior:

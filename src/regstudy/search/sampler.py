@@ -25,6 +25,7 @@ from regstudy.study.ranking import ROUNDING, gap_of_trial
 from regstudy.study.start import EarlierTrial, Start
 
 STARTUP_TRIALS = 10
+CONSTRAINT = "gap"
 UNKNOWN_GAP = 1e6  # stands for a gap that was not measured, which is worse than any other
 
 
@@ -64,8 +65,11 @@ def constrain(trial: Trial, plan: Plan) -> None:
     """
     limit = plan.study.gap_at_most
     if limit is not None and plan.adaptive:
-        gap = gap_of_trial(trial, metric(plan.study.metric))
-        trial.set_constraint("gap", gap - limit - ROUNDING if math.isfinite(gap) else UNKNOWN_GAP)
+        trial.set_constraint(CONSTRAINT, _excess(gap_of_trial(trial, metric(plan.study.metric)), limit))
+
+
+def _excess(gap: float, limit: float) -> float:
+    return gap - limit - ROUNDING if math.isfinite(gap) else UNKNOWN_GAP
 
 
 class InformedSampler(BaseSampler):
@@ -120,4 +124,9 @@ class InformedSampler(BaseSampler):
 def _as_trial(space: Space, earlier: EarlierTrial) -> FrozenTrial:
     point = FixedTrial(dict(earlier.params))
     space.suggest(point)
-    return create_trial(params=point.params, distributions=point.distributions, value=earlier.value)
+    limit = space.study.gap_at_most
+    gap = math.nan if earlier.gap is None else earlier.gap
+    constraints = None if limit is None else {CONSTRAINT: _excess(gap, limit)}
+    return create_trial(
+        params=point.params, distributions=point.distributions, value=earlier.value, constraints=constraints
+    )

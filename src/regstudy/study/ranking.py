@@ -40,8 +40,13 @@ def usable_trials(study: optuna.Study, *, limited: bool = True) -> list[FrozenTr
     limit = fact(study, attributes.GAP_AT_MOST)
     if limited and limit is not None:
         of = metric_or_accuracy(fact(study, attributes.METRIC))
-        usable = [trial for trial in usable if gap_of_trial(trial, of) <= limit + ROUNDING]
+        usable = [trial for trial in usable if within(gap_of_trial(trial, of), limit)]
     return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+
+
+def within(gap: float, limit: float | None) -> bool:
+    """Whether a gap keeps to a limit, if there is one; one that was not recorded does not."""
+    return limit is None or gap <= limit + ROUNDING
 
 
 def best_value(study: optuna.Study) -> float | None:

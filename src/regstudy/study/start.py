@@ -23,10 +23,11 @@ Params = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A point of the space, and what it measured in its own study."""
+    """A point of the space, and what it measured in its own study; ``gap`` is None if that was not recorded."""
 
     params: Params
     value: float
+    gap: float | None = None
 
 
 @dataclass(frozen=True)
