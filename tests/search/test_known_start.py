@@ -137,7 +137,7 @@ def test_points_have_slots_of_the_search_and_are_added_once() -> None:
 def test_a_limit_on_the_gap_holds_for_earlier_trials_too() -> None:
     limited, study = space(study={"gap_at_most": 0.05}), earlier()
     for number, trial in enumerate(study.trials):  # the study is in memory, so this is what is stored
-        record = EpochRecord(1, 0.0, 1.0, 0.0, 0.8 + number / 100, 0.0, 0.8, 0.1, 1.0)
+        record = EpochRecord(1, 0.0, 1.0, 0.0, 0.8 + number / 100, 0.0, 0.8, 0.1, 1.0, 1.0)
         facts = {attributes.EPOCHS: dump_records([record]), attributes.BEST_EPOCH: 1}
         study._storage._get_trial(trial._trial_id).user_attrs.update(facts)  # type: ignore[attr-defined]
     source, points = source_of(study, "results/old", limited, HASH, 20)

@@ -182,7 +182,11 @@ def _params(value: Any) -> bool:
 def _earlier(value: Any) -> bool:
     """A trial of an earlier study."""
     return (
-        _mapping(value) and value.keys() == {"params", "value"} and _params(value["params"]) and _number(value["value"])
+        _mapping(value)
+        and value.keys() == {"params", "value", "gap"}
+        and _params(value["params"])
+        and _number(value["value"])
+        and (value["gap"] is None or _number(value["gap"]))
     )
 
 
