@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial
 
 import regstudy as library
 from regstudy.errors import StudyError
@@ -134,7 +135,7 @@ def test_points_have_slots_of_the_search_and_are_added_once() -> None:
     assert list(KnownStart(tuple(points)).added_to(study).tries) == [1, 2, 4, 6]
 
 
-def test_a_limit_on_the_gap_holds_for_earlier_trials_too() -> None:
+def test_a_limit_on_the_gap_holds_for_earlier_trials_too(caplog: pytest.LogCaptureFixture) -> None:
     limited, study = space(study={"gap_at_most": 0.05}), earlier()
     for number, trial in enumerate(study.trials):  # the study is in memory, so this is what is stored
         record = EpochRecord(1, 0.0, 1.0, 0.0, 0.8 + number / 100, 0.0, 0.8, 0.1, 1.0, 1.0)
@@ -147,13 +148,16 @@ def test_a_limit_on_the_gap_holds_for_earlier_trials_too() -> None:
     )
 
     class Seeing(TPESampler):
-        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
             seen.append([trial.constraints for trial in study.trials[:20]])
-            return super().sample_independent(study, trial, name, distribution)
+            return super().infer_relative_search_space(study, trial)
 
     seen: list[list[dict[str, float]]] = []
     sampler = InformedSampler(Seeing(seed=0), limited, source.known)
-    limited.suggest(optuna.create_study(sampler=sampler).ask())
+    study = optuna.create_study(sampler=sampler)
+    caplog.clear()
+    limited.suggest(study.ask())
+    assert caplog.messages == []  # the copy that the sampler sees is no news to the user
     assert [one["gap"] <= 0 for one in seen[0]] == [number <= 5 for number in range(20)]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -114,11 +115,23 @@ class InformedSampler(BaseSampler):
     def _with_earlier(self, study: optuna.Study, trial: FrozenTrial) -> tuple[optuna.Study, FrozenTrial]:
         """A copy of the study that begins with the earlier trials, and the trial in it."""
         if self._seen is None or self._seen[0] != trial.number:
-            copy = optuna.create_study(direction=study.direction)  # in memory
+            with _silent():
+                copy = optuna.create_study(direction=study.direction)  # in memory
             copy.add_trials([*self._earlier, *study.get_trials(deepcopy=False)])
             self._seen = trial.number, copy
         copy = self._seen[1]
         return copy, copy.get_trials(deepcopy=False)[len(self._earlier) + trial.number]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Within this block Optuna does not announce studies."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _as_trial(space: Space, earlier: EarlierTrial) -> FrozenTrial:
