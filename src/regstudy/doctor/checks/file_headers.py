@@ -39,7 +39,7 @@ def headers(files: Sequence[Path]) -> list[Header] | None:
 
 def _header(image: Image.Image) -> Header:
     width, height = image.size
-    # not `image.getexif`, which decodes a PNG file to look for tags behind its pixels
+    # the method of the base class: that of PNG files decodes one to look for tags behind its pixels
     if Image.Image.getexif(image).get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     tables = getattr(image, "quantization", None) or {}
