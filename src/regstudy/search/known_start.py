@@ -126,8 +126,8 @@ def source_words(source: Source) -> str:
     if source.left_out:
         parts.append(f"{sum(source.left_out.values())} do not fit: {reasons(source.left_out)}.")
     if source.tried:
-        are = "is" if source.tried == 1 else "are"
-        parts.append(f"The best {source.tried} of those that fit {are} tried again first.")
+        which = "best of those that fit is" if source.tried == 1 else f"best {source.tried} of those that fit are"
+        parts.append(f"The {which} tried again first.")
     parts.append("No earlier trial counts toward --trials or enters a ranking.")
     return " ".join(parts)
 

@@ -78,7 +78,7 @@ def test_the_better_of_two_studies_is_named(results: Path, report: Report) -> No
 @pytest.mark.parametrize(
     ("names", "says", "never"),
     [
-        (("a", "open"), ("Nobody may say which study gives the best model: open has", "regstudy confirm"), "model: a"),
+        (("a", "open"), ("It is not known which study gives the best model: open has", "regstudy confirm"), "model: a"),
         (("b", "other"), ("Not comparable", "different images (blood_cells, digits)", "4,800 + 400"), "gives the best"),
         (("a", "b", "other"), ("Not comparable", "that can be compared: a is", "worse than b"), "gives the best"),
     ],
@@ -123,6 +123,6 @@ def test_old_and_half_finished_studies(tmp_path: Path, report: Report) -> None:
     assert code == 0 and page.is_file(), said
     assert "Not comparable" in said and "no confirmed value" in said
     code, said = report(FIXTURES / "search", FIXTURES / "half_finished", "-o", page)
-    assert code == 0 and "Nobody may say which study gives the best model" in said
+    assert code == 0 and "It is not known which study gives the best model" in said
     code, said = report(FIXTURES / "search", FIXTURES / "comparison", "-o", page)
     assert code == 2 and "comparison of fixed configurations" in said

@@ -37,7 +37,7 @@ def several_answer(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) 
     if missing:
         names = listing([one.label for one in missing])
         verb = "has" if len(missing) == 1 else "have"
-        sentence = f"Nobody may say which study gives the best model: {names} {verb} no confirmed value."
+        sentence = f"It is not known which study gives the best model: {names} {verb} no confirmed value."
         support = _why_missing(missing)
         within = " ".join(_partial(studies, found))
         return Answer("none", "Not confirmed", sentence, support, limit=within, luck=budget, actions=actions[:3])
@@ -140,8 +140,8 @@ def _ranked(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) -> Answ
     if all(verdict == "higher" for verdict in verdicts.values()):
         than = f"than {'the other' if len(others) == 1 else 'all others'}"
         sentence = f"{top.label} gives the best model: {reaches}."
-        return Answer("ok", f"Better {than}", sentence, f"You may say so. {support}", cause=cause, caveat=caveat,
-                      actions=[train])  # fmt: skip
+        support = f"This is certain enough to claim. {support}"
+        return Answer("ok", f"Better {than}", sentence, support, cause=cause, caveat=caveat, actions=[train])
     if all(verdict == "no difference" for verdict in verdicts.values()):
         margin = f"{number(top.confirmed.margin, of)} {unit(of)}"
         sentence = f"The studies' models are equally good, within {margin}."
