@@ -49,6 +49,14 @@ def load(folder: Path) -> optuna.Study:
     return optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / 'study.db'}")
 
 
+def test_a_limit_on_the_gap_has_no_effect_and_that_is_said(regstudy: Command) -> None:
+    done = regstudy(*COMPARE, "--repeats", "1", "--set", "study.gap_at_most=0.1", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "study.gap_at_most of defaults and more has no effect" in words
+    assert "has no effect" not in regstudy(*COMPARE, "--repeats", "1", "--dry-run").stdout
+
+
 @pytest.mark.table
 def test_two_arms_from_start_to_page_and_on_to_more_repeats(regstudy: Command, tmp_path: Path) -> None:
     done = regstudy(*COMPARE, "--repeats", "2")

@@ -13,6 +13,7 @@ from regstudy.space.loader import find_space
 from regstudy.space.parsing import ConfigCheck
 from regstudy.space.study_name import default_name, substitute_name
 from regstudy.space.study_section import StudySection
+from regstudy.text import listing
 
 
 def comparison_of_files(
@@ -22,7 +23,7 @@ def comparison_of_files(
     name: str | None,
     checks: Iterable[ConfigCheck],
 ) -> tuple[FixedPlan, FixedPlan | None, str]:
-    """The plan of these files and arms, the same on the fallback data if every file has one, and a note about ranges.
+    """The plan of these files and arms, the same on the fallback data if every file has one, and a note about what a comparison does not use.
 
     Raises ArgumentError without a file, ConfigError for an invalid file or arm.
     """
@@ -37,8 +38,10 @@ def comparison_of_files(
         if name is None:
             substitute = plan_of(substitute_name(asked.name, substitute.data.name), others)
     ranges = collapsed(found)
-    note = f"Ranges and choices in the files are set to their defaults: {', '.join(ranges)}." if ranges else ""
-    return asked, substitute, note
+    notes = [f"Ranges and choices in the files are set to their defaults: {', '.join(ranges)}."] if ranges else []
+    if limited := [label for label, arm in found.items() if arm.study.gap_at_most is not None]:
+        notes.append(f"A comparison has no winner to choose, so study.gap_at_most of {listing(limited)} has no effect.")
+    return asked, substitute, " ".join(notes)
 
 
 def comparison_of_configs(
