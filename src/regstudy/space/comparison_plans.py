@@ -23,7 +23,7 @@ def comparison_of_files(
     name: str | None,
     checks: Iterable[ConfigCheck],
 ) -> tuple[FixedPlan, FixedPlan | None, str]:
-    """The plan of these files and arms, the same on the fallback data if every file has one, and a note on what is unused.
+    """The plan of these files and arms, the same on the fallback data if all have one, and a note on what is unused.
 
     Raises ArgumentError without a file, ConfigError for an invalid file or arm.
     """
