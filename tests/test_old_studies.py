@@ -15,7 +15,7 @@ from PIL import Image
 from regstudy.space.arms import load_arms, parse_variant, plan_of
 from regstudy.space.loader import load_space
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 pytestmark = pytest.mark.table
 

@@ -13,7 +13,7 @@ from regstudy.analysis.attempts import Attempts, attempts
 from regstudy.report.finding_phrasing import attempts_sentence
 from regstudy.search import queue
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 Row = tuple[int, TrialState, dict[str, Any]]
 OK, BAD = TrialState.COMPLETE, TrialState.FAIL

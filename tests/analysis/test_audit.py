@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 from regstudy.analysis.audit import Audit, audit
 from regstudy.report.finding_phrasing import audit_sentence
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from synthetic import make_study
 
 from regstudy.analysis.balance_effect import PATH, balance_effects
 from regstudy.records import dump_confusions
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 Run = tuple[str, int, int]  # balance, and the right answers among 90 healthy and 10 sick images
 

@@ -15,7 +15,8 @@ from scipy.stats import ttest_ind
 from regstudy.analysis.between_studies import Contrast, claims, contrasts, key_of, welch
 from regstudy.analysis.confirmation import Confirmation, confirmation
 from regstudy.analysis.pareto import pareto_front
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 Study = tuple[Tables, Confirmation | None]
 

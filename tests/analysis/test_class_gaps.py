@@ -13,7 +13,8 @@ from synthetic import make_study
 from regstudy.analysis.class_gaps import accuracy, balanced_accuracy, class_gaps, pooled_class_gaps
 from regstudy.records import GroupCounts, dump_confusions, dump_groups
 from regstudy.study import attributes
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 Recalls = dict[str, tuple[int, int, int, int]]  # by class: right and images in train, right and images in validation
 

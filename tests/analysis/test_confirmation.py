@@ -17,7 +17,8 @@ from regstudy.records import EpochRecord, dump_records
 from regstudy.space.study_name import CONFIRMATION
 from regstudy.study import attributes
 from regstudy.study.companion import BASELINE_ARM, arm_of
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 DATA = {
     "classes": [str(digit) for digit in range(10)],

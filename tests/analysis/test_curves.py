@@ -14,7 +14,7 @@ from regstudy.analysis.curves import MIN_EPOCHS, annealed, diagnose
 from regstudy.records import COLUMNS, EpochRecord, dump_records
 from regstudy.report.curve_checks import StudyCheck, budget, look_at_curves
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 Shape = Callable[[float], float]  # of the share of the run that is over, 0 to 1
 

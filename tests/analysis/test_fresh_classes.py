@@ -10,7 +10,8 @@ from planted_race import CLASSES, IMAGES, Truth, planted_race
 from regstudy.analysis.class_gaps import pooled_class_gaps
 from regstudy.analysis.confirmation import Confirmation, confirmation
 from regstudy.analysis.fresh_classes import fresh_classes, fresh_runs
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from regstudy.analysis.gap import BaselineComparison, Relation, RelationKind, Sc
 from regstudy.analysis.learned import qualify
 from regstudy.analysis.ranks import expected_best, holm, partial_spearman, rank
 from regstudy.report.finding_phrasing import relation_sentence
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 NOT_KNOWN = (math.nan, math.nan)
 

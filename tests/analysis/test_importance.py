@@ -15,7 +15,7 @@ from synthetic import SPACE, draw, final, make_study
 
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import COLUMNS, SHUFFLE_BLOCK, counts, importances, shuffled
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 STRONG = {"model.dropout": 0.12}
 PLACEBOS = {

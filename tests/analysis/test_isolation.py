@@ -12,7 +12,7 @@ from synthetic import make_study
 from regstudy.analysis.isolation import RangePart, best_part, clear_best, isolation, settings
 from regstudy.report.setting_figures import metric_against
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 
 def plain_study(values: dict[float, list[float]], direction: str = "maximize") -> optuna.Study:

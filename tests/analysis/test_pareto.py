@@ -10,7 +10,8 @@ import pytest
 from synthetic import make_study
 
 from regstudy.analysis.pareto import pareto_set
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 
 def tables_of(values: list[float], gaps: list[float], *, minimize: bool = False) -> Tables:

@@ -6,7 +6,8 @@ import pytest
 from synthetic import make_study
 
 from regstudy.analysis.simplicity import one_error_rule, simplicity
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 
 def tables_of(values: list[float], dropout: list[float], smoothing: list[float]) -> Tables:

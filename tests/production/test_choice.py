@@ -19,8 +19,8 @@ from regstudy.production.claims import trust_in
 from regstudy.production.export import ExportFormat, exported_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.ranking import usable_trials
-from regstudy.study.tables import load_tables
 
 
 def text_of(

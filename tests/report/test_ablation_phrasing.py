@@ -20,7 +20,8 @@ from regstudy.report.ablation_card import ablation_card
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.ablation_phrasing import cause_sentences, heading, helps, open_sentences, together_sentence
 from regstudy.report.interaction_phrasing import interaction_sentence
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 pytestmark = pytest.mark.table
 

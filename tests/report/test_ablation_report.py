@@ -29,9 +29,9 @@ from regstudy.report.watch import progress
 from regstudy.report.written_files import check_report_files
 from regstudy.search.ablate_study import DEFAULT_RUNS
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import DATABASE_FILE
 from regstudy.study.storage import open_storage, sqlite_url
-from regstudy.study.tables import load_tables
 
 pytestmark = pytest.mark.table
 

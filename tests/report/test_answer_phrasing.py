@@ -21,7 +21,8 @@ from regstudy.report.answer_phrasing import (
     luck_sentence,
 )
 from regstudy.report.verdict_phrasing import Verdict
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 pytestmark = pytest.mark.table
 

@@ -17,7 +17,7 @@ from regstudy.report.page import find
 from regstudy.report.report_section import ReportSection
 from regstudy.report.sections import sections
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 
 def matrices(right: tuple[int, int, int]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from regstudy.report.sections import sections
 from regstudy.report.study_checks import checks
 from regstudy.report.verdict_phrasing import constant_words, verdict
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 pytestmark = pytest.mark.table
 

@@ -12,8 +12,9 @@ from synthetic import make_study
 
 from regstudy.analysis.confirmation import Confirmation, confirmation
 from regstudy.report.next_actions import arguments_of, next_actions, not_worth_it
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.tables import Tables
 
 WHERE = "'results/my study'"
 

@@ -16,7 +16,7 @@ from regstudy.report.sections import sections
 from regstudy.report.study_checks import checks
 from regstudy.report.verdict_phrasing import ASSUMED_CLASSES, verdict
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 
 SICK = {"classes": ["healthy", "sick"], "validation": 200, "validation_per_class": [190, 10]}
 UNLEARNED = "No trial learned anything: none beats always answering 'healthy' (95.0\N{NO-BREAK SPACE}%)."

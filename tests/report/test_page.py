@@ -26,7 +26,7 @@ from regstudy.report.phrasing import gap_finding, objective, percent, points
 from regstudy.report.sections import sections
 from regstudy.report.verdict_phrasing import fair_gain_words, verdict
 from regstudy.study import attributes
-from regstudy.study.tables import load_tables
+from regstudy.study.load_tables import load_tables
 from regstudy.text import counted
 
 pytestmark = pytest.mark.table

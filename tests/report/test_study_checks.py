@@ -17,7 +17,8 @@ from regstudy.analysis.winners_curse import WinnersCurse, winners_curse
 from regstudy.report.finding_phrasing import winners_curse_sentence
 from regstudy.report.study_checks import SEVERITIES, StudyCheck, checks
 from regstudy.study import attributes
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Tables
 
 LR = FloatDistribution(1e-4, 1e-2, log=True)
 UNIT = FloatDistribution(0.0, 1.0)

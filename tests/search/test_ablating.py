@@ -22,10 +22,10 @@ from regstudy.search.events import AblationStarted, NothingLeft, Notice, StudyEn
 from regstudy.search.sampler import make_sampler
 from regstudy.space.round_plan import ROUND
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.queue_state import count_finished
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import sqlite_url
-from regstudy.study.tables import load_tables
 
 pytestmark = pytest.mark.table
 ARMS = ["winner", "without dropout", "without label smoothing", "without augmentation", "baseline"]

@@ -29,8 +29,8 @@ from regstudy.space.round_plan import ROUND, TRIAL, RoundPlan
 from regstudy.space.seeds import round_seeds
 from regstudy.space.study_section import StudySection
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.queue_state import ATTEMPTS
-from regstudy.study.tables import load_tables
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ON = {

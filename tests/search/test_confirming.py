@@ -32,11 +32,11 @@ from regstudy.space.round_plan import ROUND
 from regstudy.study import attributes
 from regstudy.study.companion import find_confirmation
 from regstudy.study.glance import glance_at
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace
 from regstudy.study.queue_state import count_finished
 from regstudy.study.ranking import best_value
 from regstudy.study.storage import sqlite_url
-from regstudy.study.tables import load_tables
 
 pytestmark = pytest.mark.table
 OLD = Path(__file__).parents[1] / "fixtures" / "studies"

@@ -28,8 +28,9 @@ from regstudy.search.sampler import constrain
 from regstudy.space.parsing import parse_space
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.ranking import best_value, gap_of_trial, usable_trials
-from regstudy.study.tables import best, load_tables
+from regstudy.study.tables import best
 
 ACCURACY = METRICS["accuracy"]
 TREE: dict[str, Any] = {

@@ -12,7 +12,8 @@ from synthetic import REGULARIZERS, make_study
 from regstudy.errors import StudyError
 from regstudy.records import COLUMNS
 from regstudy.study import attributes
-from regstudy.study.tables import PARAM, SERIES, best, load_tables, settings_of
+from regstudy.study.load_tables import load_tables, settings_of
+from regstudy.study.tables import PARAM, SERIES, best
 
 
 def test_one_row_per_trial_and_epoch() -> None:

@@ -24,8 +24,9 @@ from regstudy.records import FOLD, Reliability, parse_reliability
 from regstudy.space.fixed_plan import FixedPlan, parse_plan
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.stored_facts import fact, facts_of
-from regstudy.study.tables import Study, Tables, load_tables
+from regstudy.study.tables import Study, Tables
 
 MOMENTS = ("first", "last", "best")  # epochs of a run at which it is evaluated
 RUNNING_GAP = "running_gap"  # of the study's metric in train mode

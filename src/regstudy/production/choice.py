@@ -15,10 +15,11 @@ from regstudy.errors import ArgumentError, StudyError
 from regstudy.report.limit_phrasing import unmet_sentences
 from regstudy.report.metric_phrasing import amount
 from regstudy.study import attributes
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import kind_of
 from regstudy.study.ranking import usable_trials
 from regstudy.study.stored_facts import fact
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.tables import Tables
 from regstudy.text import counted, listing, sentence
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -23,10 +23,11 @@ from regstudy.space.loader import config_text
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.companion import find_confirmation
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace, given_place, open_study
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact, facts_of
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.tables import Tables
 
 ExportFormat = Literal["yaml", "json", "python"]
 SUFFIXES: dict[str, ExportFormat] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}

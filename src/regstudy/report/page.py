@@ -36,7 +36,8 @@ from regstudy.report.stored_diagnosis import diagnosed
 from regstudy.report.study_checks import checks
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.report.written_files import MARK_LINE, check_report_files
-from regstudy.study.tables import Study, Tables, load_tables
+from regstudy.study.load_tables import load_tables
+from regstudy.study.tables import Study, Tables
 from regstudy.text import counted
 
 LANGUAGE = "en"  # of all texts in the report

@@ -27,10 +27,11 @@ from regstudy.report.sections import Findings, ReportSection, sections
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.study import attributes
 from regstudy.study.companion import find_ablation, find_confirmation
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace
 from regstudy.study.storage import in_words
 from regstudy.study.stored_facts import fact
-from regstudy.study.tables import Tables, best, load_tables
+from regstudy.study.tables import Tables, best
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ def _winner(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
     """The trial that is taken apart, the winner of the confirmation or else the best one of the search, and which."""
     from regstudy.analysis.confirmation import confirmation
     from regstudy.analysis.learned import nothing_learned  # pandas takes half a second, not to be spent at the start
-    from regstudy.study.tables import load_tables
+    from regstudy.study.load_tables import load_tables
 
     tables = load_tables(study)
     usable = [

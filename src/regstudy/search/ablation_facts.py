@@ -129,7 +129,7 @@ def next_runs(facts: AblationFacts, study: optuna.Study) -> AblationFacts:
     With ``retune_lr``, the runs that choose learning rates come before the first stage.
     """
     from regstudy.analysis.ablation_tables import results_in, tries_in  # pandas takes half a second
-    from regstudy.study.tables import load_tables
+    from regstudy.study.load_tables import load_tables
 
     state = queue_state(study.get_trials(deepcopy=False))
     if state.count_unfinished(len(facts.planned)):

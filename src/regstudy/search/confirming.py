@@ -142,7 +142,7 @@ class Confirming:
 def why_not_confirmed(search: optuna.Study) -> str:
     """Why a search has no winner to confirm; empty if it has one."""
     from regstudy.analysis.learned import nothing_learned  # pandas takes half a second, not to be spent at the start
-    from regstudy.study.tables import load_tables
+    from regstudy.study.load_tables import load_tables
 
     baseline = best_baseline(search)
     if baseline is None:
@@ -167,7 +167,7 @@ def runs_in_time(search: optuna.Study, seconds: float, workers: int) -> float:
 
 def seconds_per_run(search: optuna.Study) -> float:
     """What the full trials of a search took on average; NaN if there is none."""
-    from regstudy.study.tables import load_tables
+    from regstudy.study.load_tables import load_tables
 
     tables = load_tables(search)
     return float(tables.trials.loc[tables.observed(), "seconds"].mean())

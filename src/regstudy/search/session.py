@@ -205,7 +205,7 @@ class Session:
             from regstudy.analysis.audit import (
                 audit,  # scipy and pandas take half a second, not to be spent at the start
             )
-            from regstudy.study.tables import load_tables
+            from regstudy.study.load_tables import load_tables
 
             study.set_user_attr(attributes.AUDIT, audit(load_tables(study)).plain())
         for name, value in self.facts.items():

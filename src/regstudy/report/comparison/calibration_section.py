@@ -24,7 +24,7 @@ from regstudy.report.figures import Drawing, finish
 from regstudy.report.grids import Grid
 from regstudy.report.phrasing import listing, minus
 from regstudy.report.report_section import ReportSection
-from regstudy.study.tables import settings_of
+from regstudy.study.load_tables import settings_of
 from regstudy.text import counted
 
 MEASURE_NAMES = {"ece_best": "ECE", "brier_best": "Brier score"}

@@ -44,7 +44,8 @@ from regstudy.report.phrasing import NONE, markdown, setting
 from regstudy.report.sections import ReportSection
 from regstudy.report.verdict_phrasing import Verdict
 from regstudy.report.written_files import MARK_LINE, check_report_files
-from regstudy.study.tables import Study, settings_of
+from regstudy.study.load_tables import settings_of
+from regstudy.study.tables import Study
 from regstudy.text import counted
 
 QUESTION = "Comparison: the same images and seeds for every arm, no pruning"

@@ -21,9 +21,10 @@ from regstudy.report.verdict_phrasing import verdict
 from regstudy.space.yaml_values import read_yaml_text
 from regstudy.study import attributes
 from regstudy.study.companion import find_confirmation
+from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace, kind_of, open_study
 from regstudy.study.stored_facts import fact
-from regstudy.study.tables import Tables, load_tables
+from regstudy.study.tables import Tables
 
 
 @dataclass(frozen=True)
