@@ -203,6 +203,18 @@ def test_a_search_starts_from_files_and_studies_once_and_says_so(tmp_path: Path)
         library.run_study(space(training={"epochs": 1, "batch_size": 16}), trials=3, name="old", **common)
 
 
+def test_points_enqueued_with_optuna_neither_stop_the_search_nor_take_what_is_to_be_tried(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"results": tmp_path, "doctor": False, "confirm": 0, "progress": lambda _: None}
+    library.run_study(space(), trials=3, name="old", **common)
+    new = library.run_study(space(), trials=3, name="new", start_from=[tmp_path / "old"], **common)
+    new.study.enqueue_trial({"optimizer.lr": 0.02, "model.dropout": 0.123})  # the rate lies outside the range
+    point = {"model.dropout": 0.25, "optimizer.lr": 0.002}
+    library.run_study(space(), trials=3, name="new", try_first=[point], **common)  # nothing is left to run
+    result = library.run_study(space(), trials=6, name="new", **common)
+    drawn = result.tables.trials["param:model.dropout"].tolist()
+    assert result.finished == 6 and {0.123, 0.25} <= set(drawn)
+
+
 def test_nothing_is_written_by_a_look(tmp_path: Path) -> None:
     request = StartRequest(tries=[{"model.dropout": 0.1}])
     known = known_start(request, space(), PLACE, HASH, None, 1)

@@ -13,11 +13,14 @@ from synthetic import make_study
 from regstudy.analysis.confirmation import confirmation
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.gap_limit import gap_limit
+from regstudy.analysis.other_metrics import other_winners
+from regstudy.analysis.winners_curse import winners_curse
 from regstudy.errors import ConfigError, StudyError
 from regstudy.metrics import METRICS
 from regstudy.production.choice import Choice, choose
 from regstudy.production.claims import trust_in
 from regstudy.report.answer_phrasing import Answer, answer
+from regstudy.report.figures import history
 from regstudy.report.first_screen import answer_to, first_screen
 from regstudy.report.page import find, render
 from regstudy.report.sections import sections
@@ -25,6 +28,7 @@ from regstudy.report.verdict_phrasing import verdict
 from regstudy.search.confirming import why_not_confirmed
 from regstudy.search.race_facts import best_baseline
 from regstudy.search.sampler import constrain
+from regstudy.search.stored_weights import worth_keeping
 from regstudy.space.parsing import parse_space
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
@@ -50,6 +54,25 @@ def told(study: optuna.Study, fresh: optuna.Study | None = None) -> Answer:
     tables = load_tables(study)
     found = confirmation(tables, None if fresh is None else load_tables(fresh))
     return answer(found, tables, verdict(tables, compare(tables), relations(tables)), "results/x")
+
+
+def test_only_trials_within_the_limit_are_called_the_best_anywhere() -> None:
+    free, study = load_tables(limited(None)), limited(0.08)
+    tables = load_tables(study)
+    allowed = set(tables.trials.loc[tables.eligible(), "number"])
+    assert allowed < set(free.trials.loc[free.observed(), "number"])
+    line = next(trace for trace in history(tables).figure.data if trace.name == "best so far")
+    assert set(line.x) == allowed
+    found, without = winners_curse(tables), winners_curse(free)
+    assert without is not None and (found is None or found.trials == len(allowed))
+    assert {winner.number for winner in other_winners(tables)} <= allowed
+
+
+def test_weights_of_the_best_baseline_are_kept_whatever_its_gap() -> None:
+    study = limited(0.0)
+    every, within = usable_trials(study, limited=False), usable_trials(study)
+    baseline = next(trial.number for trial in every if trial.user_attrs[attributes.ARM] == "baseline")
+    assert within == [] and worth_keeping(within, every) == {baseline}
 
 
 def test_the_gap_of_a_trial_is_that_of_the_tables() -> None:

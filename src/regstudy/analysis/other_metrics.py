@@ -36,7 +36,7 @@ def other_winners(tables: Tables) -> list[OtherWinner]:
     top = best(tables)
     if top is None:
         return []
-    trials, found = tables.trials[tables.observed()], []
+    trials, found = tables.trials[tables.eligible()], []
     columns = other_scores(tables, trials)
     asked = tables.measured.name == "accuracy" and unequal(tables)
     for metric, column in columns.items():

@@ -36,11 +36,11 @@ def winners_curse(tables: Tables) -> WinnersCurse | None:
     leaves out the noise of the training seed and the choice of the best epoch (the truth is larger), and takes the
     images' noise as independent between trials (it is smaller).
     """
-    top, images, observed = best(tables), tables.data.get("validation"), tables.observed()
+    top, images, competing = best(tables), tables.data.get("validation"), tables.eligible()
     countable = isinstance(images, int | float) and images > 0
     if top is None or tables.metric != "val_accuracy" or not tables.maximize or not countable:
         return None
-    values = tables.trials.loc[observed, "value"].to_numpy(dtype=float)
+    values = tables.trials.loc[competing, "value"].to_numpy(dtype=float)
     accuracy = float(top["value"])
     if len(values) < MIN_TRIALS or not 0 <= accuracy <= 1:
         return None

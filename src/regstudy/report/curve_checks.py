@@ -49,7 +49,7 @@ class StudyCheck:
 
 def budget(tables: Tables) -> Iterator[StudyCheck]:
     """Whether the best epochs lie at the very beginning or near the end of the planned epochs."""
-    planned, usable = tables.epochs_planned, tables.observed() & (tables.trials["best_epoch"].fillna(0) > 0)
+    planned, usable = tables.epochs_planned, tables.eligible() & (tables.trials["best_epoch"].fillna(0) > 0)
     top = tables.trials.loc[ranked(tables, usable)].iloc[:TOP_TRIALS]
     if not planned or top.empty:
         return
@@ -79,7 +79,7 @@ def budget(tables: Tables) -> Iterator[StudyCheck]:
 def look_at_curves(tables: Tables, *, few: bool = False) -> Iterator[StudyCheck]:
     """What the learning curves of the best few look like; no advice on regularizers with too ``few`` trials."""
     trials = tables.trials.set_index("number")
-    numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.observed()), "number"].iloc[:CURVES_CHECKED]]
+    numbers = [int(n) for n in tables.trials.loc[ranked(tables, tables.eligible()), "number"].iloc[:CURVES_CHECKED]]
     numbers = [number for number in numbers if len(epochs_of(tables, number))]
     found: dict[CurveFault, list[int]] = {}
     short = []

@@ -197,8 +197,8 @@ def history(tables: Tables) -> Drawing:
                 showlegend=mask is not poor,  # outliers have the colors of their kinds
                 marker={"symbol": symbol, "size": 9, "color": color, "line": {"width": 1.5, "color": color}},
             )  # fmt: skip
-    if observed.any():
-        seen = trials[observed]
+    if (allowed := tables.eligible()[trials.index]).any():
+        seen = trials[allowed]
         running = (sign * seen["value"]).cummax().clip(lower=worst) * sign
         figure.add_scatter(
             x=seen["number"].tolist(), y=(factor * running).tolist(), mode="lines", name="best so far",

@@ -165,7 +165,7 @@ class StudyResult:
 
     def _summary_html(self) -> str:
         """The best trials as a small table."""
-        trials, of = self.trials[self.tables.observed()], self.tables.measured
+        trials, of = self.trials[self.tables.eligible()], self.tables.measured
         top = trials.sort_values("value", ascending=not self.tables.maximize).head(5)
         shown = pd.DataFrame(
             {

@@ -12,7 +12,7 @@ import optuna
 from regstudy.data.split_source import SplitSource
 from regstudy.errors import StudyError
 from regstudy.search.events import Listener, Notice
-from regstudy.search.queue import close_orphans, count_claimable
+from regstudy.search.queue import close_orphans, close_own, count_claimable
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_checkpoints
 from regstudy.search.worker import Job
@@ -61,6 +61,7 @@ def serve(
         while True:
             opened.check_present()  # all that follows would count trials that are in no file any more
             close_orphans(opened)
+            close_own(opened)
             trials = opened.patiently(lambda: opened.study.get_trials(deepcopy=False))
             drop_checkpoints(place.folder, queue_state(trials).finished)
             claimable = opened.patiently(lambda: count_claimable(opened.study, plan.decided))

@@ -94,7 +94,9 @@ def _take(study: optuna.Study, plan: Plan, token: str, check_lock: Callable[[], 
             check_lock()
             return study.ask()
         trial = study.ask()
-        slot = trial.user_attrs.get(attributes.SLOT, missing if missing is not None and plan.adaptive else total)
+        tries = tries_of(study)
+        free = next((slot for slot in state.missing(total) if slot not in tries), missing)
+        slot = trial.user_attrs.get(attributes.SLOT, free if free is not None and plan.adaptive else total)
         if slot < total and slot not in _taken(trials):
             trial.set_user_attr(attributes.OWNER, owner)
             trial.set_user_attr(attributes.CLAIM, token)
@@ -129,6 +131,20 @@ def close_orphans(opened: OpenStudy) -> None:
                     close(opened, trial, "killed", "its process ended without a word")
                 elif is_silent(trial):
                     close(opened, trial, "killed", "its machine gave no sign of life any more")
+
+    opened.patiently(attempt)
+
+
+def close_own(opened: OpenStudy) -> None:
+    """Fail what this process was running when it lost the server, so that the slots come back.
+
+    Only for a process that runs no trial.
+    """
+
+    def attempt() -> None:
+        for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if fact(trial, attributes.OWNER) == this_process():
+                close(opened, trial, "killed", "the database server went away")
 
     opened.patiently(attempt)
 

@@ -117,10 +117,20 @@ class InformedSampler(BaseSampler):
         if self._seen is None or self._seen[0] != trial.number:
             with _silent():
                 copy = optuna.create_study(direction=study.direction)  # in memory
-            copy.add_trials([*self._earlier, *study.get_trials(deepcopy=False)])
+            copy.add_trials(self._earlier)
+            for one in study.get_trials(deepcopy=False):
+                _add(copy, one)
             self._seen = trial.number, copy
         copy = self._seen[1]
         return copy, copy.get_trials(deepcopy=False)[len(self._earlier) + trial.number]
+
+
+def _add(copy: optuna.Study, trial: FrozenTrial) -> None:
+    """Add a trial; in place of one that Optuna refuses, such as a point outside the ranges, one without values."""
+    try:
+        copy.add_trial(trial)
+    except ValueError:
+        copy.add_trial(create_trial(state=TrialState.FAIL))
 
 
 @contextmanager

@@ -92,6 +92,7 @@ class Session:
             self.listen(Notice("\n".join([self._introduction(division), *known.notes])))
             if study is not None and not totals(self.place, study, division).left:
                 self.listen(self._nothing_left(study, division))
+                known.keep(self.place.url, study)
                 self._keep_facts(study)
                 return
             check_fit(self.plan, self.images.splits)
@@ -134,11 +135,12 @@ class Session:
             done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
             limit = self.plan.study.gap_at_most
             self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace, limit))
-        given = division
+        given, until = division, time.time() + searching.budget
 
         def stages() -> None:
             nonlocal division
-            search(self.place, study, self.plan, self.images.splits, searching, self.listen)
+            left = replace(searching, budget=time_until(until))
+            search(self.place, study, self.plan, self.images.splits, left, self.listen)
             if not given.confirm:
                 return
             finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
@@ -195,8 +197,12 @@ class Session:
         return DEFAULT_SHARE if study is None or not study.get_trials(deepcopy=False) else 0.0
 
     def _end(self, study: optuna.Study, division: Division, *, interrupted: bool = False) -> None:
-        outlast(lambda: self._keep_facts(study))
-        found = outlast(lambda: totals(self.place, study, division))
+        if interrupted:  # whoever presses Ctrl-C does not wait for a server
+            self._keep_facts(study)
+            found = totals(self.place, study, division)
+        else:
+            outlast(lambda: self._keep_facts(study))
+            found = outlast(lambda: totals(self.place, study, division))
         self.listen(how_it_ended(found, self.options, interrupted=interrupted))
 
     def _keep_facts(self, study: optuna.Study) -> None:

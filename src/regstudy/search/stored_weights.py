@@ -28,9 +28,12 @@ def weights_path(folder: Path, number: int) -> Path:
     return folder / "weights" / f"trial_{number:05d}.safetensors"
 
 
-def worth_keeping(ranked: Sequence[FrozenTrial]) -> set[int]:
-    """Numbers of the trials whose weights are kept, given usable ones with the best first."""
-    baseline = [trial for trial in ranked if trial.user_attrs.get(attributes.ARM) == "baseline"]
+def worth_keeping(ranked: Sequence[FrozenTrial], others: Sequence[FrozenTrial] = ()) -> set[int]:
+    """Numbers of the trials whose weights are kept, given usable ones with the best first.
+
+    ``others`` has those as well that a limit on the gap does not allow to win; the best baseline may be one of them.
+    """
+    baseline = [trial for trial in others or ranked if trial.user_attrs.get(attributes.ARM) == "baseline"]
     return {trial.number for trial in [*ranked[:BEST_TRIALS_KEPT], *baseline[:1]]}
 
 
@@ -43,7 +46,7 @@ def drop_weights(folder: Path, study: optuna.Study) -> None:
     """Remove weights that are not kept, including half-written ones; those of running trials stay."""
     files = list((folder / "weights").glob("*trial_*.safetensors*"))  # before asking which trials run
     running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    wanted = running | worth_keeping(usable_trials(study))
+    wanted = running | worth_keeping(usable_trials(study), usable_trials(study, limited=False))
     for path in files:
         number = number_in(path.name)
         if number is None or not path.is_file():

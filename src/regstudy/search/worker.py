@@ -36,7 +36,7 @@ from regstudy.records import (
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, judge_folds, make_pruner
-from regstudy.search.queue import claim
+from regstudy.search.queue import claim, close_own
 from regstudy.search.sampler import constrain, make_sampler
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_weights, keep_weights
@@ -114,6 +114,7 @@ class OnDevice:
 
 def _work(job: Job, images: OnDevice, watch: Watch) -> None:
     with contextlib.closing(open_named(job.storage, job.study)) as opened, opened.watched():
+        close_own(opened)
         study = opened.study
         finished = count_finished(study)
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, finished, stored_start(study))
