@@ -6,11 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import optuna
 import pytest
 from conftest import Command
 
 import regstudy as package
 from regstudy.space.yaml_values import read_yaml_text
+from regstudy.study import attributes
 
 pytestmark = pytest.mark.table
 
@@ -61,7 +63,7 @@ CHOICES = {
     "best": ([], "trial 3 ", "It has the best value of all."),
     "rank": (["--rank", "2"], "trial 10 ", "It has rank 2 of 11 by their values in the search."),
     "number": (["--trial", "4"], "trial 4 ", ""),
-    "simplest": (["--simplest"], "trial 0 ", "it has the fewest, weakest regularizers: no regularizer."),
+    "simplest": (["--simplest"], "trial 0 ", "it has the fewest and weakest regularizers: no regularizer."),
 }
 
 
@@ -100,6 +102,24 @@ def test_the_pareto_set_is_listed_and_nothing_is_written(regstudy: Command, tmp_
     assert "none is confirmed with fresh seeds" in done.stderr
     assert "warning: The study is unfinished" in regstudy("export", "half_finished", "--pareto").stderr
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "says", "never"),
+    [
+        (1.0, "Export one: regstudy export search --trial 14", "above the limit"),
+        (-1.0, "None of them keeps to the study's limit on the gap", "Export one"),
+    ],
+)
+def test_the_pareto_set_says_what_a_limit_on_the_gap_allows(
+    limit: float, says: str, never: str, regstudy: Command, tmp_path: Path
+) -> None:
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path / 'search' / 'study.db'}")
+    study.set_user_attr(attributes.GAP_AT_MOST, limit)
+    done = regstudy("export", "search", "--pareto")
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout and never not in done.stdout
+    assert done.stdout.count("(above the limit)") == (3 if limit < 0 else 0)
 
 
 MISUSES = {

@@ -77,6 +77,7 @@ def test_it_stays_the_same_while_the_study_runs_and_resumes(trials: int, share: 
     ("found", "words"),
     [
         (divide(20, 0.3, 0, 0), "20 trials are too few to confirm the winner with a share of 0.3 of them: at least 8"),
+        (divide(20, 0.3, 0, 0), "Use 25 trials or more, or `regstudy confirm` afterwards."),
         (divide(50, 0.3, 48, 0), "48 of 50 trials are search trials already. Increase trials (--trials)"),
         (divide(50, 0.0, 0, 0), ""),
         (divide(50, 0.3, 0, 0), ""),

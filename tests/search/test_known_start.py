@@ -223,5 +223,5 @@ def test_nothing_is_written_by_a_look(tmp_path: Path) -> None:
     more = StartRequest(tries=[{"model.dropout": 0.1}, {"model.dropout": 0.2}, {"model.dropout": 0.2}])
     notes = " ".join(known_start(more, space(), PLACE, HASH, None, 2).notes)
     assert "2 configurations (1 equal to another one)" in notes
-    assert "Of 2 configurations to try first, 1 fit in 2 search trials" in notes
+    assert "1 of 2 configurations fit in what is left of 2 search trials." in notes
     assert not list(tmp_path.iterdir())

@@ -136,7 +136,7 @@ def test_without_a_trial_within_the_limit_there_is_no_winner() -> None:
     said = told(study)
     assert said.word == "None within the limit"
     assert "No search trial keeps its gap within 0.01 points" in said.sentence
-    assert "The smallest gap is" in said.support and "also the best trial" in said.support
+    assert "The smallest gap is" in said.support and "also the best search trial" in said.support
     assert said.actions == [] or "confirm" not in said.actions[0].command
     found = find(study)
     page = render(found, answer_to(found, "x"), sections(found))

@@ -17,6 +17,7 @@ from regstudy.report.metric_phrasing import gap_score, score
 from regstudy.report.next_actions import arguments_of
 from regstudy.report.phrasing import metric_name, setting
 from regstudy.study.place import given_place
+from regstudy.study.ranking import within
 from regstudy.text import counted
 
 NOT_WITH_PARETO = {"output": "-o", "format": "--format", "trial": "--trial", "rank": "--rank", "simplest": "--simplest"}
@@ -73,8 +74,14 @@ def _list_pareto(console: Console, errors: Console, path: Path, arguments: dict[
     for one in trials:
         words = zip(regularizer_words(one.active), one.active.values(), strict=True)
         active = ", ".join(f"{name} {setting(value)}" for name, value in words) or "none"
-        table.add_row(str(one.number), score(one.value, of), gap_score(one.gap, of), active)
+        allowed = within(one.gap, tables.gap_at_most)
+        gap = gap_score(one.gap, of) + ("" if allowed else " (above the limit)")
+        table.add_row(str(one.number), score(one.value, of), gap, active)
     console.print(table)
-    console.print(f"Export one: regstudy export {arguments_of(place)} --trial {trials[0].number}")
+    kept = [one.number for one in trials if within(one.gap, tables.gap_at_most)]
+    if kept:
+        console.print(f"Export one: regstudy export {arguments_of(place)} --trial {kept[0]}")
+    else:
+        console.print("None of them keeps to the study's limit on the gap (study.gap_at_most).")
     _warn(errors, warnings)
     return 0

@@ -64,6 +64,8 @@ def where_to_look(console: Console, result: StudyResult, page: str) -> None:
     console.print(f"{page + ':':<10} {written}")
     show_index(console, place)
     console.print(f"Dashboard: {shlex.join(['regstudy', 'dashboard', *there])}")
+    if result.tables.gap_at_most is not None and result.best is None:
+        return  # no trial keeps the limit on the gap, so there is none to export
     console.print(f"Export:    {shlex.join(['regstudy', 'export', *there, '-o', 'best.yaml'])}")
 
 

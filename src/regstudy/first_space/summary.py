@@ -15,6 +15,7 @@ NETWORKS = {
     "svhn_resnet": "a ResNet of 2.6 million parameters",
     "dropout_cnn": "a small CNN",
 }
+ABOUT_EQUAL = 1.1  # times the smallest class
 MOST_CLASSES = 8  # that are named
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -85,7 +86,9 @@ def _classes(seen: Seen) -> str:
     shown = [f"{printable(name)} {seen.per_class[name]:,}" for name in named]
     if len(named) < len(ordered):
         shown.insert(-2, f"… ({len(ordered) - len(named):,} more)")
-    return f"{len(ordered)}: {', '.join(shown)}. The largest is {seen.imbalance:.1f} times the smallest."
+    largest = f"The largest is {seen.imbalance:.1f} times the smallest."
+    balance = "All are about equally common." if seen.imbalance < ABOUT_EQUAL else largest
+    return f"{len(ordered)}: {', '.join(shown)}. {balance}"
 
 
 def _sizes(seen: Seen) -> str:

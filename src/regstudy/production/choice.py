@@ -155,7 +155,7 @@ def _why_simplest(tables: Tables, number: int, equals: list[int], alike: str) ->
     if len(equals) == 1:
         return f"It is the best one, and no others {alike}. It has {has}."
     shown = ", ".join(map(str, sorted(equals)[:8])) + (", …" if len(equals) > 8 else "")
-    return f"Of the {len(equals)} trials that {alike} ({shown}), it has the fewest, weakest regularizers: {has}."
+    return f"{len(equals)} trials ({shown}) {alike}. Of these, it has the fewest and weakest regularizers: {has}."
 
 
 def _trial(study: optuna.Study, number: int) -> FrozenTrial:

@@ -47,8 +47,8 @@ def unmet_sentences(found: GapLimit) -> tuple[str, list[str]]:
         return headline, ["No gap was recorded, so none can be compared with the limit.", todo]
     smallest = f"The smallest gap is {_signed(small.gap, of)} (trial {small.number}, {score(small.value, of)})"
     if small.number == top.number:
-        return headline, [f"{smallest}, which is also the best trial.", todo]
-    cost = f"{amount(abs(_ahead(top, small)), of)} worse than the best trial, {top.number}, whose gap is"
+        return headline, [f"{smallest}, which is also the best search trial.", todo]
+    cost = f"{amount(abs(_ahead(top, small)), of)} worse than the best search trial, {top.number}, whose gap is"
     return headline, [f"{smallest}. It is {cost} {_signed(top.gap, of)}.", todo]
 
 

@@ -127,6 +127,9 @@ class Confirming:
         race = facts.race
         leaders = listing([f"trial {number}" for number in race.leaders])
         sizes = ", ".join(map(str, race.sizes))
+        leading = f"{sizes} leaders in rounds 1 to {len(race.sizes)}"
+        if len(set(race.sizes)) == 1:
+            leading = f"{counted(race.sizes[0], 'leader')} in each of {len(race.sizes)} rounds"
         first = max(2, race.sizes.index(race.sizes[race.round - 1]) + 1) if race.round > 1 else 1
         rounds = f"Round {race.round}" if first == race.round else f"Rounds {first} to {race.round}"
         head = f"{rounds} of {len(race.sizes)}: {leaders} against the baseline (trial {facts.baseline})."
@@ -135,7 +138,7 @@ class Confirming:
         split = "on a fresh split" if self.fresh_splits else "on the same validation images as the search"
         return (
             f"Confirmation: {counted(facts.runs, 'run')}. The leaders of the search and the baseline are trained again"
-            f" with fresh seeds, {split}; with {sizes} leaders in rounds 1 to {len(race.sizes)}. {head}"
+            f" with fresh seeds, {split}; with {leading}. {head}"
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from regstudy.analysis.race import MIN_ROUNDS, most_runs
 from regstudy.text import counted
 
+MOST_ADVISED = 1_000  # trials
 DEFAULT_SHARE = 0.3  # of the trials, for confirmation
 FEWEST_RUNS = 2 * MIN_ROUNDS  # with which anything can be confirmed: a leader and the baseline in each round
 MOST_RUNS = 500  # more could only tell apart what is equal for any purpose; the search makes better use of them
@@ -55,7 +56,11 @@ def _why(trials: int, share: float, searched: int, wanted: int) -> str:
             f"No trials are left to confirm the winner with: {searched} of {counted(trials, 'trial')} are search trials"
             " already. Increase trials (--trials), or use `regstudy confirm`."
         )
+    enough = (FEWEST_RUNS - 0.5) / share  # the number of runs is rounded
+    more = (
+        f" Use {math.ceil(enough)} trials or more, or `regstudy confirm` afterwards." if enough < MOST_ADVISED else ""
+    )
     return (
         f"{counted(trials, 'trial')} are too few to confirm the winner with a share of {share:g} of them: at least"
-        f" {FEWEST_RUNS} confirmation runs are needed."
+        f" {FEWEST_RUNS} confirmation runs are needed.{more}"
     )

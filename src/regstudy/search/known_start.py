@@ -93,7 +93,8 @@ def known_start(
         old, where = open_earlier(path, request.storage, place)
         source, best = source_of(old, str(where), plan, split_hash, most)
         if _among(source, (*stored.sources, *sources)):
-            notes.append(f"The study has already started from {where}.")
+            twice = _among(source, sources)
+            notes.append(f"{where} is given twice." if twice else f"The study has already started from {where}.")
             continue
         sources.append(source)
         added += [point for point in best if point not in added and point not in stored.tries.values()]
@@ -101,8 +102,8 @@ def known_start(
     held = sum(slot < trials for slot in _first(_free(study, stored), len(added)))
     if held < len(added):
         notes.append(
-            f"Of {counted(len(added), 'configuration')} to try first, {held} fit in {counted(trials, 'search trial')};"
-            " the others come when you ask for more trials (--trials)."
+            f"{held} of {counted(len(added), 'configuration')} fit in what is left of"
+            f" {counted(trials, 'search trial')}. The rest is tried when you raise --trials."
         )
     return KnownStart(tuple(added), tuple(one.name for one in given), tuple(sources), tuple(notes))
 
@@ -118,13 +119,14 @@ def source_words(source: Source) -> str:
             f" learns from them{some}."
         )
     if prior:
-        images = " on other images" if not source.same_images else ""
+        images = " on other images, or on another split of them" if not source.same_images else ""
         parts.append(
             f"{prior} fit the space but measure something else{images} (they differ in {reasons(source.prior)}), so"
             " their values are no more than a hint."
         )
     if source.left_out:
-        parts.append(f"{sum(source.left_out.values())} do not fit: {reasons(source.left_out)}.")
+        count = sum(source.left_out.values())
+        parts.append(f"{count} {'does' if count == 1 else 'do'} not fit: {reasons(source.left_out)}.")
     if source.tried:
         which = "best of those that fit is" if source.tried == 1 else f"best {source.tried} of those that fit are"
         parts.append(f"The {which} tried again first.")
@@ -152,7 +154,7 @@ def tries_of(study: optuna.Study) -> Mapping[int, Params]:
 def _tried_words(given: int, points: int, added: int) -> str:
     again = f" ({points - added} already in the study)" if added < points else ""
     equal = f" ({given - points} equal to another one)" if points < given else ""
-    return f"To try first: {counted(points, 'configuration')}{equal}{again}. They count as trials of the search."
+    return f"To try first: {counted(points, 'configuration')}{equal}{again}, counted as trials of the search."
 
 
 def _distinct(points: Sequence[Params]) -> list[Params]:

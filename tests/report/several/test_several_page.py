@@ -81,6 +81,8 @@ def test_the_better_of_two_studies_is_named(results: Path, report: Report) -> No
         (("a", "open"), ("It is not known which study gives the best model: open has", "regstudy confirm"), "model: a"),
         (("b", "other"), ("Not comparable", "different images (blood_cells, digits)", "4,800 + 400"), "gives the best"),
         (("a", "b", "other"), ("Not comparable", "that can be compared: a is", "worse than b"), "gives the best"),
+        (("open", "other"), ("Not comparable", "different classes (4 and 2)"), "regstudy confirm"),
+        (("a", "open", "other"), ("Not comparable", "regstudy confirm"), "gives the best"),
     ],
 )
 def test_what_may_not_be_said_is_not_said(

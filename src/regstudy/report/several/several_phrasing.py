@@ -33,6 +33,7 @@ def several_answer(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) 
     if why := why_not_comparable(studies):
         sentence = "The values of these studies cannot be compared, so none of them is called the best."
         within = " ".join(_partial(studies, found))
+        actions = [_confirm(one) for one in missing if sum(not _unlike(one, other) for other in studies) > 1]
         return Answer("none", "Not comparable", sentence, why, limit=within, luck=budget, actions=actions[:3])
     if missing:
         names = listing([one.label for one in missing])
@@ -212,8 +213,8 @@ def _unlike(first: SearchedStudy, other: SearchedStudy) -> str:
     if data.get("name") != more.get("name"):
         unlike.append(f"different images ({data.get('name')}, {more.get('name')})")
     if data.get("classes") != more.get("classes"):
-        shown = ", ".join(f"{len(each.get('classes') or [])}" for each in (data, more))
-        unlike.append(f"different classes ({shown} of them)")
+        sizes = [len(each.get("classes") or []) for each in (data, more)]
+        unlike.append("different classes" + (f" ({sizes[0]} and {sizes[1]})" if sizes[0] != sizes[1] else ""))
     if data.get("shape") != more.get("shape"):
         unlike.append(
             f"different sizes ({', '.join(' × '.join(map(str, each.get('shape') or ['?'])) for each in (data, more))})"
