@@ -125,4 +125,23 @@ def test_values_that_cannot_stand_together_are_outside() -> None:
     tree = {**TREE, "regularization": {"mixup": {"low": 0, "high": 0.5}, "cutmix": 0.5}}
     one = space_from_tree(tree, "s", "s")
     assert values_in(one, {"regularization": {"mixup": 0.5}}).outside == []
-    assert [p.message for p in nested({"a.b": 1, "a": {"b": 2}})[1]] == ["is given twice."]
+
+
+@pytest.mark.parametrize(
+    ("given", "made", "twice"),
+    [
+        ({"a": {"b.c": 1}, "a.b": {"d": 2}}, {"a": {"b": {"c": 1, "d": 2}}}, []),
+        ({"a.b": 1, "a": {"b": 2}}, {"a": {"b": 1}}, ["a.b"]),
+        ({"a": 1, "a.b": 2}, {"a": 1}, ["a.b"]),
+        ({"a.b": 2, "a": 1}, {"a": {"b": 2}}, ["a"]),
+        ({"a.b": 2, "a": {}}, {"a": {"b": 2}}, ["a"]),
+    ],
+)
+def test_no_value_replaces_another_without_a_word(
+    given: dict[str, Any], made: dict[str, Any], twice: list[str]
+) -> None:
+    tree, problems = nested(given)
+    assert (tree, [(one.path, one.message) for one in problems]) == (
+        made,
+        [(path, "is given twice.") for path in twice],
+    )

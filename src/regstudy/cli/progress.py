@@ -21,7 +21,7 @@ from regstudy.search.events import (
     TrialEvent,
     TrialStarted,
 )
-from regstudy.study.ranking import ROUNDING
+from regstudy.study.ranking import within
 from regstudy.text import format_duration, printable
 
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
@@ -102,7 +102,7 @@ class StudyDisplay:
         """Whether a trial keeps the study's limit on the gap."""
         if self.gap_at_most is None or self.confirms:
             return True
-        return event.best is not None and event.best.gap(metric(self.metric)) <= self.gap_at_most + ROUNDING
+        return event.best is not None and within(event.best.gap(metric(self.metric)), self.gap_at_most)
 
     def _better(self, one: float, other: float) -> float:
         return other if metric(self.metric).better(other, one) else one

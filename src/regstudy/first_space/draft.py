@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from regstudy.training.cost import ImageCost, seconds_per_image
 from regstudy.training.devices import choose_device
 from regstudy.training.validation import CHECKS
 
-OnMeasure = Callable[[Option], object]
 PER_CLASS = 10  # images that a limit leaves to each class, at least
 LONG_ENOUGH = 10  # epochs of a draft that is only timed: more than the warm-up
 
@@ -41,10 +39,10 @@ class Draft:
     notes: tuple[str, ...]
 
 
-def draft_space(path: Path, output: Path, device: str | None = None, on_measure: OnMeasure = lambda _: None) -> Draft:
+def draft_space(path: Path, output: Path, device: str | None = None) -> Draft:
     """A space for a folder or a table of images, which fits them and this machine. Writes nothing.
 
-    ``on_measure`` is called before each combination of network and image size that is timed. Raises RegstudyError.
+    Raises RegstudyError.
     """
     machine = Machine(torch.device(choose_device(device)))
     check_place(path)
@@ -54,7 +52,6 @@ def draft_space(path: Path, output: Path, device: str | None = None, on_measure:
 
     def measure(option: Option) -> ImageCost:
         timed.append(option)
-        on_measure(option)
         return machine.alone(lambda: _cost(seen, choices, option, machine.device))
 
     scale = for_an_evening(

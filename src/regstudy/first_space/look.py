@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from regstudy.data.folder_walk import folders, printable
 from regstudy.data.groups import path_groups
 from regstudy.errors import DataError, unknown
 from regstudy.files.paths import shown
-from regstudy.first_space.group_patterns import GroupProposal, propose_groups
+from regstudy.first_space.group_patterns import propose_groups
 from regstudy.first_space.picture_sample import look_at_pictures
 from regstudy.first_space.seen import PictureSample, Seen
 
@@ -61,6 +60,8 @@ def look_at_folder(path: Path) -> Seen:
     test = find_part("test", config) if problem is None else None
     notes += [f"The test part cannot be used: {problem}"] if problem else []
     group = propose_groups(names, [label for part in found for label in part.labels], _depth(train))
+    group_of = [] if group is None else path_groups(tuple(names), group.rule, "image_folder").tolist()
+    trained = len(train.names)
     return Seen(
         source={"name": "image_folder", "root": str(path)},
         place=path.resolve().name or str(path),
@@ -68,10 +69,10 @@ def look_at_folder(path: Path) -> Seen:
         per_class=per_class(train.labels, train.classes),
         sample=checked(look_at_pictures(path, names), path),
         group=group,
-        groups_in_both=_in_both(group, found),
+        groups_in_both=len(set(group_of[:trained]) & set(group_of[trained:])),
         notes=tuple(notes),
         labels=train.labels,
-        group_of=None if group is None else path_groups(tuple(train.names), group.rule, "image_folder").tolist(),
+        group_of=group_of[:trained] or None,
     )
 
 
@@ -104,14 +105,6 @@ def _size(part: Found | None) -> int:
 def _depth(train: Found) -> int:
     """The number of folders in a path down to the class."""
     return 1 + len(train.folder.relative_to(train.root).parts)
-
-
-def _in_both(group: GroupProposal | None, found: Sequence[Found]) -> int:
-    if group is None or len(found) < 2:
-        return 0
-    pattern = re.compile(group.rule)
-    sides = [{match[1] for name in part.names if (match := pattern.search(name))} for part in found]
-    return len(sides[0] & sides[1])
 
 
 def _advice(path: Path, message: str) -> str:

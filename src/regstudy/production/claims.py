@@ -19,7 +19,7 @@ from regstudy.report.phrasing import metric_name
 from regstudy.report.range_phrasing import level
 from regstudy.study import attributes
 from regstudy.study.place import kind_of
-from regstudy.study.ranking import ROUNDING, gap_of_trial, usable_trials
+from regstudy.study.ranking import gap_of_trial, usable_trials, within
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
 
@@ -91,7 +91,8 @@ def _about_trial(trial: FrozenTrial) -> list[str]:
 def _above_limit(study: optuna.Study, trial: FrozenTrial) -> list[str]:
     """That a trial does not keep the study's limit on the gap in the search."""
     limit, of = fact(study, attributes.GAP_AT_MOST), metric_or_accuracy(fact(study, attributes.METRIC))
-    if limit is None or (gap := gap_of_trial(trial, of)) <= limit + ROUNDING:
+    gap = gap_of_trial(trial, of)
+    if limit is None or within(gap, limit):
         return []
     known = f"its gap in the search is {amount(gap, of)}" if math.isfinite(gap) else "its gap is unknown"
     return [

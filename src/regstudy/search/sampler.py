@@ -22,7 +22,7 @@ from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState, create_tria
 from regstudy.metrics import metric
 from regstudy.space.plan import Plan
 from regstudy.space.search_space import Space
-from regstudy.study.ranking import ROUNDING, gap_of_trial
+from regstudy.study.ranking import excess, gap_of_trial
 from regstudy.study.start import EarlierTrial, Start
 
 STARTUP_TRIALS = 10
@@ -66,11 +66,11 @@ def constrain(trial: Trial, plan: Plan) -> None:
     """
     limit = plan.study.gap_at_most
     if limit is not None and plan.adaptive:
-        trial.set_constraint(CONSTRAINT, _excess(gap_of_trial(trial, metric(plan.study.metric)), limit))
+        trial.set_constraint(CONSTRAINT, _constraint(gap_of_trial(trial, metric(plan.study.metric)), limit))
 
 
-def _excess(gap: float, limit: float) -> float:
-    return gap - limit - ROUNDING if math.isfinite(gap) else UNKNOWN_GAP
+def _constraint(gap: float, limit: float) -> float:
+    return excess(gap, limit) if math.isfinite(gap) else UNKNOWN_GAP
 
 
 class InformedSampler(BaseSampler):
@@ -149,7 +149,7 @@ def _as_trial(space: Space, earlier: EarlierTrial) -> FrozenTrial:
     space.suggest(point)
     limit = space.study.gap_at_most
     gap = math.nan if earlier.gap is None else earlier.gap
-    constraints = None if limit is None else {CONSTRAINT: _excess(gap, limit)}
+    constraints = None if limit is None else {CONSTRAINT: _constraint(gap, limit)}
     return create_trial(
         params=point.params, distributions=point.distributions, value=earlier.value, constraints=constraints
     )

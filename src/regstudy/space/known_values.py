@@ -71,23 +71,25 @@ def values_in(space: Space, tree: Mapping[str, Any]) -> KnownValues:
 def nested(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """A mapping whose keys may be dotted paths as nested mappings, and problems of keys that contradict each other."""
     made: dict[str, Any] = {}
-    problems = []
-    for key, value in tree.items():
-        inner, found = nested(value) if isinstance(value, dict) and value else (value, [])
-        problems += [Problem(f"{key}.{problem.path}", problem.message) for problem in found]
+    problems, taken = [], set[str]()  # paths that have a value, and those that lead to one
+    for path, value in _leaves(tree):
         try:
-            _merge(made, key, inner)
+            if path in taken:
+                raise KeyError(path)
+            set_path(made, path, value)
+            taken.update(prefixes(path))
         except KeyError:
-            problems.append(Problem(key, "is given twice."))
+            problems.append(Problem(path, "is given twice."))
     return made, problems
 
 
-def _merge(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set what lies at a path; KeyError if there is something else already."""
-    for inner, leaf in flatten({path: value}).items() if isinstance(value, dict) and value else [(path, value)]:
-        if inner in flatten(tree):
-            raise KeyError(inner)
-        set_path(tree, inner, leaf)
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """As `flatten`, but a path that is given twice comes twice."""
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _matched(node: Any, given: Any, name: str, path: str) -> KnownValues:

@@ -44,9 +44,14 @@ def usable_trials(study: optuna.Study, *, limited: bool = True) -> list[FrozenTr
     return sorted(usable, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
 
 
+def excess(gap: float, limit: float) -> float:
+    """By how much a gap is above a limit: at most 0 if it keeps to it, NaN if it was not recorded."""
+    return gap - limit - ROUNDING
+
+
 def within(gap: float, limit: float | None) -> bool:
     """Whether a gap keeps to a limit, if there is one; one that was not recorded does not."""
-    return limit is None or gap <= limit + ROUNDING
+    return limit is None or excess(gap, limit) <= 0
 
 
 def best_value(study: optuna.Study) -> float | None:

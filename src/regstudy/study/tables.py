@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from regstudy.metrics import GAP, METRICS, Metric, metric_or_accuracy
 from regstudy.records import COLUMNS, FOLD, GroupCounts, Tally, parse_confusions, parse_groups
-from regstudy.study.ranking import ROUNDING
+from regstudy.study.ranking import within
 
 Study = optuna.Study  # the report names this type and must not import Optuna itself
 PARAM = "param:"  # prefix of columns that hold Optuna's own parameters
@@ -181,9 +181,7 @@ class Tables:
 
     def within_limit(self) -> pd.Series:
         """Mask of trials whose gap the study allows; all without a limit. An unknown gap is not within one."""
-        if self.gap_at_most is None:
-            return pd.Series(data=True, index=self.trials.index)
-        return self.trials[self.gap] <= self.gap_at_most + ROUNDING
+        return self.trials[self.gap].map(lambda gap: within(gap, self.gap_at_most)).astype(bool)
 
     def eligible(self) -> pd.Series:
         """Mask of trials that may win: `observed`, and within the limit on the gap."""

@@ -28,11 +28,9 @@ NOT_SPACES = (
 def several_answer(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) -> Answer:
     """The answer over all studies; nothing is ranked that cannot be compared."""
     missing = [one for one in studies if not one.claimed]
-    actions = [_confirm(one) for one in missing]
-    budget = budget_sentence(studies)
+    budget, within = budget_sentence(studies), " ".join(_partial(studies, found))
     if why := why_not_comparable(studies):
         sentence = "The values of these studies cannot be compared, so none of them is called the best."
-        within = " ".join(_partial(studies, found))
         actions = [_confirm(one) for one in missing if sum(not _unlike(one, other) for other in studies) > 1]
         return Answer("none", "Not comparable", sentence, why, limit=within, luck=budget, actions=actions[:3])
     if missing:
@@ -40,7 +38,7 @@ def several_answer(studies: Sequence[SearchedStudy], found: Sequence[Contrast]) 
         verb = "has" if len(missing) == 1 else "have"
         sentence = f"It is not known which study gives the best model: {names} {verb} no confirmed value."
         support = _why_missing(missing)
-        within = " ".join(_partial(studies, found))
+        actions = [_confirm(one) for one in missing]
         return Answer("none", "Not confirmed", sentence, support, limit=within, luck=budget, actions=actions[:3])
     return replace(_ranked(studies, found), luck=budget)
 
