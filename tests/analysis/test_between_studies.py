@@ -141,3 +141,17 @@ def test_an_unknown_gap_leaves_the_value() -> None:
     leaders = [replace(one, gaps=dict.fromkeys(one.gaps, math.nan)) for one in found.leaders]
     blank = replace(found, winner=leaders[0], leaders=leaders)
     assert [one.outcome for one in contrasts([(tables, blank), study(Truth(), 2)])] == ["value"]
+
+
+def test_a_round_that_chose_another_leader_is_read_without_its_own_vote() -> None:
+    tables, found = study(Truth(winner=0.93))
+    other = study(Truth(), 2)
+    assert found is not None
+    second = next(one for one in found.leaders if one is not found.winner and 1 in one.values)
+    swapped = replace(found, chosen={**dict.fromkeys(found.chosen, found.winner.number), 1: second.number})
+    agreeing = replace(found, chosen=dict.fromkeys(found.chosen, found.winner.number))
+    plain, read = (value(contrasts([(tables, one), other])).test for one in (agreeing, swapped))
+    change = (second.values[1] - found.winner.values[1]) / plain.n
+    assert abs(change) > 1e-4
+    assert read.mean == pytest.approx(plain.mean + change)
+    assert read.low <= plain.low and read.high >= plain.high and read.p >= plain.p, "the interval covers both readings"

@@ -161,6 +161,24 @@ def test_a_limit_on_the_gap_holds_for_earlier_trials_too(caplog: pytest.LogCaptu
     assert [one["gap"] <= 0 for one in seen[0]] == [number <= 5 for number in range(20)]
 
 
+def test_points_to_try_first_leave_as_many_random_trials_as_a_cold_start() -> None:
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(12):
+        trial = study.ask()
+        space().suggest(trial)
+        study.tell(trial, -trial.params["model.dropout"])
+
+    def drawn(tries: int) -> dict[str, Any]:
+        copy = optuna.create_study(direction="maximize")
+        copy.add_trials(study.trials)
+        points = {slot: {"model.dropout": 0.1} for slot in range(1, tries + 1)}
+        copy.sampler = make_sampler(space(), 0, 0, 12, Start(points))
+        space().suggest(trial := copy.ask())
+        return trial.params
+
+    assert drawn(5) == drawn(50) != drawn(0)  # of 12 trials, 5 tries leave 7 random ones, too few for a model
+
+
 @pytest.mark.parametrize("known", [0, 30])
 def test_the_sampler_sees_earlier_trials_and_the_study_does_not(known: int) -> None:
     good = [EarlierTrial({"model.dropout": 0.01 * n / 30, "optimizer.lr": 1e-3}, 0.9) for n in range(known // 3)]

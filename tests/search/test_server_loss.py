@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 import pytest
@@ -12,9 +13,18 @@ from optuna.exceptions import StorageInternalError
 
 import regstudy as library
 from regstudy.errors import ServerLost
+from regstudy.report import results
 from regstudy.search import session, worker
 from regstudy.search.events import Event, Notice
+from regstudy.search.queue import claim
+from regstudy.search.search_options import SearchOptions
 from regstudy.space.loader import space_from_tree
+from regstudy.study import attributes
+from regstudy.study.place import StudyPlace, study_place
+from regstudy.study.storage import open_named
+
+if TYPE_CHECKING:
+    from regstudy.data.split_source import SplitSource
 
 TREE: dict[str, Any] = {
     "data": {"name": "digits", "train_limit": 60, "validation": 60},
@@ -91,3 +101,43 @@ def test_ctrl_c_does_not_wait_for_a_server(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ServerLost):
         run(tmp_path, [], trials=2)
     assert waits == []
+
+
+def test_a_worker_outlasts_a_loss_between_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def losing(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ServerLost("the server went away")
+
+    monkeypatch.setattr(worker, "_work", losing)
+    options = SearchOptions(1, device="cpu", threads=1)
+    place = study_place(tmp_path, "s")
+    job = worker.Job(place.url, "s", place.folder, space_from_tree(TREE, "s", "s"), options)
+    worker.work(job, cast("SplitSource", None), worker.Watch(lambda _: None))
+    assert len(calls) == 2
+
+
+def test_the_last_trial_of_a_process_that_lost_the_server_is_run_again(tmp_path: Path) -> None:
+    space = space_from_tree(TREE, "s", "s")
+    assert run(tmp_path, [], trials=3).finished == 3
+    place = study_place(tmp_path, "s")
+    with closing(open_named(place.url, "s")) as opened:
+        opened.study.set_user_attr(attributes.TRIALS, 4)
+        assert claim(opened, space) is not None  # this process has it, and nothing is left to claim
+    assert run(tmp_path, [], trials=4).finished == 4
+
+
+def test_results_after_a_run_wait_for_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine, calls = results._opened, list[int]()
+
+    def losing(place: StudyPlace) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ServerLost("the server went away")
+        return genuine(place)
+
+    monkeypatch.setattr(results, "_opened", losing)
+    assert run(tmp_path, [], trials=2).finished == 2
+    assert len(calls) == 2

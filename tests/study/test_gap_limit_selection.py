@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -10,6 +11,7 @@ import pytest
 from planted_race import Truth, planted_race
 from synthetic import make_study
 
+import regstudy as library
 from regstudy.analysis.confirmation import confirmation
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.gap_limit import gap_limit
@@ -29,6 +31,7 @@ from regstudy.search.confirming import why_not_confirmed
 from regstudy.search.race_facts import best_baseline
 from regstudy.search.sampler import constrain
 from regstudy.search.stored_weights import worth_keeping
+from regstudy.space.loader import space_from_tree
 from regstudy.space.parsing import parse_space
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
@@ -221,3 +224,19 @@ def test_optuna_knows_the_limit() -> None:
     unlimited = study.ask()
     constrain(unlimited, parse_space(TREE, "s", "s.yaml"))
     assert unlimited.storage.get_trial(unlimited._trial_id).constraints == {}
+
+
+def test_a_search_tells_optuna_which_trials_the_limit_allows(tmp_path: Path) -> None:
+    tree = {
+        "data": {"name": "digits", "train_limit": 60, "validation": 60},
+        "model": {"name": "small_cnn", "dropout": {"low": 0.0, "high": 0.5}},
+        "optimizer": {"name": "adamw", "lr": 1e-3},
+        "training": {"epochs": 1, "batch_size": 32},
+        "study": {"gap_at_most": 0.02},
+    }
+    space = space_from_tree(tree, "s", "s")
+    result = library.run_study(
+        space, trials=3, confirm=0, doctor=False, results=tmp_path, device="cpu", threads=1, progress=lambda _: None
+    )
+    for trial in result.study.trials:
+        assert trial.constraints["gap"] == pytest.approx(gap_of_trial(trial, ACCURACY) - 0.02, abs=1e-6)
