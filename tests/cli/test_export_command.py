@@ -63,6 +63,7 @@ CHOICES = {
     "best": ([], "trial 3 ", "It has the best value of all."),
     "rank": (["--rank", "2"], "trial 10 ", "It has rank 2 of 11 by their values in the search."),
     "number": (["--trial", "4"], "trial 4 ", ""),
+    "baseline": (["--trial", "0"], "trial 0 ", "It is the baseline, with every regularizer off."),
     "simplest": (["--simplest"], "trial 0 ", "it has the fewest and weakest regularizers: no regularizer."),
 }
 

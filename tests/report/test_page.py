@@ -225,7 +225,7 @@ def test_a_fair_gain_in_loss_is_positive_where_the_loss_is_lower(value: tuple[fl
     ("val", "observed", "clean", "headline"),
     [
         (0.184, 2, 0.9, "Too few trials for a verdict. Best so far: trial 9, validation accuracy 18.4"),
-        (0.138, 2, 0.9, "Too few trials for a verdict. Best so far: trial 0, validation accuracy 14.8"),
+        (0.138, 2, 0.9, "Too few trials for a verdict. Best so far: the baseline, trial 0, validation accuracy 14.8"),
         (0.184, 40, 0.15, "No verdict: the baseline has barely learned. Best so far: trial 9, validation"),
     ],
 )

@@ -72,6 +72,8 @@ def choose(study: optuna.Study, choice: Choice, confirmed: Confirmation | None =
         number, why = _ranking(study, None)[0], f"It has the best value of {whom}."
     trial = _trial(study, number)
     _check_usable(study, trial)
+    if fact(trial, attributes.ARM) == "baseline" and "baseline" not in why:
+        why = f"{why} It is the baseline, with every regularizer off.".strip()
     return Chosen(trial, why)
 
 

@@ -111,7 +111,8 @@ def _answer(tables: Tables, comparison: BaselineComparison, relations: list[Rela
     cautions = [*([] if comparison.baseline_wins else _effort(comparison)), *bias]
     if comparison.few or comparison.untrained:
         head = "Too few trials for a verdict" if comparison.few else f"No verdict: {_who(comparison)} barely learned"
-        headline = f"{head}. Best so far: trial {top.number}, {name} {value}."
+        best = f"the baseline, trial {top.number}" if comparison.baseline_wins else f"trial {top.number}"
+        headline = f"{head}. Best so far: {best}, {name} {value}."
         return Verdict(headline, [*_why_open(comparison), *sentences], cautions)
     if comparison.baseline_wins:
         headline = f"Leave the regularizers off: no search trial beat the best of {count} (trial {top.number})."

@@ -181,6 +181,8 @@ class Tables:
 
     def within_limit(self) -> pd.Series:
         """Mask of trials whose gap the study allows; all without a limit. An unknown gap is not within one."""
+        if self.gap_at_most is None:  # the gap may not have been recorded
+            return pd.Series(data=True, index=self.trials.index)
         return self.trials[self.gap].map(lambda gap: within(gap, self.gap_at_most)).astype(bool)
 
     def eligible(self) -> pd.Series:

@@ -62,7 +62,7 @@ def studies_card(studies: Sequence[SearchedStudy]) -> StudiesCard:
     if lead is not None:
         foot += " Intervals of two studies may overlap although their difference is certain: see “Differences”."
     ticks = [] if scale is None else [(scale.at(value), number(value, of)) for value in scale.ticks()]
-    axis = f"{capital(metric_name(of.val))}{' (%)' if of.percent else ''}" if alike else ""
+    axis = f"{capital(metric_name(of.val))}{' (%)' if of.percent else ''}" if scale is not None else ""
     return StudiesCard(heading, rows, ticks, axis, unit(of) if alike else "", foot)
 
 
