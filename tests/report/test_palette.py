@@ -14,7 +14,8 @@ from synthetic import make_study
 from torch import tensor
 
 from regstudy.analysis.arm_statistics import load_comparison
-from regstudy.doctor.checks.split_checks import class_counts, parts_apart
+from regstudy.doctor.checks.class_counts import class_counts
+from regstudy.doctor.checks.split_checks import parts_apart
 from regstudy.doctor.findings import Chart
 from regstudy.doctor.render.charts import draw
 from regstudy.report import palette

@@ -17,16 +17,18 @@ from torch.nn.functional import cross_entropy
 from regstudy.config.user_code import failure
 from regstudy.doctor.checks import (
     capacity_checks,
+    class_counts,
+    first_batch,
     input_checks,
     leakage,
+    learning_rate_check,
     network_checks,
     regularizer_checks,
     shortcuts,
     split_checks,
-    training_checks,
 )
+from regstudy.doctor.checks.class_counts import Balance
 from regstudy.doctor.checks.label_order import judge_labels
-from regstudy.doctor.checks.split_checks import Balance
 from regstudy.doctor.findings import STAGES, Checked, Diagnosis, Finding, Media, Result, Sure, Unjudged, in_order
 from regstudy.doctor.parts import Part, on_one_grid, part_of
 from regstudy.doctor.setup import Loss, Setup
@@ -158,7 +160,7 @@ def data_checks(
 ) -> Iterator[PlannedCheck]:
     """Checks of leakage, labels and split, without a model.
 
-    ``balance``, ``decides``, the metric of the study, and ``folds`` as in `split_checks.class_counts`.
+    ``balance``, ``decides``, the metric of the study, and ``folds`` as in `class_counts.class_counts`.
     """
     grouped = bool(train.groups and validation.groups)
     yield PlannedCheck(
@@ -175,7 +177,7 @@ def data_checks(
     yield PlannedCheck(
         "classes",
         "split",
-        lambda: split_checks.class_counts(train.labels, validation.labels, names, balance, decides, folds),
+        lambda: class_counts.class_counts(train.labels, validation.labels, names, balance, decides, folds),
     )
     yield PlannedCheck("train/validation similarity", "split", lambda: _apart(train, validation))
     if test is not None:
@@ -251,12 +253,12 @@ def model_checks(
     if own_rate:
         yield PlannedCheck("optimizer parameters", "training", lambda: network_checks.covered(setup))
     yield PlannedCheck("batch size", "training", lambda: network_checks.batches(setup, len(train), smallest))
-    yield PlannedCheck("first batch", "training", lambda: training_checks.first_batch(setup, inputs, labels), working)
+    yield PlannedCheck("first batch", "training", lambda: first_batch.first_batch(setup, inputs, labels), working)
     if own_rate:
         yield PlannedCheck(
             "learning rate",
             "training",
-            lambda: training_checks.learning_rate(setup, inputs, labels, configured, depth == "full"),
+            lambda: learning_rate_check.learning_rate(setup, inputs, labels, configured, depth == "full"),
             frozenset({"inputs", "training"}),
             "default",
         )

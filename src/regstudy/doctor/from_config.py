@@ -14,7 +14,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.schema import Data
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
-from regstudy.doctor.checks import config_checks, regularizer_checks, split_checks
+from regstudy.doctor.checks import class_counts, config_checks, regularizer_checks, split_checks
 from regstudy.doctor.examine import (
     Depth,
     OnCheck,
@@ -70,7 +70,7 @@ def examine_space(
         dropout=config.model.dropout,
     )
     names = splits.train.classes
-    balance: split_checks.Balance = "set" if config.training.balance != "none" else "none"
+    balance: class_counts.Balance = "set" if config.training.balance != "none" else "none"
     if "training.balance" in searched:
         balance = "searched"
     held = splits.validation.per_class
