@@ -121,5 +121,5 @@ def test_an_older_study_says_that_classes_are_taken_as_equal() -> None:
 def test_the_size_of_each_class_stands_with_the_data() -> None:
     found = find(constant_study(12, SICK))
     data = next(part for part in sections(found) if part.id == "data")
-    assert ["validation per class", "healthy: 190, sick: 10"] in data.grids[0].rows
+    assert ["validation images per class", "healthy: 190, sick: 10"] in data.grids[0].rows
     assert ASSUMED_CLASSES not in data.notes

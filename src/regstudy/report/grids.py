@@ -76,18 +76,42 @@ def part_row(tables: Tables, path: str, part: RangePart) -> list[str]:
     return [path, part.label, str(part.observed), str(part.pruned), *scores]
 
 
+DATA_LABELS = {
+    "name": "image set",
+    "shape": "image size (channels × height × width)",
+    "train": "training images",
+    "clean_train": "images for train accuracy (eval mode)",
+    "validation": "validation images",
+    "validation_per_class": "validation images per class",
+    "positive": "positive class",
+    "group": "groups by",
+    "groups_in_both_parts": "groups in both parts",
+    "validation_groups": "groups in the validation part",
+    "parts": "images read from",
+    "file_rule": "version of the rule for image files",
+    "own_validation": "validation part comes with the images",
+    "requested": "requested image set",
+    "fallback_reason": "why another image set was used",
+}
+
+
 def data_facts(data: Mapping[str, Any]) -> dict[str, Any]:
     """What a study stores about its images, for readers: the images of each class stand next to its name."""
-    facts = {key.replace("_", " "): value for key, value in data.items()}
+    labels = {key: DATA_LABELS.get(key, key.replace("_", " ")) for key in data}
+    facts = {
+        labels[key]: value for key, value in data.items() if not (key == "requested" and value == data.get("name"))
+    }
     classes, counts = data.get("classes"), data.get("validation_per_class")
     if isinstance(classes, list) and isinstance(counts, list) and len(classes) == len(counts):
-        facts["validation per class"] = ", ".join(f"{name}: {n:,}" for name, n in zip(classes, counts, strict=True))
+        facts[DATA_LABELS["validation_per_class"]] = ", ".join(
+            f"{name}: {n:,}" for name, n in zip(classes, counts, strict=True)
+        )
     return facts
 
 
 def fact_grid(facts: Mapping[str, Any]) -> Grid:
     """Facts by name, one per row; None values are left out."""
-    return Grid(["", ""], [[key, _cell(key, value)] for key, value in facts.items() if value is not None])
+    return Grid(["", ""], [[key, fact_cell(key, value)] for key, value in facts.items() if value is not None])
 
 
 def state_words(row: pd.Series) -> str:
@@ -106,9 +130,16 @@ def _strength(tables: Tables, row: pd.Series, path: str) -> str:
     return setting(row[column], tables.regularizers.get(path), regularizer=path in tables.regularizers)
 
 
-def _cell(key: str, value: Any) -> str:
+def fact_cell(label: str, value: Any) -> str:
+    """A fact's value in the words of a page."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return " × ".join(map(str, value)) if key == "shape" else f"{len(value)}: " + ", ".join(map(str, value))
+        return (
+            " × ".join(map(str, value))
+            if label == DATA_LABELS["shape"]
+            else f"{len(value)}: " + ", ".join(map(str, value))
+        )
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {item}" for key, item in value.items())
-    return f"{value:,}" if isinstance(value, int) and "seed" not in key else str(value)
+        return ", ".join(f"{key}: {item}" for key, item in value.items()) or NONE
+    return f"{value:,}" if isinstance(value, int) and "seed" not in label else str(value)

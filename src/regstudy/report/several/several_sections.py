@@ -17,7 +17,7 @@ from regstudy.analysis.pareto import pareto_front
 from regstudy.metrics import Metric
 from regstudy.report import palette
 from regstudy.report.figures import Drawing, finish
-from regstudy.report.grids import Grid, data_facts
+from regstudy.report.grids import Grid, data_facts, fact_cell
 from regstudy.report.metric_phrasing import axis, scale, score, unit
 from regstudy.report.phrasing import NONE, listing
 from regstudy.report.range_phrasing import number
@@ -206,7 +206,7 @@ def _spaces(studies: Sequence[SearchedStudy]) -> ReportSection:
 
 
 def _data(studies: Sequence[SearchedStudy]) -> ReportSection:
-    facts = [{key: _cell(value) for key, value in data_facts(one.tables.data).items() if value is not None}
+    facts = [{key: fact_cell(key, value) for key, value in data_facts(one.tables.data).items() if value is not None}
              for one in studies]  # fmt: skip
     keys = list(dict.fromkeys(key for each in facts for key in each))
     rows = [[key, *(each.get(key, NONE) for each in facts)] for key in keys]
@@ -215,11 +215,3 @@ def _data(studies: Sequence[SearchedStudy]) -> ReportSection:
     return ReportSection(
         "data", "Data", finding, grids=[Grid(["", *(one.label for one in studies)], rows, strong=strong)]
     )
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {item}" for key, item in value.items()) or NONE
-    return str(value)
