@@ -76,10 +76,8 @@ def _heading(found: Mapping[str, Any]) -> list[str]:
         f"Truth: {found['trainings']} fresh trainings of each of {found['configurations']} configurations.",
         f"Timed on {'; '.join(timed['machines'])}.",
     ]
-    if timed["load"] > BUSY:
-        lines.append(
-            f"**The machine was busy** (load up to {timed['load']:.1f} before a start): the times tell little."
-        )
+    if timed["busy"] > BUSY:
+        lines.append(f"**The machine was busy** (up to {timed['busy']:.0f}% before a start): the times tell little.")
     if timed["versions"] and timed["versions"] != [timed["now"]]:
         lines.append(f"This is {timed['now']}: delete the folders of regstudy under --work to time it.")
     return lines
@@ -129,13 +127,15 @@ def _headline(catches: Mapping[str, Any]) -> list[str]:
         error = row["error"] if math.isfinite(row["error"]) else 0.0
         low, high = row["without_one"]
         lines += ["", f"Against {KINDS[peer].label} ({row['target']:.1f} ± {error:.1f} % after {row['whole']:.0f} s):"]
+        when = f"after {_share(row['share'])} of that time" if math.isfinite(row["share"]) else "at no time"
         lines.append(
-            f"regstudy reaches that value, and then stays within one standard error, after {_share(row['share'])} of"
-            f" that time ({_share(low)} to {_share(high)} with one seed left out). It is never again more than one standard"
-            f" error below it after {_share(row['near'])}."
+            f"regstudy has an answer as good, and keeps one within a standard error of it, {when}"
+            f" ({_share(low)} to {_share(high)} with one seed left out)."
         )
+        if math.isfinite(row["near"]):
+            lines.append(f"It stays within a standard error of that value from {_share(row['near'])} of that time on.")
         verdict = "hit" if row["share"] <= GOAL else "miss"
-        lines.append(f"**{verdict}**: {_share(row['share'])} of the whole time, goal {GOAL:g}")
+        lines.append(f"**{verdict}**: {_share(row['share'])} of the whole time; the goal is {GOAL:g}.")
     return lines
 
 

@@ -22,6 +22,7 @@ from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.data import open_test
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.data.pool import Pool, load_pool
+from regstudy.files import write_atomically
 from regstudy.training.cost import seconds_per_image
 from regstudy.training.devices import keep_freed_memory
 from regstudy.training.evaluation import evaluate
@@ -46,17 +47,17 @@ def identity(config: RunConfig) -> str:
 
 
 def read_truth(file: Path) -> dict[str, dict[int, dict[str, Any]]]:
-    """The trainings by configuration and repeat; a line that a kill left incomplete is cut off."""
+    """The trainings by configuration and repeat."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    if not file.exists():
-        return found
-    text = file.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        file.write_text(whole)
-    for line in map(json.loads, whole.splitlines()):
+    for line in map(json.loads, _whole_lines(file).splitlines()):
         found.setdefault(line["configuration"], {})[line["repeat"]] = line
     return found
+
+
+def _whole_lines(file: Path) -> str:
+    """All but a last line that a kill left incomplete."""
+    text = file.read_text() if file.exists() else ""
+    return text[: text.rfind("\n") + 1]
 
 
 def accuracies(file: Path, repeats: int) -> dict[str, list[float]]:
@@ -75,6 +76,7 @@ def complete(file: Path, data_dir: Path, configs: Mapping[str, RunConfig], repea
     if not missing:
         return
     print(f"{len(missing)} trainings for the truth of {len(configs)} configurations", flush=True)
+    write_atomically(file, _whole_lines(file))  # so that the next line starts where a line starts
     data = next(iter(configs.values())).data.model_dump(mode="json")
     work = [(name, r, plain_form(configs[name]).model_dump(mode="json")) for name, r in missing]
     began = time.time()
