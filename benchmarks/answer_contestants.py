@@ -40,6 +40,7 @@ SPACE = HERE / "study_space.yaml"
 STUDY = "study"
 LOOK = 2.0  # seconds for which the machine is watched before a contestant starts
 MINE = "regstudy"
+BEST_VALUE, CONFIRMED = "best value of the search", "confirmed"  # claims
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _read_plain(entry: Entry, facts: dict[str, Any]) -> tuple[Contest, list[RunC
     best = found[-1][1]
     value = max(event.value for event in events if event.trial == best and event.value is not None)
     answers = [(moment, identity(configs[trial])) for moment, trial in found]
-    claims = [Claim("best value of the search", identity(configs[best]), value)]
+    claims = [Claim(BEST_VALUE, identity(configs[best]), value)]
     epochs = sum(event.value is not None for event in events)
     contest = Contest(entry.name, entry.seed, facts["seconds"], facts["cpu_seconds"], epochs, answers, claims)
     return contest, [configs[trial] for trial in {trial for _, trial in found}]
@@ -194,7 +195,7 @@ def _read_own(entry: Entry, facts: dict[str, Any]) -> tuple[Contest, list[RunCon
     answers = leaders(_events(trials, tables, facts["began"]))
     best = usable_trials(search)[0]
     claims, epochs = (
-        [("best value of the search", best.number, float(best.value or 0.0))],
+        [(BEST_VALUE, best.number, float(best.value or 0.0))],
         int(tables.epochs_run().sum()),
     )
     if fresh is not None:
@@ -215,7 +216,7 @@ def _read_own(entry: Entry, facts: dict[str, Any]) -> tuple[Contest, list[RunCon
         if found is not None:
             level = found.level if found.recommended is found.winner else found.baseline_level
             answers.append((max(ended.values()), found.recommended.number))
-            claims.append(("confirmed", found.recommended.number, level.mean))
+            claims.append((CONFIRMED, found.recommended.number, level.mean))
     wanted = {number for _, number in answers} | {number for _, number, _ in claims}
     configs = {number: parse_config(fact(trials[number], attributes.CONFIG), f"trial {number}") for number in wanted}
     contest = Contest(

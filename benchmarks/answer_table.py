@@ -8,7 +8,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from answer_contestants import KINDS, MINE
+from answer_contestants import CONFIRMED, KINDS, MINE
 from answer_curves import (
     Contest,
     catch,
@@ -101,7 +101,10 @@ def _claims(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         over = _range(row["over"], 1, error=True, sign="+", middle="mean")
         cells = [KINDS[row["contestant"]].label, row["claim"], _range(row["claimed"], 1), _range(row["true"], 1), over]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", "Medians over seeds, of the difference the mean ± its standard error (lowest to highest)."]
+    lines += ["", "Medians over seeds, of the difference the mean ± its standard error (lowest to highest)."]
+    if CONFIRMED not in {row["claim"] for row in rows}:
+        lines.append("So few trainings are too few for regstudy to confirm anything.")
+    return lines
 
 
 def _over_time(found: Mapping[str, Any]) -> list[str]:
@@ -148,4 +151,4 @@ def _range(
 ) -> str:
     form = f"{sign},.{digits}f"
     after = f" ± {row['error']:.{digits}f}" if error and math.isfinite(row["error"]) else ""
-    return f"{row[middle]:{form}}{after} ({row['low']:{form}} to {row['high']:{form}})"
+    return f"{row[middle]:{form}}{after} ({row['low']:{form}} to {row['high']:{form}})".replace("-", "−")
