@@ -124,6 +124,24 @@ def test_a_large_part_of_noise_is_noticed(share: float) -> None:
 # Wrong
 
 
+@pytest.mark.parametrize(
+    ("count", "known", "expected"),
+    [
+        (200, 0.2, "note"),  # as a hard task with few images looks, whose labels are right
+        (999, 0.2, "note"),
+        (1000, 0.2, "blocks"),
+        (200, 0.5, "distorts"),  # the classifier has learned the task, and yet contradicts many labels
+    ],
+)
+def test_labels_of_few_images_of_a_hard_task_are_not_called_wrong(count: int, known: float, expected: str) -> None:
+    labels = torch.arange(count) % 4
+    answers = torch.where(torch.arange(count) % 100 < 100 * (0.25 + 0.75 * known), labels, (labels + 1) % 4)
+    found = torch.nn.functional.one_hot(answers, 4).float() * (0.3 + torch.rand(count, 1, generator=seeded()))
+    result = wrong(found, labels, torch.zeros(count, 1, 4, 4, dtype=torch.uint8), NAMES)
+    assert severities(result) == {"labels-wrong": expected}
+    assert ("too few to tell" in result.findings[0].sentence) is (expected == "note")
+
+
 def test_suspects_are_named_and_shown() -> None:
     labels, names = shuffled(LABELS, 0.5), tuple(f"digit {n}" for n in range(10))
     files = tuple(f"{at}.png" for at in range(COUNT))
