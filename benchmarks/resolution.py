@@ -79,7 +79,9 @@ def replay(world: World, images: int, runs: int, seed: int) -> list[tuple[float,
         contrasts,
         {},
         {
-            arm: [Result(one / 100, -one / 100 + float(rng.normal(0, 0.003))) for one in values(world, row, splits, rng)]
+            arm: [
+                Result(one / 100, -one / 100 + float(rng.normal(0, 0.003))) for one in values(world, row, splits, rng)
+            ]
             for arm, row in zip(request.arms, chosen, strict=True)
         },
     )

@@ -205,7 +205,7 @@ def resolution(request: Request, sd: float) -> float:
 
 
 def half_width(request: Request, sd: float) -> float:
-    """Half of the 95 % interval that the last look will give, if half of the contrasts leave early; see `resolution`."""
+    """Half of the 95 % interval that the last look gives, if half of the contrasts leave early; see `resolution`."""
     pairs, _ = expected_pairs(request)
     return t_value(pairs - 1, SIGNIFICANCE_LEVEL / 2) * sd / math.sqrt(pairs) if pairs > 1 else math.inf
 

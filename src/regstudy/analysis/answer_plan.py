@@ -51,12 +51,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class Resources:
-    """Seconds that are left in all, of one training, and of the final one, and trainings that run side by side."""
+    """Seconds in all and of one training, how many run side by side, and the pilot runs that are still to come."""
 
     budget: float
     training: float
     workers: int = 1
-    pilot: int = 0  # runs of the pilot that are still to be made
+    pilot: int = 0
 
     @property
     def units(self) -> float:

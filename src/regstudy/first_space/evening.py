@@ -94,9 +94,13 @@ def for_an_evening(
     *,
     foldable: bool = False,
     fewest: int = FEWEST_IMAGES,
+    evening: float = EVENING,
 ) -> Scale:
-    """The best option that is fast enough; at least the ``fewest`` training images are kept."""
-    per_trial, wanted = EVENING / TRIALS, wanted_epochs(amount.train)
+    """The best option that is fast enough; at least the ``fewest`` training images are kept.
+
+    ``evening``: seconds that 50 trials may take.
+    """
+    per_trial, wanted = evening / TRIALS, wanted_epochs(amount.train)
     least = math.ceil(ENOUGH * wanted)
     known: dict[str, tuple[int, ImageCost]] = {}
     scale = None
