@@ -24,11 +24,13 @@ PILOT_RUNS, PILOT_SHARE = 3, 0.1  # the runs of a pilot, and the share of the bu
 FEWEST_SEARCHED = 10  # trials
 FEWEST_CONFIRMED = 2 * MIN_ROUNDS  # runs
 MOST_SEARCHED, MOST_CONFIRMED = 150, 60  # beyond, the ablation makes better use of the time
+MOST_ABLATED = 5_000  # runs; beyond, nobody waits
 PRUNED_COST = 0.7  # of a whole training; 0.4 to 0.55 in docs/pruning.md
 SHARES = {"search": 0.45, "confirm": 0.15}  # of what is left once everything has its least; the rest: the ablation
 SHARES_WITHOUT = {"search": 0.7, "confirm": 0.3}  # without an ablation
 UNUSED = 0.02  # share of the budget that is not planned: reading images, the doctor, reports
 UNUSED_SECONDS = 5.0
+SLACK = 1.15  # times the least of an ablation, which is planned only if it fits also where trainings take longer
 
 # Of the noise; see docs/answer.md, "One command to the answer".
 LESS_WRONG = 0.6  # the winner makes so many of the mistakes that the default configuration makes
@@ -124,7 +126,7 @@ def pilot_runs(budget: float, training: float, workers: int) -> int:
 def least_units(regularizers: int = 0) -> float:
     """The fewest trainings between the pilot and the final one; with the ablation of so many regularizers."""
     arms = len(_request(regularizers, 0).arms) if regularizers else 0
-    return PRUNED_COST * FEWEST_SEARCHED + FEWEST_CONFIRMED + MIN_REPEATS * arms
+    return PRUNED_COST * FEWEST_SEARCHED + FEWEST_CONFIRMED + SLACK * MIN_REPEATS * arms
 
 
 def least_budget(of: Resources, regularizers: int = 0) -> float:
@@ -147,7 +149,7 @@ def plan_answer(of: Resources, regularizers: Sequence[str], noise: Noise, margin
     search = min(FEWEST_SEARCHED + int(shares["search"] * spare / PRUNED_COST), MOST_SEARCHED)
     confirm = most_runs(min(FEWEST_CONFIRMED + int(shares["confirm"] * spare), MOST_CONFIRMED))
     units = {"search": PRUNED_COST * search, "confirm": float(confirm)}
-    ablate = int(of.units - sum(units.values())) if ablates else 0
+    ablate = min(int(of.units - sum(units.values())), MOST_ABLATED) if ablates else 0
     runs: dict[Phase, int] = {
         "pilot": of.pilot, "search": search, "confirm": confirm, "ablate": ablate, "train": 1,
     }  # fmt: skip

@@ -112,14 +112,15 @@ def answer_with_words(
         answering.run()
         from regstudy.report.results import result_in
 
-        return result_in(place), _words(answering)
+        result = result_in(place)
+        return result, _words(answering, apart=result.ablated is not None)
 
 
-def _words(answering: Answering) -> list[str]:
+def _words(answering: Answering, *, apart: bool) -> list[str]:
     """What could not be told, and where the network is."""
     plan, of = answering.plan, metric_or_accuracy(answering.space.study.metric)
     words = []
-    if plan is not None:
+    if plan is not None and apart:
         words.append(resolution_words(plan, answering.noise, answering.margin, of, answering.budget))
     folder = answering.place.output / MODEL_FOLDER
     if (folder / METRICS_FILE).exists():

@@ -19,6 +19,7 @@ from regstudy.analysis.ablation_arms import arms_of, contrasts_of
 from regstudy.analysis.ablation_design import MIN_REPEATS
 from regstudy.analysis.answer_plan import (
     FEWEST_CONFIRMED,
+    MOST_ABLATED,
     MOST_CONFIRMED,
     PHASES,
     UNUSED,
@@ -123,14 +124,16 @@ class Answering:
         study = self._checked()
         known = stored_progress(study)
         if study is not None and known is not None and known.phase == DONE and self.budget <= known.budget:
-            self._plan(study, pilot_result(self.place, study), known)
+            self._plan(pilot_result(self.place, study), known)
             self.listen(NothingLeft(f"{self.place} has its answer, which took {format_duration(known.spent)}."))
             return
         self._before = known.spent if known else 0.0
         phase: str = PHASES[0] if known is None else PHASES[1] if known.phase == DONE else known.phase
         if known is not None and known.budget != self.budget and phase not in PHASES[:2]:
             phase = PHASES[1]  # there is another time for everything, and what has been made counts
-        self.progress = replace(known or AnswerProgress(phase, self.budget), phase=phase, budget=self.budget)
+        self.progress = replace(known or AnswerProgress(phase, self.budget), phase=phase)
+        if self.progress.budget != self.budget:
+            self.progress = replace(self.progress, budget=self.budget, runs={})
         if self._before:
             self.listen(Notice(f"{format_duration(self._before)} of {format_duration(self.budget)} are used."))
         found = self._examined(study)
@@ -216,7 +219,7 @@ class Answering:
             self.progress = replace(self.progress, pilot=self.spent)
         measured = pilot_result(self.place, study)
         training = measured.seconds if measured.values else training
-        self._plan(study, measured, self.progress, training)
+        self._plan(measured, self.progress, training)
         if self.plan is None:
             of = Resources(self.budget - self.progress.pilot, training, self.options.workers)
             raise ArgumentError(too_small(of, len(self._names()), self.budget, self.progress.pilot, measured=True))
@@ -240,24 +243,30 @@ class Answering:
         assert self.plan is not None
         end = self.progress.pilot + self.plan.seconds["search"]
         trials = max(self.plan.runs["search"], int(fact(study, attributes.TRIALS, 0)))
-        self._session(found, trials=trials, budget=max(0.0, end - self.spent - training)).run()
+        self._session(found, trials=trials, budget=max(0.0, end - self.spent - training / 2)).run()
 
     def _confirm(self, study: optuna.Study, training: float) -> None:
         assert self.plan is not None
         if why := why_not_confirmed(study):
             self.listen(Notice(why))
             return
-        training = self._pace(study, training)
-        end = self.progress.pilot + self.plan.seconds["search"] + self.plan.seconds["confirm"]
-        end = end if self.plan.runs["ablate"] else self.final
         if "confirm" not in self.progress.runs:
-            unspent = max(0.0, end - self.spent) * self.options.workers / training - self.plan.runs["confirm"]
-            share = TO_CONFIRM if self.plan.runs["ablate"] else 1.0
-            more = int(share * max(0.0, unspent))
+            end = self.progress.pilot + self.plan.seconds["search"] + self.plan.seconds["confirm"]
+            end = end if self.plan.runs["ablate"] else self.final
+            unspent = self._fitting(end, self._pace(study, training)) - self.plan.runs["confirm"]
+            more = max(0, int((TO_CONFIRM if self.plan.runs["ablate"] else 1.0) * unspent))
             self._decide("confirm", most_runs(min(self.plan.runs["confirm"] + more, MOST_CONFIRMED)))
-        runs = max(self.progress.runs["confirm"], self.plan.runs["confirm"], FEWEST_CONFIRMED, self._confirmed(study))
-        options = self._with(trials=runs, budget=max(0.0, end - self.spent - training))
-        confirm_study(self.place, runs, options, self.data_dir, self._tell)
+        self._confirm_with(study, self.progress.runs["confirm"], training)
+
+    def _confirm_with(self, study: optuna.Study, runs: int, training: float) -> None:
+        """Make so many confirmation runs in all; they may use the time of the ablation, which needs a winner."""
+        runs = max(runs, FEWEST_CONFIRMED, self._confirmed(study))
+        left = max(0.0, self.final - self.spent - self._pace(study, training))
+        confirm_study(self.place, runs, self._with(trials=runs, budget=left), self.data_dir, self._tell)
+
+    def _fitting(self, end: float, training: float) -> int:
+        """How many trainings fit until then."""
+        return int(max(0.0, end - self.spent) * self.options.workers / training)
 
     def _confirmed(self, study: optuna.Study) -> int:
         """How many confirmation runs are planned already."""
@@ -280,20 +289,20 @@ class Answering:
             self.listen(Notice(f"The winner (trial {number}) has no regularizer on; there is nothing to take apart."))
             return
         training = self._pace(fresh if fresh is not None else study, training)
-        left, workers = max(0.0, self.final - self.spent), self.options.workers
         known = find_ablation(self.place, study)
         facts = None if known is None else ablation_in(known)
         least = MIN_REPEATS * len(arms_of(contrasts_of(names)))
         if "ablate" not in self.progress.runs:
-            fitting = int(SAFE * left * workers / training) + (facts.made if facts else 0)
-            self._decide("ablate", max(fitting, facts.runs if facts else 0))
+            fitting = min(int(SAFE * self._fitting(self.final, training)), MOST_ABLATED)
+            self._decide("ablate", max(fitting + (facts.made if facts else 0), facts.runs if facts else 0))
         runs = self.progress.runs["ablate"]
         if facts is None and runs < least:
-            self.listen(Notice(skipped_words(names, least, least * training / workers)))
-            self._decide("ablate", None)
+            self.listen(Notice(skipped_words(names, least, least * training / self.options.workers)))
+            if confirmed is None or confirmed.status in ("undecided", "too few rounds"):
+                self._confirm_with(study, min(self._confirmed(study) + runs, MOST_CONFIRMED), training)
             return
         request = AblationRequest(max(runs, facts.runs if facts else 0), self.asked_margin)
-        options = self._with(trials=request.runs or runs, budget=max(0.0, left - training))
+        options = self._with(trials=request.runs or runs, budget=max(0.0, self.final - self.spent - training))
         ablate_study(self.place, request, options, self.data_dir, self._tell)
 
     def _train(self) -> None:
@@ -312,11 +321,8 @@ class Answering:
             command=self.command,
         )  # fmt: skip
 
-    def _plan(
-        self, study: optuna.Study, measured: PilotResult, progress: AnswerProgress, training: float = math.nan
-    ) -> None:
+    def _plan(self, measured: PilotResult, progress: AnswerProgress, training: float = math.nan) -> None:
         """Decide how much is run, from what the pilot has measured."""
-        del study
         self.noise = self._noise(measured)
         seconds = measured.seconds if measured.values else training
         of = Resources(self.budget - progress.pilot, seconds, self.options.workers)

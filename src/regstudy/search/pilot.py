@@ -102,7 +102,8 @@ def run_pilot(
     with exclusive(place.url):
         study = find_pilot(place, search)
         if study is None or fact(study, attributes.PILOT) is None:
-            new = {attributes.PILOT: {"fingerprint": fact(search, attributes.FINGERPRINT), "runs": runs}}
+            known = {"fingerprint": fact(search, attributes.FINGERPRINT), "runs": runs}
+            new = {attributes.TRIALS: runs, attributes.PILOT: known}  # the last one completes the creation
             study = create_companion(place, search, PILOT, fresh_splits, new)
     facts = PilotFacts(int(fact(study, attributes.PILOT)["runs"]))
     plan = RoundPlan(
