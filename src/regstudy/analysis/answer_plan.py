@@ -75,9 +75,10 @@ class Resources:
 class AnswerPlan:
     """The numbers of trainings and the seconds of each phase, and what the ablation can tell.
 
-    ``runs["ablate"]`` is 0 where there is no time for an ablation. ``half_width`` is that of a 95 % interval of the
-    ablation, ``told`` the smallest effect that it finds with a chance of 80 %; infinite without one. ``for_margin``:
-    seconds of the whole command with which the half-width would shrink to the margin.
+    ``runs["ablate"]`` is 0 where there is no time for an ablation; ``for_ablation`` are the seconds that allow one.
+    ``half_width`` is that of a 95 % interval of the ablation, ``told`` the smallest effect that it finds with a chance
+    of 80 %; infinite without one. ``for_margin``: seconds of the whole command with which the half-width would shrink
+    to the margin.
     """
 
     runs: Mapping[Phase, int]
@@ -85,6 +86,7 @@ class AnswerPlan:
     half_width: float = math.inf
     told: float = math.inf
     for_margin: float = math.inf
+    for_ablation: float = math.inf
     regularizers: Sequence[str] = field(default_factory=tuple)
 
 
@@ -161,7 +163,8 @@ def plan_answer(of: Resources, regularizers: Sequence[str], noise: Noise, margin
         "train": of.training,
     }
     if not ablates:
-        return AnswerPlan(runs, seconds, regularizers=tuple(regularizers))
+        longer = least_budget(of, count) if count else math.inf
+        return AnswerPlan(runs, seconds, for_ablation=longer, regularizers=tuple(regularizers))
     request = _request(count, ablate)
     wide = half_width(request, noise.paired)
     more = runs_for(count, noise.paired, margin) - ablate
@@ -171,6 +174,7 @@ def plan_answer(of: Resources, regularizers: Sequence[str], noise: Noise, margin
         wide,
         resolution(request, noise.paired),
         of.budget + of.seconds(max(more, 0)) / (1 - UNUSED),
+        of.budget,
         tuple(regularizers),
     )
 

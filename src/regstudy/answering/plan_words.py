@@ -55,7 +55,8 @@ def resolution_words(plan: AnswerPlan, noise: Noise, margin: float, of: Metric, 
     if not plan.regularizers:
         return "No regularizer is searched or on, so there is nothing to take apart."
     if not plan.runs["ablate"]:
-        return f"In {within} there is no time to find out which regularizer did it."
+        longer = _about(plan.for_ablation)
+        return f"In {within} there is no time to find out which regularizer did it; that takes {longer}."
     if math.isnan(noise.paired):
         return "How small an effect the ablation can tell is known after the pilot."
     words = (

@@ -22,7 +22,7 @@ from regstudy.cli.common_options import (
     Workers,
     typed_command,
 )
-from regstudy.cli.completion import complete_space
+from regstudy.cli.completion import complete_space, complete_subject
 from regstudy.cli.console import out
 from regstudy.cli.path_options import path_option
 
@@ -33,7 +33,7 @@ def answer(
         typer.Argument(
             metavar="SPACE|PHOTOS",
             help="Name of a space, a YAML file, or a folder or CSV file of images.",
-            autocompletion=complete_space,
+            autocompletion=complete_subject,
         ),
     ],
     budget: Annotated[str, typer.Option(help="Time for everything, earlier runs included: 20m, 8h, …")],
