@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from regstudy.analysis.answer_plan import AnswerPlan
 from regstudy.analysis.stored_margin import stored_margin
-from regstudy.answering.phases import Answering
+from regstudy.answering.answer_phases import Answering
+from regstudy.answering.answer_subject import find_subject
 from regstudy.answering.plan_words import MODEL_FOLDER, command_lines, model_words, resolution_words
-from regstudy.answering.subject import find_subject
 from regstudy.doctor.preflight import Preflight, skipped
 from regstudy.errors import ArgumentError, require
 from regstudy.metrics import metric_or_accuracy

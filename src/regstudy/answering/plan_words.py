@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regstudy.analysis.answer_plan import PHASES, AnswerPlan, Noise, Phase, Resources, least_budget
-from regstudy.answering.subject import Subject
+from regstudy.answering.answer_subject import Subject
 from regstudy.first_space.evening import EVENING
 from regstudy.metrics import Metric
 from regstudy.study.passwords import masked_url

@@ -38,10 +38,10 @@ NAMES = ["s", "s/ablation", "s/confirmation", "s/pilot"]
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A plan of few trainings, whatever they take here, and a search that counts as one that has learned."""
     plan = AnswerPlan(RUNS, dict.fromkeys(RUNS, 600.0), 0.02, 0.04, 1e5, 0.0, ("dropout", "label smoothing"))
-    monkeypatch.setattr("regstudy.answering.phases.plan_answer", lambda *_: plan)
-    monkeypatch.setattr("regstudy.answering.phases.pilot_runs", lambda *_: RUNS["pilot"])
-    monkeypatch.setattr("regstudy.answering.phases.MOST_CONFIRMED", RUNS["confirm"])
-    monkeypatch.setattr("regstudy.answering.phases.MOST_ABLATED", RUNS["ablate"])
+    monkeypatch.setattr("regstudy.answering.answer_phases.plan_answer", lambda *_: plan)
+    monkeypatch.setattr("regstudy.answering.answer_phases.pilot_runs", lambda *_: RUNS["pilot"])
+    monkeypatch.setattr("regstudy.answering.answer_phases.MOST_CONFIRMED", RUNS["confirm"])
+    monkeypatch.setattr("regstudy.answering.answer_phases.MOST_ABLATED", RUNS["ablate"])
     monkeypatch.setattr("regstudy.analysis.learned.nothing_learned", lambda _tables: False)
     monkeypatch.setattr("regstudy.training.cost.MEASURE_SECONDS", 0.02)
     monkeypatch.chdir(tmp_path)
@@ -147,14 +147,14 @@ def test_nothing_is_written_before_the_plan_is_heard(tmp_path: Path) -> None:
 def test_a_budget_that_is_too_small_is_refused_by_the_pilot_and_a_larger_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from regstudy.answering import phases
+    from regstudy.answering import answer_phases
 
-    fixed = phases.plan_answer
+    fixed = answer_phases.plan_answer
 
     def plan(of: Any, *rest: Any) -> AnswerPlan | None:
         return fixed(of, *rest) if of.pilot or of.budget > 5000 else None  # the estimate is hopeful
 
-    monkeypatch.setattr("regstudy.answering.phases.plan_answer", plan)
+    monkeypatch.setattr("regstudy.answering.answer_phases.plan_answer", plan)
     with pytest.raises(ArgumentError, match="is too little for an answer: a training takes"):
         answer("1h")
     assert studies(tmp_path / "results" / "s") == {"s": 0, "s/pilot": 2}
@@ -166,7 +166,7 @@ def test_a_budget_that_is_too_small_is_refused_by_the_pilot_and_a_larger_one_goe
 def test_a_hopeless_budget_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regstudy.answering.phases.plan_answer", lambda *_: None)
+    monkeypatch.setattr("regstudy.answering.answer_phases.plan_answer", lambda *_: None)
     with pytest.raises(ArgumentError, match="is too little for an answer: a training may take"):
         answer()
     assert not (tmp_path / "results").exists()
