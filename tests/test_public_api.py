@@ -46,6 +46,7 @@ TINY: dict[str, Any] = {
 NAMES = {
     "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "RegstudyError",
     "RunConfig", "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "Verification", "ablate",
+    "answer",
     "build_augmentation", "build_model", "build_optimizer", "build_schedule", "compare", "confirm", "convert",
     "evaluate", "examine", "export", "load", "load_results", "load_space", "load_splits", "predict", "run_study",
     "train", "verify",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from regstudy.answering.answer import answer as answer
     from regstudy.api import ablate as ablate
     from regstudy.api import compare as compare
     from regstudy.api import confirm as confirm
@@ -66,6 +67,7 @@ _PLACES = {
     "build_schedule": "regstudy.training.own_loop",
     "Verification": "regstudy.production.verify_training",
     "ablate": "regstudy.api",
+    "answer": "regstudy.answering.answer",
     "compare": "regstudy.api",
     "confirm": "regstudy.api",
     "convert": "regstudy.production.conversion",
@@ -99,6 +101,7 @@ __all__ = [
     "Verification",
     "__version__",
     "ablate",
+    "answer",
     "build_augmentation",
     "build_model",
     "build_optimizer",

@@ -197,16 +197,29 @@ def resolution(request: Request, sd: float) -> float:
 
     ``sd``: standard deviation of a paired difference, in the unit of the answer. Infinite with fewer than two repeats.
     """
-    arms, contrasts = len(request.arms), len(request.contrasts)
-    if not contrasts or request.runs < 2 * arms:
+    pairs, alpha = expected_pairs(request)
+    if pairs < 2:
         return math.inf
-    stage = first_stage(request)
-    pairs, alpha = stage.last, stage.alpha
-    if alpha == ALPHAS[0]:
-        staying = 1 + math.ceil((arms - 1) / 2)
-        pairs, alpha = pairs + (request.runs - pairs * arms) // staying, ALPHAS[1]
-    level = alpha / (len(MEASURES) * contrasts)
+    level = alpha / (len(MEASURES) * len(request.contrasts))
     return (t_value(pairs - 1, level / 2) + t_value(pairs - 1, 1 - TEST_POWER)) * sd / math.sqrt(pairs)
+
+
+def half_width(request: Request, sd: float) -> float:
+    """Half of the 95 % interval that the last look gives, if half of the contrasts leave early; see `resolution`."""
+    pairs, _ = expected_pairs(request)
+    return t_value(pairs - 1, SIGNIFICANCE_LEVEL / 2) * sd / math.sqrt(pairs) if pairs > 1 else math.inf
+
+
+def expected_pairs(request: Request) -> tuple[int, float]:
+    """The pairs of a contrast that stays to the last look, if half of them leave early, and the error of that look."""
+    arms = len(request.arms)
+    if not request.contrasts or request.runs < 2 * arms:
+        return 0, 0.0
+    stage = first_stage(request)
+    if stage.alpha != ALPHAS[0]:
+        return stage.last, stage.alpha
+    staying = 1 + math.ceil((arms - 1) / 2)
+    return stage.last + (request.runs - stage.last * arms) // staying, ALPHAS[1]
 
 
 def further_pairs(pairs: Pairs, level: float, margin: float) -> float:

@@ -60,6 +60,7 @@ def _about(
 # in the order of `--help`
 for _command in (
     preparations.init,
+    study_runs.answer,
     study_runs.study,
     study_runs.compare,
     study_runs.confirm,

@@ -1,4 +1,4 @@
-"""What the shell offers where a command takes a space: names and YAML files. Must be fast, so it loads no torch."""
+"""What the shell offers where a command takes a space or images: names, YAML files, tables. Fast: it loads no torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ def complete_space(incomplete: str) -> list[str]:
         return []
     files = [str(path) for path in paths if path.suffix in (".yaml", ".yml") and path.is_file()]
     return [*names, *files, *(f"{path}/" for path in paths if path.is_dir())]
+
+
+def complete_subject(incomplete: str) -> list[str]:
+    """What `complete_space` offers, and tables of images."""
+    try:
+        paths = [Path(path) for path in sorted(glob.glob(f"{glob.escape(incomplete)}*"))]  # noqa: PTH207
+    except OSError:
+        return []
+    return [*complete_space(incomplete), *(str(path) for path in paths if path.suffix in (".csv", ".tsv"))]
 
 
 def complete_shipped(incomplete: str) -> list[str]:

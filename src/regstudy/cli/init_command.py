@@ -15,10 +15,10 @@ from regstudy.errors import ArgumentError
 from regstudy.files import write_atomically
 from regstudy.files.outputs import check_output
 from regstudy.first_space.draft import check_name_of, default_output, draft_space
-from regstudy.first_space.evening import TRIALS
+from regstudy.first_space.evening import EVENING, TRIALS
 from regstudy.first_space.look import check_place
 from regstudy.first_space.shipped_copy import copied_text, copy_output
-from regstudy.search.arguments import use_device
+from regstudy.search.arguments import seconds_of, use_device
 
 CORES_PER_WORKER = 4
 
@@ -31,17 +31,25 @@ def execute(
     device: str | None,
     threads: int | None,
     overwrite: bool,
+    budget: str | None = None,
 ) -> int:
     """Write the file and say what was seen and chosen. Returns the exit code; raises RegstudyError."""
+    evening = EVENING if budget is None else seconds_of("budget", budget)
+    if not evening > 0:
+        raise ArgumentError(f"budget (--budget) must be a time above 0, such as 30m, but it is '{budget}'.")
     if (photos is None) == (source is None):
         both = "both a folder and --from" if photos is not None else "neither a folder nor --from"
         raise ArgumentError(
             f"`regstudy init` got {both}. Give a folder (or a CSV file) of images to write a space for them, or --from"
             " NAME to copy a shipped space (see `regstudy spaces`)."
         )
+    if source is not None and budget is not None:
+        raise ArgumentError(
+            "budget (--budget) is for new spaces; a copy of a shipped one stays as it is. Leave it out."
+        )
     if source is not None:
         return _copy(console, source, output or copy_output(source), overwrite)
-    return _draft(console, photos or Path(), output, device, threads, overwrite)
+    return _draft(console, photos or Path(), output, device, threads, overwrite, evening)
 
 
 def _copy(console: Console, source: str, output: Path, overwrite: bool) -> int:
@@ -55,7 +63,13 @@ def _copy(console: Console, source: str, output: Path, overwrite: bool) -> int:
 
 
 def _draft(
-    console: Console, photos: Path, output: Path | None, device: str | None, threads: int | None, overwrite: bool
+    console: Console,
+    photos: Path,
+    output: Path | None,
+    device: str | None,
+    threads: int | None,
+    overwrite: bool,
+    evening: float,
 ) -> int:
     output = output or default_output(photos)
     check_name_of(output)
@@ -64,7 +78,7 @@ def _draft(
     used = use_device(device, threads)
     with ConsoleListener(console) as listener, listening(listener):
         console.print(f"Looking at {photos}, then timing networks on this machine. This takes seconds to a minute.")
-        draft = draft_space(photos, output, used)
+        draft = draft_space(photos, output, used, evening)
     write_atomically(output, draft.text)
     for title, lines in (("Seen", [*draft.seen, *draft.notes]), ("Chosen", draft.chosen)):
         console.print(f"\n{title}")

@@ -17,7 +17,9 @@ from rich.text import Text
 
 from regstudy.cli.console import err
 from regstudy.cli.progress import StudyDisplay
+from regstudy.errors import ArgumentError
 from regstudy.search.events import (
+    AnswerReady,
     EpochDone,
     Event,
     Examining,
@@ -88,10 +90,14 @@ class ConsoleListener:
                 self._close()
                 self.given_up = event.given_up
                 self.console.print(str(event))
+            case AnswerReady() if self.dry_run and event.problem:
+                raise ArgumentError(event.problem)
+            case AnswerReady() if self.dry_run:
+                self.console.print(event.sheet)
             case _:
                 self.given_up = event.given_up if isinstance(event, NothingLeft) else self.given_up
                 self.console.print(str(event))
-        if self.dry_run and isinstance(event, Ready | NothingLeft):
+        if self.dry_run and isinstance(event, Ready | AnswerReady | NothingLeft):
             raise DryRun
 
     def _examine(self, event: Examining) -> None:

@@ -15,6 +15,7 @@ from regstudy.search.events import (
     AblationStarted,
     ConfirmationStarted,
     EpochDone,
+    PilotStarted,
     StepDone,
     StudyStarted,
     TrialEnded,
@@ -24,6 +25,8 @@ from regstudy.search.events import (
 from regstudy.study.ranking import within
 from regstudy.text import format_duration, printable
 
+# what runs, the special before the general
+WHAT = {PilotStarted: "pilot", AblationStarted: "ablation", ConfirmationStarted: "confirmation", StudyStarted: "study"}
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
 
 
@@ -35,7 +38,7 @@ class StudyDisplay:
         self.per_trial, self.metric, self.best = started.per_trial, started.metric, started.best
         self.gap_at_most = started.gap_at_most
         self.confirms = isinstance(started, ConfirmationStarted)
-        self.what = "ablation" if isinstance(started, AblationStarted) else "confirmation" if self.confirms else "study"
+        self.what = next(what for kind, what in WHAT.items() if isinstance(started, kind))
         self.began = self.line_at = time.monotonic()
         self.ended = 0
         self.running: dict[int, TrialStarted] = {}  # by worker

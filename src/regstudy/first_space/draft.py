@@ -12,7 +12,7 @@ from regstudy.errors import ArgumentError
 from regstudy.files.outputs import seal
 from regstudy.first_space.busy_machine import Machine
 from regstudy.first_space.choices import Choices, choose
-from regstudy.first_space.evening import FEWEST_IMAGES, Option, Scale, for_an_evening, options_for
+from regstudy.first_space.evening import EVENING, FEWEST_IMAGES, Option, Scale, for_an_evening, options_for
 from regstudy.first_space.look import check_place, is_table, look_at_folder
 from regstudy.first_space.seen import Seen
 from regstudy.first_space.space_text import space_text
@@ -39,8 +39,10 @@ class Draft:
     notes: tuple[str, ...]
 
 
-def draft_space(path: Path, output: Path, device: str | None = None) -> Draft:
+def draft_space(path: Path, output: Path, device: str | None = None, evening: float = EVENING) -> Draft:
     """A space for a folder or a table of images, which fits them and this machine. Writes nothing.
+
+    ``evening``: seconds that 50 trials may take.
 
     Raises RegstudyError.
     """
@@ -60,11 +62,12 @@ def draft_space(path: Path, output: Path, device: str | None = None) -> Draft:
         measure,
         foldable=choices.foldable and can_fold(seen),
         fewest=max(FEWEST_IMAGES, PER_CLASS * len(seen.per_class)),
+        evening=evening,
     )
     facts, cost = seen_lines(seen), cost_line(seen, scale, choices)
     text = seal(space_text(seen, choices, scale, [*facts, f"{cost} Measured on this machine ({machine})."]))
     check_split(seen, space_from_text(text, output.stem, str(output), checks=CHECKS).defaults().data)
-    chosen = choice_lines(seen, choices, scale, len(set(timed)))
+    chosen = choice_lines(seen, choices, scale, len(set(timed)), evening)
     notes = (*seen.notes, *filter(None, [machine.remark()]))
     return Draft(text, tuple(facts), tuple(chosen), cost, notes)
 

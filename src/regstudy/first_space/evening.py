@@ -23,6 +23,7 @@ LARGEST_AS_IT_IS = 128
 RESNET_FROM = 80  # pixels; ResNet-18 halves an image five times
 EPOCHS = ((1_000, 50), (5_000, 30), (20_000, 20), (10**12, 15))  # up to so many training images
 ENOUGH = 0.7  # of the wanted epochs
+ENOUGH_IN_SHORT = 0.4  # of them in less time than an evening, rather than few images
 SLACK = 0.8  # a smaller image takes at least this share of what its area predicts
 FOLDS = (5, 3)
 FEWEST_IMAGES = 100  # of training, however slow the machine is
@@ -94,10 +95,14 @@ def for_an_evening(
     *,
     foldable: bool = False,
     fewest: int = FEWEST_IMAGES,
+    evening: float = EVENING,
 ) -> Scale:
-    """The best option that is fast enough; at least the ``fewest`` training images are kept."""
-    per_trial, wanted = EVENING / TRIALS, wanted_epochs(amount.train)
-    least = math.ceil(ENOUGH * wanted)
+    """The best option that is fast enough; at least the ``fewest`` training images are kept.
+
+    ``evening``: seconds that 50 trials may take.
+    """
+    per_trial, wanted = evening / TRIALS, wanted_epochs(amount.train)
+    least = math.ceil((ENOUGH if evening >= EVENING else ENOUGH_IN_SHORT) * wanted)
     known: dict[str, tuple[int, ImageCost]] = {}
     scale = None
     for option in options:

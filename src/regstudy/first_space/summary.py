@@ -8,7 +8,7 @@ from regstudy.first_space.evening import EVENING, TRIALS, Amount, Option, Scale,
 from regstudy.first_space.seen import EQUAL, Seen
 from regstudy.search.division import DEFAULT_SHARE, divide
 from regstudy.search.events import Cost, Ready
-from regstudy.text import counted, listing
+from regstudy.text import counted, format_duration, listing
 
 NETWORKS = {
     "resnet18_transfer": "a ResNet-18",
@@ -39,8 +39,8 @@ def cost_line(seen: Seen, scale: Scale, choices: Choices) -> str:
     return str(Ready("search", {"": cost}, {"": division.search}, division.confirm))
 
 
-def choice_lines(seen: Seen, choices: Choices, scale: Scale, tried: int) -> list[str]:
-    """What was chosen and why, and what it leaves out."""
+def choice_lines(seen: Seen, choices: Choices, scale: Scale, tried: int, evening: float = EVENING) -> list[str]:
+    """What was chosen and why, and what it leaves out. ``evening``: seconds that 50 trials may take."""
     option = scale.option
     wanted = wanted_epochs(amount_of(seen, choices).train)
     best = "the first choice for such images" if tried == 1 else "the best that is fast enough here"
@@ -51,7 +51,7 @@ def choice_lines(seen: Seen, choices: Choices, scale: Scale, tried: int) -> list
     if scale.limit:
         lines.append(
             f"Only {scale.limit:,} of the training images (data.train_limit): with all of them, {TRIALS} trials would"
-            f" take more than {EVENING / 3600:g} hours on this machine. Remove it for `regstudy train`."
+            f" take more than {_hours(evening)} on this machine. Remove it for `regstudy train`."
         )
     if scale.epochs < wanted:
         lines.append(f"With more time, {wanted} epochs would be better (training.epochs).")
@@ -150,3 +150,7 @@ def _unreadable(seen: Seen) -> list[str]:
 
 def _middle(values: list[float]) -> float:
     return values[len(values) // 2]
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:g} hours" if seconds == EVENING else format_duration(seconds)

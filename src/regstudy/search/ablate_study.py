@@ -211,7 +211,7 @@ def _facts(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> 
 
 
 def _new(place: StudyPlace, study: optuna.Study, request: AblationRequest) -> AblationFacts:
-    number, _ = _winner(place, study)
+    number, _ = winner_of(place, study)
     config = winner_config(study, number)
     active = tuple(names_of(config, fine=request.fine))
     if not active:
@@ -254,7 +254,7 @@ def _continued(place: StudyPlace, known: AblationFacts, request: AblationRequest
     return replace(known, runs=runs)
 
 
-def _winner(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
+def winner_of(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
     """The trial that is taken apart, the winner of the confirmation or else the best one of the search, and which."""
     from regstudy.analysis.confirmation import confirmation
     from regstudy.analysis.learned import nothing_learned  # pandas takes half a second, not to be spent at the start
@@ -285,7 +285,7 @@ def _winner(place: StudyPlace, study: optuna.Study) -> tuple[int, str]:
 
 def _who(place: StudyPlace, study: optuna.Study, facts: AblationFacts) -> str:
     """What the trial is that is taken apart; it stays the same if another one wins later."""
-    number, who = _winner(place, study)
+    number, who = winner_of(place, study)
     return who if number == facts.winner else f"the winner when the ablation began (now it is trial {number})"
 
 

@@ -177,6 +177,14 @@ class AblationStarted(ConfirmationStarted):
 
 
 @dataclass(frozen=True)
+class PilotStarted(ConfirmationStarted):
+    """Runs of a pilot are about to run, which only tell what a training costs and how noisy it is."""
+
+    def __str__(self) -> str:
+        return f"Pilot: {self.finished} of {counted(self.total, 'run')} finished."
+
+
+@dataclass(frozen=True)
 class TrialStarted:
     """A worker started a trial, or a confirmation run, whose ``arm`` says what it repeats."""
 
@@ -297,8 +305,36 @@ class StudyEnded:
         return "\n".join([*lines, words])
 
 
+@dataclass(frozen=True)
+class PhaseEnded(StudyEnded):
+    """The same of a phase of `regstudy answer`, which goes on with the next one."""
+
+    def __str__(self) -> str:
+        if self.why != "budget" or not self.left:
+            return super().__str__()
+        are = "is" if self.left == 1 else "are"
+        return f"The time for this phase is over; {self.left} of {counted(self.total, 'run')} {are} not made."
+
+
+@dataclass(frozen=True)
+class AnswerReady:
+    """`regstudy answer` has checked everything; nothing is written yet.
+
+    ``sheet``: the plan and the commands that do the same; ``problem``: why there is none, by an estimate of the cost.
+    """
+
+    sheet: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return "All checks passed. Next: a pilot, which tells what a training costs, and then the plan."
+
+
 TrialEvent = TrialStarted | StepDone | EpochDone | TrialEnded
-Event = Notice | Progress | SubstituteData | Examining | Ready | NothingLeft | StudyStarted | TrialEvent | StudyEnded
+Event = (
+    Notice | Progress | SubstituteData | Examining | Ready | AnswerReady | NothingLeft | StudyStarted | TrialEvent
+    | StudyEnded
+)  # fmt: skip
 Listener = Callable[[Event], None]
 
 

@@ -99,7 +99,7 @@ class Session:
             doctor = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, doctor) if self.preflight else doctor
             ready = Ready(
-                self.plan.kind, self._costs(), self._left(study, division), self._confirm_left(study, division)
+                self.plan.kind, self.costs(), self._left(study, division), self._confirm_left(study, division)
             )
             self.listen(ready)
             study = self._create(ready, found, doctor, known.facts())
@@ -246,7 +246,7 @@ class Session:
         words = f"Nothing left to do: {self.place} already has {runs}{also}. To add more, increase {more} (--{more})."
         return NothingLeft(words, lost)
 
-    def _costs(self) -> dict[str, Cost]:
+    def costs(self) -> dict[str, Cost]:
         """Build the network of every arm and time a few batches; StudyError if that fails."""
         return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
 

@@ -18,7 +18,7 @@ from regstudy.space.study_section import StudySection
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-PlanKind = Literal["search", "comparison", "confirmation", "ablation"]
+PlanKind = Literal["search", "comparison", "confirmation", "ablation", "pilot"]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from regstudy.text import counted
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-PURPOSES: tuple[PlanKind, ...] = ("confirmation", "ablation")
-TRYING = len(PURPOSES) + 1  # the purpose of the seeds of `RoundPlan.tries`
+PURPOSES: dict[PlanKind, int] = {"confirmation": 1, "ablation": 2, "pilot": 4}  # of their seeds
+TRYING = 3  # that of `RoundPlan.tries`
 TRIAL, ROUND = "trial", "round"  # Optuna's parameters: whose configuration is trained, and the round
 
 
@@ -91,7 +91,7 @@ class RoundPlan:
 
     def in_round(self, arm: str, round_: int) -> RunConfig:
         """The configuration of an arm with the seeds of a round, also where its file fixes a seed."""
-        purpose = TRYING if arm in self.tries else PURPOSES.index(self.kind) + 1
+        purpose = TRYING if arm in self.tries else PURPOSES[self.kind]
         training, split = round_seeds(self.study.seed, round_, purpose)
         seeds = {"training.seed": training, **({"data.split_seed": split} if self.fresh_splits else {})}
         return self.arms[arm].replaced(seeds)

@@ -24,7 +24,7 @@ def round_seeds(study_seed: int, round_: int, purpose: int = 1) -> tuple[int, in
     """The training seed and the split seed of a round (from 1), which no run of the search has used.
 
     ``purpose`` is 1 for confirmation and 2 for an ablation, which must not reuse what has chosen the winner, nor what
-    has chosen the learning rates of its arms: 3.
+    has chosen the learning rates of its arms: 3; and 4 for a pilot, which decides only how much is run.
     """
     training, split = np.random.SeedSequence([study_seed, round_], spawn_key=(purpose,)).generate_state(2)
     return int(training), int(split)

@@ -10,7 +10,8 @@ from pathlib import Path
 from regstudy.errors import ArgumentError
 
 MAX_STUDY_NAME_LENGTH = 100
-CONFIRMATION, ABLATION = "/confirmation", "/ablation"  # end the names of companions; those users give have no slash
+# These end the names of companions; those users give have no slash.
+CONFIRMATION, ABLATION, PILOT = "/confirmation", "/ablation", "/pilot"
 STUDY_NAME_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9@._-]{{0,{MAX_STUDY_NAME_LENGTH - 1}}}")
 
 
@@ -24,8 +25,8 @@ def check_name(name: str) -> None:
 
 
 def is_companion(name: str) -> bool:
-    """Whether a study holds the confirmation or ablation runs of another one, which may have been deleted."""
-    return name.endswith((CONFIRMATION, ABLATION))
+    """Whether a study holds confirmation, ablation or pilot runs of another one, which may have been deleted."""
+    return name.endswith((CONFIRMATION, ABLATION, PILOT))
 
 
 def name_of_file(name: str) -> str:

@@ -251,6 +251,10 @@ CHECKS: Mapping[str, Check] = {
     attributes.ABLATION: lambda value: (
         _ablation(value) and value.keys() >= {"winner", "runs", "margin", "active", "add_one_in", "stages", "planned"}
     ),
+    attributes.PILOT: lambda value: _has(fingerprint=_text, runs=_whole)(value) and len(value) == 2,
+    attributes.ANSWER: lambda value: (
+        _has(phase=_text, budget=_number, spent=_number, pilot=_number, runs=_all(_whole))(value) and len(value) == 5
+    ),
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,
     attributes.AUDIT: _mapping,

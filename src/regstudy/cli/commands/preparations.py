@@ -30,6 +30,7 @@ def init(
         Path | None,
         path_option("-o", "--output", help="YAML file to write. Default: the folder's name with .yaml."),
     ] = None,
+    budget: Annotated[str | None, typer.Option(help="Time that 50 trials may take: 20m, 8h, … Default: 2h30m.")] = None,
     device: Device = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -37,7 +38,7 @@ def init(
     """Write a first space for your images: with comments, and so that 50 trials fit an evening on this machine."""
     from regstudy.cli import init_command
 
-    raise typer.Exit(init_command.execute(out, photos, source, output, device, threads, overwrite))
+    raise typer.Exit(init_command.execute(out, photos, source, output, device, threads, overwrite, budget))
 
 
 def preview(
