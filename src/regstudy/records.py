@@ -21,8 +21,8 @@ class EpochRecord:
     """The training, clean-training and validation measurements of one epoch.
 
     ``train_*`` is measured in train mode, while training, with dropout and augmentation on; ``clean_train_*`` in eval
-    mode on a fixed subset of the training set. Only the latter is comparable with ``val_*``; it is NaN in epochs in which
-    it was not measured (`training.clean_train_every`).
+    mode on a fixed subset of the training set. Only the latter is comparable with ``val_*``. It is NaN in epochs in
+    which it was not measured (`training.clean_train_every`).
     """
 
     epoch: int  # counts from 1
