@@ -14,10 +14,18 @@ import time
 from pathlib import Path
 from statistics import median
 
+import torch
+
+from regstudy import data
 from regstudy.cli.app import SPIN_COUNT
+from regstudy.records import PruningDecision
+from regstudy.space.loader import load_space
+from regstudy.training import crowded_cores
+from regstudy.training.devices import keep_freed_memory
+from regstudy.training.run import run
 
 REPOSITORY = Path(__file__).parents[1]
-WARM_UP = 8.0  # seconds for imports, for the first epochs, and for the first look at the cores
+WARM_UP = 14.0  # seconds for imports, for the first epochs, and for the first look at the cores
 
 
 def main() -> None:
@@ -60,17 +68,23 @@ def _together(given: argparse.Namespace, kind: str, threads: int, programs: int)
 
 def _child(given: argparse.Namespace, threads: int, sleeps: bool, start: float) -> None:
     """Train until the time is over and print the epochs per second after the warm-up."""
-    import torch
-
-    import regstudy
-    from regstudy.training import crowded_cores
-    from regstudy.training.run import run
-
     torch.set_num_threads(threads)
+    keep_freed_memory()
     if not sleeps:
         crowded_cores.crowded = lambda *_: False
-    space = regstudy.load_space(REPOSITORY / "search_spaces" / f"{given.space}.yaml")
-    print(space, run, start)
+    asked = load_space(REPOSITORY / "search_spaces" / f"{given.space}.yaml", [])
+    config = (asked.fallback or asked).defaults().replaced({"training.epochs": 100_000, "training.patience": None})
+    splits = data.prepare(config.data, Path(given.data_dir))
+    ended: list[float] = []
+
+    def on_epoch(*_: object) -> PruningDecision:
+        now = time.time()
+        if now >= start:
+            ended.append(now)
+        return PruningDecision(now >= start + given.seconds, "the time is over")
+
+    run(config, splits, torch.device("cpu"), on_epoch)
+    print((len(ended) - 1) / (ended[-1] - ended[0]) if len(ended) > 1 else 1 / given.seconds)
 
 
 if __name__ == "__main__":
