@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -18,14 +19,14 @@ import torch
 
 from regstudy import data
 from regstudy.cli.app import SPIN_COUNT
-from regstudy.records import PruningDecision
+from regstudy.records import EpochRecord, PruningDecision
 from regstudy.space.loader import load_space
 from regstudy.training import crowded_cores
 from regstudy.training.devices import keep_freed_memory
 from regstudy.training.run import run
 
 REPOSITORY = Path(__file__).parents[1]
-WARM_UP = 14.0  # seconds for imports, for the first epochs, and for the first look at the cores
+WARM_UP = 3.0  # seconds for the first look at the cores
 
 
 def main() -> None:
@@ -37,10 +38,10 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each program; 1 is shown, too")
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        _child(given, int(given.child[0]), given.child[1] == "sleeping", float(given.child[2]))
+        _child(given, int(given.child[0]), given.child[1] == "sleeping")
         return
     kinds = [("spinning", given.threads), ("sleeping", given.threads), ("one thread", 1)]
     found: dict[tuple[str, int], list[float]] = {}
@@ -58,16 +59,22 @@ def main() -> None:
 
 def _together(given: argparse.Namespace, kind: str, threads: int, programs: int) -> float:
     """Epochs per second of so many programs, in sum."""
-    start = time.time() + WARM_UP
     command = [sys.executable, __file__, "--space", given.space, "--data-dir", given.data_dir]
-    command += ["--seconds", str(given.seconds), "--child", str(threads), kind, str(start)]
+    command += ["--seconds", str(given.seconds), "--child", str(threads), kind]
     env = {**os.environ, "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPIN_COUNT)}
-    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(programs)]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True) for _ in range(programs)]
+    for one in running:
+        assert one.stdout is not None and one.stdout.readline() == "ready\n"
+    for one in running:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
     return sum(float(one.communicate()[0]) for one in running)
 
 
-def _child(given: argparse.Namespace, threads: int, sleeps: bool, start: float) -> None:
-    """Train until the time is over and print the epochs per second after the warm-up."""
+def _child(given: argparse.Namespace, threads: int, sleeps: bool) -> None:
+    """Train one epoch, wait for the others, and train until the time is over; print the epochs per second."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     if not sleeps:
@@ -75,16 +82,23 @@ def _child(given: argparse.Namespace, threads: int, sleeps: bool, start: float) 
     asked = load_space(REPOSITORY / "search_spaces" / f"{given.space}.yaml", [])
     config = (asked.fallback or asked).defaults().replaced({"training.epochs": 100_000, "training.patience": None})
     splits = data.prepare(config.data, Path(given.data_dir))
-    ended: list[float] = []
+    start, ended = 0.0, [0.0]
 
-    def on_epoch(*_: object) -> PruningDecision:
+    def on_epoch(records: Sequence[EpochRecord], _: object) -> PruningDecision:
+        nonlocal start
+        if len(records) == 1:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            start = time.time() + WARM_UP
         now = time.time()
-        if now >= start:
+        if now <= start or len(ended) == 1:
+            ended[0] = now
+        if now > start:
             ended.append(now)
         return PruningDecision(now >= start + given.seconds, "the time is over")
 
     run(config, splits, torch.device("cpu"), on_epoch)
-    print((len(ended) - 1) / (ended[-1] - ended[0]) if len(ended) > 1 else 1 / given.seconds)
+    print((len(ended) - 1) / (ended[-1] - ended[0]))
 
 
 if __name__ == "__main__":
