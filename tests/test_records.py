@@ -62,4 +62,11 @@ def test_the_gap_is_positive_where_validation_is_worse() -> None:
 )
 def test_finite_looks_at_losses_and_gradient(name: str, matters: bool, bad: float) -> None:
     assert RECORD.finite
-    assert replace(RECORD, **{name: bad}).finite is not matters
+    unmeasured = name == "clean_train_loss" and math.isnan(bad)  # as in epochs in which it is not due
+    assert replace(RECORD, **{name: bad}).finite is not (matters and not unmeasured)
+
+
+def test_words_leave_out_what_was_not_measured() -> None:
+    without = replace(RECORD, clean_train_loss=math.nan, clean_train_accuracy=math.nan)
+    for words in (without.in_words, without.words("val_loss"), without.words("val_accuracy")):
+        assert "nan" not in words and "gap" not in words and "val" in words

@@ -21,7 +21,8 @@ class EpochRecord:
     """The training, clean-training and validation measurements of one epoch.
 
     ``train_*`` is measured in train mode, while training, with dropout and augmentation on; ``clean_train_*`` in eval
-    mode on a fixed subset of the training set. Only the latter is comparable with ``val_*``.
+    mode on a fixed subset of the training set. Only the latter is comparable with ``val_*``. It is NaN in epochs in
+    which it was not measured (`training.clean_train_every`).
     """
 
     epoch: int  # counts from 1
@@ -66,9 +67,11 @@ class EpochRecord:
 
     @property
     def in_words(self) -> str:
-        """The three accuracies and the gap in points, in one line; only the first where nothing is held out."""
+        """The three accuracies and the gap in points, in one line, as far as they were measured."""
         if math.isnan(self.val_accuracy):
             return f"train {self.train_accuracy:.1%}"
+        if not self.has_clean_train:
+            return f"train {self.train_accuracy:.1%}  val {self.val_accuracy:.1%}"
         return (
             f"train {self.train_accuracy:.1%}  clean {self.clean_train_accuracy:.1%}"
             f"  val {self.val_accuracy:.1%}  gap {100 * self.gap_accuracy:+.1f}"
@@ -84,15 +87,21 @@ class EpochRecord:
         parts = [
             f"{name} {factor * self.value(one):.{places}f}{sign}"
             for one, name in named
-            if one in COLUMNS or one in self.more
+            if (one in COLUMNS or one in self.more) and (one != of.clean_train or self.has_clean_train)
         ]
-        gap = f"gap {factor * self.gap(of):+.{places}f}"
-        return f"{of.label}: {'  '.join([*parts, gap])}  val accuracy {self.val_accuracy:.1%}"
+        parts += [f"gap {factor * self.gap(of):+.{places}f}"] if self.has_clean_train else []
+        return f"{of.label}: {'  '.join(parts)}  val accuracy {self.val_accuracy:.1%}"
 
     @property
     def finite(self) -> bool:
-        """Whether every loss and the gradient norm are finite numbers."""
-        return all(map(math.isfinite, (self.train_loss, self.clean_train_loss, self.val_loss, self.gradient_norm)))
+        """Whether every loss that was measured and the gradient norm are finite numbers."""
+        clean = (self.clean_train_loss,) if self.has_clean_train else ()
+        return all(map(math.isfinite, (self.train_loss, *clean, self.val_loss, self.gradient_norm)))
+
+    @property
+    def has_clean_train(self) -> bool:
+        """Whether clean training was measured in this epoch."""
+        return not math.isnan(self.clean_train_loss)
 
 
 COLUMNS = tuple(one.name for one in fields(EpochRecord) if one.name != "more")

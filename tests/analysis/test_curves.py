@@ -10,7 +10,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from regstudy.analysis.curves import MIN_EPOCHS, annealed, diagnose
+from regstudy.analysis.curves import MIN_EPOCHS, annealed, connected_runs, diagnose, overfitting
 from regstudy.records import COLUMNS, EpochRecord, dump_records
 from regstudy.report.curve_checks import StudyCheck, budget, look_at_curves
 from regstudy.study import attributes
@@ -190,3 +190,27 @@ def test_the_budget_says_how_many_of_the_top_five() -> None:
 def test_without_a_plan_or_a_best_epoch_there_is_no_budget_to_judge() -> None:
     assert not list(budget(load_tables(study([rows()], None))))
     assert not list(budget(load_tables(study([rows()], 40, [0]))))
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ([0.5, math.nan, math.nan, 0.8], [0.5, 0.6, 0.7, 0.8]),
+        ([0.5, math.nan, 0.7, math.nan], [0.5, 0.6, 0.7, math.nan]),  # nothing is known beyond the last one
+        ([math.nan, 0.5, 0.6, 0.7], [math.nan, 0.5, 0.6, 0.7]),
+        ([math.nan] * 4, [math.nan] * 4),
+    ],
+)
+def test_lines_connect_the_epochs_that_were_measured(measured: list[float], expected: list[float]) -> None:
+    run = pd.DataFrame({"number": 7, "epoch": [1, 2, 3, 4], "clean_train_loss": measured})
+    other = run.assign(number=8, clean_train_loss=0.1)
+    both = connected_runs(pd.concat([run, other]).sort_values("epoch"), ["clean_train_loss"])
+    found = both[both["number"] == 7].sort_values("epoch")["clean_train_loss"]
+    assert found.tolist() == pytest.approx(expected, nan_ok=True)
+    assert (both.loc[both["number"] == 8, "clean_train_loss"] == 0.1).all()
+
+
+def test_a_run_overfits_however_often_clean_training_was_measured() -> None:
+    val = [1.0, 0.8, 0.6, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]
+    clean = [1.0, 0.7, 0.5, 0.4, math.nan, math.nan, 0.25, math.nan, math.nan, 0.1]
+    assert overfitting(pd.DataFrame({"epoch": range(1, 11), "val_loss": val, "clean_train_loss": clean}))

@@ -76,7 +76,8 @@ def test_each_epoch_is_told_with_the_signal_of_the_objective() -> None:
     def listen(records: Sequence[EpochRecord], signal: Signal) -> None:
         told.append((records[-1], signal))
 
-    result = trained({**BUMPY, "training.metric": "val_loss"}, on_epoch=listen).result
+    every = {"training.clean_train_every": 1}
+    result = trained({**BUMPY, **every, "training.metric": "val_loss"}, on_epoch=listen).result
     assert tuple(record for record, _ in told) == result.records
     losses = [record.val_loss for record in result.records]
     for position, (record, signal) in enumerate(told):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from regstudy.analysis.curves import connected_runs
 from regstudy.analysis.gap import MARGIN
 from regstudy.analysis.paired import Paired, PairedVerdict, adjust, paired
 from regstudy.errors import StudyError
@@ -257,7 +258,7 @@ def _arm(
     failed, running = int(faults["slot"].nunique()), int((trials["state"] == "RUNNING").sum())
     epochs = tables.epochs[tables.epochs["number"].isin(mine["number"])]
     shared = int(mine["epochs"].min()) if len(mine) else 0
-    together = epochs[epochs["epoch"] <= shared].groupby("epoch")
+    together = connected_runs(epochs, curves_of(tables)).query("epoch <= @shared").groupby("epoch")
     neighbors = [count for number in mine["number"] if (count := workers.get(number)) is not None]
     return Arm(
         name=name,

@@ -18,8 +18,8 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 from numpy.typing import NDArray
-from scipy import stats
 
 from regstudy.analysis.paired import NO_SPREAD, TEST_POWER, pairs_needed
 from regstudy.analysis.race import MIN_ROUNDS, Entrant, by_belief
@@ -194,4 +194,4 @@ def residual_spread(runs: Sequence[Mapping[int, float]]) -> tuple[float, int]:
 @cache
 def t_quantile(degrees: int) -> float:
     """Student's t that both tails of a 95 % interval lie beyond."""
-    return float(stats.t.isf(SIGNIFICANCE_LEVEL / 2, degrees))
+    return float(scipy.stats.t.isf(SIGNIFICANCE_LEVEL / 2, degrees))

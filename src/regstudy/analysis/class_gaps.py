@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 from numpy.typing import NDArray
-from scipy import stats
 
 from regstudy.analysis.share_error import ShareError, part_error, share_error
 from regstudy.study.tables import Tables
@@ -193,7 +193,9 @@ def _named(found: list[ClassGap], gap: float) -> ClassGap | None:
 def _bound(one: ClassGap, classes: int) -> float:
     """The z from which a class is known to differ: of Student's t where it rests on groups."""
     level = LEVEL / classes
-    return float(stats.norm.isf(level) if one.validation.groups is None else stats.t.isf(level, one.independent - 1))
+    return float(
+        scipy.stats.norm.isf(level) if one.validation.groups is None else scipy.stats.t.isf(level, one.independent - 1)
+    )
 
 
 def _gap(counts: tuple[int, ...], effect: float) -> tuple[float, float]:

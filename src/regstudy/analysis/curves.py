@@ -11,7 +11,7 @@ decides. A loss has no scale of its own: there the thresholds are shares of its 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regstudy.metrics import METRICS, Metric
+from regstudy.records import FOLD
 from regstudy.study.tables import Tables
 
 Array = NDArray[np.float64]
@@ -62,7 +63,8 @@ def overfitting(epochs: pd.DataFrame) -> bool:
 
     The end is the mean of the last three epochs (of those after the minimum).
     """
-    rows = epochs[np.isfinite(epochs["val_loss"]) & np.isfinite(epochs["clean_train_loss"])]
+    rows = connected(epochs, ["clean_train_loss"])
+    rows = rows[np.isfinite(rows["val_loss"]) & np.isfinite(rows["clean_train_loss"])]
     val, clean = (rows[name].to_numpy(dtype=float) for name in ("val_loss", "clean_train_loss"))
     if len(val) < MIN_EPOCHS:
         return False
@@ -134,6 +136,21 @@ def ranked(tables: Tables, usable: pd.Series) -> pd.Index:
 def epochs_of(tables: Tables, number: int) -> pd.DataFrame:
     """The epochs of one trial; with folds, those of the first one."""
     return tables.curves[tables.curves["number"] == number]
+
+
+def connected(epochs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A copy in which these series of one run are connected by straight lines across epochs that were not measured."""
+    lines = epochs.set_index("epoch")[list(names)].interpolate(method="index", limit_area="inside")
+    return epochs.assign(**{name: lines[name].to_numpy() for name in names})
+
+
+def connected_runs(epochs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """As `connected`, for the rows of several runs. A mean over runs by epoch needs every run in every epoch."""
+    if not epochs[list(names)].isna().any(axis=None):
+        return epochs
+    run = ["number", *([FOLD] if FOLD in epochs else [])]
+    parts = [connected(rows, names) for _, rows in epochs.sort_values([*run, "epoch"]).groupby(run)]
+    return pd.concat(parts)
 
 
 def _series(epochs: pd.DataFrame, name: str) -> Array:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 from numpy.typing import NDArray
-from scipy import stats
 
 from regstudy.analysis.ranks import SIGNIFICANCE_LEVEL, holm
 
@@ -77,8 +77,8 @@ def pairs_needed(sd: float, distance: float, level: float, power: float) -> floa
     """
     if distance <= sd * BEYOND_REACH:
         return math.inf
-    n = max(2, math.ceil(((stats.norm.isf(level / 2) + stats.norm.ppf(power)) * sd / distance) ** 2))
-    while (stats.t.isf(level / 2, n - 1) + stats.t.ppf(power, n - 1)) * sd > distance * math.sqrt(n):
+    n = max(2, math.ceil(((scipy.stats.norm.isf(level / 2) + scipy.stats.norm.ppf(power)) * sd / distance) ** 2))
+    while (scipy.stats.t.isf(level / 2, n - 1) + scipy.stats.t.ppf(power, n - 1)) * sd > distance * math.sqrt(n):
         n += 1
     return float(n)
 
@@ -101,8 +101,8 @@ def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> Paired:
     if sd < NO_SPREAD:
         return Paired(n, mean, 0.0, mean, mean, 1.0 if abs(mean) < NO_SPREAD else 2.0 ** (1 - n))
     error = sd / math.sqrt(n)
-    reach = float(stats.t.isf(SIGNIFICANCE_LEVEL / 2, n - 1)) * error
-    return Paired(n, mean, sd, mean - reach, mean + reach, float(2 * stats.t.sf(abs(mean) / error, n - 1)))
+    reach = float(scipy.stats.t.isf(SIGNIFICANCE_LEVEL / 2, n - 1)) * error
+    return Paired(n, mean, sd, mean - reach, mean + reach, float(2 * scipy.stats.t.sf(abs(mean) / error, n - 1)))
 
 
 def adjust(differences: Sequence[Paired]) -> list[Paired]:

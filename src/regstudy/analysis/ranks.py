@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pandas as pd
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 from numpy.typing import NDArray
-from scipy import stats
 
 SIGNIFICANCE_LEVEL = 0.05  # of every test, after correction for the number of tests
 
@@ -15,7 +15,7 @@ SIGNIFICANCE_LEVEL = 0.05  # of every test, after correction for the number of t
 def rank(values: pd.Series) -> NDArray[np.float64] | None:
     """Ranks of a setting; None if it is not numeric everywhere or does not vary."""
     numbers = pd.to_numeric(values, errors="coerce")
-    return None if numbers.isna().any() or numbers.nunique() < 2 else np.asarray(stats.rankdata(numbers))
+    return None if numbers.isna().any() or numbers.nunique() < 2 else np.asarray(scipy.stats.rankdata(numbers))
 
 
 def partial_spearman(
@@ -41,7 +41,7 @@ def partial_spearman(
     rho = float(np.clip(left @ right / scale, -1, 1))
     if abs(rho) > 1 - 1e-12:
         return rho, 0.0, needed
-    return rho, float(2 * stats.t.sf(abs(rho) * math.sqrt(degrees / (1 - rho * rho)), degrees)), needed
+    return rho, float(2 * scipy.stats.t.sf(abs(rho) * math.sqrt(degrees / (1 - rho * rho)), degrees)), needed
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -269,4 +269,5 @@ class Training(Section):
     monitor: AnyMetric = "val_loss"
     metric: AnyMetric = "val_accuracy"  # the weights of its best epoch are saved
     also: Annotated[tuple[AnyMetric, ...], Field(strict=False), Since("0.2.0")] = ()  # recorded, but decides nothing
+    clean_train_every: Annotated[Count | Literal["auto"], Since("0.2.0")] = "auto"  # epochs; also in the best and last
     seed: Annotated[int, Field(ge=0)] = 0

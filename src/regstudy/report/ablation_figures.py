@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from regstudy.analysis.curves import connected_runs
 from regstudy.report import palette
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.figures import Drawing, finish, series_lines, whole_ticks
@@ -100,6 +101,7 @@ def arm_curves(found: AblationFindings) -> list[Drawing]:
     epochs = runs.curves[runs.curves["number"].isin(ended["number"])]
     lines = [line for line in series_lines(of) if line[0] != of.train and line[0] in epochs.columns]
     arms = [arm for arm in found.arms if arm in set(epochs["arm"])]
+    epochs = connected_runs(epochs, [name for name, *_ in lines])
     frames = {(arm, name): _frame(epochs[epochs["arm"] == arm], name, scale(of)) for arm in arms for name, *_ in lines}
     known = [frame for frame in frames.values() if not frame.empty]
     if not known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 
+import numpy as np
 import plotly.graph_objects as go
 
 from regstudy.analysis.curves import epochs_of
@@ -36,6 +37,7 @@ def gap_curves(tables: Tables, shown: list[tuple[str, int]]) -> Drawing:
         baseline = arms[number] == "baseline"
         color, dash = (palette.BASELINE, "dash") if baseline else (palette.SEARCH, "solid")
         epochs = epochs_of(tables, number)
+        epochs = epochs[np.isfinite(epochs[tables.gap])]  # a line connects the epochs in which it was measured
         figure.add_scatter(
             x=epochs["epoch"].tolist(), y=(scale(of) * epochs[tables.gap]).round(2 if of.percent else 4).tolist(),
             name=f"{label}, trial {number}", mode="lines+markers" if len(epochs) < 3 else "lines",

@@ -58,11 +58,12 @@ def learning_curves(tables: Tables, number: int, label: str) -> Drawing:
     for column, name, color, dash in series_lines(of):
         if column not in epochs:
             continue  # only accuracy and loss are measured in train mode
+        rows = epochs[np.isfinite(epochs[column])]  # a line connects the epochs in which it was measured
         figure.add_scatter(
-            x=epochs["epoch"].tolist(),
-            y=(scale(of) * epochs[column]).round(2 if of.percent else 4).tolist(),
+            x=rows["epoch"].tolist(),
+            y=(scale(of) * rows[column]).round(2 if of.percent else 4).tolist(),
             name=name,
-            mode="lines+markers" if len(epochs) < 3 else "lines",
+            mode="lines+markers" if len(rows) < 3 else "lines",
             line={"color": color, "dash": dash, "width": 2},
             hovertemplate="%{y:.1f} %" if of.percent else "%{y:.3f}",
         )

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student_t
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 
 from regstudy.records import PruningDecision
 from regstudy.search.pruning_rule import BEHIND_QUANTILE, GOOD_QUANTILE, MIN_CHANCE, MIN_FULL_RUNS
@@ -49,6 +49,6 @@ def decide_on_folds(
     freedom = (trials - 1) * (folds - 1)
     error = math.sqrt(float((noise**2).sum()) / freedom * (1 - done / folds) / done)
     distance = lead - float(np.quantile(leads, GOOD_QUANTILE))
-    reach = float(student_t.cdf(distance / error, freedom)) if error > 0 else float(distance >= 0)
+    reach = float(scipy.stats.t.cdf(distance / error, freedom)) if error > 0 else float(distance >= 0)
     words += f"; estimated chance of a top-quarter result: {reach:.1%}"
     return PruningDecision(reach < chance * (folds - done) / folds, words)

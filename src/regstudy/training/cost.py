@@ -11,6 +11,7 @@ import torch
 
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
+from regstudy.training.clean_interval import epochs_between
 from regstudy.training.evaluation import evaluate
 from regstudy.training.loop import shuffled_batches, train_step
 from regstudy.training.schedules import learning_rate
@@ -27,7 +28,7 @@ class ImageCost:
     train: float
     evaluate: float
 
-    def epoch(self, trained: int, evaluated: int) -> float:
+    def epoch(self, trained: int, evaluated: float) -> float:
         """Seconds of an epoch with so many images."""
         return self.train * trained + self.evaluate * evaluated
 
@@ -38,7 +39,10 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
     This also shows early whether configuration and images are compatible.
     """
     cost = seconds_per_image(config, splits, device)
-    return cost.epoch(len(splits.train), len(splits.clean_train) + len(splits.validation))
+    sizes = len(splits.train), len(splits.clean_train), len(splits.validation)
+    every = config.training.clean_train_every
+    between = epochs_between(*sizes) if every == "auto" else every
+    return cost.epoch(sizes[0], sizes[1] / between + sizes[2])
 
 
 def seconds_per_image(config: RunConfig, splits: Splits, device: torch.device) -> ImageCost:

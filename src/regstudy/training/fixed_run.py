@@ -21,6 +21,7 @@ from regstudy.metrics import metric
 from regstudy.records import EpochRecord, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.crowded_cores import sharing_cores
 from regstudy.training.early_stopping import StoppingRule
 from regstudy.training.loop import OnStep, train_epoch
 from regstudy.training.run import OnEpoch, Trained, continue_from, stop_signal
@@ -81,7 +82,8 @@ def run_fixed(
     """
     at, state = _begin(config, splits, device, lengths, checkpoint)
     while True:
-        reason = _run_phase(state, lengths, at, on_epoch, on_step, checkpoint)
+        with sharing_cores():
+            reason = _run_phase(state, lengths, at, on_epoch, on_step, checkpoint)
         weights = state.measured_weights()
         if reason or at + 1 == len(lengths):
             break

@@ -5,27 +5,30 @@ Nothing in the loop over batches waits for the device: sums stay there and are r
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from regstudy.data.image_set import ImageSet
 from regstudy.metrics import CLEAN_TRAIN, VALIDATION
 from regstudy.records import EpochRecord
 from regstudy.training.augmentation import augment
 from regstudy.training.class_balance import balanced_order
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
 from regstudy.training.erasing import cut_out, erase_rectangles
-from regstudy.training.evaluation import measure
+from regstudy.training.evaluation import Measured, measure
 from regstudy.training.mixing import mix, mixed_loss
 from regstudy.training.precision import computing_in, exact_type
 from regstudy.training.schedules import learning_rates
 from regstudy.training.train_state import TrainState
 
 OnStep = Callable[[int, int], None]  # images done in this epoch, images in total
+CleanIsDue = Callable[[EpochRecord], bool]  # for an epoch's record without clean training: whether to measure it
 
 
 @dataclass(frozen=True)
@@ -57,38 +60,48 @@ def train_epoch(state: TrainState, told: Sequence[EpochRecord], on_step: OnStep 
     return TrainedEpoch(loss, accuracy, rates[0], float(norms) / len(batches))
 
 
-def run_epoch(state: TrainState, on_step: OnStep | None = None) -> EpochRecord:
-    """Train for one epoch, measure clean training and validation, and append the record to the state."""
+def run_epoch(
+    state: TrainState, on_step: OnStep | None = None, clean_is_due: CleanIsDue = lambda _: True
+) -> EpochRecord:
+    """Train for one epoch, measure validation and, if it is due, clean training, and append the record to the state."""
     began = time.perf_counter()
     trained = train_epoch(state, state.records, on_step)
     with state.average.used_by(state.model) if state.average else nullcontext():
-        clean, val = (
-            measure(state.model, images, state.preprocessing, state.extra_metrics, state.positive)
-            for images in (state.splits.clean_train, state.splits.validation)
+        val = _measured(state, state.splits.validation)
+        record = EpochRecord(
+            epoch=len(state.all_records) + 1,
+            train_loss=trained.loss,
+            train_accuracy=trained.accuracy,
+            clean_train_loss=math.nan,
+            clean_train_accuracy=math.nan,
+            val_loss=val.loss,
+            val_accuracy=val.accuracy,
+            lr=trained.lr,
+            gradient_norm=trained.gradient_norm,
+            seconds=math.nan,
+            more={f"{CLEAN_TRAIN}{name}": math.nan for name in val.extra}
+            | {f"{VALIDATION}{name}": value for name, value in val.extra.items()},
         )
-    record = EpochRecord(
-        epoch=len(state.all_records) + 1,
-        train_loss=trained.loss,
-        train_accuracy=trained.accuracy,
-        clean_train_loss=clean.loss,
-        clean_train_accuracy=clean.accuracy,
-        val_loss=val.loss,
-        val_accuracy=val.accuracy,
-        lr=trained.lr,
-        gradient_norm=trained.gradient_norm,
-        seconds=time.perf_counter() - began,
-        more={
-            f"{prefix}{name}": value
-            for prefix, found in ((CLEAN_TRAIN, clean), (VALIDATION, val))
-            for name, value in found.extra.items()
-        },
-    )
+        measured = {"validation": val}
+        if clean_is_due(record):
+            clean = _measured(state, state.splits.clean_train)
+            measured = {"train": clean, "validation": val}
+            record = replace(
+                record,
+                clean_train_loss=math.inf if math.isnan(clean.loss) else clean.loss,  # NaN means not measured
+                clean_train_accuracy=clean.accuracy,
+                more={**record.more, **{f"{CLEAN_TRAIN}{name}": value for name, value in clean.extra.items()}},
+            )
+    record = replace(record, seconds=time.perf_counter() - began)
     state.records.append(record)
-    measured = {"train": clean, "validation": val}
     state.confusions = {part: found.confusion for part, found in measured.items()}
     state.groups = {part: found.groups for part, found in measured.items() if found.groups is not None}
     state.reliability = val.reliability
     return record
+
+
+def _measured(state: TrainState, images: ImageSet) -> Measured:
+    return measure(state.model, images, state.preprocessing, state.extra_metrics, state.positive)
 
 
 def shuffled_batches(state: TrainState) -> Sequence[Tensor]:

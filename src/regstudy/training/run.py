@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from regstudy.metrics import metric, metric_or_accuracy
 from regstudy.records import EpochRecord, GroupCounts, Outcome, PruningDecision, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.clean_interval import epochs_since
+from regstudy.training.crowded_cores import sharing_cores
 from regstudy.training.early_stopping import Signal, StoppingRule
 from regstudy.training.ema import WeightAverage
 from regstudy.training.loop import OnStep, run_epoch
@@ -64,7 +67,8 @@ def run(
     phases = config.in_phases()
     state, weights = _begin(config, splits, device, checkpoint)
     while True:
-        outcome, reason, weights = _run_phase(config, state, weights, on_epoch, on_step, checkpoint)
+        with sharing_cores():
+            outcome, reason, weights = _run_phase(config, state, weights, on_epoch, on_step, checkpoint)
         following = state.phase + 1
         if outcome in ("diverged", "pruned") or following == len(phases):
             break
@@ -110,7 +114,7 @@ def _run_phase(
     """Train to the end of the state's phase: how it ended, why, and the best weights of the whole run so far."""
     phase = state.config
     while len(state.records) < phase.training.epochs:
-        record = run_epoch(state, on_step)
+        record = run_epoch(state, on_step, partial(_clean_is_due, config, state))
         progress = objective_signal(config, state.all_records)
         if progress.best_epoch == record.epoch:
             weights = state.measured_weights()
@@ -131,6 +135,17 @@ def _run_phase(
         ):  # after on_epoch, which is not called again for this epoch when resumed
             checkpoint.save(state, weights)
     return "finished", _why_finished(config, len(state.all_records)), weights
+
+
+def _clean_is_due(config: RunConfig, state: TrainState, record: EpochRecord) -> bool:
+    """Whether clean training is measured in the epoch of this record: the best so far, the last, or every few."""
+    phase, own = state.config, [*state.records, record]
+    return (
+        epochs_since([*state.all_records, record]) >= state.clean_train_every
+        or objective_signal(config, [*state.all_records, record]).best_epoch == record.epoch
+        or len(own) == phase.training.epochs
+        or stop_signal(phase, own).stop
+    )
 
 
 def stop_signal(config: RunConfig, records: Sequence[EpochRecord]) -> Signal:

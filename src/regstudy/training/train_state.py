@@ -21,6 +21,7 @@ from regstudy.errors import Problem, config_error
 from regstudy.metrics import METRICS, VALIDATION
 from regstudy.records import EpochRecord, Reliability, dump_records, dump_reliability, parse_records, parse_reliability
 from regstudy.training.class_balance import class_weights
+from regstudy.training.clean_interval import epochs_between
 from regstudy.training.ema import WeightAverage
 from regstudy.training.optimizers import make_optimizer
 from regstudy.training.precision import Precision, resolve
@@ -46,6 +47,7 @@ class TrainState:
     augmentation: Generator
     class_weights: Tensor | None
     average: WeightAverage | None
+    clean_train_every: int = 1  # epochs from one evaluation of the clean part to the next, apart from the best ones
     earlier: list[EpochRecord] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
     whole: RunConfig | None = None
@@ -65,6 +67,7 @@ class TrainState:
             "generators": [self.order.get_state(), self.augmentation.get_state(), *_global_generators(self.device)],
             "earlier": dump_records(self.earlier),
             "records": dump_records(self.records),
+            "clean_train_every": self.clean_train_every,
             "best_confusions": self.best_confusions,
             "best_groups": self.best_groups,
             "best_reliability": dump_reliability(self.best_reliability) if self.best_reliability else None,
@@ -84,6 +87,7 @@ class TrainState:
             torch.cuda.set_rng_state(generator, self.device)
         self.earlier = parse_records(state["earlier"])
         self.records = parse_records(state["records"])
+        self.clean_train_every = state.get("clean_train_every", 1)  # what began with every epoch goes on with it
         self.best_confusions = dict(state.get("best_confusions", {}))  # absent from checkpoints of 0.1.0
         self.best_groups = dict(state.get("best_groups", {}))
         stored = state.get("best_reliability")
@@ -154,6 +158,9 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
     model = models.build(config.model, splits.train.shape[0], preprocessing.side, classes)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     order, augmentation = (Generator().manual_seed(seed) for seed in seeds[1:])
+    every = config.training.clean_train_every
+    if every == "auto":
+        every = epochs_between(len(splits.train), len(splits.clean_train), len(splits.validation))
     weighted, ema = config.training.balance == "weights", config.regularization.ema
     return TrainState(
         config,
@@ -167,6 +174,7 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
         augmentation,
         class_weights=class_weights(splits.train.labels, classes) if weighted else None,
         average=WeightAverage(model, ema) if ema else None,
+        clean_train_every=every,
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 import torch
-from scipy.stats import chi2_contingency
 from torch import Tensor
 
 from regstudy.analysis.constant_answer import constant_value
@@ -93,7 +93,7 @@ def _shares(counts: Sequence[np.ndarray], names: Sequence[str]) -> list[Finding]
     both = np.stack(counts)[:, np.sum(counts, axis=0) > 0]
     shares = both / both.sum(1, keepdims=True)
     apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    if apart < MIN_SHARE_DIFFERENCE or both.shape[1] < 2 or chi2_contingency(both).pvalue > 1e-3:
+    if apart < MIN_SHARE_DIFFERENCE or both.shape[1] < 2 or scipy.stats.chi2_contingency(both).pvalue > 1e-3:
         return []
     worst = int(np.abs(shares[0] - shares[1]).argmax())
     kept = [name for name, total in zip(names, np.sum(counts, axis=0), strict=True) if total]

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import binomtest, norm
 from torch import Tensor
 
 from regstudy.doctor.checks.leakage import picture
@@ -84,7 +84,7 @@ def unrelated(scores: Tensor, labels: Tensor, classes: int) -> Result:
 
 
 def _tail(deviations: float) -> float:
-    return float(norm.sf(deviations))
+    return float(scipy.stats.norm.sf(deviations))
 
 
 def _balanced_answers(scores: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -151,7 +151,7 @@ def _suspect(at: int, answers: Tensor, labels: Tensor, names: Sequence[str], pat
 
 def upper_limit(successes: int, trials: int) -> float:
     """The upper 97.5% confidence limit of a share (Clopper and Pearson, 1934)."""
-    return float(binomtest(successes, trials).proportion_ci(0.95, method="exact").high)
+    return float(scipy.stats.binomtest(successes, trials).proportion_ci(0.95, method="exact").high)
 
 
 def suspected(scores: Tensor, labels: Tensor) -> list[int]:
@@ -190,7 +190,9 @@ def misaligned(scores: Tensor, labels: Tensor, neighbors: Mapping[int, Tensor]) 
         else:
             continue
         if tried:
-            found.append((float(binomtest(hits, tried, expected, alternative="greater").pvalue), shift, hits, tried))
+            found.append(
+                (float(scipy.stats.binomtest(hits, tried, expected, alternative="greater").pvalue), shift, hits, tried)
+            )
     looked = "Labels are not shifted relative to their images (in file order)."
     if not found or min(found)[0] > MAX_SHIFT_P_VALUE:
         return Result(looked)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, chi2_contingency
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 
 from regstudy.doctor.checks.image_properties import Table
 
@@ -115,7 +115,7 @@ class Judged:
         share, elsewhere = _share(has[inside]), _share(has[~inside])
         once = np.unique(np.stack([self.groups, self.labels, has]), axis=1)  # each group counts once
         counts = [[np.sum((once[1] == c) & (once[2] == there)) for there in (0, 1)] for c in self.classes]
-        if elsewhere > MAX_MARKED_RATIO * share or chi2_contingency(counts).pvalue > MAX_MARK_P_VALUE:
+        if elsewhere > MAX_MARKED_RATIO * share or scipy.stats.chi2_contingency(counts).pvalue > MAX_MARK_P_VALUE:
             return None
         return Mark(what, tuple(marked), tuple(shares), share, elsewhere)
 
@@ -125,5 +125,5 @@ def _share(flags: npt.NDArray[np.bool_]) -> float:
 
 
 def _limits(share: float, count: int) -> tuple[float, float]:
-    interval = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    interval = scipy.stats.binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -107,7 +107,7 @@ def separation_auc(own: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> 
         scores[~known] = table[~known] @ np.linalg.solve(gram, table[known].T @ target[known])
     areas = []
     for number in range(PART_FOLDS):  # scores of different folds are not comparable
-        ranks, theirs = rankdata(scores[fold == number]), target[fold == number] > 0
+        ranks, theirs = scipy.stats.rankdata(scores[fold == number]), target[fold == number] > 0
         count, rest = int(theirs.sum()), int((~theirs).sum())
         if count and rest:
             areas.append((ranks[theirs].sum() - count * (count + 1) / 2) / (count * rest))
