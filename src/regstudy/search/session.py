@@ -19,6 +19,7 @@ from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import prepare
 from regstudy.errors import RegstudyError, StudyError
+from regstudy.metrics import metric
 from regstudy.search.confirming import Confirming, why_not_confirmed
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
@@ -30,6 +31,7 @@ from regstudy.search.rounds import check_no_stale_runs, finish_search, time_unti
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import Images
 from regstudy.search.totals import how_it_ended, totals
+from regstudy.search.worth import WORTH, go_on, stopped_division, why_stopped
 from regstudy.space.plan import Plan
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import name_of_file
@@ -129,22 +131,41 @@ class Session:
         if self.plan.kind == "search":
             share = self._share(study)
             study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": division.confirm})
+            go_on(study, options.trials, options.until)
             reserved = share * ready.confirm / max(division.confirm, 1)  # of the time
             searching = replace(searching, budget=options.budget * (1 - reserved))
         if sum(ready.left.values()):
-            done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+            done, best, series = count_finished(study), best_value(study), self.plan.study.metric
             limit = self.plan.study.gap_at_most
-            self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace, limit))
+            self.listen(StudyStarted(self.place, division.search, done, best, series, options.workers, pace, limit))
         given, until = division, time.time() + searching.budget
+        told = fact(study, attributes.STOPPED) is not None
+
+        def after_stop() -> Division:
+            """The division once the search has ended early, which is said once; else as it is."""
+            nonlocal told
+            if fact(study, attributes.STOPPED) is None or division is not given:
+                return division
+            found = self._division(study)
+            if not told:
+                self.listen(Notice(why_stopped(study, metric(self.plan.study.metric), found)))
+            told = True
+            return found
 
         def stages() -> None:
             nonlocal division
-            left = replace(searching, budget=time_until(until))
+            division = after_stop()  # the server may have gone away after it
+            left = replace(searching, trials=division.search, budget=time_until(until))
             search(self.place, study, self.plan, self.images.splits, left, self.listen)
-            if not given.confirm:
+            if given.confirm:
+                finish_search(self.place, study, self.plan, self.images.splits, left, self.listen, deadline)
+            division = after_stop()
+            if not division.confirm:
                 return
-            finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
             if why := why_not_confirmed(study):
+                if told:
+                    division = self._nothing_confirmed(study, why, division)
+                    return
                 division = Division(given.total, 0)
                 more = replace(options, trials=given.total, budget=time_until(deadline))
                 self._search_on(study, why, given.confirm, more, seconds)
@@ -152,7 +173,7 @@ class Session:
                 Confirming(
                     self.place, study, self.plan.study, options, self.images.load,
                     not self.images.splits.own_validation, self.listen,
-                ).run(given.confirm, deadline, seconds)  # fmt: skip
+                ).run(division.confirm, deadline, seconds)  # fmt: skip
 
         try:
             outlast_server(stages, self.listen)
@@ -161,34 +182,42 @@ class Session:
             raise
         self._end(study, division)
 
+    def _nothing_confirmed(self, study: optuna.Study, why: str, division: Division) -> Division:
+        """Leave the trials that were kept for the confirmation unused: more search is not worth it."""
+        self.listen(Notice(f"{why} The {counted(division.confirm, 'trial')} left for it are not used."))
+        study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
+        return Division(division.search, 0, unused=division.unused + division.confirm)
+
     def _search_on(self, study: optuna.Study, why: str, given: int, options: SearchOptions, seconds: float) -> None:
         """Give the trials that were kept for the confirmation to the search, since there is nothing to confirm."""
         self.listen(Notice(f"{why} The search gets the {counted(given, 'trial')} left for it."))
         study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
-        done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+        done, best, series = count_finished(study), best_value(study), self.plan.study.metric
         pace = seconds / options.workers
         limit = self.plan.study.gap_at_most
-        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace, limit))
+        self.listen(StudyStarted(self.place, options.trials, done, best, series, options.workers, pace, limit))
         search(self.place, study, self.plan, self.images.splits, options, self.listen)
 
     def _division(self, study: optuna.Study | None) -> Division:
         """How the trials are divided between the search and the confirmation of its winner."""
-        trials, plan = self.options.trials, self.plan
-        if not isinstance(plan, Space) or not plan.regularizes:
-            return Division(trials, 0)
-        if study is None:
-            return divide(trials, self._share(None), 0, 0)
+        trials, share = self.options.trials, self._share(study)
+        if study is None or self.plan.kind != "search":
+            return divide(trials, share, 0, 0)
         found = find_confirmation(self.place, study)
         facts = None if found is None else facts_in(found)
+        planned = len(facts.planned) if facts else 0
+        if stopped := stopped_division(study, trials, self.options.until, share, planned):
+            return stopped
         state = queue_state(study.get_trials(deepcopy=False))
-        ended = len(state.finished | state.lost)
-        return divide(trials, self._share(study), ended, len(facts.planned) if facts else 0)
+        return divide(trials, share, len(state.finished | state.lost), planned)
 
     def _share(self, study: optuna.Study | None) -> float:
         """The share of the trials for confirmation: what is asked for, else what was asked for before.
 
-        Studies of earlier versions have none until it is asked for.
+        Studies of earlier versions have none until it is asked for. Without a regularizer there is nothing to confirm.
         """
+        if not isinstance(self.plan, Space) or not self.plan.regularizes:
+            return 0.0
         if self.options.confirm is not None:
             return self.options.confirm
         known = fact(study, attributes.CONFIRM) if study is not None else None
@@ -230,6 +259,8 @@ class Session:
         if division.confirm:
             searched = counted(division.search, "search trial")
             parts = f" {searched}, then {counted(division.confirm, 'run')} with fresh seeds to confirm the winner."
+        if options.until == WORTH and self.plan.kind == "search":
+            parts += " The search ends earlier once its next trials would gain too little."
         return (
             f"{self.plan.describe(options.trials)}{parts}\n"
             f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs).{folds} The test set{test} is"
@@ -244,6 +275,8 @@ class Session:
             runs += f" ({counted(division.confirm, 'confirmation run')} among them)"
         also = f" and gave up {lost} after repeated failures" if lost else ""
         words = f"Nothing left to do: {self.place} already has {runs}{also}. To add more, increase {more} (--{more})."
+        if fact(study, attributes.STOPPED) is not None:
+            words += " The search was ended early; more trials without --until worth go on with it."
         return NothingLeft(words, lost)
 
     def _costs(self) -> dict[str, Cost]:
