@@ -26,8 +26,10 @@ MIN_TRIALS = 15  # finished ones, before anything is said
 MIN_VALUES = 5  # of trials that may win, among the latest
 LATEST = 30  # trials that tell what the next ones are like
 TOO_LITTLE = 0.02  # of the noise of one value: an expected gain that is not worth it
+TOO_LITTLE_ASSUMED = 0.05  # the same where the noise is assumed, which comes out smaller than a standard error
 IN_A_ROW = 5  # times that the gain must be too little, one trial after another
-NOISE_SHARE = 0.9  # of the variance of the better half, where the noise of one value is not known
+NOISE_SHARE = 0.5  # of the variance of the better half, where the noise of one value is not known
+MEDIAN_ERROR = 1.25  # standard error of a median, relative to that of a mean
 DRAWS = 2_000
 MIN_FREEDOM = 6  # degrees of freedom from which on repeats tell the noise
 
@@ -49,6 +51,7 @@ class NextTrials:
     worth: bool
 
 
+@np.errstate(over="ignore", invalid="ignore")  # anybody's values may be huge
 def next_trials(values: Sequence[float], noise: float | None = None, *, maximize: bool = True) -> NextTrials | None:
     """What the next trials would gain after those with these values, in the order in which they were made.
 
@@ -58,15 +61,14 @@ def next_trials(values: Sequence[float], noise: float | None = None, *, maximize
     signed = np.asarray(values, dtype=float) * (1.0 if maximize else -1.0)
     signed[~np.isfinite(signed)] = math.nan
     known = noise is not None and math.isfinite(noise) and noise > 0
-    latest = _estimate(signed, noise if known else None)
+    given, least = (noise, TOO_LITTLE) if known else (None, TOO_LITTLE_ASSUMED)
+    latest = _estimate(signed, given)
     if latest is None:
         return None
-    ends = range(len(signed) - 1, len(signed) - IN_A_ROW, -1)
-    idle = _too_little(latest) and all(
-        _too_little(_estimate(signed[:end], noise if known else None)) for end in ends
-    )
+    earlier = (_estimate(signed[:end], given) for end in range(len(signed), len(signed) - IN_A_ROW, -1))
+    worth = any(found is None or found[0] > least * found[2] for found in earlier)  # looks no further back than needed
     gain, error, used = latest
-    return NextTrials(len(signed), gain, error, used, known, not idle)
+    return NextTrials(len(signed), gain, error, used, known, worth)
 
 
 def noise_of_share(share: float, images: float, design_effect: float = 1.0) -> float | None:
@@ -102,10 +104,6 @@ def noise_of_repeats(runs: Sequence[Mapping[int, float]]) -> float | None:
     return math.sqrt(float(((found - design @ fitted) ** 2).sum()) / freedom)
 
 
-def _too_little(found: tuple[float, float, float] | None) -> bool:
-    return found is not None and found[0] <= TOO_LITTLE * found[2]
-
-
 def _estimate(values: NDArray[np.float64], noise: float | None) -> tuple[float, float, float] | None:
     """Expected gain, its standard deviation, and the noise of one value; larger values are better."""
     latest = values[-LATEST:]
@@ -130,9 +128,6 @@ def _estimate(values: NDArray[np.float64], noise: float | None) -> tuple[float, 
     gain = np.where(ahead, np.take_along_axis(true, chosen, 1)[:, 0] - leader, 0.0)
     mean, error = float(gain.mean()), float(gain.std())
     return (mean, error, assumed) if math.isfinite(mean) and math.isfinite(error) else None
-
-
-MEDIAN_ERROR = 1.25  # standard error of a median, relative to that of a mean
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
-from regstudy.cli.console import PlainConsole
 from regstudy.analysis.next_trials import NEXT
+from regstudy.cli.console import PlainConsole
 from regstudy.metrics import metric
 from regstudy.search.events import (
     AblationStarted,

@@ -1,8 +1,8 @@
 """Ending a search that is no longer worth its trials (`--until worth`), and its next trials in words.
 
 The end is stored in the study: {"search": its slots, "runs": those of its confirmation, "asked": the trials that were
-asked for in all, and what the next trials would have gained}. The slots that nobody has begun are taken away, so every worker of the
-study, on any machine, ends by itself.
+asked for in all, and what the next trials would have gained}. The slots that nobody has begun are taken away, so every
+worker of the study, on any machine, ends by itself.
 """
 
 from __future__ import annotations
