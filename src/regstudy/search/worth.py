@@ -39,9 +39,10 @@ def end_search(opened: OpenStudy, ahead: NextTrials) -> None:
             if fact(study, attributes.UNTIL) != WORTH:
                 return
             if stored is None:
-                stored = _end_now(study, total, ahead)
+                if (stored := _end_now(study, total, ahead)) is None:
+                    return
                 study.set_user_attr(attributes.STOPPED, stored)
-            if stored is not None and stored["search"] < total:  # also if the connection was lost on the way
+            if stored["search"] < total:  # also if the connection was lost on the way
                 given = fact(study, attributes.CONFIRM) or {"share": 0.0}
                 study.set_user_attr(attributes.CONFIRM, {**given, "runs": stored["runs"]})
                 study.set_user_attr(attributes.TRIALS, stored["search"])
