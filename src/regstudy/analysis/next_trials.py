@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,9 @@ def next_trials(values: Sequence[float], noise: float | None = None, *, maximize
     latest = _estimate(signed, given)
     if latest is None:
         return None
-    earlier = (_estimate(signed[:end], given) for end in range(len(signed), len(signed) - IN_A_ROW, -1))
-    worth = any(found is None or found[0] > least * found[2] for found in earlier)  # looks no further back than needed
+    earlier = (_estimate(signed[:end], given) for end in range(len(signed) - 1, len(signed) - IN_A_ROW, -1))
+    looks = chain([latest], earlier)
+    worth = any(found is None or found[0] > least * found[2] for found in looks)  # no further back than needed
     gain, error, used = latest
     return NextTrials(len(signed), gain, error, used, known, worth)
 
