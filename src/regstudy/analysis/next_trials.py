@@ -26,12 +26,12 @@ NEXT = 10  # trials that are looked ahead
 MIN_TRIALS = 15  # finished ones, before anything is said
 MIN_VALUES = 5  # of trials that may win, among the latest
 LATEST = 30  # trials that tell what the next ones are like
-TOO_LITTLE = 0.02  # of the noise of one value: an expected gain that is not worth it
+TOO_LITTLE = 0.015  # of the noise of one value: an expected gain that is not worth it
 TOO_LITTLE_ASSUMED = 0.05  # the same where the noise is assumed, which comes out smaller than a standard error
 IN_A_ROW = 5  # times that the gain must be too little, one trial after another
 NOISE_SHARE = 0.5  # of the variance of the better half, where the noise of one value is not known
 MEDIAN_ERROR = 1.25  # standard error of a median, relative to that of a mean
-DRAWS = 2_000
+DRAWS = 5_000
 MIN_FREEDOM = 6  # degrees of freedom from which on repeats tell the noise
 
 

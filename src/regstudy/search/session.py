@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 
-from regstudy import models
-from regstudy.config.run_config import RunConfig
-from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
-from regstudy.data.preprocessing import prepare
-from regstudy.errors import RegstudyError, StudyError
 from regstudy.metrics import metric
 from regstudy.search.confirming import Confirming, why_not_confirmed
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import outlast_server, search, serve
-from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
+from regstudy.search.events import Listener, NothingLeft, Notice, Ready, StudyStarted
 from regstudy.search.known_start import StartRequest, known_start
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import Images
 from regstudy.search.totals import how_it_ended, totals
+from regstudy.search.trial_cost import check_fit, costs_of
 from regstudy.search.worth import WORTH, go_on, stopped_division, why_stopped
 from regstudy.space.plan import Plan
 from regstudy.space.search_space import Space
@@ -43,7 +37,6 @@ from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words, outlast
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
-from regstudy.training.cost import seconds_per_epoch
 
 # checks a plan and its images before training, given the stored results of an earlier check; returns the results that
 # the study stores, and raises StudyError if the study would be meaningless
@@ -101,7 +94,10 @@ class Session:
             doctor = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, doctor) if self.preflight else doctor
             ready = Ready(
-                self.plan.kind, self._costs(), self._left(study, division), self._confirm_left(study, division)
+                self.plan.kind,
+                costs_of(self.plan, self.images.splits, self.options.device),
+                self._left(study, division),
+                self._confirm_left(study, division),
             )
             self.listen(ready)
             study = self._create(ready, found, doctor, known.facts())
@@ -279,10 +275,6 @@ class Session:
             words += " The search was ended early; more trials without --until worth go on with it."
         return NothingLeft(words, lost)
 
-    def _costs(self) -> dict[str, Cost]:
-        """Build the network of every arm and time a few batches; StudyError if that fails."""
-        return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
-
     def _confirm_left(self, study: optuna.Study | None, division: Division) -> int:
         """How many confirmation runs are still to be made."""
         found = None if study is None else find_confirmation(self.place, study)
@@ -299,21 +291,6 @@ class Session:
         return {name: arms[name] for name in names}
 
 
-def check_fit(plan: Plan, splits: Splits) -> None:
-    """Build each distinct preprocessing and network at the ends of all ranges once.
-
-    Raises ConfigError if images and network do not fit, StudyError if a user-defined network fails.
-    """
-    seen = set()
-    for config in plan.extremes():
-        parts = repr((config.preprocessing, config.model))
-        if parts not in seen:
-            with _explained(plan, "defaults"):
-                side = prepare(config.preprocessing, splits.train).side
-                models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
-        seen.add(parts)
-
-
 def help_with(
     place: StudyPlace, study: optuna.Study, plan: Plan, splits: Splits, options: SearchOptions, listen: Listener
 ) -> None:
@@ -325,29 +302,3 @@ def help_with(
     limit = plan.study.gap_at_most
     listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0, limit))
     serve(place, study, plan, splits, options, listen)
-
-
-def _cost(session: Session, name: str, config: RunConfig) -> Cost:
-    splits = session.images.splits
-    with _explained(session.plan, name):
-        side = prepare(config.preprocessing, splits.train).side
-        shape = splits.train.shape[0], side, len(splits.train.classes)
-        network = models.build(config.model, *shape)
-        models.check_answers(config.model, network, *shape)
-        sizes = models.parameter_counts(network)
-        seconds = seconds_per_epoch(config, splits, torch.device(session.options.device))
-    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds)
-
-
-@contextmanager
-def _explained(plan: Plan, arm: str) -> Iterator[None]:
-    """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
-    search = plan.kind == "search"
-    what = "the default configuration" if search else f"the arm '{arm}'"
-    try:
-        with user_code(f"Training the first batches of {what}", StudyError):
-            yield
-    except RegstudyError as error:
-        if search or isinstance(error, StudyError):
-            raise
-        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from error
