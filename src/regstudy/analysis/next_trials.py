@@ -8,7 +8,7 @@ and their variance is the mean square of the better half of these around it, les
 better half counts because poor trials have a long tail that decides nothing. How uncertain that variance is with so few
 values is drawn along (scaled inverse chi-square). The same distribution says how much of the best value is luck.
 Draws of the next trials, measured with noise, then tell how often one of them takes the lead and what it truly gains.
-`benchmarks/worth.py` calibrates all this on searches with a planted truth; docs/method.md has its figures.
+`benchmarks/worth.py` calibrates all this on searches with a planted truth; docs/answer.md has its figures.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def noise_of_share(share: float, images: float, design_effect: float = 1.0) -> f
     """The standard error of a share of right answers; None where it cannot be told.
 
     A single training has further noise, that of its seed. On the other hand all trials share their validation images.
-    On the recorded trainings of `benchmarks/repeats`, what is left is less than this error: 0.55 to 0.7 of it.
+    On the recorded trainings of `benchmarks/repeats`, what is left is 0.65 to 0.8 of this error.
     """
     if not (images > 0 and 0 <= share <= 1 and design_effect > 0):
         return None
