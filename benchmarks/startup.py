@@ -41,15 +41,15 @@ def timed(module, name, label):
 
 import regstudy.cli.app, regstudy.training.devices
 from regstudy import data
-from regstudy.search import session
+from regstudy.search import session, trial_cost
 from regstudy.training import loop
 import regstudy.training.run, regstudy.search.worker_pool
 spent["interpreter, imports"] = time.time() - began
 timed(data, "prepare", "data")
-timed(session, "seconds_per_epoch", "cost estimate")
+timed(trial_cost, "seconds_per_epoch", "cost estimate")
 timed(session, "check_place", "storage")
 timed(session, "create_study", "storage")
-estimating = session.seconds_per_epoch
+estimating = trial_cost.seconds_per_epoch
 
 def first_batch(state, indices, lr, step=loop.train_step):
     start = time.time()

@@ -40,7 +40,7 @@ from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
 from regstudy.search.confirm_study import confirm_study
 from regstudy.search.default_listener import log_epoch
 from regstudy.search.events import Listener, Notice
-from regstudy.search.search_options import PrunerName
+from regstudy.search.search_options import PrunerName, Until
 from regstudy.search.session import Session
 from regstudy.search.study_images import gather
 from regstudy.space import loader
@@ -88,6 +88,7 @@ def run_study(
     trial_timeout: str | float | None = None,
     pruner: PrunerName = "signal",
     confirm: float | None = None,
+    until: Until = "trials",
     try_first: Sequence[str | Path | Mapping[str, Any] | RunConfig] = (),
     start_from: str | Path | Sequence[str | Path] = (),
     doctor: bool = True,
@@ -109,6 +110,8 @@ def run_study(
     - ``confirm``: share of the trials that are spent on training the leaders and the baseline again with fresh seeds,
       so that what is claimed about the winner does not rest on the values that chose it (default 0.3; 0: none).
       Studies of earlier versions stay unconfirmed unless it is given.
+    - ``until``: ``"worth"`` ends the search early, once the next ten trials would gain too little to matter next to the
+      noise of one value, and gives the trials and the time that are left to the confirmation.
     - ``try_first``: configurations that the search tries first: files as `export` writes them, RunConfigs, or mappings
       of some hyperparameters by dotted path. They count as trials.
     - ``start_from``: folders of earlier studies. The best of their trials that fit the space are tried again first, and
@@ -129,7 +132,7 @@ def run_study(
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides cannot be combined with a Space; pass them to load_space.")
     with machine(device, threads) as used:
-        options = options_of(trials, workers, budget, trial_timeout, pruner, used, confirm)
+        options = options_of(trials, workers, budget, trial_timeout, pruner, used, confirm, until)
         asked = space if isinstance(space, Space) else load_space(space, overrides)
         plan, images = gather(asked, asked.fallback, where.data_dir, listen, where.place)
         whole = doctor_command(asked, where.data_dir)

@@ -11,7 +11,8 @@ from planted_race import PLANTED, planted_race
 from synthetic import make_study
 
 from regstudy.analysis.confirmation import Confirmation, confirmation
-from regstudy.report.next_actions import arguments_of, next_actions, not_worth_it
+from regstudy.analysis.next_trials import NextTrials
+from regstudy.report.next_actions import arguments_of, more_trials, next_actions
 from regstudy.study.load_tables import load_tables
 from regstudy.study.place import StudyPlace
 from regstudy.study.tables import Tables
@@ -71,16 +72,20 @@ def test_the_simpler_equal_is_offered() -> None:
     assert f"--trial {found.simplest.number} " in action.command
 
 
-def test_more_of_the_same_is_not_worth_it_only_where_the_latest_trials_gained_nothing() -> None:
-    tables = load_tables(make_study(60, baseline=5, prune=0))
-    values = tables.trials["value"].sort_values(ascending=False).to_numpy()
-    trials = tables.trials.copy()
-    trials["value"] = trials["value"].clip(upper=float(values[20]))  # twenty equally good ones
-    assert not_worth_it(replace(tables, trials=trials)) is not None
-    trials = tables.trials.copy()
-    trials.loc[trials["value"].idxmax(), "value"] += 0.2
-    assert not_worth_it(replace(tables, trials=trials)) is None
-    assert not_worth_it(load_tables(make_study(12, baseline=2, prune=0))) is None
+@pytest.mark.parametrize(
+    ("ahead", "title", "assumed"),
+    [
+        (NextTrials(40, 0.0123, 0.02, 0.015, measured=True, worth=True), "10 more trials of this search", False),
+        (NextTrials(40, 0.0123, 0.02, 0.015, measured=False, worth=False), "Not worth it: 10 more trials of", True),
+    ],
+)
+def test_more_of_the_same_is_told_with_what_it_would_gain(ahead: NextTrials, title: str, assumed: bool) -> None:
+    tables = load_tables(make_study(12, baseline=2, prune=0))
+    found = more_trials(ahead, tables)
+    assert found is not None and found.title.startswith(title)
+    assert found.gain == "+1.2 ± 2.0 points" and "noise of 1.5 points" in found.why
+    assert ("assumed" in found.why) is assumed
+    assert more_trials(None, tables) is None
 
 
 @pytest.mark.parametrize(

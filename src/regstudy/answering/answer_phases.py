@@ -78,8 +78,9 @@ from regstudy.search.pilot import PilotResult, pilot_left, pilot_result, run_pil
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs
 from regstudy.search.search_options import SearchOptions
-from regstudy.search.session import PreflightCheck, Session, check_fit
+from regstudy.search.session import PreflightCheck, Session
 from regstudy.search.study_images import Images
+from regstudy.search.trial_cost import check_fit, costs_of
 from regstudy.space.loader import load_config
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import ABLATION, CONFIRMATION
@@ -184,7 +185,7 @@ class Answering:
 
     def _estimate(self, study: optuna.Study | None) -> float:
         """Seconds of a training; tells the plan that it gives, and refuses what a pilot would refuse, too."""
-        alone = self._session({}).costs()["defaults"].per_trial
+        alone = costs_of(self.space, self.images.splits, self.options.device)["defaults"].per_trial
         training = alone * (self.options.workers if self.options.device == "cpu" else 1)  # they share the cores
         made = PilotResult((), math.nan, math.nan, 1.0) if study is None else pilot_result(self.place, study)
         training = made.seconds if made.values else training

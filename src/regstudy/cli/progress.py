@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 
+from regstudy.analysis.next_trials import NEXT
 from regstudy.cli.console import PlainConsole
 from regstudy.metrics import metric
 from regstudy.search.events import (
@@ -22,12 +23,14 @@ from regstudy.search.events import (
     TrialEvent,
     TrialStarted,
 )
+from regstudy.search.worth import ahead_words
 from regstudy.study.ranking import within
 from regstudy.text import format_duration, printable
 
 # what runs, the special before the general
 WHAT = {PilotStarted: "pilot", AblationStarted: "ablation", ConfirmationStarted: "confirmation", StudyStarted: "study"}
 PLAIN_EPOCH_EVERY = 15.0  # seconds between epoch lines without a terminal
+AHEAD_EVERY = 5  # trials between lines about what the next ones would gain
 
 
 class StudyDisplay:
@@ -98,6 +101,8 @@ class StudyDisplay:
         if event.outcome in ("finished", "stopped") and self._allowed(event):
             self.best = event.value if self.best is None else self._better(self.best, event.value)
         self.console.print(self._line(event))
+        if event.ahead is not None and (self.finished % AHEAD_EVERY == 0 or self.finished == self.trials):
+            self.console.print(f"          {ahead_words(event.ahead, metric(self.metric))}{self._for_them()}")
         if event.trace and isinstance(self.console, PlainConsole) and self.console.debug:
             self.console.print(event.trace)
 
@@ -128,6 +133,10 @@ class StudyDisplay:
         name = trial.arm if trial.confirms else f"trial {trial.number}"
         where = f"          {name} {_fold_words(event)}epoch {event.record.epoch}/{trial.epochs}"
         self.console.print(f"{where}  {event.words}")
+
+    def _for_them(self) -> str:
+        """The time that the next trials would take at the pace so far."""
+        return f", {format_duration(NEXT * (time.monotonic() - self.began) / self.ended)}" if self.ended else ""
 
     def _left(self) -> str:
         """Estimated time left at the pace so far; empty if nothing is left or the pace is unknown."""

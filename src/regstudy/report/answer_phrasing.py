@@ -17,13 +17,14 @@ from regstudy.analysis.confirmation import Confirmation, Leader
 from regstudy.analysis.constant_answer import constant_answer
 from regstudy.analysis.gap import PLACES
 from regstudy.analysis.gap_limit import gap_limit
+from regstudy.analysis.next_trials import NextTrials
 from regstudy.analysis.race import MIN_ROUNDS
 from regstudy.config.active_regularizers import regularizer_words
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.limit_phrasing import fresh_limit_sentence, search_limit_sentence
 from regstudy.report.metric_phrasing import score, unit
-from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, next_actions, not_worth_it, runs_words
+from regstudy.report.next_actions import Action, can_be_confirmed, missing_runs, more_trials, next_actions, runs_words
 from regstudy.report.phrasing import listing, metric_name
 from regstudy.report.range_phrasing import gain, level, number, shown_gain, span
 from regstudy.report.verdict_phrasing import Verdict, constant_words
@@ -56,7 +57,8 @@ class Answer:
     equals: str = ""
     gap: str = ""
     actions: list[Action] = field(default_factory=list)
-    not_worth: Action | None = None
+    more: Action | None = None  # trials of the same search, with what they would gain
+    worth_more: bool = True
     cause: str = ""
     limit: str = ""
 
@@ -70,13 +72,14 @@ class Answer:
     def next_heading(self) -> str:
         """The first thing to do, and whether more of the same is worth it."""
         first = self.actions[0].title if self.actions else "Leave it at that"
-        return f"{first}; more of the same search is not worth it" if self.not_worth else first
+        return f"{first}; more of the same search is not worth it" if not self.worth_more else first
 
     @property
     def lines(self) -> list[str]:
         """The answer for a terminal: its status, the reasons, and the next command."""
         following = [action for action in self.actions if action.command][:1]
-        return [f"{self.word}: {self.sentence}", *self.reasons, *(f"Next: {one.command}" for one in following)]
+        more = [f"{self.more.title}: {self.more.gain}."] if self.more else []
+        return [f"{self.word}: {self.sentence}", *self.reasons, *more, *(f"Next: {one.command}" for one in following)]
 
 
 def answer(
@@ -87,11 +90,13 @@ def answer(
     *,
     unlearned: bool = False,
     apart: AblationFindings | None = None,
+    ahead: NextTrials | None = None,
 ) -> Answer:
     """What a study shows. ``searched``: the verdict on the search alone; ``where`` names the study in commands.
 
     ``unlearned``: no trial of the search beats the best constant answer; ``apart``: the
-    ablation, which some actions go on with (`cause_phrasing.with_cause` says what it shows).
+    ablation, which some actions go on with (`cause_phrasing.with_cause` says what it shows); ``ahead``: what further
+    trials of the search would gain.
     """
     actions = next_actions(found, tables, where, unlearned=unlearned, apart=apart)
     limited = gap_limit(tables)
@@ -109,9 +114,11 @@ def answer(
     if limited is not None and not unlearned:
         fresh = fresh_limit_sentence(found) if found is not None else ""
         made = replace(made, limit=f"{search_limit_sentence(limited)} {fresh}".strip())
-    idle = None if unlearned or found is None or found.status == "nothing learned" else not_worth_it(tables)
-    known = found is not None and not unlearned and found.status != "nothing learned"
-    return replace(made, gap=f"Gap: {gap_heading(found)}." if found and known else "", actions=actions, not_worth=idle)
+    learned = not unlearned and (found is None or found.status != "nothing learned")
+    gap = f"Gap: {gap_heading(found)}." if found and learned else ""
+    ahead = ahead if learned else None
+    more, worth = more_trials(ahead, tables), ahead is None or ahead.worth
+    return replace(made, gap=gap, actions=actions, more=more, worth_more=worth)
 
 
 def luck_sentence(found: Confirmation) -> str:

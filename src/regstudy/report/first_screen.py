@@ -55,7 +55,15 @@ def searched(found: Findings) -> Verdict:
 def answer_to(found: Findings, where: str) -> Answer:
     """The answer of a study; ``where`` names it in commands."""
     unlearned = found.comparison.nothing_learned
-    made = answer(found.confirmation, found.tables, searched(found), where, unlearned=unlearned, apart=found.apart)
+    made = answer(
+        found.confirmation,
+        found.tables,
+        searched(found),
+        where,
+        unlearned=unlearned,
+        apart=found.apart,
+        ahead=found.ahead,
+    )
     return with_cause(made, found.apart, found.confirmation, where)
 
 

@@ -8,15 +8,15 @@ import shlex
 from dataclasses import dataclass, replace
 
 from regstudy.analysis.confirmation import Confirmation
-from regstudy.analysis.gap import MARGIN
+from regstudy.analysis.next_trials import NEXT, NextTrials
 from regstudy.analysis.race import MIN_ROUNDS, most_runs
-from regstudy.analysis.ranks import expected_best
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.boundary_checks import boundaries
-from regstudy.report.metric_phrasing import unit
+from regstudy.report.metric_phrasing import amount, unit
 from regstudy.report.phrasing import listing
 from regstudy.report.range_phrasing import number, shown_gain, span
 from regstudy.search.division import DEFAULT_SHARE
+from regstudy.search.worth import gain_words
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.study.tables import PARAM, ParameterRange, Tables, best
@@ -25,7 +25,6 @@ from regstudy.text import counted, format_duration
 MOST_ACTIONS = 3
 ABLATION_RUNS = 70  # of `regstudy ablate` by default, which is stated where torch is loaded
 CONFIRMED_SHARE = DEFAULT_SHARE / (1 - DEFAULT_SHARE)  # runs by default, as a share of the trials of the search
-LATEST_TRIALS = 10  # whose gain tells whether as many more are worth it
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,17 @@ def next_actions(
     return [*made, *_wider(tables)][:MOST_ACTIONS]
 
 
-def not_worth_it(tables: Tables) -> Action | None:
-    """More trials of the same search, if the latest ones gained nothing that matters; None if they may."""
-    observed = tables.trials[tables.eligible() & (tables.trials["arm"] != "baseline")]
-    values = observed["value"].to_numpy(dtype=float)
-    if len(values) < 2 * LATEST_TRIALS or tables.measured.val != tables.metric:
+def more_trials(ahead: NextTrials | None, tables: Tables) -> Action | None:
+    """What more trials of the same search would gain; None if that cannot be told."""
+    if ahead is None:
         return None
-    before = expected_best(values, len(values) - LATEST_TRIALS, maximize=tables.maximize)
-    gained = abs(float(values.max() if tables.maximize else values.min()) - before)
-    if not gained <= MARGIN:
-        return None
-    title, of = f"Not worth it: {LATEST_TRIALS} more trials of this search", tables.measured
-    cost = minutes(LATEST_TRIALS * float(tables.trials["seconds"].mean()))
-    return Action(title, gain=f"under {number(MARGIN, of)} {unit(of)}", cost=cost)
+    of = tables.measured
+    title = f"{NEXT} more trials of this search"
+    noise = f"one value has {'a noise' if ahead.measured else 'an assumed noise'} of {amount(ahead.noise, of)}"
+    why = f"What they would truly gain, give or take a standard deviation; {noise}."
+    cost = minutes(NEXT * float(tables.trials["seconds"].mean()))
+    gain = gain_words(ahead.gain, ahead.error, of)
+    return Action(title if ahead.worth else f"Not worth it: {title}", why, gain=gain, cost=cost)
 
 
 def can_be_confirmed(tables: Tables) -> bool:

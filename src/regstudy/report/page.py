@@ -20,6 +20,7 @@ from regstudy.analysis.confirmation import confirmation
 from regstudy.analysis.gap import compare, relations
 from regstudy.analysis.importance import counts, importances
 from regstudy.analysis.learned import qualify
+from regstudy.analysis.outlook import Outlook
 from regstudy.files import write_atomically
 from regstudy.files.outputs import mark
 from regstudy.report.ablation_findings import ablation_findings
@@ -98,6 +99,7 @@ def find(
         again,
         confirmation(tables, again),
         None if ablated is None else ablation_findings(tables, load_tables(ablated)),
+        Outlook().of(study, fresh),
     )
 
 
@@ -199,6 +201,8 @@ def summary(found: Findings, told: Answer, parts: list[ReportSection]) -> str:
     lines += [f"**{markdown(f'{told.word}: {told.sentence}')}**", "", *map(markdown, text.sentences), ""]
     rows = _fresh_rows(found) if confirmed else _searched_rows(found)
     lines += [*rows, ""] if rows else []
+    if told.more is not None:
+        lines += [markdown(f"{told.more.title}: {told.more.gain}. {told.more.why}"), ""]
     for action in [action for action in told.actions if action.command][:1]:
         lines += [f"Next ({markdown(action.title)}):", "", f"    {action.command}", ""]
     wanted = ("gap", "importance", "trials", "making")

@@ -11,6 +11,7 @@ from regstudy.analysis.confirmation import Confirmation
 from regstudy.analysis.gap import BaselineComparison, Relation
 from regstudy.analysis.importance import Counts
 from regstudy.analysis.learned import Qualification
+from regstudy.analysis.next_trials import NextTrials
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.figures import Drawing
 from regstudy.report.grids import Grid
@@ -47,7 +48,7 @@ class Findings:
     """Everything that the analysis computed for one report.
 
     ``fresh``: the tables of the confirmation runs, if there are any; ``confirmation``: what they show;
-    ``apart``: what its ablation runs show.
+    ``apart``: what its ablation runs show; ``ahead``: what further trials of the search would gain.
     """
 
     tables: Tables
@@ -59,6 +60,7 @@ class Findings:
     fresh: Tables | None = None
     confirmation: Confirmation | None = None
     apart: AblationFindings | None = None
+    ahead: NextTrials | None = None
 
     @property
     def ablation(self) -> Ablation | None:

@@ -14,6 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from regstudy.analysis.confirmation import Confirmation
+from regstudy.analysis.next_trials import NextTrials
 from regstudy.config.run_config import RunConfig, parse_config
 from regstudy.errors import StudyError
 from regstudy.report.ablation_table import ablation_frame
@@ -102,6 +103,11 @@ class StudyResult:
     def confirmation(self) -> Confirmation | None:
         """The claim about the winner, from fresh seeds alone; None before confirmation runs have ended."""
         return self._findings.confirmation
+
+    @cached_property
+    def next_trials(self) -> NextTrials | None:
+        """What ten further search trials would truly gain, and whether that is worth it; None before 15 trials."""
+        return self._findings.ahead
 
     @cached_property
     def ablation(self) -> pd.DataFrame | None:

@@ -18,7 +18,7 @@ from regstudy.search.default_listener import log
 from regstudy.search.division import FEWEST_RUNS, MOST_RUNS
 from regstudy.search.events import Listener
 from regstudy.search.known_start import StartRequest
-from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions
+from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions, Until
 from regstudy.search.session import Where
 from regstudy.search.tried_files import Given
 from regstudy.space.study_name import check_name
@@ -93,11 +93,12 @@ def options_of(
     pruner: PrunerName,
     device: str,
     confirm: float | None = None,
+    until: Until = "trials",
 ) -> SearchOptions:
     """How a study is run. Raises ArgumentError with every value that is not allowed."""
     allowed = math.inf if budget is None else seconds_of("budget", budget)
     timeout = None if trial_timeout is None else seconds_of("trial_timeout", trial_timeout)
-    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout, confirm)
+    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout, confirm, until)
 
 
 def seconds_of(name: str, span: str | float) -> float:

@@ -21,6 +21,7 @@ class Division:
     search: int
     confirm: int
     why_none: str = ""
+    unused: int = 0  # trials that were asked for and that nobody needs
 
     @property
     def total(self) -> int:
@@ -35,7 +36,7 @@ def divide(trials: int, share: float, searched: int, planned: int) -> Division:
     anything is left to the search.
 
     >>> divide(50, 0.3, 0, 0)
-    Division(search=36, confirm=14, why_none='')
+    Division(search=36, confirm=14, why_none='', unused=0)
     """
     wanted = min(math.floor(share * trials + 0.5), MOST_RUNS)
     room = min(wanted, trials - searched)
@@ -46,6 +47,17 @@ def divide(trials: int, share: float, searched: int, planned: int) -> Division:
         confirm = most_runs(room)
         return Division(trials - confirm, confirm)
     return Division(trials, 0, _why(trials, share, searched, wanted))
+
+
+def after_stop(trials: int, share: float, searched: int, planned: int) -> Division:
+    """Divide so many trials after a search that has ended early, with ``searched`` of them: the others confirm.
+
+    >>> after_stop(100, 0.3, 40, 0)
+    Division(search=40, confirm=60, why_none='', unused=0)
+    """
+    room = min(trials - searched, MOST_RUNS) if share else 0
+    confirm = max(planned, room if room >= FEWEST_RUNS else 0)
+    return Division(searched, confirm, unused=max(trials - searched - confirm, 0))
 
 
 def _why(trials: int, share: float, searched: int, wanted: int) -> str:

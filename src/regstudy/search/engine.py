@@ -41,6 +41,7 @@ def search(
     KeyboardInterrupt once all workers have stopped after Ctrl-C.
     """
     study.set_user_attr(attributes.PRUNER, options.pruner)
+    study.set_user_attr(attributes.UNTIL, options.until)
     study.set_user_attr(attributes.TRIALS, options.trials)
     serve(place, study, plan, images, options, listen)
 

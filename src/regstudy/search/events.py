@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from regstudy.analysis.next_trials import NextTrials
 from regstudy.data.loading_events import Notice as Notice
 from regstudy.data.loading_events import Progress as Progress
 from regstudy.records import EpochRecord
@@ -260,6 +261,7 @@ class TrialEnded:
     metric: str = "val_accuracy"  # the series that decides
     folds: int = 0
     confirms: bool = False  # a confirmation run, whose arm says what it repeats
+    ahead: NextTrials | None = None  # what further trials of the search would gain; None before that can be told
 
     def __str__(self) -> str:
         head = f"{self.arm:<18}" if self.confirms else f"trial {self.number:<3} {self.arm:<8}"
@@ -282,6 +284,7 @@ class StudyEnded:
     left: int
     given_up: int
     repeated: int  # failed attempts
+    unused: int = 0  # trials that were asked for and that nobody needs: the search has ended early
 
     def __str__(self) -> str:
         lines, verb = [], "was" if self.repeated == 1 else "were"
@@ -293,9 +296,11 @@ class StudyEnded:
             were = "was" if self.total == 1 else "were"
             lines.append(f"{self.given_up} of {counted(self.total, 'trial')} failed repeatedly and {were} given up.")
         if not self.left:
+            unused = f" {self.unused:,} of those asked for were not used." if self.unused else ""
             if self.given_up:
-                return "\n".join([*lines, f"{self.finished} of {counted(self.total, 'trial')} finished."])
-            return "\n".join([*lines, f"All {self.finished} trials finished." if self.finished > 1 else "Finished."])
+                return "\n".join([*lines, f"{self.finished} of {counted(self.total, 'trial')} finished.{unused}"])
+            done = f"All {self.finished} trials finished." if self.finished > 1 else "Finished."
+            return "\n".join([*lines, f"{done}{unused}"])
         reasons = {"interrupted": "Interrupted", "budget": "The time budget is used up"}
         why = reasons.get(self.why, "Other workers are still running")
         are = "is" if self.total == 1 else "are"

@@ -11,6 +11,8 @@ from regstudy.errors import Problem, argument_error, unknown
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
+Until = Literal["trials", "worth"]
+UNTILS: tuple[Until, ...] = get_args(Until)
 LIMITS = {"trials": 10_000_000, "workers": 256}
 MOST_CONFIRMED = 0.9  # share of the trials
 
@@ -31,6 +33,7 @@ class SearchOptions:
     budget: float = math.inf
     trial_timeout: float | None = None
     confirm: float | None = None  # share of the trials that confirm the winner; None: the default for new studies
+    until: Until = "trials"  # when the search ends: after its trials, or once more of them are not worth it
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -55,3 +58,5 @@ class SearchOptions:
             yield Problem("trial_timeout", f"must be a time above 0 seconds, but it is {self.trial_timeout!r}.")
         if self.pruner not in PRUNERS:
             yield Problem("pruner", unknown("pruner", str(self.pruner), PRUNERS))
+        if self.until not in UNTILS:
+            yield Problem("until", f"must be one of {', '.join(UNTILS)}, but it is {self.until!r}.")

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 
-from regstudy import models
-from regstudy.config.run_config import RunConfig
-from regstudy.config.user_code import user_code
 from regstudy.data.image_set import Splits
-from regstudy.data.preprocessing import prepare
-from regstudy.errors import RegstudyError, StudyError
+from regstudy.metrics import metric
 from regstudy.search.confirming import Confirming, why_not_confirmed
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import outlast_server, search, serve
-from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready, StudyStarted
+from regstudy.search.events import Listener, NothingLeft, Notice, Ready, StudyStarted
 from regstudy.search.known_start import StartRequest, known_start
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.study_images import Images
 from regstudy.search.totals import how_it_ended, totals
+from regstudy.search.trial_cost import check_fit, costs_of
+from regstudy.search.worth import WORTH, go_on, stopped_division, why_stopped
 from regstudy.space.plan import Plan
 from regstudy.space.search_space import Space
 from regstudy.space.study_name import name_of_file
@@ -41,7 +37,6 @@ from regstudy.study.ranking import best_value
 from regstudy.study.storage import in_words, outlast
 from regstudy.study.stored_facts import fact
 from regstudy.text import counted
-from regstudy.training.cost import seconds_per_epoch
 
 # checks a plan and its images before training, given the stored results of an earlier check; returns the results that
 # the study stores, and raises StudyError if the study would be meaningless
@@ -99,7 +94,10 @@ class Session:
             doctor = dict(fact(study, attributes.DOCTOR) or {}) if study is not None else {}
             found = self.preflight(self.plan, self.images.splits, doctor) if self.preflight else doctor
             ready = Ready(
-                self.plan.kind, self.costs(), self._left(study, division), self._confirm_left(study, division)
+                self.plan.kind,
+                costs_of(self.plan, self.images.splits, self.options.device),
+                self._left(study, division),
+                self._confirm_left(study, division),
             )
             self.listen(ready)
             study = self._create(ready, found, doctor, known.facts())
@@ -129,22 +127,41 @@ class Session:
         if self.plan.kind == "search":
             share = self._share(study)
             study.set_user_attr(attributes.CONFIRM, {"share": share, "runs": division.confirm})
+            go_on(study, options.trials, options.until)
             reserved = share * ready.confirm / max(division.confirm, 1)  # of the time
             searching = replace(searching, budget=options.budget * (1 - reserved))
         if sum(ready.left.values()):
-            done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+            done, best, series = count_finished(study), best_value(study), self.plan.study.metric
             limit = self.plan.study.gap_at_most
-            self.listen(StudyStarted(self.place, division.search, done, best, metric, options.workers, pace, limit))
+            self.listen(StudyStarted(self.place, division.search, done, best, series, options.workers, pace, limit))
         given, until = division, time.time() + searching.budget
+        told = fact(study, attributes.STOPPED) is not None
+
+        def after_stop() -> Division:
+            """The division once the search has ended early, which is said once; else as it is."""
+            nonlocal told
+            if fact(study, attributes.STOPPED) is None or division is not given:
+                return division
+            found = self._division(study)
+            if not told:
+                self.listen(Notice(why_stopped(study, metric(self.plan.study.metric), found)))
+            told = True
+            return found
 
         def stages() -> None:
             nonlocal division
-            left = replace(searching, budget=time_until(until))
+            division = after_stop()  # the server may have gone away after it
+            left = replace(searching, trials=division.search, budget=time_until(until))
             search(self.place, study, self.plan, self.images.splits, left, self.listen)
-            if not given.confirm:
+            if given.confirm:
+                finish_search(self.place, study, self.plan, self.images.splits, left, self.listen, deadline)
+            division = after_stop()
+            if not division.confirm:
                 return
-            finish_search(self.place, study, self.plan, self.images.splits, searching, self.listen, deadline)
             if why := why_not_confirmed(study):
+                if told:
+                    division = self._nothing_confirmed(study, why, division)
+                    return
                 division = Division(given.total, 0)
                 more = replace(options, trials=given.total, budget=time_until(deadline))
                 self._search_on(study, why, given.confirm, more, seconds)
@@ -152,7 +169,7 @@ class Session:
                 Confirming(
                     self.place, study, self.plan.study, options, self.images.load,
                     not self.images.splits.own_validation, self.listen,
-                ).run(given.confirm, deadline, seconds)  # fmt: skip
+                ).run(division.confirm, deadline, seconds)  # fmt: skip
 
         try:
             outlast_server(stages, self.listen)
@@ -161,34 +178,42 @@ class Session:
             raise
         self._end(study, division)
 
+    def _nothing_confirmed(self, study: optuna.Study, why: str, division: Division) -> Division:
+        """Leave the trials that were kept for the confirmation unused: more search is not worth it."""
+        self.listen(Notice(f"{why} The {counted(division.confirm, 'trial')} left for it are not used."))
+        study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
+        return Division(division.search, 0, unused=division.unused + division.confirm)
+
     def _search_on(self, study: optuna.Study, why: str, given: int, options: SearchOptions, seconds: float) -> None:
         """Give the trials that were kept for the confirmation to the search, since there is nothing to confirm."""
         self.listen(Notice(f"{why} The search gets the {counted(given, 'trial')} left for it."))
         study.set_user_attr(attributes.CONFIRM, {"share": self._share(study), "runs": 0})
-        done, best, metric = count_finished(study), best_value(study), self.plan.study.metric
+        done, best, series = count_finished(study), best_value(study), self.plan.study.metric
         pace = seconds / options.workers
         limit = self.plan.study.gap_at_most
-        self.listen(StudyStarted(self.place, options.trials, done, best, metric, options.workers, pace, limit))
+        self.listen(StudyStarted(self.place, options.trials, done, best, series, options.workers, pace, limit))
         search(self.place, study, self.plan, self.images.splits, options, self.listen)
 
     def _division(self, study: optuna.Study | None) -> Division:
         """How the trials are divided between the search and the confirmation of its winner."""
-        trials, plan = self.options.trials, self.plan
-        if not isinstance(plan, Space) or not plan.regularizes:
-            return Division(trials, 0)
-        if study is None:
-            return divide(trials, self._share(None), 0, 0)
+        trials, share = self.options.trials, self._share(study)
+        if study is None or self.plan.kind != "search":
+            return divide(trials, share, 0, 0)
         found = find_confirmation(self.place, study)
         facts = None if found is None else facts_in(found)
+        planned = len(facts.planned) if facts else 0
+        if stopped := stopped_division(study, trials, self.options.until, share, planned):
+            return stopped
         state = queue_state(study.get_trials(deepcopy=False))
-        ended = len(state.finished | state.lost)
-        return divide(trials, self._share(study), ended, len(facts.planned) if facts else 0)
+        return divide(trials, share, len(state.finished | state.lost), planned)
 
     def _share(self, study: optuna.Study | None) -> float:
         """The share of the trials for confirmation: what is asked for, else what was asked for before.
 
-        Studies of earlier versions have none until it is asked for.
+        Studies of earlier versions have none until it is asked for. Without a regularizer there is nothing to confirm.
         """
+        if not isinstance(self.plan, Space) or not self.plan.regularizes:
+            return 0.0
         if self.options.confirm is not None:
             return self.options.confirm
         known = fact(study, attributes.CONFIRM) if study is not None else None
@@ -230,6 +255,8 @@ class Session:
         if division.confirm:
             searched = counted(division.search, "search trial")
             parts = f" {searched}, then {counted(division.confirm, 'run')} with fresh seeds to confirm the winner."
+        if options.until == WORTH and self.plan.kind == "search":
+            parts += " The search ends earlier once its next trials would gain too little."
         return (
             f"{self.plan.describe(options.trials)}{parts}\n"
             f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs).{folds} The test set{test} is"
@@ -244,11 +271,9 @@ class Session:
             runs += f" ({counted(division.confirm, 'confirmation run')} among them)"
         also = f" and gave up {lost} after repeated failures" if lost else ""
         words = f"Nothing left to do: {self.place} already has {runs}{also}. To add more, increase {more} (--{more})."
+        if fact(study, attributes.STOPPED) is not None:
+            words += " The search was ended early; more trials without --until worth go on with it."
         return NothingLeft(words, lost)
-
-    def costs(self) -> dict[str, Cost]:
-        """Build the network of every arm and time a few batches; StudyError if that fails."""
-        return {name: _cost(self, name, config) for name, config in self.plan.representatives().items()}
 
     def _confirm_left(self, study: optuna.Study | None, division: Division) -> int:
         """How many confirmation runs are still to be made."""
@@ -266,21 +291,6 @@ class Session:
         return {name: arms[name] for name in names}
 
 
-def check_fit(plan: Plan, splits: Splits) -> None:
-    """Build each distinct preprocessing and network at the ends of all ranges once.
-
-    Raises ConfigError if images and network do not fit, StudyError if a user-defined network fails.
-    """
-    seen = set()
-    for config in plan.extremes():
-        parts = repr((config.preprocessing, config.model))
-        if parts not in seen:
-            with _explained(plan, "defaults"):
-                side = prepare(config.preprocessing, splits.train).side
-                models.build(config.model, splits.train.shape[0], side, len(splits.train.classes))
-        seen.add(parts)
-
-
 def help_with(
     place: StudyPlace, study: optuna.Study, plan: Plan, splits: Splits, options: SearchOptions, listen: Listener
 ) -> None:
@@ -292,29 +302,3 @@ def help_with(
     limit = plan.study.gap_at_most
     listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0, limit))
     serve(place, study, plan, splits, options, listen)
-
-
-def _cost(session: Session, name: str, config: RunConfig) -> Cost:
-    splits = session.images.splits
-    with _explained(session.plan, name):
-        side = prepare(config.preprocessing, splits.train).side
-        shape = splits.train.shape[0], side, len(splits.train.classes)
-        network = models.build(config.model, *shape)
-        models.check_answers(config.model, network, *shape)
-        sizes = models.parameter_counts(network)
-        seconds = seconds_per_epoch(config, splits, torch.device(session.options.device))
-    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds)
-
-
-@contextmanager
-def _explained(plan: Plan, arm: str) -> Iterator[None]:
-    """Turn any exception of this block into StudyError, since a user-defined network may raise anything."""
-    search = plan.kind == "search"
-    what = "the default configuration" if search else f"the arm '{arm}'"
-    try:
-        with user_code(f"Training the first batches of {what}", StudyError):
-            yield
-    except RegstudyError as error:
-        if search or isinstance(error, StudyError):
-            raise
-        raise StudyError(f"The arm '{arm}' cannot be run: {error}") from error

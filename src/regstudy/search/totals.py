@@ -25,6 +25,7 @@ class Totals:
     left: int
     given_up: int
     repeated: int
+    unused: int = 0
 
 
 def totals(place: StudyPlace, study: optuna.Study, division: Division) -> Totals:
@@ -41,6 +42,7 @@ def totals(place: StudyPlace, study: optuna.Study, division: Division) -> Totals
         repeated=sum(
             sum(kinds.total() for slot, kinds in state.faults.items() if slot < total) for state, total in states
         ),
+        unused=division.unused,
     )
 
 
@@ -50,4 +52,4 @@ def how_it_ended(found: Totals, options: SearchOptions, *, interrupted: bool = F
     why = "complete" if not found.left else "budget" if math.isfinite(options.budget) else "others"
     if interrupted and found.left:
         why = "interrupted"
-    return StudyEnded(why, found.total, found.finished, found.left, found.given_up, found.repeated)
+    return StudyEnded(why, found.total, found.finished, found.left, found.given_up, found.repeated, found.unused)

@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from regstudy.analysis.constant_answer import constant_value
+from regstudy.analysis.outlook import Outlook
 from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
@@ -40,6 +41,7 @@ from regstudy.search.queue import claim, close_own
 from regstudy.search.sampler import constrain, make_sampler
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.stored_weights import drop_weights, keep_weights
+from regstudy.search.worth import end_search
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
@@ -119,6 +121,7 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
         finished = count_finished(study)
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, finished, stored_start(study))
         study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
+        outlook = Outlook()
         while time.time() < job.deadline and not watch.stop_asked():
             trial = claim(opened, job.plan)
             if trial is None:
@@ -129,6 +132,10 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
             except UpdateFinishedTrialError:
                 continue  # somebody took this process for dead and closed its trial; the slot is theirs now
             _tidy(job, opened, trial.number)
+            if job.plan.kind == "search" and ended.outcome != "failed":
+                ended = replace(ended, ahead=opened.patiently(lambda: outlook.of(opened.study)))
+                if ended.ahead is not None and not ended.ahead.worth:
+                    end_search(opened, ended.ahead)
             watch.tell(ended)  # only now, so that a listener's error costs no result
 
 

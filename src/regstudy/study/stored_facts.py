@@ -243,6 +243,12 @@ CHECKS: Mapping[str, Check] = {
     attributes.SEED: _whole,
     attributes.TRIALS: _whole,
     attributes.CONFIRM: lambda value: _has(share=_number, runs=_whole)(value) and value.keys() >= {"share", "runs"},
+    attributes.UNTIL: _text,
+    attributes.STOPPED: _optional(
+        lambda value: (
+            _has(search=_whole, asked=_whole, runs=_whole)(value) and value.keys() >= {"search", "asked", "runs"}
+        )
+    ),
     attributes.START: _start,
     attributes.PARAMETERS: _all(_pair),
     attributes.RACE: lambda value: (

@@ -114,6 +114,13 @@ def study(
             help="Share of the trials that confirm the winner with fresh seeds; 0 turns it off. Default: 0.3.",
         ),
     ] = None,
+    until: Annotated[
+        Literal["trials", "worth"],
+        typer.Option(
+            help="'worth' ends the search once the next ten trials would gain too little; the trials and the time that"
+            " are left confirm the winner.",
+        ),
+    ] = "trials",
     tries: Annotated[
         list[str],
         typer.Option(
@@ -154,6 +161,7 @@ def study(
         "trial_timeout": trial_timeout,
         "pruner": pruner,
         "confirm": confirm,
+        "until": until,
         "try_first": tries,
         "start_from": sources,
         "doctor": not no_doctor,
