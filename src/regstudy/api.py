@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -83,7 +83,7 @@ def run_study(
     results: str | Path = "results",
     data_dir: str | Path = DATA_DIR,
     storage: str | None = None,
-    workers: int = 1,
+    workers: int | Literal["auto"] = 1,
     budget: str | float | None = None,
     trial_timeout: str | float | None = None,
     pruner: PrunerName = "signal",
@@ -103,7 +103,8 @@ def run_study(
     - ``space``: a `Space`, its name, or a YAML file; ``overrides`` are strings such as ``"training.epochs=10"``.
     - ``name``: name of the study and of its folder in ``results``. Default: the name of the space.
     - ``storage``: URL of a database server, ``postgresql://user@host/name``. Default: a SQLite file in the folder.
-    - ``workers``: worker processes; they share the CPU cores, or are spread over the GPUs. With more than one worker
+    - ``workers``: worker processes; they share the CPU cores, or are spread over the GPUs. ``"auto"``: as many as a
+      short measurement finds fastest for a study that takes minutes on a CPU. With more than one worker,
       or with ``trial_timeout``, a script must make the call under ``if __name__ == "__main__":``.
     - ``budget``: start no new trial after this time; ``trial_timeout``: kill a trial that takes longer. Seconds, or a
       string such as ``"30m"``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,8 +22,21 @@ Threads = Annotated[
 Storage = Annotated[
     str | None, typer.Option(help="Database server to use instead of a file: postgresql://user@host/name.")
 ]
+MOST_WORKERS = 256
 Workers = Annotated[
-    int, typer.Option(min=1, max=256, help="Worker processes. They share the CPU cores, or are spread over the GPUs.")
+    int,
+    typer.Option(
+        min=1, max=MOST_WORKERS, help="Worker processes. They share the CPU cores, or are spread over the GPUs."
+    ),
+]
+MeasuredWorkers = Annotated[
+    Any,
+    typer.Option(
+        parser=lambda text: number_of_workers(text),
+        metavar="N|auto",
+        help="Worker processes. They share the CPU cores, or are spread over the GPUs. auto: as many as a short"
+        " measurement finds fastest for a study that takes minutes on a CPU, else 1.",
+    ),
 ]
 StudyPath = Annotated[
     Path, path_argument("The study folder", help="Study folder, such as results/svhn_resnet, or a database file.")
@@ -37,6 +50,15 @@ OnlyCheck = Annotated[bool, typer.Option("--dry-run", help="Check everything and
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
 ]
+
+
+def number_of_workers(text: str) -> int | Literal["auto"]:
+    """The value of --workers where it may be measured; typer.BadParameter for another one."""
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_WORKERS}.")
+    return int(text)
 
 
 def typed_command() -> str:

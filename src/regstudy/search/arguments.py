@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
+from typing import Literal
 
 import optuna
 import torch
@@ -87,7 +88,7 @@ def start_request(
 
 def options_of(
     trials: int,
-    workers: int,
+    workers: int | Literal["auto"],
     budget: str | float | None,
     trial_timeout: str | float | None,
     pruner: PrunerName,
@@ -98,7 +99,10 @@ def options_of(
     """How a study is run. Raises ArgumentError with every value that is not allowed."""
     allowed = math.inf if budget is None else seconds_of("budget", budget)
     timeout = None if trial_timeout is None else seconds_of("trial_timeout", trial_timeout)
-    return SearchOptions(trials, device, torch.get_num_threads(), workers, pruner, allowed, timeout, confirm, until)
+    given: tuple[int, bool] = (1, True) if workers == "auto" else (workers, False)
+    return SearchOptions(
+        trials, device, torch.get_num_threads(), given[0], pruner, allowed, timeout, confirm, until, given[1]
+    )
 
 
 def seconds_of(name: str, span: str | float) -> float:

@@ -34,6 +34,7 @@ class SearchOptions:
     trial_timeout: float | None = None
     confirm: float | None = None  # share of the trials that confirm the winner; None: the default for new studies
     until: Until = "trials"  # when the search ends: after its trials, or once more of them are not worth it
+    measure_workers: bool = False  # a measurement at the start decides whether there are more workers
 
     def __post_init__(self) -> None:
         problems = list(self._problems())

@@ -23,6 +23,7 @@ TRIALS = PREFIX + "trials"  # the number of finished trials requested last, with
 CONFIRM = PREFIX + "confirm"  # requested last: {"share": of the trials, "runs": confirmation runs}; see study.companion
 UNTIL = PREFIX + "until"  # when the search ends, requested last: "trials", after their number, or "worth"; see STOPPED
 STOPPED = PREFIX + "stopped"  # of a search that ended because more trials were not worth it; see search.worth
+WORKERS = PREFIX + "workers"  # how many a measurement at the start chose; see search.side_by_side
 START = PREFIX + "start"  # what the search knew when it began; see study.start
 PARAMETERS = PREFIX + "parameters"  # of a comparison: {arm: [parameters of the network, trainable ones]}
 RACE = PREFIX + "race"  # of confirmation runs; see search.race_facts

@@ -244,6 +244,7 @@ CHECKS: Mapping[str, Check] = {
     attributes.TRIALS: _whole,
     attributes.CONFIRM: lambda value: _has(share=_number, runs=_whole)(value) and value.keys() >= {"share", "runs"},
     attributes.UNTIL: _text,
+    attributes.WORKERS: _whole,
     attributes.STOPPED: _optional(
         lambda value: (
             _has(search=_whole, asked=_whole, runs=_whole)(value) and value.keys() >= {"search", "asked", "runs"}

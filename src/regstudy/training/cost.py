@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -19,6 +19,7 @@ from regstudy.training.train_state import start
 
 MEASURE_SECONDS = 1.0
 TIMED_EVALUATION_IMAGES = 128
+TURNS, TURN_SECONDS = 3, 0.15  # in which numbers of threads are compared
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,32 @@ def seconds_per_image(config: RunConfig, splits: Splits, device: torch.device) -
     return ImageCost(per_image, per_evaluated)
 
 
-def _median_seconds(action: Callable[[], object]) -> float:
+def seconds_per_step(
+    config: RunConfig, splits: Splits, device: torch.device, threads: Sequence[int]
+) -> dict[int, float]:
+    """Estimated wall-clock seconds of a training step by number of threads, measured in turns.
+
+    Afterwards torch has as many threads as before.
+    """
+    config, before = config.in_phases()[0], torch.get_num_threads()
+    state = start(config, splits, device)
+    batch, lr = shuffled_batches(state)[0], learning_rate(config, [])
+    times: dict[int, list[float]] = {number: [] for number in threads}
+    try:
+        for turn in range(TURNS + 1):
+            for number in threads:
+                torch.set_num_threads(number)
+                found = _median_seconds(lambda: train_step(state, batch, lr)[0].tolist(), TURN_SECONDS)
+                times[number] += [found] if turn else []  # the first turn also allocates
+    finally:
+        torch.set_num_threads(before)
+    return {number: median(found) for number, found in times.items()}
+
+
+def _median_seconds(action: Callable[[], object], most: float = MEASURE_SECONDS / 2) -> float:
     """Median time of an action that waits for its result, repeated for a limited time."""
     times: list[float] = []
-    while sum(times) < MEASURE_SECONDS / 2 and len(times) < 25:
+    while sum(times) < most and len(times) < 25:
         began = time.perf_counter()
         action()
         times.append(time.perf_counter() - began)

@@ -11,6 +11,7 @@ import typer
 from regstudy.cli.common_options import (
     DataDir,
     Device,
+    MeasuredWorkers,
     OnlyCheck,
     RunBudget,
     RunTimeout,
@@ -99,7 +100,7 @@ def study(
     results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
-    workers: Workers = 1,
+    workers: MeasuredWorkers = "auto",
     budget: Annotated[str | None, typer.Option(help="Time budget: start no new trial after 90s, 30m, 2h, …")] = None,
     trial_timeout: Annotated[
         str | None, typer.Option(help="Kill a trial that takes longer than this: 90s, 30m, 2h, …")
