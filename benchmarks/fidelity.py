@@ -25,26 +25,24 @@ from fidelity_world import WORLDS, Stream, stream, world
 
 from regstudy.analysis import race as rules
 from regstudy.analysis.race import BASELINE, Entrant
-from regstudy.search.pruning_rule import MIN_CHANCE
 
 SIZES = (30, 50, 100)  # trainings in full that a study has epochs for
 LONGEST = 400  # trials of the longest study
 DEFAULT = "signal"
 RULES: Mapping[str, Rule] = {
     "none": never,
-    **{f"median, warm-up {share:g}": Percentile(0.5, share) for share in (0.1, 0.3, 0.5)},
-    **{f"percentile {100 * share:g}": Percentile(share) for share in (0.35, 0.25, 0.15, 0.08, 0.03)},
-    **{f"rank {100 * share:g}": Percentile(share, pruned_too=True) for share in (0.35, 0.25, 0.15, 0.08)},
-    **{f"halving {first}, {factor}": Halving(first, factor) for first, factor in ((1, 4), (2, 3), (4, 2), (8, 2))},
-    **{f"hyperband {first}, {factor}": Halving(first, factor, True) for first, factor in ((2, 3), (4, 2))},
+    **{f"median, warm-up {share:g}": Percentile(0.5, share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)},
+    **{f"percentile {100 * p:g}, warm-up {w:g}": Percentile(p, w) for w in (0.1, 0.3) for p in (0.35, 0.25, 0.08)},
+    "percentile 65, warm-up 0.3": Percentile(0.65, 0.3),
+    "rank 50, warm-up 0.3": Percentile(0.5, 0.3, pruned_too=True),
+    "halving 0.2, 2": Halving(0.2, 2),
+    "hyperband 0.2, 2": Halving(0.2, 2, True),
     DEFAULT: Signal(),
-    "signal, audit": Signal(audit=True),
-    **{f"signal {chance:g}": Signal(chance) for chance in (0.01, 0.03, 0.1, 0.15, 0.25, 0.4, 0.6) if chance != MIN_CHANCE},
+    **{f"signal {c:g}, warm-up {w:g}": Signal(c, warm_up=w) for w in (0.2, 0.3, 0.4) for c in (0.06, 0.15, 0.25, 0.4, 0.6)},
     "signal, baselines no peers": Signal(baselines=False),
     "promotion 60/35/20": Promotion(),
-    "promotion 80/60/40": Promotion(keep=(0.8, 0.6, 0.4)),
-    "promotion 50/25/12": Promotion(keep=(0.5, 0.25, 0.12)),
-    **{f"k epochs {share:g}": ShortThenBest(share) for share in (0.2, 0.4)},
+    "promotion 60/35/20, later": Promotion(rungs=(0.3, 0.5, 0.7)),
+    "k epochs 0.4": ShortThenBest(0.4),
 }
 Row = dict[str, float]
 

@@ -88,13 +88,14 @@ class Percentile:
 class Halving:
     """Optuna's asynchronous successive halving; with ``brackets`` its Hyperband."""
 
-    first: int
+    share: float  # of the epochs, for the first rung
     factor: int
     brackets: bool = False
 
     def __call__(self, stream: Stream, budget: float) -> Spent:
         """See the module."""
-        count = math.floor(math.log(stream.epochs / self.first, self.factor)) + 1 if self.brackets else 1
+        first = max(1, round(self.share * stream.epochs))
+        count = math.floor(math.log(stream.epochs / first, self.factor)) + 1 if self.brackets else 1
         weights = np.array([math.ceil(count * self.factor**s / (s + 1)) for s in reversed(range(count))], dtype=float)
         edges = np.cumsum(weights / weights.sum())
         bracket = np.minimum(np.searchsorted(edges, stream.luck[:, 0]), count - 1)
@@ -102,7 +103,7 @@ class Halving:
 
         def prune(trial: int, epoch: int, _: np.ndarray) -> bool:
             at = int(bracket[trial])
-            if epoch not in {self.first * self.factor ** (at + k) for k in range(9)}:
+            if epoch not in {first * self.factor ** (at + k) for k in range(9)}:
                 return False
             value = stream.values[trial, epoch - 1]
             values = rungs.setdefault((at, epoch), [])
@@ -129,13 +130,15 @@ class Signal:
     baselines: bool = True
     early: float = 0.0
     floor: float = 0.0
+    warm_up: float = rule.WARM_UP_SHARE
+    cap: float = 1.0
 
     def __call__(self, stream: Stream, budget: float) -> Spent:
         """See the module."""
         finals, epochs = stream.best[:, -1], stream.epochs
 
         def prune(trial: int, epoch: int, lengths: np.ndarray) -> bool:
-            if epoch < rule.warm_up(epochs) or (self.audit and stream.luck[trial, 1] < AUDIT_SHARE):
+            if epoch < max(2, math.ceil(self.warm_up * epochs)) or (self.audit and stream.luck[trial, 1] < AUDIT_SHARE):
                 return False
             peer = np.ones(len(lengths), dtype=bool) if self.baselines else ~stream.baseline[: len(lengths)]
             full = np.flatnonzero(peer & (lengths == epochs))
@@ -147,7 +150,7 @@ class Signal:
                 return True
             if len(full) < self.full_runs:
                 return bool(self.early and len(full) >= STARTUP and best < np.quantile(there, self.early))
-            if best >= np.quantile(there, max(self.behind, self.chance)):
+            if best >= np.quantile(there, min(self.cap, max(self.behind, self.chance))):
                 return False
             known = stream.features[full, epoch - 1]
             forecast, error = rule.forecast_gain(known, finals[full] - known[:, 0], stream.features[trial, epoch - 1])

@@ -32,7 +32,7 @@ from regstudy.training.early_stopping import StoppingRule
 from regstudy.training.schedules import first_decay
 
 HURT = 0.5  # points
-SETTINGS = [("", None)] + [(series, n) for series in ("val_loss", "val_accuracy") for n in (3, 5, 8, 10, 15, 20)]
+SETTINGS = [("", None)] + [(series, n) for series in ("val_loss", "val_accuracy") for n in (3, 5, 8, 10, 15)]
 
 
 def main() -> None:
