@@ -30,7 +30,7 @@ class SignalPruner(BasePruner):
 
     ``epochs``: how many values a full trial reports. ``chance``: a trial is pruned if its estimated probability of
     ending in the best quarter is lower than this, scaled by the share of epochs left; a larger value prunes more. None
-    stands for 0.4, and for 0.06 between the folds of a cross-validation. A share ``audit`` of the trials, chosen by
+    stands for 0.25, and for 0.06 between the folds of a cross-validation. A share ``audit`` of the trials, chosen by
     ``seed``, is never pruned: ``shadows`` holds, by trial number, the epoch at which each would have been, ``reasons``
     why the others were. Works for maximizing and minimizing studies.
     """
