@@ -33,16 +33,18 @@ RULES: Mapping[str, Rule] = {
     "none": never,
     **{f"median, warm-up {share:g}": Percentile(0.5, share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)},
     **{f"percentile {100 * p:g}, warm-up {w:g}": Percentile(p, w) for w in (0.1, 0.3) for p in (0.35, 0.25, 0.08)},
-    "percentile 65, warm-up 0.3": Percentile(0.65, 0.3),
     "rank 50, warm-up 0.3": Percentile(0.5, 0.3, pruned_too=True),
-    "halving 0.2, 2": Halving(0.2, 2),
-    "hyperband 0.2, 2": Halving(0.2, 2, True),
+    **{f"halving {share:g}, 2": Halving(share, 2) for share in (0.1, 0.2)},
+    "hyperband 0.2, 2": Halving(0.2, 2, brackets=True),
     DEFAULT: Signal(),
-    **{f"signal {c:g}, warm-up {w:g}": Signal(c, warm_up=w) for w in (0.2, 0.3, 0.4) for c in (0.06, 0.15, 0.25, 0.4, 0.6)},
+    **{f"signal {chance:g}": Signal(chance) for chance in (0.06, 0.4, 0.6)},
+    "signal, warm-up 0.1": Signal(warm_up=0.1),
+    "signal, 8 full": Signal(full_runs=8),
     "signal, baselines no peers": Signal(baselines=False),
+    "signal, audit": Signal(audit=True),
+    "signal of version 0.1.0": Signal(0.06, 0.4, 8, warm_up=0.1),
     "promotion 60/35/20": Promotion(),
-    "promotion 60/35/20, later": Promotion(rungs=(0.3, 0.5, 0.7)),
-    "k epochs 0.4": ShortThenBest(0.4),
+    **{f"k epochs {share:g}": ShortThenBest(share) for share in (0.2, 0.4)},
 }
 Row = dict[str, float]
 
@@ -120,8 +122,8 @@ def winner(drawn: Stream, full: np.ndarray, runs: int) -> float:
 def table(name: str, found: Mapping[str, list[Row]]) -> list[str]:
     """The rows as Markdown."""
     lines = [f"\n{name}: {len(found[DEFAULT])} studies. Regret in points (less that of {DEFAULT})"]
-    lines += ["| rule | epochs | trials |" + "".join(f" {s}, {use} |" for s in SIZES for use in ("trials", "runs")) + " all, trials |"]
-    lines += ["|---|--:|--:|" + "--:|" * (2 * len(SIZES) + 1)]
+    uses = "".join(f" {size}, {use} |" for size in SIZES for use in ("trials", "runs"))
+    lines += [f"| rule | epochs | trials |{uses} all, trials |", "|---|--:|--:|" + "--:|" * (2 * len(SIZES) + 1)]
     for rule, rows in found.items():
         cells = [_cell(rows, found[DEFAULT], (f"{s} {use}",)) for s in SIZES for use in ("trials", "runs")]
         cells.append(_cell(rows, found[DEFAULT], tuple(f"{s} trials" for s in SIZES)))

@@ -61,6 +61,7 @@ def never(stream: Stream, budget: float) -> Spent:
 class Percentile:
     """Optuna's: below the lowest ``share`` of the values that full trials had at this epoch, after a warm-up.
 
+    ``pruned_too``: of the best values so far of all trials that got there.
     """
 
     share: float
@@ -75,10 +76,9 @@ class Percentile:
             full = np.flatnonzero(lengths == stream.epochs)
             if epoch < first or len(full) < STARTUP:
                 return False
+            there = stream.values[full, epoch - 1]
             if self.pruned_too:
                 there = stream.best[: len(lengths)][lengths >= epoch, epoch - 1]
-            else:
-                there = stream.values[full, epoch - 1]
             return bool(stream.best[trial, epoch - 1] < np.percentile(there, 100 * self.share))
 
         return one_by_one(stream, budget, prune)
@@ -118,8 +118,7 @@ class Halving:
 class Signal:
     """regstudy's rule, with its constants; ``audit``: a tenth of the trials is never pruned.
 
-    ``baselines``: whether baseline trials are peers. ``early``: before there are enough full runs for the forecast,
-    prunes below this share of the peers. ``floor``: prunes below this share of the peers whatever the forecast says.
+    ``baselines``: whether baseline trials are peers.
     """
 
     chance: float = rule.MIN_CHANCE
@@ -128,10 +127,7 @@ class Signal:
     good: float = rule.GOOD_QUANTILE
     audit: bool = False
     baselines: bool = True
-    early: float = 0.0
-    floor: float = 0.0
     warm_up: float = rule.WARM_UP_SHARE
-    cap: float = 1.0
 
     def __call__(self, stream: Stream, budget: float) -> Spent:
         """See the module."""
@@ -144,13 +140,9 @@ class Signal:
             full = np.flatnonzero(peer & (lengths == epochs))
             there = stream.best[: len(lengths)][peer & (lengths >= epoch), epoch - 1]
             best = stream.best[trial, epoch - 1]
-            if len(there) < rule.MIN_PEERS:
+            if len(there) < rule.MIN_PEERS or len(full) < self.full_runs:
                 return False
-            if self.floor and len(full) >= STARTUP and best < np.quantile(there, self.floor):
-                return True
-            if len(full) < self.full_runs:
-                return bool(self.early and len(full) >= STARTUP and best < np.quantile(there, self.early))
-            if best >= np.quantile(there, min(self.cap, max(self.behind, self.chance))):
+            if best >= np.quantile(there, max(self.behind, self.chance)):
                 return False
             known = stream.features[full, epoch - 1]
             forecast, error = rule.forecast_gain(known, finals[full] - known[:, 0], stream.features[trial, epoch - 1])
