@@ -66,9 +66,7 @@ def main() -> None:
             studies = pool.starmap(replay, tasks, chunksize=2)
             found[name] = {rule: [study[rule] for study in studies] for rule in names}
             print("\n".join(table(name, found[name])), flush=True)
-    if len(found) > 1:
-        pooled = {rule: [row for rows in found.values() for row in rows[rule]] for rule in names}
-        print("\n".join(table("all of them", pooled)), flush=True)
+    print("\n".join(summary(found)))
     if given.json:
         given.json.write_text(json.dumps(found))
 
@@ -133,11 +131,41 @@ def table(name: str, found: Mapping[str, list[Row]]) -> list[str]:
     return lines
 
 
+def summary(found: Mapping[str, Mapping[str, list[Row]]]) -> list[str]:
+    """A row per rule: its regret with further trials, the mean over the sizes, by world; and what it is worse by.
+
+    The last two columns are the means over the worlds of the differences from the default rule.
+    """
+    names = list(next(iter(found.values())))
+    keys = {use: tuple(f"{size} {use}" for size in SIZES) for use in ("trials", "runs")}
+    lines = ["\n| rule | epochs |" + "".join(f" {name} |" for name in found) + " worse, trials | worse, runs |"]
+    lines += ["|---|--:|" + "--:|" * (len(found) + 2)]
+    for rule in names:
+        shares = [row.get("50 epochs", np.nan) for rows in found.values() for row in rows[rule]]
+        cells = [_cell(rows[rule], rows[rule], keys["trials"]) for rows in found.values()]
+        for use in keys.values():
+            pairs = [_apart(rows[rule], rows[DEFAULT], use) for rows in found.values() if use[0] in rows[rule][0]]
+            apart = [(pair.mean(), pair.var(ddof=1) / len(pair)) for pair in pairs]
+            if not apart or rule == DEFAULT:
+                cells.append("")
+                continue
+            mean, error = np.mean([m for m, _ in apart]), sum(v for _, v in apart) ** 0.5 / len(apart)
+            cells.append(f"{mean:+.3f} ± {error:.3f}")
+        lines.append(f"| {rule} | {np.mean(shares):.2f} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _apart(rows: list[Row], usual: list[Row], keys: tuple[str, ...]) -> np.ndarray:
+    """The difference of each study, the mean over its sizes."""
+    own, other = (np.mean([[row[key] for key in keys] for row in one], axis=1) for one in (rows, usual))
+    return own - other
+
+
 def _cell(rows: list[Row], usual: list[Row], keys: tuple[str, ...]) -> str:
     if keys[0] not in rows[0]:
         return ""
-    own, other = (np.mean([[row[key] for key in keys] for row in one], axis=1) for one in (rows, usual))
-    error, apart = own.std(ddof=1) / len(own) ** 0.5, own - other
+    own, apart = np.mean([[row[key] for key in keys] for row in rows], axis=1), _apart(rows, usual, keys)
+    error = own.std(ddof=1) / len(own) ** 0.5
     difference = f" ({apart.mean():+.2f} ± {apart.std(ddof=1) / len(own) ** 0.5:.2f})" if rows is not usual else ""
     return f"{own.mean():.2f} ± {error:.2f}{difference}"
 

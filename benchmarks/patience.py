@@ -46,7 +46,9 @@ def main() -> None:
     for bank in given.banks:
         found[bank] = rows = rows_of(bank, given.studies)
         print(f"\n{bank}: {len(read_bank(BANKS / f'{bank}.jsonl'))} curves, {given.studies} studies")
-        print("| monitor | patience | epochs | points lost | hurt | best quarter: epochs | points lost | hurt | regret |")
+        print(
+            "| monitor | patience | epochs | points lost | hurt | best quarter: epochs | points lost | hurt | regret |"
+        )
         print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
         for row in rows:
             apart = np.array(row["regret"]) - np.array(rows[0]["regret"]) if row["regret"] else np.zeros(0)

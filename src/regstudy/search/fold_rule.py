@@ -6,7 +6,7 @@ give the effects of the folds and the spread s of the noise (trials minus 1, tim
 trial that has finished n of k folds is forecast to end at its mean lead over its peers on these folds, with the
 standard error s √((1 − n/k) / n). It is pruned if it is behind three fifths of its peers so far and its chance of
 ending in the best quarter is smaller than ``chance`` times the share of folds left, as in
-`regstudy.search.pruning_rule`. Its constants are more careful: a fold costs much, but there are few of them to judge by.
+`regstudy.search.pruning_rule`. Its constants are its own and more careful, because few folds say little.
 """
 
 from __future__ import annotations
