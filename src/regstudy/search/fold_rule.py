@@ -6,7 +6,7 @@ give the effects of the folds and the spread s of the noise (trials minus 1, tim
 trial that has finished n of k folds is forecast to end at its mean lead over its peers on these folds, with the
 standard error s √((1 − n/k) / n). It is pruned if it is behind three fifths of its peers so far and its chance of
 ending in the best quarter is smaller than ``chance`` times the share of folds left, as in
-`regstudy.search.pruning_rule`.
+`regstudy.search.pruning_rule`. Its constants are its own and more careful, because few folds say little.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ import numpy as np
 import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
 
 from regstudy.records import PruningDecision
-from regstudy.search.pruning_rule import BEHIND_QUANTILE, GOOD_QUANTILE, MIN_CHANCE, MIN_FULL_RUNS
+from regstudy.search.pruning_rule import GOOD_QUANTILE
 
 MIN_FOLDS = 2  # finished ones before a trial may be pruned by this rule
+MIN_WHOLE_TRIALS = 8  # trials with all folds
+BEHIND_FOLDS = 0.4  # quantile of the peers' leads; a trial at or above it is never pruned
+FOLD_CHANCE = 0.06  # of ending in the best quarter
 
 
 def decide_on_folds(
-    own: Sequence[float], peers: Sequence[Sequence[float]], chance: float = MIN_CHANCE
+    own: Sequence[float], peers: Sequence[Sequence[float]], chance: float = FOLD_CHANCE
 ) -> PruningDecision:
     """Whether to prune a trial with the values ``own`` of its first folds (larger is better).
 
@@ -33,8 +36,8 @@ def decide_on_folds(
     done = len(own)
     if done < MIN_FOLDS:
         return PruningDecision(False, f"no pruning between folds before {MIN_FOLDS} are finished")
-    if len(peers) < MIN_FULL_RUNS:
-        reason = f"the comparison of folds needs {MIN_FULL_RUNS} trials with all folds, but there are {len(peers)}"
+    if len(peers) < MIN_WHOLE_TRIALS:
+        reason = f"the comparison of folds needs {MIN_WHOLE_TRIALS} trials with all folds, but there are {len(peers)}"
         return PruningDecision(False, reason)
     known = np.array(peers, dtype=float)
     trials, folds = known.shape
@@ -43,7 +46,7 @@ def decide_on_folds(
     leads_so_far = (known - by_fold)[:, :done].mean(axis=1)
     ahead = float(np.mean(leads_so_far > lead))
     words = f"{ahead:.0%} of {trials} trials were better on the same {done} folds"
-    if done >= folds or lead >= np.quantile(leads_so_far, BEHIND_QUANTILE):
+    if done >= folds or lead >= np.quantile(leads_so_far, BEHIND_FOLDS):
         return PruningDecision(False, f"not far enough behind: {words}")
     noise = known - by_fold - leads[:, None]
     freedom = (trials - 1) * (folds - 1)

@@ -1,9 +1,12 @@
 """When to prune a run, as a pure rule: curves in, a decision out.
 
-A run is pruned only if it is behind three fifths of its peers at the same epoch *and* is forecast to stay there. The
-forecast of the gain in the remaining epochs is a regression over the full runs of this study, on the best value so far
-and on recent gains. It must give the run too small a chance of ending in the best quarter. The fewer epochs are left to
-save, the smaller the chance must be: it is compared with ``chance`` times the share of epochs left.
+A run is pruned only if it is behind half of its peers at the same epoch *and* is forecast to stay there. The forecast
+of the gain in the remaining epochs is a regression over the full runs of this study, on the best value so far and on
+recent gains. It must give the run too small a chance of ending in the best quarter. The fewer epochs are left to save,
+the smaller the chance must be: it is compared with ``chance`` times the share of epochs left.
+
+The constants were chosen by how good the configuration is that a search with confirmation hands over for the same
+epochs (docs/pruning.md). What counts most is to wait for three tenths of the epochs, and then to prune much.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from regstudy.records import PruningDecision
 
 Array = NDArray[np.float64]
 
-MIN_FULL_RUNS = 8  # full runs before any is pruned: the forecast is fitted to them
+MIN_FULL_RUNS = 5  # full runs before any is pruned: the forecast is fitted to them
 MIN_PEERS = 5  # runs that reached the same epoch
-WARM_UP_SHARE = 0.1  # of the epochs, in which nothing is pruned
-BEHIND_QUANTILE = 0.4  # of the peers' best values at an epoch; a run at or above it is never pruned
-MIN_CHANCE = 0.06  # of ending in the best quarter; a run with less is pruned while all its epochs are left
+WARM_UP_SHARE = 0.3  # of the epochs, in which nothing is pruned
+BEHIND_QUANTILE = 0.5  # of the peers' best values at an epoch; a run at or above it is never pruned
+MIN_CHANCE = 0.25  # of ending in the best quarter; a run with less is pruned while all its epochs are left
 GOOD_QUANTILE = 0.75  # of the final values: where the best quarter begins
 LOOKBACK_SHARES = (1 / 8, 1 / 3, 1 / 2)  # of the epochs so far, over which gains are measured
 RIDGE_PENALTY = 20.0  # in units of one run's squared standardized feature: few full runs say little about slopes
