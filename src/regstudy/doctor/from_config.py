@@ -86,6 +86,7 @@ def examine_space(
         *input_part_checks(train, validation, depth, configured=True),
         *model_checks(setup, train, validation, len(names), depth, configured=True, smallest=smallest_batch(space)),
         PlannedCheck("schedule", "training", lambda: config_checks.schedule(config, searched)),
+        PlannedCheck("early stopping", "training", lambda: config_checks.patience(config, searched)),
         PlannedCheck("augmentation", "regularizers", lambda: config_checks.augmentation(config, searched)),
         PlannedCheck("train accuracy", "regularizers", lambda: config_checks.running_accuracy(config)),
         PlannedCheck(

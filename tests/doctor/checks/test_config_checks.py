@@ -11,6 +11,7 @@ from tiny import make_config
 from regstudy.doctor.checks.config_checks import (
     augmentation,
     deciding_metric,
+    patience,
     resampling,
     running_accuracy,
     schedule,
@@ -120,6 +121,27 @@ def test_the_advice_names_the_metrics_that_fit(
     share = 90.0
     assert f"90 of 100 validation images are a, {counts[1]} are b" in finding.evidence[0]
     assert f"gives {share}% accuracy, but {100 / len(counts):.1f}% balanced accuracy" in finding.evidence[0]
+
+
+@pytest.mark.parametrize(
+    ("waits", "epochs", "searched", "advised"),
+    [
+        (5, 30, (), 10),
+        (7, 30, (), 10),
+        (8, 30, (), None),
+        (5, 20, (), None),
+        (5, 50, (), 17),
+        (5, 50, ("training.patience",), None),
+        (None, 50, (), None),
+        (1, 9, (), None),  # too short for anything to be said
+    ],
+)
+def test_a_patience_that_ends_trials_too_soon(
+    waits: int | None, epochs: int, searched: tuple[str, ...], advised: int | None
+) -> None:
+    result = patience(make_config({"training.patience": waits, "training.epochs": epochs}), searched)
+    assert severities(result) == ({"short-patience": "note"} if advised else {})
+    assert [dict(one.changes) for one in result.findings] == ([{"training.patience": advised}] if advised else [])
 
 
 @pytest.mark.parametrize(
