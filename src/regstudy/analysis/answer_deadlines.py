@@ -7,7 +7,9 @@ longer that run takes than expected, however many workers there are.
 
 from __future__ import annotations
 
-from regstudy.analysis.answer_plan import PILOT_SHARE, UNUSED, UNUSED_SECONDS
+import math
+
+from regstudy.analysis.answer_plan import FEWEST_SEARCHED, PILOT_SHARE, PRUNED_COST, UNUSED, UNUSED_SECONDS
 
 SURE = 0.9  # a training is expected to take as long as this share of those before it at most took
 
@@ -37,3 +39,16 @@ def pilot_end(now: float, budget: float) -> float:
     120.0
     """
     return now + PILOT_SHARE * budget
+
+
+def search_last_start(pilot: float, planned: float, training: float, workers: int) -> float:
+    """After which the search starts no further trial; ``pilot``: when it began, ``planned``: its seconds by the plan.
+
+    The smallest search is made in any case, though with many workers its time may be shorter than one training. What
+    it takes too long, the phases after it have less.
+
+    >>> search_last_start(100.0, 1000.0, 60.0, 2)
+    1040.0
+    """
+    least = PRUNED_COST * training * (math.ceil(FEWEST_SEARCHED / workers) - 0.5)
+    return max(last_start(pilot + planned, training), pilot + least)

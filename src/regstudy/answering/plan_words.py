@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from regstudy.analysis.answer_plan import PHASES, AnswerPlan, Noise, Phase, Resources, least_budget

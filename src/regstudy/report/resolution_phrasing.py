@@ -51,7 +51,9 @@ def resolution_words(known: ToldResolution, of: Metric) -> str:
     )
     if not known.for_margin <= MOST_TOLD:
         return f"{words} Intervals of ± {shown.amount(known.margin)} would take about {images}."
-    return f"{words} Intervals of ± {shown.amount(known.margin)} would take {about(known.for_margin)}, or about {images}."
+    return (
+        f"{words} Intervals of ± {shown.amount(known.margin)} would take {about(known.for_margin)}, or about {images}."
+    )
 
 
 def with_resolution(made: Answer, tables: Tables, apart: AblationFindings | None, where: str) -> Answer:

@@ -257,7 +257,12 @@ CHECKS: Mapping[str, Check] = {
     ),
     attributes.RESOLUTION: lambda value: (
         _has(
-            budget=_number, margin=_number, regularizers=_whole, runs=_whole, images=_whole, why_none=_text,
+            budget=_number,
+            margin=_number,
+            regularizers=_whole,
+            runs=_whole,
+            images=_whole,
+            why_none=_text,
             **dict.fromkeys(("half_width", "told", "for_margin", "for_ablation"), _number),
         )(value)
         and value.keys() >= {"budget", "margin", "regularizers", "runs", "images"}
