@@ -13,7 +13,7 @@ from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.answer_phrasing import Answer
 from regstudy.report.next_actions import MOST_ACTIONS, Action
 from regstudy.study.tables import Tables
-from regstudy.text import format_duration
+from regstudy.text import counted, format_duration
 
 MOST_TOLD = 10 * 365 * 24 * 3600.0  # seconds; nobody waits longer
 
@@ -62,6 +62,8 @@ def with_resolution(made: Answer, tables: Tables, apart: AblationFindings | None
     if known is not None and made.word != "Nothing learned":
         if apart is not None or (known.regularizers and not known.runs):
             told = resolution_words(known, tables.measured)
+        if apart is not None:
+            told = f"{told} {observed_words(apart)}".strip()
         told = told if apart is not None else known.why_none or told
     made = replace(made, resolution=told)
     if not stored:
@@ -76,6 +78,18 @@ def with_resolution(made: Answer, tables: Tables, apart: AblationFindings | None
     first = len(others) < len(made.actions) or not others
     actions = [use, *others] if first else [*others[: MOST_ACTIONS - 1], use]
     return replace(made, model=words, actions=actions[:MOST_ACTIONS])
+
+
+def observed_words(apart: AblationFindings) -> str:
+    """How wide the intervals are that were announced; empty before there are any."""
+    widths = [(one.metric.high - one.metric.low) / 2 for one in apart.single]
+    known = sorted(width for width in widths if math.isfinite(width))
+    if not known:
+        return ""
+    shown = Shown(apart.metric)
+    least, most = shown.amount(known[0]), shown.amount(known[-1])
+    ends = f"± {least}" if least == most else f"± {least} to ± {most}"
+    return f"That was announced after the pilot; the intervals after {counted(apart.spent, 'run')} reach {ends}."
 
 
 def about(seconds: float) -> str:
