@@ -187,6 +187,14 @@ def test_a_budget_that_is_too_small_is_refused_by_the_pilot_and_a_larger_one_goe
     assert studies(tmp_path / "results" / "s") == {"s": 1, "s/pilot": 2}
 
 
+def test_a_pilot_without_time_ends_and_the_estimate_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.answering.answer_phases.pilot_end", lambda *_: 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        answer(progress=Interrupting(StudyStarted))
+    assert studies(tmp_path / "results" / "s") == {"s": 1, "s/pilot": 0}
+    assert progress_in(tmp_path / "results" / "s").phase == "search"
+
+
 def test_a_hopeless_budget_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ class Answering:
         training = made.seconds if made.values else training
         left = None if study is None else pilot_left(self.place, study)
         runs = pilot_runs(self.clock.budget, training, self.options.workers) if left is None else left
+        runs = runs if self.clock.progress.phase == "pilot" else 0  # else it has ended, perhaps with fewer runs
         of, noise = self._resources(training, runs), self.inputs.noise(made)
         plan = plan_answer(of, self.inputs.regularizers, noise, self.inputs.margin)
         why = "" if plan else self._too_small(of, measured=False)
