@@ -10,7 +10,8 @@ decides which arms run in which repeats, and its own analysis gives the interval
 
 For each contrast that stays to the last look, the half-width of its 95 % interval is divided by the announced one, and
 so is the smallest effect that is found with a chance of 80 %. ± is one Monte-Carlo standard error (of the median, from
-200 bootstrap samples of the replays). The constants of the noise were chosen on `digits`; `cifar10` is the check.
+200 bootstrap samples of the replays). The constants of the noise were chosen with both banks in
+view: the table shows that they fit, not that they hold for other images.
 
 A STUDY is a folder of a study with an ablation: its contrasts are compared with what its own baseline trials would
 have announced as a pilot.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from search.ablated import TWO, space
+from conftest import Command
+from search.ablated import THREE, TWO, space
+from search.confirmed import TREE
 
 import regstudy as library
 from regstudy.analysis.answer_plan import AnswerPlan
@@ -26,6 +30,7 @@ from regstudy.search.events import (
     StudyStarted,
     TrialEnded,
 )
+from regstudy.study import attributes
 from regstudy.study.storage import sqlite_url
 
 pytestmark = pytest.mark.table
@@ -40,8 +45,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plan = AnswerPlan(RUNS, dict.fromkeys(RUNS, 600.0), 0.02, 0.04, 1e5, 0.0, ("dropout", "label smoothing"))
     monkeypatch.setattr("regstudy.answering.answer_phases.plan_answer", lambda *_: plan)
     monkeypatch.setattr("regstudy.answering.answer_phases.pilot_runs", lambda *_: RUNS["pilot"])
-    monkeypatch.setattr("regstudy.answering.answer_phases.MOST_CONFIRMED", RUNS["confirm"])
-    monkeypatch.setattr("regstudy.answering.answer_phases.MOST_ABLATED", RUNS["ablate"])
+    monkeypatch.setattr("regstudy.answering.late_phases.MOST_CONFIRMED", RUNS["confirm"])
+    monkeypatch.setattr("regstudy.answering.late_phases.MOST_ABLATED", RUNS["ablate"])
     monkeypatch.setattr("regstudy.analysis.learned.nothing_learned", lambda _tables: False)
     monkeypatch.setattr("regstudy.training.cost.MEASURE_SECONDS", 0.02)
     monkeypatch.chdir(tmp_path)
@@ -125,6 +130,11 @@ def test_an_answer_interrupted_in_every_phase_goes_on_and_makes_every_run_once(t
     assert done.phase == "done" and done.spent > spent
     assert (folder / "model" / "metrics.json").exists() and (folder / "best.yaml").exists()
     assert not [event for event in heard if "Run the same command again" in str(event)]
+    assert [str(event)[:12] for event in heard if str(event).startswith("epoch ")] == ["epoch   1/2 ", "epoch   2/2 "]
+    stored = optuna.load_study(study_name="s", storage=sqlite_url(folder / "study.db")).user_attrs
+    assert stored[attributes.RESOLUTION]["told"] == 0.04 and stored[attributes.FINAL_MODEL]["folder"] == "model"
+    told = library.load_results(folder).answer
+    assert f"is in {folder / 'model'}: " in told.model and told.model in told.lines
     again = answer()
     assert [type(event) for event in again if isinstance(event, NothingLeft | StudyEnded)] == [NothingLeft]
     assert studies(folder) == made
@@ -144,6 +154,20 @@ def test_nothing_is_written_before_the_plan_is_heard(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_the_commands_that_a_dry_run_prints_make_the_same_by_hand(tmp_path: Path, regstudy: Command) -> None:
+    (tmp_path / "s.yaml").write_text(json.dumps({**TREE, **THREE, **TWO}), encoding="utf-8")
+    dry = regstudy("answer", "s.yaml", "--budget", "1h", "--no-doctor", "--threads", "1", "--dry-run")
+    assert dry.returncode == 0 and sorted(path.name for path in tmp_path.iterdir()) == ["s.yaml"], dry.stderr
+    by_hand = [shlex.split(line)[1:] for line in dry.stdout.splitlines() if line.startswith("regstudy ")]
+    assert [words[0] for words in by_hand] == ["study", "confirm", "ablate", "export", "train"]
+    for words in by_hand:
+        done = regstudy(*words)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+    folder = tmp_path / "results" / "s"
+    assert studies(folder)["s"] == 4 and studies(folder)["s/confirmation"] == 8
+    assert (folder / "model" / "metrics.json").exists()
+
+
 def test_a_budget_that_is_too_small_is_refused_by_the_pilot_and_a_larger_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +185,14 @@ def test_a_budget_that_is_too_small_is_refused_by_the_pilot_and_a_larger_one_goe
     with pytest.raises(KeyboardInterrupt):
         answer("2h", progress=Interrupting(StudyStarted))
     assert studies(tmp_path / "results" / "s") == {"s": 1, "s/pilot": 2}
+
+
+def test_a_pilot_without_time_ends_and_the_estimate_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.answering.answer_phases.pilot_end", lambda *_: 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        answer(progress=Interrupting(StudyStarted))
+    assert studies(tmp_path / "results" / "s") == {"s": 1, "s/pilot": 0}
+    assert progress_in(tmp_path / "results" / "s").phase == "search"
 
 
 def test_a_hopeless_budget_is_refused_before_anything_is_written(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from regstudy.analysis.answer_plan import AnswerPlan
 from regstudy.analysis.stored_margin import stored_margin
+from regstudy.answering.answer_clock import AnswerClock
 from regstudy.answering.answer_phases import Answering
 from regstudy.answering.answer_subject import find_subject
-from regstudy.answering.plan_words import MODEL_FOLDER, command_lines, model_words, resolution_words
+from regstudy.answering.plan_inputs import PlanInputs
+from regstudy.answering.plan_words import command_lines
 from regstudy.doctor.preflight import Preflight, skipped
 from regstudy.errors import ArgumentError, require
-from regstudy.metrics import metric_or_accuracy
-from regstudy.production.training_folder import METRICS_FILE, read_metrics
 from regstudy.report.written_files import check_report_files
 from regstudy.search.arguments import (
     check_margin,
@@ -65,13 +65,11 @@ def answer(
     and the exceptions are those of `run_study`; ArgumentError if the budget is too small for any answer.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "command")}
-    return answer_with_words(given, listener_of(progress), command or call_text(answer, given), time.time())[0]
+    return answer_since(given, listener_of(progress), command or call_text(answer, given), time.time())
 
 
-def answer_with_words(
-    given: dict[str, Any], listen: Listener, command: str, began: float
-) -> tuple[StudyResult, list[str]]:
-    """The same for arguments by name, and what is to be said besides the study's answer."""
+def answer_since(given: dict[str, Any], listen: Listener, command: str, began: float) -> StudyResult:
+    """The same for arguments by name, with a time (time.time()) from which the budget counts."""
     require("subject", given["subject"], (str, Path, Space), "a space, or a folder or CSV file of images")
     check_texts("overrides", given["overrides"])
     for argument in ("doctor", "force"):
@@ -105,27 +103,14 @@ def answer_with_words(
             head = "Plan, from an estimate of what a training costs (early stopping may save part of it):"
             return "\n".join([head, *lines, "", "By hand:", *by_hand])
 
-        answering = Answering(
-            space, images, place, options, where.data_dir, budget, stored_margin(given["margin"], space.study.metric),
-            given["margin"], preflight, listen, command, began, lambda: subject.keep(listen), sheet,
-        )  # fmt: skip
-        answering.run()
+        inputs = PlanInputs(space, images.splits, stored_margin(given["margin"], space.study.metric), budget)
+        Answering(
+            inputs, images, place, options, where.data_dir, given["margin"], preflight, command,
+            AnswerClock(budget, began, listen), lambda: subject.keep(listen), sheet,
+        ).run()  # fmt: skip
         from regstudy.report.results import result_in
 
-        result = result_in(place)
-        return result, _words(answering, apart=result.ablated is not None)
-
-
-def _words(answering: Answering, *, apart: bool) -> list[str]:
-    """What could not be told, and where the network is."""
-    plan, of = answering.plan, metric_or_accuracy(answering.space.study.metric)
-    words = []
-    if plan is not None and apart:
-        words.append(resolution_words(plan, answering.noise, answering.margin, of, answering.budget))
-    folder = answering.place.output / MODEL_FOLDER
-    if (folder / METRICS_FILE).exists():
-        words.append(model_words(folder, read_metrics(folder)))
-    return words
+        return result_in(place)
 
 
 def _unless(value: Any, default: Any) -> Any:

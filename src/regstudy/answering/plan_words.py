@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from regstudy.analysis.answer_plan import PHASES, AnswerPlan, Noise, Phase, Resources, least_budget
 from regstudy.answering.answer_subject import Subject
 from regstudy.first_space.evening import EVENING
 from regstudy.metrics import Metric
+from regstudy.report.resolution_phrasing import Shown, about
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.text import counted, format_duration, listing
@@ -24,19 +23,7 @@ TITLES: dict[Phase, str] = {
     "ablate": "ablation",
     "train": "final training",
 }
-MOST_TOLD = 10 * 365 * 24 * 3600.0  # seconds; nobody waits longer
 CONFIG_FILE, MODEL_FOLDER = "best.yaml", "model"  # in the study's folder
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Values in the unit of a metric, as people read them."""
-
-    of: Metric
-
-    def amount(self, value: float) -> str:
-        """``0.9 points`` or ``0.012 nats``."""
-        return f"{100 * value:.1f} points" if self.of.percent else f"{value:.3f} nats"
 
 
 def table_lines(plan: AnswerPlan) -> Iterator[str]:
@@ -47,30 +34,6 @@ def table_lines(plan: AnswerPlan) -> Iterator[str]:
         most = "up to " if phase in ("search", "ablate") and count else ""
         time = format_duration(seconds) if count else "–"
         yield f"{TITLES[phase]:<16}{f'{most}{count}' if count else 'none':>11}  {time}"
-
-
-def resolution_words(plan: AnswerPlan, noise: Noise, margin: float, of: Metric, budget: float) -> str:
-    """What the ablation can tell within the budget, and what more it would take."""
-    shown, within = Shown(of), format_duration(budget)
-    if not plan.regularizers:
-        return "No regularizer is searched or on, so there is nothing to take apart."
-    if not plan.runs["ablate"]:
-        longer = _about(plan.for_ablation)
-        return f"In {within} there is no time to find out which regularizer did it; that takes {longer}."
-    if math.isnan(noise.paired):
-        return "How small an effect the ablation can tell is known after the pilot."
-    words = (
-        f"In {within} effects from {shown.amount(plan.told)} on can be told (with a chance of 80 %; the 95 % intervals"
-        f" will reach about ± {shown.amount(plan.half_width)})."
-    )
-    if plan.half_width <= margin or margin <= 0:
-        return words
-    images = (
-        f"{_rounded(noise.images * (plan.half_width / margin) ** 2):,} validation images instead of {noise.images:,}"
-    )
-    if not plan.for_margin <= MOST_TOLD:
-        return f"{words} Intervals of ± {shown.amount(margin)} would take about {images}."
-    return f"{words} Intervals of ± {shown.amount(margin)} would take {_about(plan.for_margin)}, or about {images}."
 
 
 def noise_words(noise: Noise, of: Metric, training: float) -> str:
@@ -90,10 +53,10 @@ def noise_words(noise: Noise, of: Metric, training: float) -> str:
 def too_small(of: Resources, regularizers: int, budget: float, spent: float, *, measured: bool) -> str:
     """That the budget is too small for an answer, and which one would do."""
     how = "takes" if measured else "may take"
-    least = _about(spent + least_budget(of))
+    least = about(spent + least_budget(of))
     more = ""
     if regularizers:
-        all_ = _about(spent + least_budget(of, regularizers))
+        all_ = about(spent + least_budget(of, regularizers))
         more = f" To find out which regularizer did it as well, give at least {all_}."
     return (
         f"budget (--budget): {format_duration(budget)} is too little for an answer: a training {how}"
@@ -130,43 +93,28 @@ def command_lines(
     yield _line("train", str(folder / CONFIG_FILE), "-o", str(folder / MODEL_FOLDER), *data, *machine)
 
 
-def model_words(folder: Path, metrics: Mapping[str, Any]) -> str:
-    """Where the final network is, and how good it is on the test set."""
+def model_words(metrics: Mapping[str, Any]) -> str:
+    """How good the final network is on the test set."""
     test = metrics.get("test") or {}
-    if not metrics.get("best_epoch"):
-        return f"The final training did not succeed ({metrics.get('reason', 'no reason is known')}); see {folder}."
-    measured = "its test accuracy was not measured"
-    if test.get("images"):
-        measured = (
-            f"test accuracy {test['accuracy']:.1%} (95 % interval {test['accuracy_low']:.1%} to"
-            f" {test['accuracy_high']:.1%}, {counted(test['images'], 'image')})"
-        )
-    return f"The trained network is in {folder}: {measured}."
+    if not test.get("images"):
+        return "its test accuracy was not measured"
+    return (
+        f"test accuracy {test['accuracy']:.1%} (95 % interval {test['accuracy_low']:.1%} to"
+        f" {test['accuracy_high']:.1%}, {counted(test['images'], 'image')})"
+    )
 
 
 def skipped_words(regularizers: list[str], least: int, seconds: float) -> str:
     """Why there is no ablation although the winner has regularizers."""
     return (
         f"No time is left to take the winner apart ({listing(regularizers)}): that takes at least"
-        f" {counted(least, 'run')}, {_about(seconds)}. Give a larger --budget, and the same command goes on."
+        f" {counted(least, 'run')}, {about(seconds)}. Give a larger --budget, and the same command goes on."
     )
-
-
-def _about(seconds: float) -> str:
-    if not math.isfinite(seconds) or seconds > MOST_TOLD:
-        return "years"
-    return f"about {format_duration(seconds)}"
 
 
 def _duration(seconds: float) -> str:
     """As an option takes it."""
     return f"{max(1, round(seconds))}s"
-
-
-def _rounded(images: float) -> int:
-    """With two digits that count."""
-    unit = 10 ** max(math.floor(math.log10(max(images, 1))) - 1, 0)
-    return int(-(-images // unit) * unit)
 
 
 def _line(*words: str) -> str:

@@ -14,6 +14,7 @@ from regstudy.cli.listener import ConsoleListener
 from regstudy.config.user_code import user_code
 from regstudy.errors import StudyError
 from regstudy.metrics import GAP, METRICS, Metric
+from regstudy.production.epoch_line import epoch_line
 from regstudy.production.model_card import over_seeds_lines, temperature_line
 from regstudy.production.training_folder import METRICS_FILE, unfinished
 from regstudy.records import EpochRecord, parse_reliability
@@ -26,10 +27,7 @@ def execute(console: Console, path: Path, output: Path, arguments: dict[str, Any
     """Train once; ``arguments`` are those of `train`. Returns the exit code, 130 after Ctrl-C."""
 
     def on_epoch(records: Sequence[EpochRecord], signal: Signal) -> None:
-        record = records[-1]
-        mark = "  best so far" if signal.best_epoch == record.epoch else ""
-        planned = round(record.epoch / signal.budget_fraction)
-        console.print(f"epoch {record.epoch:>3}/{planned}  {record.in_words}  lr {record.lr:.2g}{mark}")
+        console.print(epoch_line(records, signal))
 
     with ConsoleListener(console) as listener:
         try:

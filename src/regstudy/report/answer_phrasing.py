@@ -45,7 +45,8 @@ class Answer:
     ``support``: how sure it is; ``limit``: what the study's limit on the gap did, and whether it holds; ``luck``: the
     value of the search next to that of fresh seeds; ``caveat``: what the fresh runs do not remove; ``equals``: which
     leaders cannot be distinguished from the winner; ``gap``: those of baseline and winner; ``cause``: what an ablation
-    says about the regularizers, if it is not the sentence, and what it has not decided.
+    says about the regularizers, if it is not the sentence, and what it has not decided; ``resolution`` and ``model``:
+    what an ablation can tell in the budget of `regstudy answer`, and where the network is that this has trained.
     """
 
     tone: Tone
@@ -61,11 +62,16 @@ class Answer:
     worth_more: bool = True
     cause: str = ""
     limit: str = ""
+    resolution: str = ""
+    model: str = ""
 
     @property
     def reasons(self) -> list[str]:
         """What supports the sentence, and what limits it."""
-        told = (self.support, self.cause, self.limit, self.gap, self.luck, self.caveat, self.equals)
+        told = (
+            self.support, self.cause, self.limit, self.gap, self.luck, self.caveat, self.equals, self.resolution,
+            self.model,
+        )  # fmt: skip
         return [text for text in told if text]
 
     @property

@@ -17,6 +17,7 @@ from regstudy.report.gap_card import GapCard, gap_card
 from regstudy.report.leaders_card import LeadersCard, leaders_card
 from regstudy.report.luck_bar import LuckBar, luck_bar
 from regstudy.report.report_section import Findings, ReportSection
+from regstudy.report.resolution_phrasing import with_resolution
 from regstudy.report.several.studies_card import StudiesCard
 from regstudy.report.verdict_phrasing import Verdict, verdict
 from regstudy.text import counted
@@ -64,15 +65,20 @@ def answer_to(found: Findings, where: str) -> Answer:
         apart=found.apart,
         ahead=found.ahead,
     )
-    return with_cause(made, found.apart, found.confirmation, where)
+    made = with_cause(made, found.apart, found.confirmation, where)
+    return with_resolution(made, found.tables, found.apart, where)
 
 
 def as_verdict(found: Findings, told: Answer) -> Verdict:
     """The answer as headline, reasons and caveats. Without confirmation runs it is the verdict on the search."""
     if found.confirmation is None or found.comparison.nothing_learned:
         said = searched(found)
-        return replace(said, sentences=[*filter(None, [told.cause, told.limit]), *said.sentences])
-    sentences = [text for text in (told.support, told.cause, told.limit, told.gap, told.luck, told.equals) if text]
+        first, last = (told.cause, told.limit), (told.resolution, told.model)
+        return replace(said, sentences=[*filter(None, first), *said.sentences, *filter(None, last)])
+    parts = (
+        told.support, told.cause, told.limit, told.gap, told.luck, told.equals, told.resolution, told.model,
+    )  # fmt: skip
+    sentences = [text for text in parts if text]
     good = found.confirmation.status == "confirmed"
     return Verdict(told.sentence, sentences, [told.caveat] if told.caveat else [], good)
 

@@ -174,3 +174,11 @@ def seconds_per_run(search: optuna.Study) -> float:
 
     tables = load_tables(search)
     return float(tables.trials.loc[tables.observed(), "seconds"].mean())
+
+
+def seconds_at_most(study: optuna.Study, share: float) -> float:
+    """How long a full trial of a study took at most in this share of the cases; NaN if there is none."""
+    from regstudy.study.load_tables import load_tables
+
+    tables = load_tables(study)
+    return float(tables.trials.loc[tables.observed(), "seconds"].quantile(share, interpolation="higher"))

@@ -93,9 +93,12 @@ def run_pilot(
     images: Callable[[], SplitSource],
     fresh_splits: bool,
     seconds: float,
+    deadline: float,
     listen: Listener,
 ) -> None:
     """Make a study have a pilot of so many runs, or finish the one it has; ``seconds`` is the estimate for a run.
+
+    After the ``deadline`` (time.time()) no further run is started: a pilot of fewer runs tells less, and costs less.
 
     Raises KeyboardInterrupt after Ctrl-C, once all workers have stopped.
     """
@@ -119,7 +122,7 @@ def run_pilot(
             listen(PilotStarted(place, facts.runs, done, None, space.study.metric, options.workers, pace))
             run_rounds(
                 there, opened, lambda: facts, lambda _: plan, lambda _: _words(facts.runs, fresh_splits), options,
-                images, math.inf, listen,
+                images, deadline, listen,
             )  # fmt: skip
 
     try:

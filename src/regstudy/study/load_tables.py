@@ -57,6 +57,8 @@ def load_tables(study: optuna.Study) -> Tables:
         groups=_by_trial(trials, stored, attributes.GROUPS),
         ablation=dict(attrs.get(attributes.ABLATION) or {}),
         race=dict(attrs.get(attributes.RACE) or {}),
+        resolution=dict(attrs.get(attributes.RESOLUTION) or {}),
+        final_model=dict(attrs.get(attributes.FINAL_MODEL) or {}),
         gap_at_most=attrs.get(attributes.GAP_AT_MOST),
         start=stored_start(study).words(),
         asked=attrs.get(attributes.TRIALS),

@@ -262,6 +262,21 @@ CHECKS: Mapping[str, Check] = {
     attributes.ANSWER: lambda value: (
         _has(phase=_text, budget=_number, spent=_number, pilot=_number, runs=_all(_whole))(value) and len(value) == 5
     ),
+    attributes.RESOLUTION: lambda value: (
+        _has(
+            budget=_number,
+            margin=_number,
+            regularizers=_whole,
+            runs=_whole,
+            images=_whole,
+            why_none=_text,
+            **dict.fromkeys(("half_width", "told", "for_margin", "for_ablation"), _number),
+        )(value)
+        and value.keys() >= {"budget", "margin", "regularizers", "runs", "images"}
+    ),
+    attributes.FINAL_MODEL: lambda value: (
+        _has(folder=_text, trial=_whole, words=_text)(value) and value.keys() == {"folder", "trial", "words"}
+    ),
     attributes.MARGIN: lambda value: _number(value) and math.isfinite(value),
     attributes.PRUNER: _text,
     attributes.AUDIT: _mapping,

@@ -91,6 +91,8 @@ class Tables:
     groups: dict[int, dict[str, Any]] = field(default_factory=dict)  # as stored, by trial; see `group_counts`
     ablation: dict[str, Any] = field(default_factory=dict)  # of ablation runs; see attributes.ABLATION
     race: dict[str, Any] = field(default_factory=dict)  # of confirmation runs; see attributes.RACE
+    resolution: dict[str, Any] = field(default_factory=dict)  # of an answer; see attributes.RESOLUTION
+    final_model: dict[str, Any] = field(default_factory=dict)  # of an answer; see attributes.FINAL_MODEL
     gap_at_most: float | None = None  # only trials with at most this gap may win
     start: str = ""  # a line about what the search knew when it began; empty for a cold start
     asked: int | None = None  # finished trials that were requested last, without confirmation runs
