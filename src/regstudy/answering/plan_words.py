@@ -27,10 +27,12 @@ CONFIG_FILE, MODEL_FOLDER = "best.yaml", "model"  # in the study's folder
 
 
 def table_lines(plan: AnswerPlan) -> Iterator[str]:
-    """The phases with their trainings and times."""
+    """The phases that are still to come, with their trainings and times."""
     yield f"{'phase':<16}{'trainings':>11}  time"
     for phase in PHASES:
         count, seconds = plan.runs[phase], plan.seconds[phase]
+        if phase == "pilot" and not count:
+            continue  # it has been made
         most = "up to " if phase in ("search", "ablate") and count else ""
         time = format_duration(seconds) if count else "–"
         yield f"{TITLES[phase]:<16}{f'{most}{count}' if count else 'none':>11}  {time}"
