@@ -80,7 +80,7 @@ DATA_LABELS = {
     "name": "image set",
     "shape": "image size (channels × height × width)",
     "train": "training images",
-    "clean_train": "images for train accuracy (eval mode)",
+    "clean_train": "training images measured in eval mode",
     "validation": "validation images",
     "validation_per_class": "validation images per class",
     "positive": "positive class",
