@@ -76,11 +76,12 @@ def test_a_measured_number_is_used_stored_and_kept(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("regstudy.search.side_by_side.SHORT_STUDY", 0.0)
     monkeypatch.setattr("regstudy.search.side_by_side.seconds_per_step", seconds)
-    events = study(tmp_path, 2 * TRIALS_EACH, space=TINY, workers="auto", confirm=0.0, threads=2)
+    monkeypatch.setattr("regstudy.search.side_by_side.TRIALS_EACH", 2)
+    events = study(tmp_path, 4, space=TINY, workers="auto", confirm=0.0, threads=2)
     assert set(workers(events)) == {2} and said(events) and measured == [[1, 2]]
     assert load(tmp_path / "s").user_attrs[attributes.WORKERS] == 2
-    more = study(tmp_path, 2 * TRIALS_EACH + 2, space=TINY, workers="auto", confirm=0.0, threads=2)
+    more = study(tmp_path, 4 + 2, space=TINY, workers="auto", confirm=0.0, threads=2)
     assert set(workers(more)) == {2} and len(measured) == 1
-    alone = study(tmp_path, 2 * TRIALS_EACH + 4, space=TINY, workers=1, confirm=0.0, threads=2)
+    alone = study(tmp_path, 4 + 4, space=TINY, workers=1, confirm=0.0, threads=2)
     assert set(workers(alone)) == {1} and not said(alone)
-    assert finished(tmp_path / "s") == (2 * TRIALS_EACH + 4, 0)
+    assert finished(tmp_path / "s") == (4 + 4, 0)
