@@ -118,7 +118,10 @@ def _trained(folder: Path, trial: FrozenTrial) -> Curve:
     regstudy("train", str(file), "-o", str(out), "--threads", threads)
     with (out / "epochs.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    return [{name: int(row[name]) if name == "epoch" else float(row[name]) for name in CURVE} for row in rows]
+    return [
+        {name: int(row[name]) if name == "epoch" else float(row[name]) if row[name] else "nan" for name in CURVE}
+        for row in rows
+    ]
 
 
 def regstudy(*arguments: str) -> str:

@@ -136,7 +136,7 @@ def test_no_worker_holds_a_copy_of_the_images(folder: Path, monkeypatch: pytest.
     (folder / "large").mkdir()
     with_few = private_bytes(folder / "small", noise(8), 3)
     with_many = private_bytes(folder / "large", large, 3)
-    assert max(with_many) - min(with_few) < size / 2, f"{with_few} and {with_many} bytes with {size} bytes of images"
+    assert max(with_many) - max(with_few) < size / 2, f"{with_few} and {with_many} bytes with {size} bytes of images"
 
 
 def die(*_: Any) -> None:

@@ -1,12 +1,11 @@
 """The phases of an answer, one after another, each with a deadline; what one does not use goes to those after it.
 
 The time is that of the whole command. A phase starts no training that would not end within it at the pace measured so
-far. What has been reached is stored with the study, so that the same command goes on where it was.
+far. The progress is stored with the study, so that the same command continues after an interruption.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from regstudy.search.ablation_facts import ablation_in
 from regstudy.search.answer_progress import DONE, stored_progress
 from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.events import AnswerReady, NothingLeft, Notice
-from regstudy.search.pilot import PilotResult, pilot_left, pilot_result, run_pilot
+from regstudy.search.pilot import NOT_MEASURED, PilotResult, pilot_left, pilot_result, run_pilot
 from regstudy.search.rounds import check_no_stale_runs
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.session import PreflightCheck, Session
@@ -42,7 +41,6 @@ from regstudy.study.stored_facts import fact
 from regstudy.text import format_duration
 
 HOPELESS = 3.0  # times too slow, by the estimate, for a pilot to be worth its time
-NOT_MEASURED = PilotResult((), math.nan, math.nan, 1.0)
 
 
 @dataclass
@@ -105,10 +103,11 @@ class Answering:
 
     def _estimate(self, study: optuna.Study | None) -> float:
         """Seconds of a training; tells the plan that it gives, and refuses what a pilot would refuse, too."""
-        alone = costs_of(self.inputs.space, self.inputs.splits, self.options.device)["defaults"].per_trial
-        training = alone * (self.options.workers if self.options.device == "cpu" else 1)  # they share the cores
         made = NOT_MEASURED if study is None else pilot_result(self.place, study)
-        training = made.seconds if made.values else training
+        training = made.seconds
+        if not made.values:
+            alone = costs_of(self.inputs.space, self.inputs.splits, self.options.device)["defaults"].per_trial
+            training = alone * (self.options.workers if self.options.device == "cpu" else 1)  # they share the cores
         left = None if study is None else pilot_left(self.place, study)
         runs = pilot_runs(self.clock.budget, training, self.options.workers) if left is None else left
         runs = runs if self.clock.progress.phase == "pilot" else 0  # else it has ended, perhaps with fewer runs

@@ -11,7 +11,8 @@ from regstudy.analysis.answer_plan import PHASES, AnswerPlan, Noise, Phase, Reso
 from regstudy.answering.answer_subject import Subject
 from regstudy.first_space.evening import EVENING
 from regstudy.metrics import Metric
-from regstudy.report.resolution_phrasing import Shown, about
+from regstudy.report.metric_phrasing import amount
+from regstudy.report.resolution_phrasing import about
 from regstudy.study.passwords import masked_url
 from regstudy.study.place import StudyPlace
 from regstudy.text import counted, format_duration, listing
@@ -48,7 +49,7 @@ def noise_words(noise: Noise, of: Metric, training: float) -> str:
         return f"A training takes {format_duration(training)}. Its noise is not known yet."
     return (
         f"A training takes {format_duration(training)}; two trainings on the same split differ by"
-        f" {Shown(of).amount(noise.paired)} by chance (one standard deviation; from {source})."
+        f" {amount(noise.paired, of)} by chance (one standard deviation; from {source})."
     )
 
 

@@ -10,6 +10,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from regstudy.cli.path_options import path_argument, path_option
+from regstudy.search.search_options import LIMITS
+
+MOST_WORKERS = LIMITS["workers"]
+
+
+def number_of_workers(text: str) -> int | Literal["auto"]:
+    """The value of --workers where it may be measured; typer.BadParameter for another one."""
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_WORKERS}.")
+    return int(text)
+
 
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
@@ -22,7 +35,6 @@ Threads = Annotated[
 Storage = Annotated[
     str | None, typer.Option(help="Database server to use instead of a file: postgresql://user@host/name.")
 ]
-MOST_WORKERS = 256
 Workers = Annotated[
     int,
     typer.Option(
@@ -32,7 +44,7 @@ Workers = Annotated[
 MeasuredWorkers = Annotated[
     Any,
     typer.Option(
-        parser=lambda text: number_of_workers(text),
+        parser=number_of_workers,
         metavar="N|auto",
         help="Worker processes. They share the CPU cores, or are spread over the GPUs. auto: as many as a short"
         " measurement finds fastest for a study that takes minutes on a CPU, else 1.",
@@ -50,15 +62,6 @@ OnlyCheck = Annotated[bool, typer.Option("--dry-run", help="Check everything and
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
 ]
-
-
-def number_of_workers(text: str) -> int | Literal["auto"]:
-    """The value of --workers where it may be measured; typer.BadParameter for another one."""
-    if text == "auto":
-        return "auto"
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
-        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_WORKERS}.")
-    return int(text)
 
 
 def typed_command() -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from regstudy.analysis.told_resolution import ToldResolution, parse_resolution
 from regstudy.metrics import Metric
 from regstudy.report.ablation_findings import AblationFindings
 from regstudy.report.answer_phrasing import Answer
+from regstudy.report.metric_phrasing import amount
 from regstudy.report.next_actions import MOST_ACTIONS, Action
 from regstudy.study.tables import Tables
 from regstudy.text import counted, format_duration
@@ -18,20 +19,9 @@ from regstudy.text import counted, format_duration
 MOST_TOLD = 10 * 365 * 24 * 3600.0  # seconds; nobody waits longer
 
 
-@dataclass(frozen=True)
-class Shown:
-    """Values in the unit of a metric, as people read them."""
-
-    of: Metric
-
-    def amount(self, value: float) -> str:
-        """``0.9 points`` or ``0.012 nats``."""
-        return f"{100 * value:.1f} points" if self.of.percent else f"{value:.3f} nats"
-
-
 def resolution_words(known: ToldResolution, of: Metric) -> str:
     """What the ablation can tell within the budget, and what more it would take."""
-    shown, within = Shown(of), format_duration(known.budget)
+    within = format_duration(known.budget)
     if not known.regularizers:
         return "No regularizer is searched or on, so there is nothing to take apart."
     if not known.runs:
@@ -40,8 +30,8 @@ def resolution_words(known: ToldResolution, of: Metric) -> str:
     if not math.isfinite(known.half_width):
         return "How small an effect the ablation can tell is known after the pilot."
     words = (
-        f"In {within} effects from {shown.amount(known.told)} on can be told (with a chance of 80 %; the 95 % intervals"
-        f" will reach about ± {shown.amount(known.half_width)})."
+        f"In {within} effects from {amount(known.told, of)} on can be told (with a chance of 80 %; the 95 % intervals"
+        f" will reach about ± {amount(known.half_width, of)})."
     )
     if known.half_width <= known.margin or known.margin <= 0:
         return words
@@ -50,10 +40,8 @@ def resolution_words(known: ToldResolution, of: Metric) -> str:
         f" {known.images:,}"
     )
     if not known.for_margin <= MOST_TOLD:
-        return f"{words} Intervals of ± {shown.amount(known.margin)} would take about {images}."
-    return (
-        f"{words} Intervals of ± {shown.amount(known.margin)} would take {about(known.for_margin)}, or about {images}."
-    )
+        return f"{words} Intervals of ± {amount(known.margin, of)} would take about {images}."
+    return f"{words} Intervals of ± {amount(known.margin, of)} would take {about(known.for_margin)}, or about {images}."
 
 
 def with_resolution(made: Answer, tables: Tables, apart: AblationFindings | None, where: str) -> Answer:
@@ -86,8 +74,7 @@ def observed_words(apart: AblationFindings) -> str:
     known = sorted(width for width in widths if math.isfinite(width))
     if not known:
         return ""
-    shown = Shown(apart.metric)
-    least, most = shown.amount(known[0]), shown.amount(known[-1])
+    least, most = amount(known[0], apart.metric), amount(known[-1], apart.metric)
     ends = f"± {least}" if least == most else f"± {least} to ± {most}"
     return f"That was announced after the pilot; the intervals after {counted(apart.spent, 'run')} reach {ends}."
 

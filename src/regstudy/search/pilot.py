@@ -58,6 +58,9 @@ class PilotResult:
     design_effect: float
 
 
+NOT_MEASURED = PilotResult((), math.nan, math.nan, 1.0)
+
+
 def find_pilot(place: StudyPlace, search: optuna.Study) -> optuna.Study | None:
     """The pilot of a study; None if there is none. StudyError if it is that of another space."""
     name = search.study_name + PILOT
@@ -137,7 +140,7 @@ def pilot_result(place: StudyPlace, search: optuna.Study) -> PilotResult:
     """What the pilot of a study has measured; values only of runs that did not diverge. NaN seconds without any."""
     study = find_pilot(place, search)
     if study is None:
-        return PilotResult((), math.nan, math.nan, 1.0)
+        return NOT_MEASURED
     tables = load_tables(study)
     whole = tables.trials[tables.observed()]
     errors = [validation_error(tables, int(number)) for number in whole["number"]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -127,18 +127,7 @@ def _run_phase(
     while len(state.records) < lengths[at].epochs:
         began = time.perf_counter()
         trained = train_epoch(state, lengths[at].records[: len(state.records)], on_step)
-        record = EpochRecord(
-            epoch=len(state.all_records) + 1,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-            clean_train_loss=math.nan,
-            clean_train_accuracy=math.nan,
-            val_loss=math.nan,
-            val_accuracy=math.nan,
-            lr=trained.lr,
-            gradient_norm=trained.gradient_norm,
-            seconds=time.perf_counter() - began,
-        )
+        record = replace(trained.record(len(state.all_records) + 1), seconds=time.perf_counter() - began)
         state.records.append(record)
         if on_epoch:
             on_epoch(state.all_records, rule.signals([math.nan] * record.epoch)[-1])

@@ -40,6 +40,13 @@ class TrainedEpoch:
     lr: float  # of the first step
     gradient_norm: float
 
+    def record(self, epoch: int) -> EpochRecord:
+        """The record of this epoch, whose number counts from 1, with NaN for all that is measured afterward."""
+        unknown = math.nan
+        return EpochRecord(
+            epoch, self.loss, self.accuracy, unknown, unknown, unknown, unknown, self.lr, self.gradient_norm, unknown
+        )
+
 
 def train_epoch(state: TrainState, told: Sequence[EpochRecord], on_step: OnStep | None = None) -> TrainedEpoch:
     """Train for one epoch; the learning rates are those of the epoch that follows the records ``told``."""
@@ -68,17 +75,10 @@ def run_epoch(
     trained = train_epoch(state, state.records, on_step)
     with state.average.used_by(state.model) if state.average else nullcontext():
         val = _measured(state, state.splits.validation)
-        record = EpochRecord(
-            epoch=len(state.all_records) + 1,
-            train_loss=trained.loss,
-            train_accuracy=trained.accuracy,
-            clean_train_loss=math.nan,
-            clean_train_accuracy=math.nan,
+        record = replace(
+            trained.record(len(state.all_records) + 1),
             val_loss=val.loss,
             val_accuracy=val.accuracy,
-            lr=trained.lr,
-            gradient_norm=trained.gradient_norm,
-            seconds=math.nan,
             more={f"{CLEAN_TRAIN}{name}": math.nan for name in val.extra}
             | {f"{VALIDATION}{name}": value for name, value in val.extra.items()},
         )
