@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from regstudy.errors import ArgumentError
+from regstudy.records import PruningDecision
 from regstudy.search.pruner import SignalPruner, make_pruner
 from regstudy.search.search_options import PRUNERS
 from regstudy.space.parsing import parse_space
@@ -107,6 +108,23 @@ def test_a_trial_that_diverged_is_nobodys_peer() -> None:
 def test_wrong_settings_are_refused(build: Callable[[], SignalPruner], words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         build()
+
+
+@pytest.mark.parametrize(("chance", "expected"), [(None, 0.06), (0.5, 0.5)])
+def test_between_folds_the_default_is_more_careful(
+    chance: float | None, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def decide(_own: object, _peers: object, given: float) -> PruningDecision:
+        asked.append(given)
+        return PruningDecision(False, "")
+
+    monkeypatch.setattr("regstudy.search.pruner.decide_on_folds", decide)
+    study = optuna.create_study()
+    trial = study.ask()
+    SignalPruner(10, chance=chance).verdict_on_folds(study, study.trials[trial.number], study.trials)
+    assert asked == [expected]
 
 
 @pytest.mark.parametrize("name", PRUNERS)

@@ -97,6 +97,15 @@ def test_two_workers_stop_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.table
+def test_with_nothing_to_confirm_the_rest_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regstudy.search.session.why_not_confirmed", lambda _: "Nothing to confirm.")
+    events = searched(tmp_path, 30)
+    assert finished(tmp_path / "s") == (FIRST_END, 0)
+    assert f"Nothing to confirm. The {30 - FIRST_END} trials left for it are not used." in words(events)
+    assert isinstance(events[-1], StudyEnded) and events[-1].unused == 30 - FIRST_END
+
+
+@pytest.mark.table
 def test_without_confirmation_the_rest_is_not_used_and_this_is_said(tmp_path: Path) -> None:
     events = searched(tmp_path, 24, confirm=0)
     assert finished(tmp_path / "s") == (FIRST_END, 0)

@@ -2,10 +2,10 @@
 
 Threads that compute one step together wait for each other many times per step. libgomp, which torch uses on Linux,
 spins while it waits, which is fastest on free cores. On cores that are shared it is ruinous: a spinning thread keeps
-the core from the very thread that it waits for, and two trainings of a small network on two cores together make a
-sixth of the epochs that one makes (benchmarks/shared_cores.py). libgomp hardly spins when a process has more OpenMP threads than there are cores, and looks
-at that at every wait. So while the cores are crowded, further threads are kept that only sleep. They compute nothing:
-results stay the same to the bit.
+the core from the very thread that it waits for, and two trainings of a small network on two cores together make a sixth
+of the epochs that one makes (benchmarks/shared_cores.py). libgomp hardly spins when a process has more OpenMP threads
+than there are cores, and looks at that at every wait. So while the cores are crowded, further threads are kept that
+only sleep. They compute nothing: results stay the same to the bit.
 """
 
 from __future__ import annotations
