@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from regstudy.cli.commands import final_models, preparations, study_runs, study_views
+from regstudy.cli.commands import final_models, preparations, study_runs, study_views, whole_answer
 from regstudy.cli.console import err, out
 from regstudy.cli.signals import ending_on_signals
 from regstudy.config.user_code import user_code
@@ -60,7 +60,7 @@ def _about(
 # in the order of `--help`
 for _command in (
     preparations.init,
-    study_runs.answer,
+    whole_answer.answer,
     study_runs.study,
     study_runs.compare,
     study_runs.confirm,

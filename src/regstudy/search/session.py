@@ -22,7 +22,7 @@ from regstudy.search.known_start import StartRequest, known_start
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
 from regstudy.search.search_options import SearchOptions
-from regstudy.search.side_by_side import measured_workers
+from regstudy.search.side_by_side import with_workers
 from regstudy.search.study_images import Images
 from regstudy.search.totals import how_it_ended, totals
 from regstudy.search.trial_cost import check_fit, costs_of
@@ -100,30 +100,15 @@ class Session:
                 self._left(study, division),
                 self._confirm_left(study, division),
             )
-            session = self._side_by_side(study, ready.seconds, division)
+            options = with_workers(
+                self.options, study, self.plan, self.images.splits, ready.seconds, division.search, self.listen
+            )
             self.listen(ready)
             study = self._create(ready, found, doctor, known.facts())
-            if session.options.workers > self.options.workers:
-                study.set_user_attr(attributes.WORKERS, session.options.workers)
+            if options.workers > self.options.workers:
+                study.set_user_attr(attributes.WORKERS, options.workers)
             known.keep(self.place.url, study)
-            session._work(study, ready, division)
-
-    def _side_by_side(self, study: optuna.Study | None, seconds: float, division: Division) -> Session:
-        """The session with as many workers as a measurement finds best; a study that is resumed keeps their number."""
-        options = self.options
-        if not options.measure_workers:
-            return self
-        stored = None if study is None else fact(study, attributes.WORKERS)
-        if stored is not None:
-            number, why = min(stored, options.threads), "as before"
-        else:
-            number, gain = measured_workers(self.plan, self.images.splits, options, seconds, division.search)
-            why = f"a short measurement found that {gain:.1f} times as fast"
-            if gain > number:  # threads of one training that wait for each other suffer most from other programs
-                why = "with fewer threads each, they lose less time to other programs on these cores"
-        if number > 1:
-            self.listen(Notice(f"{number} trials run side by side: {why}. --workers 1 turns it off."))
-        return replace(self, options=replace(options, workers=number, measure_workers=False))
+            replace(self, options=options)._work(study, ready, division)
 
     def _create(
         self, ready: Ready, found: dict[str, Any], known: dict[str, Any], start: dict[str, Any]

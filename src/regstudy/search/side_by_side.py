@@ -8,13 +8,18 @@ learn from. So there must be enough trials for each worker, and the gain must be
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+import optuna
 import psutil
 import torch
 
 from regstudy.data.image_set import Splits
+from regstudy.search.events import Listener, Notice
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.plan import Plan
+from regstudy.study import attributes
+from regstudy.study.stored_facts import fact
 from regstudy.training.cost import seconds_per_step
 
 TRIALS_EACH = 12  # trials per worker, at least
@@ -61,3 +66,31 @@ def measured_workers(
     threads = {number: options.threads // number for number in numbers}
     found = seconds_per_step(config, splits, torch.device(options.device), sorted(set(threads.values())))
     return best_number({number: found[each] for number, each in threads.items()})
+
+
+def with_workers(
+    options: SearchOptions,
+    study: optuna.Study | None,
+    plan: Plan,
+    splits: Splits,
+    seconds: float,
+    trials: int,
+    listen: Listener,
+) -> SearchOptions:
+    """The options with as many workers as a measurement finds best, if that was asked for; more than one are announced.
+
+    A study that is resumed keeps the number that it stores. The other arguments are those of `measured_workers`.
+    """
+    if not options.measure_workers:
+        return options
+    stored = None if study is None else fact(study, attributes.WORKERS)
+    if stored is not None:
+        number, why = min(stored, options.threads), "as before"
+    else:
+        number, gain = measured_workers(plan, splits, options, seconds, trials)
+        why = f"a short measurement found that {gain:.1f} times as fast"
+        if gain > number:  # threads of one training that wait for each other suffer most from other programs
+            why = "with fewer threads each, they lose less time to other programs on these cores"
+    if number > 1:
+        listen(Notice(f"{number} trials run side by side: {why}. --workers 1 turns it off."))
+    return replace(options, workers=number, measure_workers=False)

@@ -8,6 +8,7 @@ contradict confident predictions as often as all others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy  # scipy.stats is loaded where it is first used: it takes a third of a second
@@ -114,31 +115,36 @@ def wrong(scores: Tensor, labels: Tensor, images: Tensor, names: Sequence[str], 
         return Result(looked)
     suspects = suspected(scores, labels)[:MAX_SUSPECTS_DRAWN]
     severity: Severity = "blocks" if upper < AGREEMENT_BLOCKS else "distorts"
-    too_few = len(labels) < MIN_IMAGES_OF_HARD_TASKS and accuracy - guessing < MIN_SHARE_LEARNED * (1 - guessing)
-    evidence = [
-        looked,
-        f"The classifier learns little from {len(labels)} images ({accuracy:.0%} cross-validated accuracy; always"
-        f" predicting the largest class: {guessing:.0%}), so it also contradicts labels that are right."
-        if too_few
-        else f"At least {1 - upper:.0%} of the labels are wrong, or the classes are indistinguishable (upper 97.5%"
-        f" confidence limit of the agreement: {upper:.0%}; on clean data sets it was above {AGREEMENT_DISTORTS:.0%}).",
-    ]
-    evidence += [_suspect(at, answers, labels, names, paths) for at in suspects[:MAX_LABELS_LISTED]]
+    contradicted = f"{1 - agreement:.0%} of the labels contradict the most confident predictions of a simple classifier"
+    named = tuple(_suspect(at, answers, labels, names, paths) for at in suspects[:MAX_LABELS_LISTED])
     finding = Finding(
         "labels-wrong",
         "data",
-        "note" if too_few else severity,
-        f"Labels may be wrong, or these images are too few to tell: {1 - agreement:.0%} of the labels contradict the"
-        " most confident predictions of a simple classifier."
-        if too_few
-        else f"Many labels look wrong: {1 - agreement:.0%} of the labels contradict the most confident predictions of a"
-        " simple classifier.",
-        tuple(evidence),
-        "Look at the suspected images below."
-        if too_few
-        else "Review the suspected images below and fix their labels before tuning regularization.",
-        "very likely" if severity == "blocks" and not too_few else "likely",
+        severity,
+        f"Many labels look wrong: {contradicted}.",
+        (
+            looked,
+            f"At least {1 - upper:.0%} of the labels are wrong, or the classes are indistinguishable (upper 97.5%"
+            f" confidence limit of the agreement: {upper:.0%}; on clean data sets it was above"
+            f" {AGREEMENT_DISTORTS:.0%}).",
+            *named,
+        ),
+        "Review the suspected images below and fix their labels before tuning regularization.",
+        "very likely" if severity == "blocks" else "likely",
     )
+    if len(labels) < MIN_IMAGES_OF_HARD_TASKS and accuracy - guessing < MIN_SHARE_LEARNED * (1 - guessing):
+        learned = (
+            f"The classifier learns little from {len(labels)} images ({accuracy:.0%} cross-validated accuracy; always"
+            f" predicting the largest class: {guessing:.0%}), so it also contradicts labels that are right."
+        )
+        finding = replace(
+            finding,
+            severity="note",
+            sentence=f"Labels may be wrong, or these images are too few to tell: {contradicted}.",
+            evidence=(looked, learned, *named),
+            advice="Look at the suspected images below.",
+            sure="likely",
+        )
     captions = tuple(_suspect(at, answers, labels, names, paths) for at in suspects)
     shown = Pictures("labels-wrong", "Suspected label errors", tuple(picture(images[at]) for at in suspects), captions)
     return Result(looked, (finding,), (shown,))
