@@ -58,7 +58,9 @@ def agree(found: Found, device: torch.device, tiny: bool) -> None:
     tolerance is 30 times that difference, and at least 1e-4. The first loss depends on no optimizer: 1e-5.
     """
     names = list(NETWORKS)[1:2] if tiny else list(NETWORKS)
-    found.say(f"{'':<42}{'first loss':>12}{'largest of 20':>15}{'CPU, other order':>18}{'tolerance':>11}{'last loss':>11}")
+    found.say(
+        f"{'':<42}{'first loss':>12}{'largest of 20':>15}{'CPU, other order':>18}{'tolerance':>11}{'last loss':>11}"
+    )
     wrong = []
     for name in names:
         space, changes = NETWORKS[name]
@@ -167,7 +169,9 @@ def resume(found: Found, device: torch.device, tiny: bool) -> None:
     weights = all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
     found.say(f"resumed: curve {'equal' if equal else 'DIFFERENT'}, weights {'equal' if weights else 'DIFFERENT'}")
     for a, b in zip(whole.result.records, resumed.result.records, strict=False):
-        found.say(f"epoch {a.epoch}: train loss {a.train_loss!r} and {b.train_loss!r}, val {a.val_loss!r}, {b.val_loss!r}")
+        found.say(
+            f"epoch {a.epoch}: train loss {a.train_loss!r} and {b.train_loss!r}, val {a.val_loss!r}, {b.val_loss!r}"
+        )
     found.verdict(same and equal and weights, f"{len(whole.result.records)} epochs, to the bit")
 
 

@@ -99,7 +99,9 @@ def out_of_memory(found: Found, device: torch.device, tiny: bool) -> None:
         raise Skipped("only a GPU's memory is limited")
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved(device) + 2 * 2**30) / total), device)
+    torch.cuda.set_per_process_memory_fraction(
+        min(1.0, (torch.cuda.memory_reserved(device) + 2 * 2**30) / total), device
+    )
     huge = space_config("street_digits_resnet", {"training.batch_size": 16_384, "training.epochs": 1})
     try:
         small = splits(16_384, 256, 32)

@@ -60,12 +60,16 @@ def speed(found: Found, report: Report, tiny: bool, keep: float) -> None:
     device = report.device
     peak = bf16_peak(device, 256 if tiny else 8192)
     found.say(f"bf16 peak of a large matrix product: {peak / 1e12:.3g} TFLOP/s")
-    found.say(f"plain loop: {workers(tiny)} loading processes, pinned memory, bf16, channels_last, no .item() per batch")
+    found.say(
+        f"plain loop: {workers(tiny)} loading processes, pinned memory, bf16, channels_last, no .item() per batch"
+    )
     found.say(f"{'network, batch, images':<44}" + "".join(f"{name:>12}" for name in COLUMNS))
     found.numbers["peak"], met = peak, []
     for case in TINY if tiny else CASES:
         config = case_config(case)
-        name = f"{config.model.name}, {config.training.batch_size}, {case.channels}×{case.side}×{case.side} ({case.space})"
+        name = (
+            f"{config.model.name}, {config.training.batch_size}, {case.channels}×{case.side}×{case.side} ({case.space})"
+        )
         if report.left < keep + 8 * case.seconds and not tiny:
             found.say(f"{name:<44} not measured: {report.left:.0f} s are left")
             continue
@@ -200,5 +204,3 @@ def bf16_peak(device: torch.device, side: int) -> float:
         synchronize(device)
         best = max(best, 10 * 2 * side**3 / (time.perf_counter() - began)) if turn else best
     return best
-
-

@@ -1,0 +1,176 @@
+"""The headline study on a GPU: as many of its trials as fit, and what all of them would take. For benchmarks/gpu.py."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gpu_cases import SPACES, SVHN_IMAGES, write_svhn
+from gpu_report import Found, Report
+
+from regstudy.api import load_space, run_study
+from regstudy.search import events
+
+TRIALS, GOAL_SECONDS = 50, 600.0
+SPACE = "svhn_resnet"
+FLOP_PER_EPOCH = 82e12  # of 65,931 training images of 28×28 pixels, forward and backward
+AFTER = 8.0  # seconds kept for the tables
+TINY = ["training.epochs=2", "training.batch_size=64", "data.validation=0.2", "model.name=dropout_cnn",
+        "optimizer.name=adam", "regularization.l1=0", "preprocessing.crop=null"]  # fmt: skip
+
+
+class TimeIsOver(Exception):
+    """Ends the study from within its listener; what has finished is in its database."""
+
+
+@dataclass
+class Log:
+    """What a study said, with the times."""
+
+    ends: float  # time.perf_counter() at which the study is to end
+    began: float = field(default_factory=time.perf_counter)
+    started: float | None = None  # when the first trial could begin
+    trials: list[tuple[events.TrialEnded, float]] = field(default_factory=list)  # and when it ended
+    epochs: list[float] = field(default_factory=list)  # seconds of each
+    told: list[float] = field(default_factory=list)  # when each of these ended
+    ended: bool = False  # the study had all its trials
+    cut: bool = False
+
+    def __call__(self, event: events.Event) -> None:
+        """Listen; raises TimeIsOver."""
+        now = time.perf_counter()
+        if isinstance(event, events.StudyStarted) and self.started is None:
+            self.started = now
+        elif isinstance(event, events.EpochDone):
+            self.epochs.append(event.record.seconds)
+            self.told.append(now)
+        elif isinstance(event, events.TrialEnded):
+            self.trials.append((event, now))
+            print(f"      {now - self.began:6.1f} s  {event}"[:150], flush=True)
+        elif isinstance(event, events.StudyEnded):
+            self.ended = not event.left
+        elif not isinstance(event, events.StepDone | events.Progress):
+            print(f"      {now - self.began:6.1f} s  {' '.join(str(event).split())[:200]}", flush=True)
+        if now > self.ends and not self.ended:
+            self.cut = True
+            raise TimeIsOver
+
+
+def study(found: Found, report: Report, folder: Path, workers: int, seconds: float, tiny: bool) -> None:
+    """Run the study for at most so many seconds and say how long all its trials take."""
+    logging.getLogger("regstudy").setLevel(logging.ERROR)
+    results = folder / f"study_{workers}"
+    shutil.rmtree(results, ignore_errors=True)
+    trials = 6 if tiny else TRIALS
+    log = Log(time.perf_counter() + seconds)
+    space = load_space(SPACES / f"{SPACE}.yaml", TINY if tiny else [])
+    try:
+        run_study(space, trials=trials, results=results, data_dir=folder / "data", workers=workers,
+                  device=str(report.device), progress=log)  # fmt: skip
+    except TimeIsOver:
+        found.say(f"stopped after {seconds:.0f} s; the study's database keeps what has finished")
+    finally:
+        whole = time.perf_counter() - log.began
+        summary(found, log, trials, workers, whole, judged=report.device.type == "cuda")
+
+
+def summary(found: Found, log: Log, trials: int, workers: int, whole: float, judged: bool) -> None:
+    """What was observed, and the time for all trials: measured, or extrapolated."""
+    outcomes = Counter(one.outcome for one, _ in log.trials)
+    done = sum(count for outcome, count in outcomes.items() if outcome != "failed")
+    found.numbers |= {
+        "workers": workers, "trials": trials, "done": done, "outcomes": dict(outcomes), "whole": whole,
+        "until the first trial": (log.started or log.began) - log.began, "epoch seconds": log.epochs,
+        "trial ends": [now - log.began for _, now in log.trials],
+        "trials done": [[one.number, one.confirms, one.outcome, one.epochs, one.seconds, one.value] for one, _ in log.trials],
+    }  # fmt: skip
+    found.say(
+        f"{workers} worker{'s' * (workers > 1)}: {done} of {trials} trials in {whole:.0f} s, {len(log.epochs)} epochs"
+    )
+    found.say(f"until the first trial: {found.numbers['until the first trial']:.1f} s (reading, checks, estimate)")
+    found.say("outcomes: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
+    for one, _ in log.trials:
+        if one.outcome == "failed":
+            found.say(f"trial {one.number} failed: {one.reason[:300]}")
+    if log.epochs:
+        usual = median(log.epochs)
+        found.say(
+            f"an epoch: median {usual:.3f} s, {min(log.epochs):.3f} to {max(log.epochs):.3f} s, measurements included;"
+            f" {len(log.epochs) / trials:.1f} epochs per trial if none followed"
+        )
+        if judged:
+            found.say(f"{FLOP_PER_EPOCH / usual / 1e12:.0f} TFLOP/s, if all the epoch's time were training steps")
+    if log.ended and not log.cut:
+        line = f"all {done} trials in {whole:.0f} s, measured"
+        estimate = (whole, whole, whole)
+    elif done >= 3 and log.started is not None:
+        estimate = extrapolated(log, trials, workers)
+        low, middle, high = estimate
+        line = (
+            f"extrapolated: {trials} trials in {middle / 60:.1f} min ({low / 60:.1f} to {high / 60:.1f}), from {done}"
+            f" trials and {len(log.epochs)} epochs"
+        )
+        found.say(f"{line}. Early trials are pruned less than late ones, so this is rather too long.")
+    else:
+        found.state, found.line = "info", f"too few trials to extrapolate from: {done}"
+        return
+    found.numbers["estimate"] = estimate
+    if judged:
+        found.verdict(estimate[1] < GOAL_SECONDS, f"{line} (goal: under {GOAL_SECONDS / 60:.0f} min)")
+    else:
+        found.line = line
+
+
+def extrapolated(log: Log, trials: int, workers: int) -> tuple[float, float, float]:
+    """Seconds for all trials: 5 %, 50 % and 95 % of 2,000 draws with replacement from the observed trials.
+
+    Search trials take what the observed ones took, confirmation runs (three of ten) what those took that nothing
+    pruned. Observed seconds per trial include everything between two trials, for a worker alone.
+    """
+    began = log.started or log.began
+    spent = (max(now for _, now in log.trials) - began) * workers
+    seconds = [(one.seconds, one.outcome) for one, _ in log.trials if one.outcome != "failed"]
+    scale = spent / max(sum(took for took, _ in seconds), 1e-9)
+    if workers > 1:  # trials under way are in nobody's time yet
+        scale = max(scale, 1.0) if scale < 1.5 else 1.0
+    anything = [took * scale for took, _ in seconds]
+    unpruned = [took * scale for took, outcome in seconds if outcome != "pruned"] or anything
+    confirming = round(0.3 * trials)
+    generator = random.Random(0)
+    totals = []
+    for _ in range(2_000):
+        search = sum(generator.choices(anything, k=trials - confirming))
+        confirm = sum(generator.choices(unpruned, k=confirming))
+        totals.append(began - log.began + (search + confirm) / workers)
+    totals.sort()
+    return totals[100], totals[1_000], totals[1_900]
+
+
+def prepare(found: Found, folder: Path, tiny: bool) -> None:
+    """Draw the images and write SVHN's file, so that the shipped space runs as it is."""
+    count = 600 if tiny else SVHN_IMAGES
+    seconds = write_svhn(folder / "data", count)
+    size = (folder / "data" / "svhn" / "train_32x32.mat").stat().st_size / 2**20
+    found.verdict(True, f"{count:,} drawn house numbers in {seconds:.1f} s, {size:.0f} MiB, in SVHN's layout")
+
+
+def run_part(report: Report, folder: Path, workers: list[int], tiny: bool) -> None:
+    """Images, then the study with each number of workers; the first gets most of the time."""
+    report.check("images of SVHN's shape", lambda found: prepare(found, folder, tiny))
+    for place, number in enumerate(workers):
+        rest = len(workers) - place - 1
+        spare = report.left - AFTER
+        seconds = spare if not rest else spare * 0.6
+        title = f"svhn_resnet, {number} worker{'s' * (number > 1)}"
+
+        def action(found: Found, number: int = number, seconds: float = seconds) -> None:
+            study(found, report, folder, number, seconds, tiny)
+
+        report.check(title, action, needs=5.0)
