@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("torch finds no GPU here. To try the script without one: --device cpu --tiny")
     device = torch.device(given.device)
     seconds = given.seconds or LIMITS[given.part]
+    if given.tiny:
+        torch.set_num_threads(1)
     report = Report(given.out, given.part, device, seconds)
     watchdog = threading.Timer(seconds + GRACE, too_late, [report])
     watchdog.daemon = True
@@ -81,8 +83,8 @@ def run_checks(report: Report, tiny: bool, only: Sequence[str] | None) -> None:
         "losses of 20 steps, CPU and GPU": lambda found: gpu_agreement.agree(found, device, tiny),
         "bf16 next to fp32": lambda found: gpu_agreement.bf16(found, device, tiny),
         "resume to the bit": lambda found: gpu_agreement.resume(found, device, tiny),
-        "no waiting within an epoch": lambda found: gpu_limits.no_waiting(found, device, tiny),
-        "out of memory": lambda found: gpu_limits.out_of_memory(found, device, tiny),
+        "no waiting within an epoch": lambda found: gpu_limits.no_waiting(found, device),
+        "out of memory": lambda found: gpu_limits.out_of_memory(found, device),
         "images per second": lambda found: gpu_speed.speed(found, report, tiny, KEPT_FOR_SHARING),
         "processes on one GPU": lambda found: gpu_sharing.sharing(found, report, tiny),
     }

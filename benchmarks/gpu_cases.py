@@ -33,6 +33,24 @@ def deterministic() -> dict[str, Any]:
     return {"training.deterministic": True} if "deterministic" in Training.model_fields else {}
 
 
+def graph_words(state: object) -> str:
+    """Whether this version of regstudy replays a recorded CUDA graph for the steps of a state; "" if it never does."""
+    steps = getattr(state, "steps", None)
+    if steps is None:
+        return ""
+    refused = getattr(steps, "refused", "")
+    return f"no CUDA graph: {refused}" if refused else f"{len(getattr(steps, 'recordings', ()))} CUDA graphs"
+
+
+def without_graph(state: object) -> bool:
+    """Take the steps one by one from now on; False if they are taken so anyway."""
+    steps = getattr(state, "steps", None)
+    if steps is None or getattr(steps, "record", None) is None:
+        return False
+    steps.record = None
+    return True
+
+
 def images(count: int, side: int, classes: int, seed: int = 0, channels: int = 3) -> ImageSet:
     """Noise with a bright square whose place tells the class, which is learned within a few steps."""
     generator = torch.Generator().manual_seed(seed)

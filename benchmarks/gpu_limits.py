@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections import Counter
 from collections.abc import Callable
 
 import torch
-from gpu_cases import space_config, splits
+from gpu_cases import graph_words, space_config, splits
 from gpu_report import Found, Skipped
 
 from regstudy.training.evaluation import measure
@@ -29,7 +30,7 @@ CASES = {
 }
 
 
-def no_waiting(found: Found, device: torch.device, tiny: bool) -> None:
+def no_waiting(found: Found, device: torch.device) -> None:
     """No step of an epoch waits for the GPU: torch raises an error where one would.
 
     The mode ends with the last step, because the sums of the epoch are read after it.
@@ -44,7 +45,7 @@ def no_waiting(found: Found, device: torch.device, tiny: bool) -> None:
             train_epoch(state, state.records)
         try:
             watched_epoch(state, "error")
-            found.say(f"{name}: no step waits")
+            found.say(f"{name}: no step waits {graph_words(state)}")
         except RuntimeError as error:
             bad.append(name)
             places = synchronizations(lambda state=state: watched_epoch(state, "warn"))
@@ -90,7 +91,7 @@ def synchronizations(action: Callable[[], object]) -> Counter[str]:
     return Counter(f"{one.filename}:{one.lineno}" for one in caught if SYNCHRONIZES in str(one.message))
 
 
-def out_of_memory(found: Found, device: torch.device, tiny: bool) -> None:
+def out_of_memory(found: Found, device: torch.device) -> None:
     """A batch that does not fit is one clear error, and the next training runs as if nothing had been.
 
     The script may use 2 GiB here, so that the batch is too large on any GPU and nothing else suffers.
@@ -98,6 +99,7 @@ def out_of_memory(found: Found, device: torch.device, tiny: bool) -> None:
     if device.type != "cuda":
         raise Skipped("only a GPU's memory is limited")
     total = torch.cuda.get_device_properties(device).total_memory
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(
         min(1.0, (torch.cuda.memory_reserved(device) + 2 * 2**30) / total), device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import plain_loop
 import torch
-from gpu_cases import space_config, splits
+from gpu_cases import graph_words, space_config, splits, without_graph
 from gpu_report import Found, Report, synchronize
 from torch import nn
 from torch.utils.data import DataLoader
@@ -86,6 +87,10 @@ def speed(found: Found, report: Report, tiny: bool, keep: float) -> None:
         found.say(f"{name:<44}{shown}{step:>12.3f}")
         found.numbers[name] = row | {"ratio": ratio, "flop per second": rate}
         met += [ratio] if config.model.name in SMALL else []
+        if row["graph"]:
+            alone = f", one by one {row['one by one']:,.0f} images/s" if row["one by one"] else ""
+            found.say(f"{'':<44}{row['graph']}{alone}")
+        gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
     if met:
@@ -106,19 +111,27 @@ def case_config(case: SpeedCase) -> RunConfig:
     return space_config(case.space, changes)
 
 
-def measured(case: SpeedCase, config: RunConfig, device: torch.device, tiny: bool) -> dict[str, float]:
+def measured(case: SpeedCase, config: RunConfig, device: torch.device, tiny: bool) -> dict[str, Any]:
     """Images per second of both loops, and floating-point operations per image."""
     images = splits(case.count, 256 if case.side < 100 else 64, case.side, case.classes, case.channels)
-    row = {"flop per image": flop_per_image(config, images, device)}
-    row["regstudy"] = ours(config, images, device, case.seconds)
+    row: dict[str, Any] = {"flop per image": flop_per_image(config, images, device)}
+    row |= ours(config, images, device, case.seconds)
     row["plain"] = plain(config, images, device, case.seconds, workers(tiny))
     return row
 
 
-def ours(config: RunConfig, images: Splits, device: torch.device, seconds: float) -> float:
-    """Images per second of regstudy's training epochs, after two that allocate, choose kernels and may record."""
+def ours(config: RunConfig, images: Splits, device: torch.device, seconds: float) -> dict[str, Any]:
+    """Images per second of regstudy's training epochs, after two that allocate, choose kernels and may record a graph.
+
+    For small networks also without the graph.
+    """
     state = start(config, images, device)
-    return rate(lambda: train_epoch(state, state.records), len(images.train), device, seconds, warm_up=2)
+    found: dict[str, Any] = {"one by one": 0.0}
+    found["regstudy"] = rate(lambda: train_epoch(state, state.records), len(images.train), device, seconds, warm_up=2)
+    found["graph"] = graph_words(state)
+    if config.model.name in SMALL and without_graph(state):
+        found["one by one"] = rate(lambda: train_epoch(state, state.records), len(images.train), device, seconds / 2, 1)
+    return found
 
 
 def rate(epoch: Callable[[], object], count: int, device: torch.device, seconds: float, warm_up: int) -> float:

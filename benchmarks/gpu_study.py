@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from gpu_cases import SPACES, SVHN_IMAGES, write_svhn
 from gpu_report import Found, Report
@@ -39,7 +38,10 @@ class Log:
     started: float | None = None  # when the first trial could begin
     trials: list[tuple[events.TrialEnded, float]] = field(default_factory=list)  # and when it ended
     epochs: list[float] = field(default_factory=list)  # seconds of each
-    told: list[float] = field(default_factory=list)  # when each of these ended
+    by_trial: dict[tuple[int, int], list[float]] = field(default_factory=dict)  # the same, by worker and number
+    beside: list[float] = field(default_factory=list)  # seconds of each trial outside its epochs
+    first: list[float] = field(default_factory=list)  # of the first epoch of each trial
+    later: list[float] = field(default_factory=list)  # of all others
     ended: bool = False  # the study had all its trials
     cut: bool = False
 
@@ -50,9 +52,14 @@ class Log:
             self.started = now
         elif isinstance(event, events.EpochDone):
             self.epochs.append(event.record.seconds)
-            self.told.append(now)
+            self.by_trial.setdefault((event.worker, event.number), []).append(event.record.seconds)
         elif isinstance(event, events.TrialEnded):
             self.trials.append((event, now))
+            seconds = self.by_trial.pop((event.worker, event.number), [])
+            if event.outcome != "failed" and len(seconds) == event.epochs:
+                self.beside.append(event.seconds - sum(seconds))
+                self.first.append(seconds[0])
+                self.later += seconds[1:]
             print(f"      {now - self.began:6.1f} s  {event}"[:150], flush=True)
         elif isinstance(event, events.StudyEnded):
             self.ended = not event.left
@@ -86,10 +93,11 @@ def summary(found: Found, log: Log, trials: int, workers: int, whole: float, jud
     outcomes = Counter(one.outcome for one, _ in log.trials)
     done = sum(count for outcome, count in outcomes.items() if outcome != "failed")
     found.numbers |= {
-        "workers": workers, "trials": trials, "done": done, "outcomes": dict(outcomes), "whole": whole,
+        "workers": workers, "asked": trials, "done": done, "outcomes": dict(outcomes), "whole": whole,
         "until the first trial": (log.started or log.began) - log.began, "epoch seconds": log.epochs,
         "trial ends": [now - log.began for _, now in log.trials],
-        "trials done": [[one.number, one.confirms, one.outcome, one.epochs, one.seconds, one.value] for one, _ in log.trials],
+        "outside epochs": log.beside, "first epochs": log.first, "later epochs": log.later,
+        "trials": [(one.number, one.confirms, one.outcome, one.epochs, one.seconds, one.value) for one, _ in log.trials],
     }  # fmt: skip
     found.say(
         f"{workers} worker{'s' * (workers > 1)}: {done} of {trials} trials in {whole:.0f} s, {len(log.epochs)} epochs"
@@ -102,9 +110,13 @@ def summary(found: Found, log: Log, trials: int, workers: int, whole: float, jud
     if log.epochs:
         usual = median(log.epochs)
         found.say(
-            f"an epoch: median {usual:.3f} s, {min(log.epochs):.3f} to {max(log.epochs):.3f} s, measurements included;"
-            f" {len(log.epochs) / trials:.1f} epochs per trial if none followed"
+            f"an epoch: median {usual:.3f} s, {min(log.epochs):.3f} to {max(log.epochs):.3f} s, measurements included"
         )
+        if log.later:
+            found.say(
+                f"median seconds of the first epoch of a trial {median(log.first):.3f}, of the later ones"
+                f" {median(log.later):.3f}, of a trial outside its epochs {median(log.beside):.3f}"
+            )
         if judged:
             found.say(f"{FLOP_PER_EPOCH / usual / 1e12:.0f} TFLOP/s, if all the epoch's time were training steps")
     if log.ended and not log.cut:
@@ -132,16 +144,15 @@ def extrapolated(log: Log, trials: int, workers: int) -> tuple[float, float, flo
     """Seconds for all trials: 5 %, 50 % and 95 % of 2,000 draws with replacement from the observed trials.
 
     Search trials take what the observed ones took, confirmation runs (three of ten) what those took that nothing
-    pruned. Observed seconds per trial include everything between two trials, for a worker alone.
+    pruned; a worker alone also needs its time between trials.
     """
     began = log.started or log.began
-    spent = (max(now for _, now in log.trials) - began) * workers
-    seconds = [(one.seconds, one.outcome) for one, _ in log.trials if one.outcome != "failed"]
-    scale = spent / max(sum(took for took, _ in seconds), 1e-9)
-    if workers > 1:  # trials under way are in nobody's time yet
-        scale = max(scale, 1.0) if scale < 1.5 else 1.0
-    anything = [took * scale for took, _ in seconds]
-    unpruned = [took * scale for took, outcome in seconds if outcome != "pruned"] or anything
+    taken = [(one.seconds, one.outcome) for one, _ in log.trials if one.outcome != "failed"]
+    between = 0.0
+    if workers == 1:
+        between = max(0.0, log.trials[-1][1] - began - sum(one.seconds for one, _ in log.trials)) / len(log.trials)
+    anything = [seconds + between for seconds, _ in taken]
+    unpruned = [seconds + between for seconds, outcome in taken if outcome != "pruned"] or anything
     confirming = round(0.3 * trials)
     generator = random.Random(0)
     totals = []
