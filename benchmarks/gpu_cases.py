@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +69,13 @@ def splits(train: int, held_out: int, side: int, classes: int = 10, channels: in
     return Splits(trained, clean, images(held_out, side, classes, 2, channels), "made up", 0)
 
 
-def write_svhn(data_dir: Path, count: int) -> float:
-    """Draw house numbers and write them as SVHN's training file, which `data: svhn` reads; the seconds it took.
+def write_svhn(data_dir: Path, count: int) -> None:
+    """Draw house numbers and write them as SVHN's training file, which `data: svhn` reads.
 
     The file has SVHN's name and layout, but its pictures are drawn by `regstudy.house_numbers`.
     """
-    began = time.perf_counter()
     pixels, labels = draw_many(0, 0, count)
     folder = data_dir / "svhn"
     folder.mkdir(parents=True, exist_ok=True)
     numbers = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
     savemat(folder / "train_32x32.mat", {"X": pixels.transpose(2, 3, 1, 0), "y": numbers})
-    return time.perf_counter() - began

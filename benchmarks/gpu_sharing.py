@@ -20,7 +20,7 @@ READY_SECONDS = 90.0  # that a process may take to be ready
 
 def sharing(found: Found, report: Report, tiny: bool) -> None:
     """One, two and four processes train `dropout_cnn` at once, each with its share of the CPU's threads."""
-    numbers = (1, 2) if tiny else (1, 2, 4)
+    numbers = (1,) if tiny else (1, 2, 4)
     seconds = 0.2 if tiny else 2.0
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []

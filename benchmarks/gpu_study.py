@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -97,7 +100,7 @@ def summary(found: Found, log: Log, trials: int, workers: int, whole: float, jud
         "until the first trial": (log.started or log.began) - log.began, "epoch seconds": log.epochs,
         "trial ends": [now - log.began for _, now in log.trials],
         "outside epochs": log.beside, "first epochs": log.first, "later epochs": log.later,
-        "trials": [(one.number, one.confirms, one.outcome, one.epochs, one.seconds, one.value) for one, _ in log.trials],
+        "trials": [[one.number, one.arm, one.outcome, one.epochs, one.seconds, one.value] for one, _ in log.trials],
     }  # fmt: skip
     found.say(
         f"{workers} worker{'s' * (workers > 1)}: {done} of {trials} trials in {whole:.0f} s, {len(log.epochs)} epochs"
@@ -167,7 +170,14 @@ def extrapolated(log: Log, trials: int, workers: int) -> tuple[float, float, flo
 def prepare(found: Found, folder: Path, tiny: bool) -> None:
     """Draw the images and write SVHN's file, so that the shipped space runs as it is."""
     count = 600 if tiny else SVHN_IMAGES
-    seconds = write_svhn(folder / "data", count)
+    began = time.perf_counter()
+    if tiny:
+        write_svhn(folder / "data", count)
+    else:  # a program without a main file, which the processes that draw would import, with torch
+        program = f"from gpu_cases import write_svhn, Path; write_svhn(Path({str(folder / 'data')!r}), {count})"
+        paths = os.pathsep.join([str(SPACES.parent / "benchmarks"), *filter(None, sys.path)])
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths}, check=True)
+    seconds = time.perf_counter() - began
     size = (folder / "data" / "svhn" / "train_32x32.mat").stat().st_size / 2**20
     found.verdict(True, f"{count:,} drawn house numbers in {seconds:.1f} s, {size:.0f} MiB, in SVHN's layout")
 
