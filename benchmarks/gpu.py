@@ -32,7 +32,7 @@ import gpu_sharing
 import gpu_speed
 import gpu_study
 import torch
-from gpu_report import Found, Report
+from gpu_report import Report
 
 LIMITS = {"check": 170.0, "study": 340.0}  # seconds
 GRACE = 15.0  # after which the script ends itself if a check hangs
@@ -95,12 +95,8 @@ def run_checks(report: Report, tiny: bool, only: Sequence[str] | None) -> None:
 
 def too_late(report: Report) -> None:
     """The time is over and a check hangs: keep what there is, say where it hangs, and end."""
-    for found in report.found[-1:]:
-        running: Found = found
-        running.state, running.line = "ERROR", running.line or f"did not end in {report.limit:.0f} s"
     faulthandler.dump_traceback(sys.stderr)
-    report.keep()
-    report.end()
+    report.late()
     sys.stdout.flush()
     os._exit(3)
 

@@ -137,14 +137,21 @@ def reordered(images: Splits) -> Splits:
 
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """No TF32, neither in matrix products nor in convolutions."""
+    """No TF32, neither in matrix products nor in convolutions; torch allows only one of its two ways to say so."""
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        before, name, exact = [products.allow_tf32, convolutions.allow_tf32], "allow_tf32", False
+        places = [products, convolutions]
+    except RuntimeError:  # the other way is in use
+        places, name, exact = [products, convolutions.conv], "fp32_precision", "ieee"
+        before = [place.fp32_precision for place in places]
+    for place in places:
+        setattr(place, name, exact)
     try:
         yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
 
 
 class Killed(BaseException):

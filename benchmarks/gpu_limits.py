@@ -101,9 +101,9 @@ def out_of_memory(found: Found, device: torch.device) -> None:
     total = torch.cuda.get_device_properties(device).total_memory
     gc.collect()
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(
-        min(1.0, (torch.cuda.memory_reserved(device) + 2 * 2**30) / total), device
-    )
+    number = torch.cuda.current_device()  # a device without a number is refused here
+    allowed = torch.cuda.memory_reserved(number) + 2 * 2**30
+    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), number)
     huge = space_config("street_digits_resnet", {"training.batch_size": 16_384, "training.epochs": 1})
     try:
         small = splits(16_384, 256, 32)
@@ -119,6 +119,6 @@ def out_of_memory(found: Found, device: torch.device) -> None:
         finished = after.result.outcome == "finished"
         found.say(f"{held:.2f} GiB were held after it; the next training {after.result.outcome}")
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, number)
         torch.cuda.empty_cache()
     found.verdict(clear and finished, f"{kind or 'no error'}, and the next training {after.result.outcome}")

@@ -8,6 +8,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +50,7 @@ class Report:
         self.folder, self.name, self.device = folder, name, device
         self.began, self.limit = time.perf_counter(), seconds
         self.found: list[Found] = []
+        self.when_late: Callable[[], None] | None = None  # adds what a check that hangs has found so far
         folder.mkdir(parents=True, exist_ok=True)
         self.head = [f"regstudy, benchmarks/gpu.py, part {name}", *machine(device)]
         print("\n".join(self.head), flush=True)
@@ -75,6 +77,7 @@ class Report:
             found.numbers["traceback"] = traceback.format_exc()
             print(found.numbers["traceback"], flush=True)
         found.seconds = time.perf_counter() - began
+        self.when_late = None
         print(f"  {found.state}: {found.line}", flush=True)
         self.keep()
 
@@ -93,6 +96,16 @@ class Report:
     def details(self) -> list[str]:
         """The lines of every check."""
         return [line for one in self.found for line in (one.title, *(f"    {text}" for text in one.lines), "")]
+
+    def late(self) -> None:
+        """The time ran out within the last check: keep what it has found."""
+        for found in self.found[-1:]:
+            with suppress(Exception):
+                if self.when_late:
+                    self.when_late()
+            found.state, found.line = "ERROR", f"{found.line or 'nothing'}; did not end in {self.limit:.0f} s"
+        self.keep()
+        self.end()
 
     def end(self) -> int:
         """Print the table; 1 if a check failed."""

@@ -19,6 +19,7 @@ from gpu_report import Found, Report
 
 from regstudy.api import load_space, run_study
 from regstudy.search import events
+from regstudy.search.division import DEFAULT_SHARE, divide
 
 TRIALS, GOAL_SECONDS = 50, 600.0
 SPACE = "svhn_resnet"
@@ -81,14 +82,19 @@ def study(found: Found, report: Report, folder: Path, workers: int, seconds: flo
     trials = 6 if tiny else TRIALS
     log = Log(time.perf_counter() + seconds)
     space = load_space(SPACES / f"{SPACE}.yaml", TINY if tiny else [])
+    judged = report.device.type == "cuda"
+
+    def sum_up() -> None:
+        summary(found, log, trials, workers, time.perf_counter() - log.began, judged)
+
+    report.when_late = sum_up
     try:
         run_study(space, trials=trials, results=results, data_dir=folder / "data", workers=workers,
                   device=str(report.device), progress=log)  # fmt: skip
     except TimeIsOver:
         found.say(f"stopped after {seconds:.0f} s; the study's database keeps what has finished")
     finally:
-        whole = time.perf_counter() - log.began
-        summary(found, log, trials, workers, whole, judged=report.device.type == "cuda")
+        sum_up()
 
 
 def summary(found: Found, log: Log, trials: int, workers: int, whole: float, judged: bool) -> None:
@@ -146,7 +152,7 @@ def summary(found: Found, log: Log, trials: int, workers: int, whole: float, jud
 def extrapolated(log: Log, trials: int, workers: int) -> tuple[float, float, float]:
     """Seconds for all trials: 5 %, 50 % and 95 % of 2,000 draws with replacement from the observed trials.
 
-    Search trials take what the observed ones took, confirmation runs (three of ten) what those took that nothing
+    Search trials take what the observed ones took, confirmation runs what those took that nothing
     pruned; a worker alone also needs its time between trials.
     """
     began = log.started or log.began
@@ -156,12 +162,11 @@ def extrapolated(log: Log, trials: int, workers: int) -> tuple[float, float, flo
         between = max(0.0, log.trials[-1][1] - began - sum(one.seconds for one, _ in log.trials)) / len(log.trials)
     anything = [seconds + between for seconds, _ in taken]
     unpruned = [seconds + between for seconds, outcome in taken if outcome != "pruned"] or anything
-    confirming = round(0.3 * trials)
-    generator = random.Random(0)
+    parts, generator = divide(trials, DEFAULT_SHARE, 0, 0), random.Random(0)
     totals = []
     for _ in range(2_000):
-        search = sum(generator.choices(anything, k=trials - confirming))
-        confirm = sum(generator.choices(unpruned, k=confirming))
+        search = sum(generator.choices(anything, k=parts.search))
+        confirm = sum(generator.choices(unpruned, k=parts.confirm))
         totals.append(began - log.began + (search + confirm) / workers)
     totals.sort()
     return totals[100], totals[1_000], totals[1_900]
