@@ -125,9 +125,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from regstudy.config.package_versions import package_version
 
-        return version("regstudy")
+        return package_version("regstudy")
     if name not in _PLACES:
         raise AttributeError(f"module 'regstudy' has no attribute '{name}'")
     value = getattr(import_module(_PLACES[name]), name)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
+from regstudy.config.package_versions import package_version
 
 PACKAGES = ("regstudy", "torch", "torchvision", "numpy")
 
 
 def versions(device: torch.device) -> dict[str, str]:
     """Names with versions, the processor or GPU, and the number of threads."""
-    found = {name: _version(name) for name in PACKAGES}
+    found = {name: package_version(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),
         **found,
@@ -22,13 +23,6 @@ def versions(device: torch.device) -> dict[str, str]:
         "hardware": _hardware(device),
         "threads": str(torch.get_num_threads()),
     }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # a checkout on the path
-        return "unknown"
 
 
 def _hardware(device: torch.device) -> str:

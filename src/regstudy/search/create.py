@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from regstudy.config.package_versions import package_version
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError, StudyError
@@ -164,7 +164,7 @@ def create_study(
 
 def versions() -> dict[str, str]:
     """Versions of the packages that affect the results, and the machine type."""
-    facts = {package: version(package) for package in VERSIONED_PACKAGES}
+    facts = {package: package_version(package) for package in VERSIONED_PACKAGES}
     return facts | {"python": platform.python_version(), "machine": platform.machine()}
 
 
