@@ -93,7 +93,7 @@ class Cluster:
 
     def in_words(self) -> str:
         """What each worker needs, and what the cluster has."""
-        total, free = _sum(_alive()), ray.available_resources()
+        total, free = _sum(_alive()), _free()
         names = ["CPU", *(["GPU"] if total.get("GPU") or self.asked.gpus_per_worker else [])]
         has = ", ".join(f"{total.get(name, 0):g} {name}s ({free.get(name, 0):g} free)" for name in names)
         return f"each needs {_needs(self.asked)}, and the cluster has {has} on {counted(len(_alive()), 'node')}"
@@ -148,7 +148,7 @@ def token_in(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def room_now(asked: Ray) -> int:
     """How many workers fit at this moment, at least one."""
-    free = ray.available_resources()
+    free = _free()
     by_total = sum(asked.fitting(node) for node in _alive())
     return max(1, min(by_total, *(int(free.get(name, 0.0) / share + 1e-9) for name, share in asked.needs.items())))
 
@@ -215,7 +215,7 @@ def _room_problems(asked: Ray) -> Iterator[Problem]:
 
 
 def _machine_problems() -> Iterator[Problem]:
-    others = sorted({node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} - {socket.gethostname()})
+    others = sorted({node["NodeManagerHostname"] for node in _nodes()} - {socket.gethostname()})
     if others:
         yield Problem("storage (--storage)", file_on_one_machine(others))
 
@@ -229,8 +229,17 @@ def file_on_one_machine(others: list[str]) -> str:
     )
 
 
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _free() -> dict[str, float]:
+    free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return free
+
+
 def _alive() -> list[dict[str, float]]:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in _nodes()]
 
 
 def _sum(nodes: list[dict[str, float]]) -> dict[str, float]:

@@ -187,8 +187,8 @@ class _Pool:
             )
         if arrival.lacking:
             raise StudyError(
-                f"The node {arrival.host} lacks the file {arrival.lacking[0]}, which the study names. Put it there, at the"
-                " same path, or on a disk that all nodes share."
+                f"The node {arrival.host} lacks the file {arrival.lacking[0]}, which the study names. Put it there, at"
+                " the same path, or on a disk that all nodes share."
             )
         files = DISK if arrival.sees_folder else self.cluster.files(member.job.folder)
         member.job = replace(member.job, files=files)
@@ -295,6 +295,6 @@ def _why_not_begun(error: RayError) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else type(error).__name__
     return (
-        f"A Ray worker could not begin: {reason[:300].rstrip('.')}. Every node needs regstudy and torch in the versions of"
-        " this machine, in the Python that runs Ray: pip install 'regstudy[ray]'."
+        f"A Ray worker could not begin: {reason[:300].rstrip('.')}. Every node needs regstudy and torch in the versions"
+        " of this machine, in the Python that runs Ray: pip install 'regstudy[ray]'."
     )
