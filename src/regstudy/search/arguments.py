@@ -70,9 +70,7 @@ def _like_workers(device: str | None, threads: int | None, launcher: Ray) -> tup
         )
         problems.append(Problem("device (--device)", says))
     if threads is not None:
-        says = (
-            "cannot be combined with a launcher: cpus_per_worker (--cpus-per-worker) sets the threads of each worker."
-        )
+        says = "cannot be combined with a launcher: cpus_per_worker (--cpus-per-worker) sets those of each worker."
         problems.append(Problem("threads (--threads)", says))
     if problems:
         raise argument_error(problems)

@@ -22,9 +22,10 @@ from regstudy.files.file_store import DISK
 from regstudy.files.paths import given_path
 from regstudy.interrupts import Interrupts, noting_interrupts
 from regstudy.search.events import Listener, Notice, TrialEnded, TrialStarted
+from regstudy.search.node_images import OnNodes
 from regstudy.search.queue import close_orphans, close_owned
 from regstudy.search.ray_cluster import Cluster, current, file_on_one_machine, token_in
-from regstudy.search.ray_worker import Arrival, Briefing, OnNodes, RayWorker, Stopped, versions
+from regstudy.search.ray_worker import Arrival, Briefing, RayWorker, Stopped, versions
 from regstudy.search.worker import Job
 from regstudy.search.worker_deaths import Deaths
 from regstudy.search.worker_pool import FAREWELL, POLL, WorkerError
@@ -36,6 +37,7 @@ PLACEMENT = 10.0  # seconds after which it is said that workers wait for room
 UNAVAILABLE = 30.0  # seconds without an answer, after which a worker counts as dead
 THREADS = 4  # of an actor that answer: one waits for news while others are asked to stop
 ADVICE = ". The logs of Ray on its nodes say why: /tmp/ray/session_latest/logs, files worker-*."
+NO_BEGINNING = ("creation task", "runtime_env")  # in errors of a worker that no other one would fare better with
 LIBPQ = "PG"  # variables of PostgreSQL's client, such as PGPASSWORD, begin with it
 SPINNING = "GOMP_SPINCOUNT"  # see regstudy.cli.app
 
@@ -47,6 +49,7 @@ class PoolActor:
     job: Job
     actor: Any
     reply: Any
+    placed: bool = False
     arrival: Arrival | None = None
     started: bool = False
     seen: int = 0  # number of the last event
@@ -120,8 +123,9 @@ class _Pool:
             pass
         for member in list(self.members):
             self.members.remove(member)
-            if not self.cluster.lost:
-                self._end(member)
+            if self.cluster.lost:
+                continue  # workers out there end by themselves, and close their trials
+            self._end(member)
             if member.arrival is not None and member.started:
                 close_owned(self.opened, member.arrival.owner, "killed", "its worker was ended")
 
@@ -134,7 +138,7 @@ class _Pool:
                 asked["runtime_env"] = {"env_vars": {SPINNING: os.environ[SPINNING]}}
             options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "max_concurrency": THREADS, **asked}
             actor = ray.remote(RayWorker).options(**options).remote()
-        self.members.append(PoolActor(job, actor, actor.begin.remote(self.briefing)))
+        self.members.append(PoolActor(job, actor, actor.placed.remote()))
 
     def _those_with_news(self) -> list[PoolActor]:
         replies = [member.reply for member in self.members]
@@ -150,12 +154,17 @@ class _Pool:
                 return
             self._end(member)
             self._replace(member, "killed", f"{self._name(member)} gave no answer any more")
-        except RayActorError:
+        except RayActorError as error:
+            if member.arrival is None and any(cause in str(error) for cause in NO_BEGINNING):
+                raise RegstudyError(_why_not_begun(error)) from error
             self._replace(member, "killed", self._why_dead(member))
         except RayError as error:
             raise RegstudyError(_why_not_begun(error)) from error
         else:
             member.heard = time.monotonic()
+            if not member.placed:
+                member.placed, member.reply = True, member.actor.begin.remote(self.briefing)
+                return
             if isinstance(found, Arrival):
                 self._begin(member, found)
                 return
@@ -198,7 +207,7 @@ class _Pool:
 
     def _note(self, member: PoolActor, found: Any) -> list[Any]:
         """The new events of a reply; the worker is asked for more, unless it has ended."""
-        if isinstance(found, Arrival):
+        if not isinstance(found, list):
             return []
         events = [event for number, event in found if number > member.seen]
         member.seen = max([member.seen, *(number for number, _ in found)])
@@ -240,14 +249,12 @@ class _Pool:
         return f"{self._name(member)} ended without a word, or its node left the cluster"
 
     def _say_who_waits(self) -> None:
-        waiting = sum(member.arrival is None for member in self.members)
+        waiting = sum(not member.placed for member in self.members)
         if not waiting or self.cluster.told or time.monotonic() - self.began < PLACEMENT:
             return
         self.cluster.told, total = True, len(self.members)
-        who = "No worker has started yet" if waiting == total else f"{total - waiting} of {total} workers have started"
-        self.listen(
-            Notice(f"{who}; the others wait for room: {self.cluster.in_words()}. They start when there is room.")
-        )
+        who = "No worker has a place yet" if waiting == total else f"{waiting} of {total} workers have no place yet"
+        self.listen(Notice(f"{who}: {self.cluster.in_words()}. They begin when there is room."))
 
 
 def _jobs(job: Job, count: int, cluster: Cluster) -> list[Job]:

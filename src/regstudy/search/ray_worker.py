@@ -1,34 +1,31 @@
-"""The side of the worker: an actor of Ray around `work`, whose caller asks for news. It does not import Ray."""
+"""The side of the worker: an actor of Ray around `work`, whose caller asks for news.
+
+It does not import Ray, and torch only once it begins: that an actor has its place is known before. One that nobody asks
+for news any more has lost its caller, or the head of the cluster, and stops.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
-import torch
-
-from regstudy import __version__, data
-from regstudy.config.schema import Data
-from regstudy.data.image_set import Splits
-from regstudy.data.packed_source import PackedSource, unpack
-from regstudy.data.pool import load_pool
-from regstudy.data.split_source import SplitSource
-from regstudy.errors import RegstudyError, StudyError
-from regstudy.search.events import Event
-from regstudy.search.worker import Job, Watch, work
-from regstudy.search.worker_pool import WorkerError
+from regstudy import __version__
+from regstudy.errors import RegstudyError
 from regstudy.study.owner import this_process
-from regstudy.training.devices import keep_freed_memory
 
+if TYPE_CHECKING:
+    from regstudy.data.packed_source import PackedSource
+    from regstudy.data.split_source import SplitSource
+    from regstudy.search.worker import Job
+
+ABANDONED = 30.0  # seconds without a question for news
 LONGEST_SILENCE = 1.0  # seconds until a question for news is answered with none
 TOGETHER = 0.05  # seconds of news that are sent together
 
@@ -63,41 +60,10 @@ class Stopped:
     crash: str = ""
 
 
-@dataclass
-class OnNodes:
-    """A `SplitSource` that every node reads from its own folder, and that must be the same everywhere."""
-
-    config: Data  # with the seed of the split whose hash is known
-    data_dir: Path
-    file_rule: int
-    hash: str
-    whole: bool  # all images, to be split anew, or one split
-    _source: SplitSource | None = field(default=None, init=False, repr=False, compare=False)
-
-    def at(self, split_seed: int) -> Splits:
-        """The splits of a seed; StudyError if the images here are others."""
-        return self._read().at(split_seed)
-
-    def share(self) -> OnNodes:
-        """Nothing is sent."""
-        return self
-
-    def _read(self) -> SplitSource:
-        if self._source is None:
-            given = self.config, self.data_dir, lambda _event: None, self.file_rule
-            source: SplitSource = load_pool(*given) if self.whole else data.prepare(*given)
-            found = source.at(self.config.split_seed).hash
-            if found != self.hash:
-                raise StudyError(
-                    f"The images in {self.data_dir} on the node {socket.gethostname()} (split {found}) are not those of"
-                    f" the study (split {self.hash}). Copy the data set there, or leave out --data-on-nodes."
-                )
-            self._source = source
-        return self._source
-
-
 def versions() -> dict[str, str]:
     """What must be the same on every node."""
+    import torch
+
     return {"regstudy": __version__, "torch": torch.__version__}
 
 
@@ -109,9 +75,19 @@ class RayWorker:
         self._count = 0
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._asked = time.monotonic()
+
+    def placed(self) -> bool:
+        """Answers as soon as the actor has its place."""
+        return True
 
     def begin(self, briefing: Briefing) -> Arrival:
         """Look around. Variables of the environment that the node does not set are those of the caller."""
+        import optuna
+        import torch
+
+        from regstudy.training.devices import keep_freed_memory
+
         keep_freed_memory()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         for name, value in briefing.environment.items():
@@ -128,10 +104,12 @@ class RayWorker:
         if Path(folder).is_dir():
             os.chdir(folder)
         self._stop.clear()
+        self._asked = time.monotonic()
         threading.Thread(target=self._work, args=(job, images), daemon=True).start()
 
     def news(self, seen: int) -> list[tuple[int, object]]:
         """All numbered events after the last one seen, those before are forgotten; waits for a while for the first."""
+        self._asked = time.monotonic()
         with self._changed:
             self._events = [event for event in self._events if event[0] > seen]
             if not self._events:
@@ -145,19 +123,27 @@ class RayWorker:
         """Ask to stop at the next step."""
         self._stop.set()
 
-    def _tell(self, event: Event | WorkerError | Stopped) -> None:
+    def _stop_asked(self) -> bool:
+        return self._stop.is_set() or time.monotonic() - self._asked > ABANDONED
+
+    def _tell(self, event: object) -> None:
         with self._changed:
             self._count += 1
             self._events.append((self._count, event))
             self._changed.notify_all()
 
     def _work(self, job: Job, images: PackedSource | SplitSource) -> None:
+        from regstudy.data.packed_source import PackedSource, unpack
+        from regstudy.search.node_images import OnNodes
+        from regstudy.search.worker import Watch, work
+        from regstudy.search.worker_pool import WorkerError
+
         crash = ""
         try:
             source = unpack(images) if isinstance(images, PackedSource) else images
             if isinstance(source, OnNodes):
                 source.at(source.config.split_seed)  # what is wrong with the images is no fault of a trial
-            work(job, source, Watch(self._tell, self._stop.is_set))
+            work(job, source, Watch(self._tell, self._stop_asked))
         except RegstudyError as error:
             self._tell(WorkerError(str(error)))
         except KeyboardInterrupt:
