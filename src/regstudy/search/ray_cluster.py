@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.worker
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -164,6 +165,9 @@ def where_words(asked: Ray, cluster: Cluster) -> str:
 
 
 def _connect(asked: Ray) -> None:
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        # Ray prints the last lines of a node's log when the node dies, whatever `log_to_driver` says
+        ray._private.worker.print_to_stdstream = lambda *_given, **_options: None
     before = signal.getsignal(signal.SIGTERM)
     main = threading.current_thread() is threading.main_thread()
     options: dict[str, Any] = {"address": asked.address, "runtime_env": _own_code()}
@@ -171,7 +175,7 @@ def _connect(asked: Ray) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options = {"address": "local", "include_dashboard": False}
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         what = "Ray cannot be started here" if asked.address is None else f"address (--address): {asked.address}"
