@@ -152,6 +152,16 @@ def test_news_that_were_lost_are_told_again_until_they_were_seen(actor: RayWorke
     assert actor.news(3) == []
 
 
+def test_an_actor_that_begins_again_has_forgotten_its_earlier_work(actor: RayWorker, tmp_path: Path) -> None:
+    actor._tell(Stopped())
+    actor.stop()
+    actor.begin(Briefing(tmp_path, tmp_path / "token", "secret"))
+    assert actor.news(0) == []
+    assert not actor._stop_asked()
+    actor._tell("new")
+    assert actor.news(0) == [(1, "new")]
+
+
 def test_an_actor_that_nobody_asks_any_more_stops(actor: RayWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not actor._stop_asked()
     monkeypatch.setattr(ray_worker, "ABANDONED", -1.0)

@@ -88,6 +88,10 @@ class RayWorker:
 
         from regstudy.training.devices import keep_freed_memory
 
+        with self._changed:
+            self._events, self._count = [], 0  # of earlier work
+        self._stop.clear()
+        self._asked = time.monotonic()
         keep_freed_memory()
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         for name, value in briefing.environment.items():
@@ -103,8 +107,6 @@ class RayWorker:
         """Begin to work, in ``folder`` if there is one: that of the caller, to which relative paths refer."""
         if Path(folder).is_dir():
             os.chdir(folder)
-        self._stop.clear()
-        self._asked = time.monotonic()
         threading.Thread(target=self._work, args=(job, images), daemon=True).start()
 
     def news(self, seen: int) -> list[tuple[int, object]]:
