@@ -11,7 +11,7 @@ setup: .venv/for_tests
 
 # A study needs the plain package only; tests need what develops and checks it, too.
 .venv/for_studies: EXTRAS =
-.venv/for_tests: EXTRAS = [dev,postgres,onnx,timm]
+.venv/for_tests: EXTRAS = [dev,postgres,onnx,timm,ray]
 .venv/for_studies .venv/for_tests: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("regstudy needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv

@@ -44,7 +44,8 @@ TINY: dict[str, Any] = {
     "training": {"batch_size": 20, "epochs": 3, "patience": None, "precision": "fp32"},
 }
 NAMES = {
-    "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "RegstudyError",
+    "Classifier", "ComparisonResult", "EarlyStopping", "EpochRecord", "ImageSet", "Predictions", "Ray",
+    "RegstudyError",
     "RunConfig", "Signal", "SignalPruner", "Space", "Splits", "StudyResult", "Verification", "ablate",
     "answer",
     "build_augmentation", "build_model", "build_optimizer", "build_schedule", "compare", "confirm", "convert",
@@ -343,6 +344,18 @@ MISUSES: dict[str, tuple[Callable[[], object], str]] = {
         "training.metric: must be the same in all arms",
     ),
     "a space to compare": (lambda: regstudy.compare(regstudy.load_space(TINY)), "space.defaults()"),  # type: ignore[arg-type]
+    "a launcher by its name": (
+        lambda: regstudy.run_study("digits_cnn", launcher="ray"),  # type: ignore[arg-type]
+        "launcher must be None for processes of this machine, or a regstudy.Ray",
+    ),
+    "threads and a launcher": (
+        lambda: regstudy.run_study("digits_cnn", launcher=regstudy.Ray(), threads=2, device="cpu"),
+        "2 invalid arguments",
+    ),
+    "measured workers of a comparison": (
+        lambda: regstudy.compare("digits_cnn", workers="auto"),
+        "only with a launcher",
+    ),
     "a number to compare": (lambda: regstudy.compare(3), "spaces must be names"),  # type: ignore[arg-type]
     "a text as a configuration": (lambda: regstudy.compare({"a": "x"}), "must be a RunConfig"),  # type: ignore[dict-item]
     "a name of an arm": (lambda: regstudy.compare({"": make_config()}), "1 to 60 printable"),

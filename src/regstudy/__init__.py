@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from regstudy.report.comparison.comparison_result import ComparisonResult as ComparisonResult
     from regstudy.report.results import load_results as load_results
     from regstudy.report.study_result import StudyResult as StudyResult
+    from regstudy.search.launcher import Ray as Ray
     from regstudy.search.pruner import SignalPruner as SignalPruner
     from regstudy.space.search_space import Space as Space
     from regstudy.training.early_stopping import EarlyStopping as EarlyStopping
@@ -54,6 +55,7 @@ _PLACES = {
     "EpochRecord": "regstudy.records",
     "ImageSet": "regstudy.data.image_set",
     "Predictions": "regstudy.production.prediction",
+    "Ray": "regstudy.search.launcher",
     "RegstudyError": "regstudy.errors",
     "RunConfig": "regstudy.config.run_config",
     "Signal": "regstudy.training.early_stopping",
@@ -91,6 +93,7 @@ __all__ = [
     "EpochRecord",
     "ImageSet",
     "Predictions",
+    "Ray",
     "RegstudyError",
     "RunConfig",
     "Signal",

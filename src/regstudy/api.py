@@ -37,10 +37,12 @@ from regstudy.search.arguments import (
     where_of,
 )
 from regstudy.search.call_text import DATA_DIR, call_text, doctor_command
-from regstudy.search.confirm_study import confirm_study
+from regstudy.search.confirm_study import confirm_study, stored_plan
 from regstudy.search.default_listener import log_epoch
 from regstudy.search.events import Listener, Notice
-from regstudy.search.search_options import PrunerName, Until
+from regstudy.search.launcher import Ray
+from regstudy.search.launching import launched
+from regstudy.search.search_options import PrunerName, SearchOptions, Until
 from regstudy.search.session import Session
 from regstudy.search.study_images import gather
 from regstudy.space import loader
@@ -95,6 +97,7 @@ def run_study(
     force: bool = False,
     device: str | None = None,
     threads: int | None = None,
+    launcher: Ray | None = None,
     progress: Listener | None = None,
     command: str | None = None,
 ) -> StudyResult:
@@ -118,6 +121,8 @@ def run_study(
     - ``start_from``: folders of earlier studies. The best of their trials that fit the space are tried again first, and
       the sampler learns from those that measured the same (same images, metric, fixed values). They count as no trials.
     - ``doctor``: check data, split and network first; ``force``: start even if that finds a serious problem.
+    - ``launcher``: `Ray`, whose actors are the workers, on one machine or many. ``workers="auto"`` then are as many as
+      fit at the moment, and ``device`` and ``threads`` follow from it.
     - ``progress``: called with every event (see `regstudy.search.events`). Default: log them to the logger `regstudy`.
     - ``command``: stored with the study as the way to reproduce it. Default: this call.
 
@@ -132,8 +137,10 @@ def run_study(
     start = start_request(try_first, start_from, storage)
     if isinstance(space, Space) and overrides:
         raise ArgumentError("overrides cannot be combined with a Space; pass them to load_space.")
-    with machine(device, threads) as used:
-        options = options_of(trials, workers, budget, trial_timeout, pruner, used, confirm, until)
+    with machine(device, threads, launcher) as used:
+        options = options_of(
+            trials, workers, budget, trial_timeout, pruner, used, confirm, until, launcher, where.data_dir
+        )
         asked = space if isinstance(space, Space) else load_space(space, overrides)
         plan, images = gather(asked, asked.fallback, where.data_dir, listen, where.place)
         whole = doctor_command(asked, where.data_dir)
@@ -141,7 +148,8 @@ def run_study(
         place = where.place(plan)
         check_report_files(place.folder, "search")
         call = command or call_text(run_study, given)
-        Session(plan, images, place, options, listen, call, examine, start=start).run()
+        with launched(options, place.url, trials, listen) as options:
+            Session(plan, images, place, options, listen, call, examine, start=start).run()
         from regstudy.report.results import result_in
 
         return result_in(place)
@@ -158,11 +166,12 @@ def compare(
     results: str | Path = "results",
     data_dir: str | Path = DATA_DIR,
     storage: str | None = None,
-    workers: int = 1,
+    workers: int | Literal["auto"] = 1,
     budget: str | float | None = None,
     trial_timeout: str | float | None = None,
     device: str | None = None,
     threads: int | None = None,
+    launcher: Ray | None = None,
     progress: Listener | None = None,
     command: str | None = None,
 ) -> ComparisonResult:
@@ -196,14 +205,16 @@ def compare(
         for one in named:
             require("spaces", one, (str, Path), "names or files; pass configurations by arm name: {'a': …}")
         asked, substitute, note = comparison_of_files(named, arms, overrides, name, CHECKS)
-    with machine(device, threads) as used:
-        options = options_of(asked.slots(repeats), workers, budget, trial_timeout, "none", used)
+    with machine(device, threads, launcher) as used:
+        options = _fixed_options(asked.slots(repeats), workers, budget, trial_timeout, used, launcher, where.data_dir)
         plan, images = gather(asked, substitute, where.data_dir, listen, where.place)
         if note:
             listen(Notice(note))
         place, facts = where.place(plan), {attributes.MARGIN: stored_margin(margin, plan.study.metric)}
         check_report_files(place.folder, "comparison")
-        Session(plan, images, place, options, listen, command or call_text(compare, given), facts=facts).run()
+        call = command or call_text(compare, given)
+        with launched(options, place.url, options.trials, listen) as options:
+            Session(plan, images, place, options, listen, call, facts=facts).run()
         from regstudy.report.results import comparison_in
 
         return comparison_in(place)
@@ -216,11 +227,12 @@ def confirm(
     study: str | None = None,
     data_dir: str | Path = DATA_DIR,
     storage: str | None = None,
-    workers: int = 1,
+    workers: int | Literal["auto"] = 1,
     budget: str | float | None = None,
     trial_timeout: str | float | None = None,
     device: str | None = None,
     threads: int | None = None,
+    launcher: Ray | None = None,
     progress: Listener | None = None,
 ) -> StudyResult:
     """Confirm the winner of a study, or go on with it: train the leaders and the baseline again with fresh seeds.
@@ -234,10 +246,12 @@ def confirm(
     require("data_dir", data_dir, (str, Path), "a folder")
     check_runs(runs)
     listen, place = listener_of(progress), given_place(path, storage, study)
-    with machine(device, threads) as used:
-        options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
+    folder = given_path(data_dir, "data_dir")
+    with machine(device, threads, launcher) as used:
+        options = _fixed_options(runs or 1, workers, budget, trial_timeout, used, launcher, folder)
         check_report_files(place.output, "search")
-        confirm_study(place, runs, options, given_path(data_dir, "data_dir"), listen)
+        with launched(options, place.url, runs, listen, lambda: stored_plan(place)) as options:
+            confirm_study(place, runs, options, folder, listen)
         from regstudy.report.results import result_in
 
         return result_in(place)
@@ -255,11 +269,12 @@ def ablate(
     study: str | None = None,
     data_dir: str | Path = DATA_DIR,
     storage: str | None = None,
-    workers: int = 1,
+    workers: int | Literal["auto"] = 1,
     budget: str | float | None = None,
     trial_timeout: str | float | None = None,
     device: str | None = None,
     threads: int | None = None,
+    launcher: Ray | None = None,
     progress: Listener | None = None,
 ) -> StudyResult:
     """Take the winner of a study apart: train it again and again without each of its regularizers.
@@ -280,14 +295,31 @@ def ablate(
         require(argument, value, bool, "True or False")
     check_ablation(runs, margin)
     listen, place = listener_of(progress), given_place(path, storage, study)
-    with machine(device, threads) as used:
-        options = options_of(runs or 1, workers, budget, trial_timeout, "none", used)
+    folder = given_path(data_dir, "data_dir")
+    with machine(device, threads, launcher) as used:
+        options = _fixed_options(runs or 1, workers, budget, trial_timeout, used, launcher, folder)
         check_report_files(place.output, "search")
         request = AblationRequest(runs, margin, **switches)
-        ablate_study(place, request, options, given_path(data_dir, "data_dir"), listen)
+        with launched(options, place.url, runs, listen, lambda: stored_plan(place)) as options:
+            ablate_study(place, request, options, folder, listen)
         from regstudy.report.results import result_in
 
         return result_in(place)
+
+
+def _fixed_options(
+    trials: int,
+    workers: int | Literal["auto"],
+    budget: str | float | None,
+    trial_timeout: str | float | None,
+    device: str,
+    launcher: Ray | None,
+    data_dir: Path,
+) -> SearchOptions:
+    """How runs that nothing prunes are run, whose number of workers only a launcher can choose."""
+    if workers == "auto" and launcher is None:
+        raise ArgumentError('workers (--workers) can be "auto" here only with a launcher; give a number.')
+    return options_of(trials, workers, budget, trial_timeout, "none", device, launcher=launcher, data_dir=data_dir)
 
 
 def train(

@@ -35,6 +35,10 @@ OPTIONS: list[tuple[str, ...]] = [
     ("init", ".", "--budget", "soon"),
     ("init", ".", "--budget", "0s"),
     ("init", "--from", "digits_cnn", "--budget", "1h"),
+    ("compare", "s.yaml", "--address", "auto"),
+    ("compare", "s.yaml", "--workers", "auto"),
+    ("confirm", "results/s", "--launcher", "ray", "--gpus-per-worker", "3"),
+    ("ablate", "results/s", "--launcher", "ray", "--address", "127.0.0.1:1"),
     ("stdy",),
     ("study",),
     ("study", "--space"),
@@ -251,7 +255,32 @@ WRITERS: dict[str, tuple[str, ...]] = {
 }
 
 
+RAY: dict[tuple[str, ...], str] = {
+    ("--address", "auto"): "--address is only for workers on Ray",
+    ("--gpus-per-worker", "0.5"): "--gpus-per-worker is only",
+    ("--cpus-per-worker", "2", "--data-on-nodes"): "--cpus-per-worker and --data-on-nodes are only",
+    ("--launcher", "slurm"): "slurm",
+    ("--launcher", "ray", "--workers", "0"): "0",
+    ("--launcher", "ray", "--workers", "some"): "some",
+    ("--launcher", "ray", "--cpus-per-worker", "0"): "whole number from 1",
+    ("--launcher", "ray", "--cpus-per-worker", "1.5"): "--cpus-per-worker",
+    ("--launcher", "ray", "--gpus-per-worker", "-1"): "a share of one GPU",
+    ("--launcher", "ray", "--gpus-per-worker", "2"): "use more of them with more workers",
+    ("--launcher", "ray", "--gpus-per-worker", "nan"): "nan",
+    ("--launcher", "ray", "--gpus-per-worker", "x"): "--gpus-per-worker",
+    ("--launcher", "ray", "--cpus-per-worker", "0", "--gpus-per-worker", "2"): "2 invalid arguments",
+    ("--launcher", "ray", "--address", ""): "HOST:PORT",
+    ("--launcher", "ray", "--address", "head"): "HOST:PORT",
+    ("--launcher", "ray", "--address", "127.0.0.1:1"): "no Ray cluster answers at 127.0.0.1:1",
+    ("--launcher", "ray", "--address", "ray://127.0.0.1:1"): "Ray client",
+    ("--launcher", "ray", "--threads", "2"): "--cpus-per-worker",
+    ("--launcher", "ray", "--device", "cpu", "--threads", "2"): "2 invalid arguments",
+}
+
+
 def cases() -> Iterator[Misuse]:
+    for options, says in RAY.items():
+        yield Misuse(f"study {' '.join(options)}", (*STUDY, *options), says=(says,), files=FILES)
     for arguments in OPTIONS:
         name = " ".join(arguments).replace(" ".join(STUDY), "study …")[:70] or "no arguments"
         yield Misuse(f"option {name!r}", arguments, files=FILES)

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from regstudy.cli.path_options import path_argument, path_option
+from regstudy.errors import ArgumentError
+from regstudy.search.launcher import Ray
 from regstudy.search.search_options import LIMITS
+from regstudy.text import listing
 
 MOST_WORKERS = LIMITS["workers"]
 
@@ -34,6 +37,33 @@ Threads = Annotated[
 ]
 Storage = Annotated[
     str | None, typer.Option(help="Database server to use instead of a file: postgresql://user@host/name.")
+]
+RunWorkers = Annotated[
+    Any,
+    typer.Option(
+        parser=number_of_workers,
+        metavar="N|auto",
+        help="Workers: processes that share the CPU cores, or are spread over the GPUs (default 1), or actors of Ray"
+        " (default auto: as many as fit).",
+    ),
+]
+Launcher = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where workers run: processes of this machine, or actors of a Ray cluster (extra 'ray')."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT",
+        help="Ray cluster to use. Default: start Ray on this machine for this command. auto: the running one.",
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(help="GPUs of each Ray worker: 1, or a share such as 0.25. Default: 0, the CPU.")
+]
+CpusPerWorker = Annotated[int | None, typer.Option(help="CPUs and threads of each Ray worker. Default: 1.")]
+DataOnNodes = Annotated[
+    bool, typer.Option("--data-on-nodes", help="Every node of Ray reads the images from its own --data-dir.")
 ]
 Workers = Annotated[
     int,
@@ -62,6 +92,26 @@ OnlyCheck = Annotated[bool, typer.Option("--dry-run", help="Check everything and
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing files even if this command did not write them.")
 ]
+
+
+def launcher_of(
+    launcher: str, address: str | None, gpus: float | None, cpus: int | None, data_on_nodes: bool
+) -> Ray | None:
+    """The launcher that options ask for; ArgumentError for those that only fit another one."""
+    if launcher == "ray":
+        return Ray(address, 0.0 if gpus is None else gpus, 1 if cpus is None else cpus, data_on_nodes)
+    only = {
+        "--address": address is not None,
+        "--gpus-per-worker": gpus is not None,
+        "--cpus-per-worker": cpus is not None,
+        "--data-on-nodes": data_on_nodes,
+    }
+    if wrong := [name for name, given in only.items() if given]:
+        raise ArgumentError(
+            f"{listing(wrong)} {'is' if len(wrong) == 1 else 'are'} only for workers on Ray: add --launcher ray, or"
+            f" leave {'it' if len(wrong) == 1 else 'them'} out."
+        )
+    return None
 
 
 def typed_command() -> str:

@@ -12,13 +12,34 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from regstudy.config.user_code import user_code
+from regstudy.config.user_code import is_library, user_code
 from regstudy.errors import ConfigError, unknown
+
+_own_modules: set[str] = set()
 
 
 def is_plugin(name: str) -> bool:
     """Whether a name refers to a user-defined function."""
     return ":" in name
+
+
+def own_modules() -> list[ModuleType]:
+    """The user's own modules: those of `load_plugin`, and what they import from the folder in which they lie.
+
+    Whole packages where a function lies in one; installed libraries are left out.
+    """
+    found = {name: folder for name in _own_modules if (folder := _folder_of(sys.modules.get(name))) is not None}
+    others = {name: _folder_of(module) for name, module in list(sys.modules.items()) if "." not in name}
+    names = {name for name, folder in others.items() if folder in found.values() and name != "__main__"}
+    return [sys.modules[name] for name in sorted(names)]
+
+
+def _folder_of(module: ModuleType | None) -> Path | None:
+    """The folder in which a module or package lies; None if it is none of the user's own."""
+    places = list(getattr(module, "__path__", [])) or [getattr(module, "__file__", None)]
+    if len(places) != 1 or not isinstance(places[0], str) or is_library(places[0]):
+        return None
+    return Path(places[0]).resolve().parent
 
 
 @cache
@@ -31,6 +52,7 @@ def load_plugin(name: str) -> Callable[..., Any]:
     if module_name.endswith(".py") or not all(part.isidentifier() for part in [*module_name.split("."), function_name]):
         raise ConfigError(f"'{name}' must be package.module:function{_as_a_module(module_name, function_name)}.")
     module = _imported(name, module_name)
+    _own_modules.add(module_name.partition(".")[0])
     function = getattr(module, function_name, None)
     if function is None:
         functions = [label for label, value in vars(module).items() if inspect.isfunction(value)]

@@ -67,6 +67,11 @@ def returned(value: object) -> str:
     return f"an object of the type {type(value).__name__}"
 
 
+def is_library(file: str) -> bool:
+    """Whether a file belongs to Python, to an installed library or to regstudy."""
+    return file.startswith(_LIBRARIES)
+
+
 def own_line(error: BaseException) -> str:
     """The last line of a traceback that lies neither in regstudy nor in an installed library; empty if none does."""
     if isinstance(error, SyntaxError):
@@ -74,7 +79,7 @@ def own_line(error: BaseException) -> str:
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_LIBRARIES) and not frame.filename.startswith("<")
+        if not is_library(frame.filename) and not frame.filename.startswith("<")
     ]
     if not own:
         return ""

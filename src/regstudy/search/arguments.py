@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +14,20 @@ import optuna
 import torch
 
 from regstudy.config.run_config import RunConfig
-from regstudy.errors import ArgumentError, config_error, require
+from regstudy.errors import ArgumentError, Problem, argument_error, config_error, require
 from regstudy.files.paths import given_path
 from regstudy.search.default_listener import log
 from regstudy.search.division import FEWEST_RUNS, MOST_RUNS
 from regstudy.search.events import Listener
 from regstudy.search.known_start import StartRequest
+from regstudy.search.launcher import Ray
+from regstudy.search.ray_address import check_launcher
 from regstudy.search.search_options import LIMITS, PrunerName, SearchOptions, Until
 from regstudy.search.session import Where
 from regstudy.search.tried_files import Given
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
-from regstudy.training.devices import choose_device, keep_freed_memory, limit_threads
+from regstudy.training.devices import available_devices, choose_device, keep_freed_memory, limit_threads
 from regstudy.training.validation import CHECKS
 
 MAX_REPEATS = 1000
@@ -38,10 +41,15 @@ def use_device(name: str | None, threads: int | None = None) -> str:
 
 
 @contextmanager
-def machine(device: str | None, threads: int | None) -> Iterator[str]:
+def machine(device: str | None, threads: int | None, launcher: Ray | None = None) -> Iterator[str]:
     """The device to use. Within the block torch uses this many threads and Optuna is quiet; afterwards both settings
     and the state of torch's random numbers are restored.
+
+    With a launcher, this machine only prepares what its workers do, and as far as it can on a device like theirs.
     """
+    require("launcher", launcher, (Ray, NoneType), "None for processes of this machine, or a regstudy.Ray")
+    if launcher is not None:
+        device, threads = _like_workers(device, threads, launcher)
     require("device", device, (str, NoneType), "cpu, cuda or mps")
     before, verbosity, drawn = torch.get_num_threads(), optuna.logging.get_verbosity(), torch.get_rng_state()
     try:
@@ -51,6 +59,24 @@ def machine(device: str | None, threads: int | None) -> Iterator[str]:
         torch.set_num_threads(before)
         torch.set_rng_state(drawn)
         optuna.logging.set_verbosity(verbosity)
+
+
+def _like_workers(device: str | None, threads: int | None, launcher: Ray) -> tuple[str, int]:
+    """Device and threads of this machine next to such workers; ArgumentError if others are asked for."""
+    problems = []
+    if device is not None:
+        says = (
+            "cannot be combined with a launcher: workers train on a GPU if gpus_per_worker (--gpus-per-worker) is set."
+        )
+        problems.append(Problem("device (--device)", says))
+    if threads is not None:
+        says = "cannot be combined with a launcher: cpus_per_worker (--cpus-per-worker) sets those of each worker."
+        problems.append(Problem("threads (--threads)", says))
+    if problems:
+        raise argument_error(problems)
+    check_launcher(launcher)
+    gpu = launcher.gpus_per_worker and "cuda" in available_devices()
+    return "cuda" if gpu else "cpu", min(launcher.cpus_per_worker, os.cpu_count() or 1)
 
 
 def listener_of(progress: Listener | None) -> Listener:
@@ -95,14 +121,18 @@ def options_of(
     device: str,
     confirm: float | None = None,
     until: Until = "trials",
+    launcher: Ray | None = None,
+    data_dir: Path | None = None,
 ) -> SearchOptions:
     """How a study is run. Raises ArgumentError with every value that is not allowed."""
     allowed = math.inf if budget is None else seconds_of("budget", budget)
     timeout = None if trial_timeout is None else seconds_of("trial_timeout", trial_timeout)
     given: tuple[int, bool] = (1, True) if workers == "auto" else (workers, False)
+    on_nodes = data_dir if launcher is not None and launcher.data_on_nodes else None
     return SearchOptions(
-        trials, device, torch.get_num_threads(), given[0], pruner, allowed, timeout, confirm, until, given[1]
-    )
+        trials, device, torch.get_num_threads(), given[0], pruner, allowed, timeout, confirm, until, given[1],
+        launcher, on_nodes,
+    )  # fmt: skip
 
 
 def seconds_of(name: str, span: str | float) -> float:

@@ -84,6 +84,11 @@ def confirm_study(
         listen(how_it_ended(totals(place, study, division), options))
 
 
+def stored_plan(place: StudyPlace) -> Plan:
+    """The plan of a stored study, checked, which imports the user's own code that it names."""
+    return plan_of_study(open_study(place), str(place), CHECKS)
+
+
 def check_at_rest(place: StudyPlace, study: optuna.Study, what: str = "search") -> None:
     """StudyError while trials run, those of the search or of its ``what``: the best of them may be yet to come."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

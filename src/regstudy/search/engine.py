@@ -72,7 +72,11 @@ def serve(
             if now == before:
                 raise StudyError(f"The workers ended without running any of the {claimable} trials left of {place}.")
             before = now
-            if options.workers == 1 and options.trial_timeout is None:
+            if options.launcher is not None:
+                from regstudy.search.ray_pool import run_ray  # Ray is an extra
+
+                run_ray(opened, job, min(options.workers, claimable), images, listen)
+            elif options.workers == 1 and options.trial_timeout is None:
                 run_here(job, images, listen)
             else:
                 count = min(options.workers, claimable)

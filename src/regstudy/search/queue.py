@@ -13,7 +13,8 @@ import contextlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -140,11 +141,16 @@ def close_own(opened: OpenStudy) -> None:
 
     Only for a process that runs no trial.
     """
+    close_owned(opened, this_process(), "killed", "the database server went away")
+
+
+def close_owned(opened: OpenStudy, owner: Mapping[str, Any], fault: str, reason: str) -> None:
+    """Fail what a process that runs no trial any more was running, also a trial that it has not announced."""
 
     def attempt() -> None:
         for trial in opened.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if fact(trial, attributes.OWNER) == this_process():
-                close(opened, trial, "killed", "the database server went away")
+            if fact(trial, attributes.OWNER) == owner:
+                close(opened, trial, fault, reason)
 
     opened.patiently(attempt)
 

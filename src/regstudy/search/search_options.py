@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from regstudy.errors import Problem, argument_error, unknown
+from regstudy.search.launcher import Ray
+from regstudy.text import counted
 
 PrunerName = Literal["signal", "median", "hyperband", "none"]
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
@@ -35,11 +38,22 @@ class SearchOptions:
     confirm: float | None = None  # share of the trials that confirm the winner; None: the default for new studies
     until: Until = "trials"  # when the search ends: after its trials, or once more of them are not worth it
     measure_workers: bool = False  # a measurement at the start decides whether there are more workers
+    launcher: Ray | None = None  # None: processes of this machine
+    data_dir: Path | None = None  # where the nodes of a cluster read the images; None: they get them from here
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
             raise argument_error(problems)
+
+    @property
+    def trains_on(self) -> str:
+        """The device and the threads of a worker, in words."""
+        if self.launcher is None:
+            return f"Device: {self.device}, {counted(self.threads, 'thread')}."
+        share = self.launcher.gpus_per_worker
+        gpu = f" and {share:g} GPU" if share else ""
+        return f"Each Ray worker has {counted(self.launcher.cpus_per_worker, 'CPU')}{gpu}."
 
     def _problems(self) -> Iterator[Problem]:
         for name in ("trials", "threads", "workers"):

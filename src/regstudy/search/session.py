@@ -266,7 +266,7 @@ class Session:
         return (
             f"{self.plan.describe(options.trials)}{parts}\n"
             f"Images: {splits.in_words()} (split {splits.hash}, the same for all runs).{folds} The test set{test} is"
-            f" not used. Device: {options.device}, {counted(options.threads, 'thread')}."
+            f" not used. {options.trains_on}"
         )
 
     def _nothing_left(self, study: optuna.Study, division: Division) -> NothingLeft:

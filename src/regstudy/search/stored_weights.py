@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import save
 from torch import Tensor
 
-from regstudy.files import write_atomically
+from regstudy.files.file_store import DISK, FileStore
 from regstudy.study import attributes
 from regstudy.study.ranking import usable_trials
 
@@ -37,22 +37,23 @@ def worth_keeping(ranked: Sequence[FrozenTrial], others: Sequence[FrozenTrial] =
     return {trial.number for trial in [*ranked[:BEST_TRIALS_KEPT], *baseline[:1]]}
 
 
-def keep_weights(folder: Path, number: int, weights: dict[str, Tensor]) -> None:
+def keep_weights(folder: Path, number: int, weights: dict[str, Tensor], files: FileStore = DISK) -> None:
     """Write a trial's weights."""
-    write_atomically(weights_path(folder, number), save({name: t.contiguous() for name, t in weights.items()}))
+    files.write(weights_path(folder, number), save({name: t.contiguous() for name, t in weights.items()}))
 
 
-def drop_weights(folder: Path, study: optuna.Study) -> None:
+def drop_weights(folder: Path, study: optuna.Study, files: FileStore = DISK) -> None:
     """Remove weights that are not kept, including half-written ones; those of running trials stay."""
-    files = list((folder / "weights").glob("*trial_*.safetensors*"))  # before asking which trials run
+    weights = folder / "weights"
+    names = files.names(weights)  # before asking which trials run
     running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
     wanted = running | worth_keeping(usable_trials(study), usable_trials(study, limited=False))
-    for path in files:
-        number = number_in(path.name)
-        if number is None or not path.is_file():
+    for name in names:
+        number = number_in(name)
+        if number is None or ".safetensors" not in name:
             continue  # something of the user's
-        if number not in wanted or (path.name.startswith(".") and number not in running):
-            path.unlink(missing_ok=True)
+        if number not in wanted or (name.startswith(".") and number not in running):
+            files.remove(weights / name)
 
 
 def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:

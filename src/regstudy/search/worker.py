@@ -24,6 +24,7 @@ from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.data.split_source import SplitSource
 from regstudy.errors import StorageError
+from regstudy.files.file_store import DISK, FileStore
 from regstudy.files.paths import DISK_FULL
 from regstudy.records import (
     EpochRecord,
@@ -76,6 +77,7 @@ class Job:
     options: SearchOptions  # with the device and the threads of this very worker
     worker: int = 0  # counts from 0; distinguishes the samplers and the lines on the screen
     deadline: float = math.inf  # time.time() after which no further slot is taken
+    files: FileStore = DISK  # that holds the folder
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,8 @@ def _tidy(job: Job, opened: OpenStudy, number: int) -> None:
     def tidy() -> None:
         trial = opened.study.get_trials(deepcopy=False)[number]
         if trial.state != TrialState.FAIL:
-            remove_files(checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]))
-            drop_weights(job.folder, opened.study)
+            remove_files(checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]), job.files)
+            drop_weights(job.folder, opened.study, job.files)
 
     opened.patiently(tidy)
 
@@ -270,7 +272,7 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
         keep(attributes.WORKERS, job.options.workers)
         watch.tell(TrialStarted(job.worker, number, slot, label, config.planned_epochs, folds, confirms))
         pruned = ""
-        for part in runs_of_trial(config, splits, checkpoint_of(job.folder, slot)):
+        for part in runs_of_trial(config, splits, checkpoint_of(job.folder, slot), job.files):
             kept = earlier_end(part, device)
             if kept is None:
                 result = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
@@ -320,5 +322,5 @@ def _finish(
         # so that a sampler learns to stay away: a failed or pruned trial would not tell it
         return constant_value(config.training.metric, splits.validation.per_class, splits.positive)
     if result.outcome != "pruned" and whole.weights is not None:
-        keep_weights(job.folder, number, whole.weights)
+        keep_weights(job.folder, number, whole.weights, job.files)
     return result.best_value

@@ -26,13 +26,13 @@ from regstudy.interrupts import Interrupts, noting_interrupts, serve_parent, sig
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
 from regstudy.search.queue import close, close_orphans
 from regstudy.search.worker import Job, Watch, work
+from regstudy.search.worker_deaths import Deaths
 from regstudy.study.storage import OpenStudy
 from regstudy.training.devices import keep_freed_memory
 
-DEATHS = 20  # of workers in a row, without a trial finished between them, until the study is given up
-STILLBORN = 4  # of them, that have said nothing at all
 POLL = 0.2  # seconds
 FAREWELL = 20.0  # seconds that workers have to stop when asked
+ADVICE = '; their own messages stand above. A script that starts workers must do so under `if __name__ == "__main__":`.'
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,14 @@ def _attend(
     interrupts: Interrupts,
 ) -> None:
     """Pass on what the workers say and replace those that die, until all have ended or Ctrl-C is pressed."""
-    deaths = stillborn = 0
+    deaths = Deaths(ADVICE)
     while pool and not interrupts.asked:
         for member in _those_with_news(pool):
             for event in _news(member):
                 if isinstance(event, WorkerError):
                     raise RegstudyError(event.message)
                 if isinstance(event, TrialEnded):
-                    deaths = 0
+                    deaths.trial_finished()
                 listen(event)
         for member in [m for m in pool if _overdue(m, timeout)]:
             member.process.kill()
@@ -144,16 +144,9 @@ def _attend(
             pool.remove(member)
             if member.process.exitcode == 0 and member.trial is None:
                 continue  # with a trial under way, the user's code has called os._exit(0)
-            deaths, stillborn = deaths + 1, 0 if member.heard else stillborn + 1
             _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
             close_orphans(opened)
-            if stillborn >= STILLBORN:
-                raise RegstudyError(
-                    f"{STILLBORN} worker processes in a row ended before they began; their own messages stand"
-                    ' above. A script that starts workers must do so under `if __name__ == "__main__":`.'
-                )
-            if deaths >= DEATHS:
-                raise RegstudyError(f"{DEATHS} workers in a row died before a trial was finished; see the reasons.")
+            deaths.count(heard=member.heard)
             pool.append(spawn(member.job))
 
 

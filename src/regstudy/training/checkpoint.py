@@ -17,7 +17,7 @@ from torch import Tensor
 from regstudy.config.fingerprint import hashed
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
-from regstudy.files import write_atomically
+from regstudy.files.file_store import DISK, FileStore
 from regstudy.files.paths import given_path, path_errors
 from regstudy.training.train_state import TrainState
 
@@ -29,6 +29,7 @@ class Checkpoint:
     """One file that always holds the newest checkpoint of one run."""
 
     path: Path
+    files: FileStore = DISK
     saved_at: float = field(default_factory=lambda: time.monotonic())
     took: float = 0.0  # seconds that the last save took
 
@@ -43,7 +44,7 @@ class Checkpoint:
         content = {"identity": _identity_of(state), "state": state.state_dict(), "weights": weights}
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        self.files.write(self.path, buffer.getvalue())
         self.saved_at = time.monotonic()
         self.took = self.saved_at - began
 
@@ -53,7 +54,7 @@ class Checkpoint:
         Returns None and leaves the state unchanged if there is no checkpoint, if it is damaged, or if it belongs to a
         different configuration, device, number of threads or torch version: the curve would not be the same.
         """
-        content = _content(self.path)
+        content = _content(self.files.read(self.path))
         if content.get("identity") != _identity_of(state):
             return None
         state.load_state_dict(content["state"])
@@ -62,7 +63,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file, if there is one."""
-        self.path.unlink(missing_ok=True)
+        self.files.remove(self.path)
 
 
 @dataclass(frozen=True)
@@ -70,26 +71,29 @@ class FinishedRun:
     """One file with the result of one run that has ended, for a trial of several runs that is interrupted later."""
 
     path: Path
+    files: FileStore = DISK
 
     def save(self, config: RunConfig, splits: Splits, device: torch.device, result: dict[str, Any]) -> None:
         """Write plain values and tensors; OSError if the disk does not take them."""
         buffer = io.BytesIO()
         torch.save({"identity": _identity(config, None, config, splits, device), "result": result}, buffer)
-        write_atomically(self.path, buffer.getvalue())
+        self.files.write(self.path, buffer.getvalue())
 
     def load(self, config: RunConfig, splits: Splits, device: torch.device) -> dict[str, Any] | None:
         """What was saved; None as for `Checkpoint.load`."""
-        content = _content(self.path)
+        content = _content(self.files.read(self.path))
         if content.get("identity") != _identity(config, None, config, splits, device):
             return None
         result: dict[str, Any] = content["result"]
         return result
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(stored: bytes | None) -> dict[str, Any]:
     """What a file holds; empty if there is none, or if it is damaged."""
+    if stored is None:
+        return {}
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         return {}
     return content

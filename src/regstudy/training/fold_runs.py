@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from regstudy.config.run_config import RunConfig
 from regstudy.data.fold_split import fold
 from regstudy.data.image_set import Splits
+from regstudy.files.file_store import DISK, FileStore
 from regstudy.records import (
     EpochRecord,
     GroupCounts,
@@ -67,21 +69,22 @@ class Ended:
         return self.result.records[self.result.best_epoch - 1] if self.result.best_epoch else None
 
 
-def runs_of_trial(config: RunConfig, splits: Splits, path: Path) -> Iterator[RunOfTrial]:
+def runs_of_trial(config: RunConfig, splits: Splits, path: Path, files: FileStore = DISK) -> Iterator[RunOfTrial]:
     """The runs of a trial in their order; ``path`` is the file of its checkpoint."""
     if not splits.folds:
-        yield RunOfTrial(0, config, splits, Checkpoint(path))
+        yield RunOfTrial(0, config, splits, Checkpoint(path, files))
     for number in range(1, splits.folds + 1):
         own = config.replaced({"training.seed": fold_seed(config.training.seed, number)})
         places = (path.with_suffix(f".fold{number}{kind}.pt") for kind in ("", ".finished"))
-        checkpoint, finished = Checkpoint(next(places)), FinishedRun(next(places))
+        checkpoint, finished = Checkpoint(next(places), files), FinishedRun(next(places), files)
         yield RunOfTrial(number, own, fold(splits, number), checkpoint, finished)
 
 
-def remove_files(path: Path) -> None:
+def remove_files(path: Path, files: FileStore = DISK) -> None:
     """Delete the checkpoints and results of a trial's runs, given the file of its checkpoint."""
-    for file in (path, *path.parent.glob(f"{path.stem}.fold*.pt")):
-        file.unlink(missing_ok=True)
+    for name in files.names(path.parent):
+        if name == path.name or fnmatch(name, f"{path.stem}.fold*.pt"):
+            files.remove(path.with_name(name))
 
 
 def finish_run(run: RunOfTrial, trained: Trained, device: torch.device) -> Ended:

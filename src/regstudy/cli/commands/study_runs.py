@@ -8,18 +8,25 @@ from typing import Annotated, Literal
 import typer
 
 from regstudy.cli.common_options import (
+    Address,
+    CpusPerWorker,
     DataDir,
+    DataOnNodes,
     Device,
+    GpusPerWorker,
+    Launcher,
     MeasuredWorkers,
     OnlyCheck,
     RunBudget,
     RunTimeout,
+    RunWorkers,
     SetOption,
     Storage,
     StudyName,
     StudyPath,
     Threads,
     Workers,
+    launcher_of,
     typed_command,
 )
 from regstudy.cli.completion import complete_space
@@ -88,10 +95,16 @@ def study(
     force: Annotated[bool, typer.Option("--force", help="Start even if the doctor reports a serious problem.")] = False,
     device: Device = None,
     threads: Threads = None,
+    launcher: Launcher = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    data_on_nodes: DataOnNodes = False,
 ) -> None:
     """Run a hyperparameter study and confirm its winner with fresh seeds. Re-running the same command resumes it."""
     from regstudy.cli import study_command
 
+    ray = launcher_of(launcher, address, gpus_per_worker, cpus_per_worker, data_on_nodes)
     arguments = {
         "trials": trials,
         "overrides": sets,
@@ -111,6 +124,7 @@ def study(
         "force": force,
         "device": device,
         "threads": threads,
+        "launcher": ray,
         "command": typed_command(),
     }
     raise typer.Exit(study_command.execute(out, space, dry_run, arguments))
@@ -147,16 +161,22 @@ def compare(
     results: Annotated[Path, path_option("--results", help="Folder that holds the studies.")] = Path("results"),
     data_dir: DataDir = Path("data"),
     storage: Storage = None,
-    workers: Workers = 1,
+    workers: RunWorkers = None,
     budget: RunBudget = None,
     trial_timeout: RunTimeout = None,
     dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
+    launcher: Launcher = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    data_on_nodes: DataOnNodes = False,
 ) -> None:
     """Compare fixed configurations over several seeds. Re-running the same command resumes it."""
     from regstudy.cli import compare_command
 
+    ray = launcher_of(launcher, address, gpus_per_worker, cpus_per_worker, data_on_nodes)
     arguments = {
         "arms": arms,
         "repeats": repeats,
@@ -166,11 +186,12 @@ def compare(
         "results": results,
         "data_dir": data_dir,
         "storage": storage,
-        "workers": workers,
+        "workers": workers or ("auto" if ray else 1),
         "budget": budget,
         "trial_timeout": trial_timeout,
         "device": device,
         "threads": threads,
+        "launcher": ray,
         "command": typed_command(),
     }
     raise typer.Exit(compare_command.execute(out, spaces, dry_run, arguments))
@@ -188,26 +209,33 @@ def confirm(
     storage: Storage = None,
     name: StudyName = None,
     data_dir: DataDir = Path("data"),
-    workers: Workers = 1,
+    workers: RunWorkers = None,
     budget: RunBudget = None,
     trial_timeout: RunTimeout = None,
     dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
+    launcher: Launcher = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    data_on_nodes: DataOnNodes = False,
 ) -> None:
     """Confirm the winner of a study: train the leaders and the baseline again with fresh seeds. Resumable."""
     from regstudy.cli import confirm_command
 
+    ray = launcher_of(launcher, address, gpus_per_worker, cpus_per_worker, data_on_nodes)
     arguments = {
         "runs": runs,
         "study": name,
         "storage": storage,
         "data_dir": data_dir,
-        "workers": workers,
+        "workers": workers or ("auto" if ray else 1),
         "budget": budget,
         "trial_timeout": trial_timeout,
         "device": device,
         "threads": threads,
+        "launcher": ray,
     }
     raise typer.Exit(confirm_command.execute(out, path, dry_run, arguments))
 
@@ -239,16 +267,22 @@ def ablate(
     storage: Storage = None,
     name: StudyName = None,
     data_dir: DataDir = Path("data"),
-    workers: Workers = 1,
+    workers: RunWorkers = None,
     budget: RunBudget = None,
     trial_timeout: RunTimeout = None,
     dry_run: OnlyCheck = False,
     device: Device = None,
     threads: Threads = None,
+    launcher: Launcher = "local",
+    address: Address = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    data_on_nodes: DataOnNodes = False,
 ) -> None:
     """Find out which regularizer did it: train the winner of a study again without each of them. Resumable."""
     from regstudy.cli import ablate_command
 
+    ray = launcher_of(launcher, address, gpus_per_worker, cpus_per_worker, data_on_nodes)
     arguments = {
         "runs": runs,
         "margin": margin,
@@ -259,11 +293,12 @@ def ablate(
         "study": name,
         "storage": storage,
         "data_dir": data_dir,
-        "workers": workers,
+        "workers": workers or ("auto" if ray else 1),
         "budget": budget,
         "trial_timeout": trial_timeout,
         "device": device,
         "threads": threads,
+        "launcher": ray,
     }
     raise typer.Exit(ablate_command.execute(out, path, dry_run, arguments))
 

@@ -1,0 +1,38 @@
+"""The workers that a study is to have where a launcher other than this machine's processes is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from regstudy.search.events import Listener, Notice
+from regstudy.search.search_options import LIMITS, SearchOptions
+from regstudy.study.storage import sqlite_path
+from regstudy.text import counted
+
+
+@contextmanager
+def launched(
+    options: SearchOptions, url: str, most: int | None, listen: Listener, load_code: Callable[[], object] = lambda: None
+) -> Iterator[SearchOptions]:
+    """The options with the number of workers, connected to the cluster that they ask for, which is announced.
+
+    ``url`` is where the study is stored, and ``most`` the most workers of use. ``load_code`` imports the user's own
+    code, which then travels to the nodes. Raises ArgumentError before anything is written.
+    """
+    asked = options.launcher
+    if asked is None:
+        yield options
+        return
+    load_code()
+    from regstudy.search.ray_cluster import connected, room_now, where_words  # Ray is an extra
+
+    with connected(asked, one_machine=sqlite_path(url) is not None) as cluster:
+        workers, why = options.workers, ""
+        if options.measure_workers:
+            room, limit = room_now(asked), min(most or LIMITS["workers"], LIMITS["workers"])
+            workers = min(room, limit)
+            why = ", as many as fit now" if room <= limit else ", one for each trial"
+        listen(Notice(f"{where_words(asked, cluster)}: {counted(workers, 'worker')}{why}."))
+        yield replace(options, workers=workers, measure_workers=False)

@@ -1,0 +1,199 @@
+"""Studies on a real Ray cluster of two nodes with one CPU each, which share this machine."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+import ray
+from conftest import require
+from faults.checks import assert_curves_repeat, assert_sound
+from faults.commands import Start, until
+from files.file_store_contract import check_store
+from optuna.storages import RDBStorage
+from postgres import Server, binaries
+
+import regstudy
+from regstudy.errors import RegstudyError, StorageError
+from regstudy.search import ray_cluster, ray_pool
+from regstudy.search.events import EpochDone, Event, Notice
+from regstudy.search.launcher import Ray
+from regstudy.search.ray_cluster import connected
+from regstudy.study import attributes
+from regstudy.study.storage import open_named, open_storage
+
+pytest_plugins = ["faults.fixtures"]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.postgres,
+    # a study in this process leaves connections to the garbage collector
+    pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning"),
+]
+QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    programs = binaries()
+    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
+    assert programs is not None
+    started = Server(programs)
+    yield started
+    started.remove()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes; the second one may be killed."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAULTY_STEP", "0.03")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        own = str(Path(regstudy.__file__).parents[1])
+        patch.setenv("PYTHONPATH", os.pathsep.join([own, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        head = {"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK}
+        started = Cluster(initialize_head=True, head_node_args=head)
+        started.add_node(num_cpus=1)
+        yield started
+        ray.shutdown()
+        started.shutdown()
+
+
+@pytest.fixture
+def url(server: Server, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of the test's own; connections that a study in this process leaves are closed."""
+    yield server.create(tmp_path.name)
+    for storage in [one for one in gc.get_objects() if type(one) is RDBStorage]:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
+
+
+def running(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials under way that have an epoch."""
+    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+    return [trial for trial in trials if attributes.EPOCHS in trial.user_attrs]
+
+
+def test_files_that_are_carried_fulfill_the_contract(cluster: Any, tmp_path: Path) -> None:
+    with connected(Ray(cluster.address), one_machine=True) as connection:
+        files = connection.files(tmp_path)
+        check_store(files, tmp_path)
+        with pytest.raises(ValueError, match="is not in"):
+            files.read(Path("/etc/passwd"))
+        with pytest.raises(ValueError, match="is not in"):
+            files.write(tmp_path / ".." / "x", b"")
+        ray.kill(files.keeper)
+        with pytest.raises(StorageError, match="machine that started the study cannot be reached"):
+            files.names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"gpus_per_worker": 0.25}, "no GPU that Ray can see"),
+        ({"cpus_per_worker": 2}, "a worker with 2 CPUs fits on no node; the largest one has 1"),
+        ({"gpus_per_worker": 1, "cpus_per_worker": 2}, "2 invalid arguments"),
+    ],
+)
+def test_what_fits_nowhere_is_refused_before_anything_is_written(
+    cluster: Any, folder: Path, asked: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RegstudyError, match=says):
+        regstudy.run_study(
+            "faulty.yaml", trials=2, doctor=False, data_dir=".", launcher=Ray(cluster.address, **asked), progress=print
+        )
+    assert not (folder / "results").exists()
+
+
+def test_a_file_is_no_storage_for_other_machines(cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster.socket, "gethostname", lambda: "another")
+    with pytest.raises(RegstudyError, match=r"--storage postgresql://USER@HOST/DATABASE"):
+        regstudy.run_study("faulty.yaml", trials=2, doctor=False, launcher=Ray(cluster.address), progress=print)
+    assert not (folder / "results").exists()
+
+
+def test_checkpoints_and_weights_come_back_from_a_node_that_does_not_see_the_folder(
+    cluster: Any, folder: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is killed is replaced, and the new one continues its trial from the checkpoint that came back."""
+    real, killed, said = ray_pool.token_in, list[int](), list[str]()
+
+    class Elsewhere:
+        def __init__(self, path: Path) -> None:
+            self.real = real(path)
+
+        def __enter__(self) -> tuple[Path, str]:
+            return self.real.__enter__()[0], "what no file holds"
+
+        def __exit__(self, *raised: Any) -> None:
+            self.real.__exit__(*raised)
+
+    def progress(event: Event) -> None:
+        if isinstance(event, Notice):
+            said.append(str(event))
+        if isinstance(event, EpochDone) and event.record.epoch == 4 and not killed:
+            with closing(open_named(url, "carried")) as opened:
+                owner = opened.study.get_trials(deepcopy=False)[event.number].user_attrs[attributes.OWNER]
+            killed.append(event.number)
+            psutil.Process(owner["pid"]).kill()
+
+    monkeypatch.setattr(ray_pool, "token_in", Elsewhere)
+    result = regstudy.run_study(
+        "faulty.yaml", trials=4, name="carried", storage=url, doctor=False, data_dir=".", workers="auto",
+        launcher=Ray(cluster.address), progress=progress,
+    )  # fmt: skip
+    assert said[0].endswith("2 workers, as many as fit now."), said
+    study = optuna.load_study(study_name="carried", storage=open_storage(url))
+    trials = assert_sound(folder / "results" / "carried", 4, study=study)
+    assert_curves_repeat(folder, trials, through_cli=0)
+    dead = study.get_trials(deepcopy=False)[killed[0]].user_attrs
+    assert dead[attributes.FAULT] == "killed"
+    again = [trial for trial in trials if trial.user_attrs[attributes.SLOT] == dead[attributes.SLOT]]
+    assert again[0].user_attrs[attributes.RESUMED] >= 1
+    place = folder / "results" / "carried"
+    assert list((place / "checkpoints").iterdir()) == []
+    assert len(list((place / "weights").iterdir())) >= 3
+    assert not (place / ".seen_by_workers").exists()
+    assert result.finished == 4
+
+
+def test_a_node_that_is_killed_costs_no_trial_and_another_one_takes_its_place(
+    cluster: Any, start: Start, folder: Path, url: str
+) -> None:
+    """The network's module lies in the working folder only, so it has to travel to the workers."""
+    command = start(
+        "study", "--space", "faulty.yaml", "--no-doctor", "--data-dir", ".", "--storage", url, "--trials", "8",
+        "--launcher", "ray", "--address", cluster.address, "--workers", "2",
+    )  # fmt: skip
+    until(lambda: "  [1/8]" in command.stdout, "a trial is finished")
+    study = optuna.load_study(study_name="faulty", storage=open_storage(url))
+    until(lambda: len(running(study)) == 2, "both workers are at it")
+    (folder / "step").write_text("0.2")  # so that there is work left for the node that joins
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+
+    def owners() -> set[int]:
+        return {trial.user_attrs[attributes.OWNER]["pid"] for trial in study.get_trials(deepcopy=False)}
+
+    until(lambda: len(owners()) == 3, "a worker on the node that joins has taken a trial")
+    (folder / "step").write_text("0")
+    assert command.wait() == 0, command.said
+    trials = assert_sound(folder / "results" / "faulty", 8, study=study)
+    assert_curves_repeat(folder, trials, through_cli=0)
+    faults = Counter(trial.user_attrs.get(attributes.FAULT) for trial in study.get_trials(deepcopy=False))
+    assert faults["killed"] == 1, command.said
+    assert "raylet" not in command.said
+    assert command.stderr == ""
