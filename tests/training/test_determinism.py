@@ -38,9 +38,10 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.backends.cudnn.benchmark = False
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("changes", [WANTED, PHASES])
 def test_the_settings_hold_within_a_run_and_are_as_before_after_it(
-    begun: None, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
     monkeypatch.setenv(WORKSPACE, REPEATABLE[1])
     before = settings()
@@ -50,17 +51,19 @@ def test_the_settings_hold_within_a_run_and_are_as_before_after_it(
     assert settings() == before == (False, False, True)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(("changes", "device"), [({}, GPU), ({}, CPU), (WANTED, CPU)])
 def test_nothing_is_changed_where_it_is_not_asked_for_or_not_needed(
-    begun: None, changes: dict[str, object], device: torch.device
+    changes: dict[str, object], device: torch.device
 ) -> None:
     with repeatable(make_config(changes), device):
         assert settings() == (False, False, True)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(("given", "words"), [(None, "is not set"), (":0:0", "is ':0:0'")])
 def test_it_is_said_when_it_is_too_late_for_cublas(
-    begun: None, monkeypatch: pytest.MonkeyPatch, given: str | None, words: str
+    monkeypatch: pytest.MonkeyPatch, given: str | None, words: str
 ) -> None:
     if given is not None:
         monkeypatch.setenv(WORKSPACE, given)
@@ -79,7 +82,8 @@ def test_the_workspace_is_set_before_cuda_begins_and_the_users_own_stays(
     assert os.environ[WORKSPACE] == (given or REPEATABLE[0])
 
 
-def test_an_operation_without_a_deterministic_version_is_named(begun: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("begun")
+def test_an_operation_without_a_deterministic_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WORKSPACE, REPEATABLE[0])
     with pytest.raises(ConfigError) as error, repeatable(make_config(WANTED), GPU):
         torch.zeros(4).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
@@ -88,9 +92,10 @@ def test_an_operation_without_a_deterministic_version_is_named(begun: None, monk
     assert settings() == (False, False, True)
 
 
-def test_any_other_error_passes_unchanged(begun: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("begun")
+def test_any_other_error_passes_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WORKSPACE, REPEATABLE[0])
-    with pytest.raises(RuntimeError, match="^of the user$"), repeatable(make_config(WANTED), GPU):
+    with pytest.raises(RuntimeError, match="of the user"), repeatable(make_config(WANTED), GPU):
         raise RuntimeError("of the user")
 
 

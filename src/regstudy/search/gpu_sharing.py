@@ -7,7 +7,7 @@ than its share fails alone, instead of taking the memory that the others count o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -61,19 +61,26 @@ def check_memory(plan: Plan, splits: Splits, options: SearchOptions, listen: Lis
     """
     if not options.device.startswith("cuda") or options.workers == 1:
         return
-    workers = Counter(devices_of(options.device, options.workers))
-    first = torch.device(next(iter(workers)))
-    needs = {config: peak_memory(config, splits, first) for config in heaviest(plan)}
-    config = max(needs, key=lambda one: needs[one])
-    verdicts = [
-        judge(one, number, needs[config], memory_of(torch.device(one)), config) for one, number in workers.items()
-    ]
-    refused = [words for fits, words in verdicts if not fits]
-    if refused:
-        raise StudyError(" ".join(refused))
-    for _, words in verdicts:
-        if words:
-            listen(Notice(words))
+    devices = devices_of(options.device, options.workers)
+    first = torch.device(devices[0])
+    measured = [(peak_memory(config, splits, first), config) for config in heaviest(plan)]
+    need, config = max(measured, key=lambda found: found[0])
+    memory = {one: memory_of(torch.device(one)) for one in devices}
+    fits, words = judge(devices, need, memory)
+    if not words:
+        return
+    most = max((n for n in range(1, options.workers) if judge(devices[:n], need, memory)[0]), default=0)
+    size = max(_sizes(config))
+    text = (
+        f"{words} Each needs {format_bytes(need)} for the largest training, which was measured just now"
+        f" ('{config.model.name}' with batch_size {size}, and its images), and {format_bytes(CONTEXT_BYTES)} for its"
+        " process."
+    )
+    others = "a smaller upper end of training.batch_size, or end other programs on the GPU (nvidia-smi lists them)."
+    if fits:
+        listen(Notice(f"{text} That is tight: a trial may run out of memory. Then use fewer workers, or {others}"))
+        return
+    raise StudyError(f"{text} {f'Use --workers {most}, or' if most else 'Not even one worker fits. Use'} {others}")
 
 
 def heaviest(plan: Plan) -> list[RunConfig]:
@@ -96,30 +103,19 @@ def _what_needs_memory(config: RunConfig) -> Iterator[object]:
     yield from (config.optimizer.name, config.training.precision, extras.ema > 0, config.phases)
 
 
-def judge(
-    device: str, workers: int, need: float, memory: DeviceMemory, config: RunConfig | None = None
-) -> tuple[bool, str]:
-    """Whether so many workers fit on a GPU, and what to say about it; nothing if there is room.
+def judge(devices: Sequence[str], need: float, memory: Mapping[str, DeviceMemory]) -> tuple[bool, str]:
+    """Whether workers on these devices fit, and a sentence for each GPU that is too small or nearly so.
 
-    ``need`` are the bytes of one training; what this very process holds is not counted as free.
+    ``need`` are the bytes of one training. What this very process holds does not count as free.
     """
-    each = need + CONTEXT_BYTES
-    fitting = int(memory.free // each)
-    if workers * each <= TIGHT * memory.free:
-        return True, ""
-    model = f" of '{config.model.name}' with batch_size {max(_sizes(config))}" if config else ""
-    measured = (
-        f"{counted(workers, 'worker')} on {device} need about {format_bytes(workers * each)} of its memory: each"
-        f" {format_bytes(need)} for the largest training{model} and its images, measured just now, and"
-        f" {format_bytes(CONTEXT_BYTES)} for its process. {format_bytes(memory.free)} of {format_bytes(memory.total)}"
-        " are free."
-    )
-    lower = f"Use --workers {fitting}" if fitting > 1 else "Use --workers 1"
-    fit = f"{fitting or 'Not even one'} of them fit{'s' if fitting <= 1 else ''}."
-    remedy = (
-        f"{lower}, or a smaller upper end of training.batch_size, or end other programs on the GPU (nvidia-smi lists"
-        " them)."
-    )
-    if workers * each <= memory.free:
-        return True, f"{measured} That is tight: a trial may run out of memory. {remedy}"
-    return False, f"{measured} {fit} {remedy}"
+    fits, sentences = True, []
+    for device, workers in Counter(devices).items():
+        here, needed = memory[device], workers * (need + CONTEXT_BYTES)
+        fits = fits and needed <= here.free
+        if needed > TIGHT * here.free:
+            verb = "needs" if workers == 1 else "need"
+            sentences.append(
+                f"{counted(workers, 'worker')} on {device} {verb} about {format_bytes(needed)} of its memory;"
+                f" {format_bytes(here.free)} of {format_bytes(here.total)} are free."
+            )
+    return fits, " ".join(sentences)
