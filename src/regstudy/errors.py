@@ -8,6 +8,10 @@ from difflib import get_close_matches
 
 LONGEST_NAME = 100  # characters of an unknown name in a message
 OUT_OF_MEMORY = "out of memory"  # how every message about a lack of memory begins
+LESS_MEMORY = (
+    "Close other programs that use the memory, use fewer or smaller images (data.train_limit, data.size), a smaller"
+    " training.batch_size, or another device (--device cpu)."
+)
 LACKS_MEMORY = (  # in the messages of torch and its libraries, which have no class of their own for it
     "can't allocate memory",
     "not enough memory: you tried to allocate",

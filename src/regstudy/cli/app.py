@@ -14,14 +14,10 @@ from regstudy.cli.commands import final_models, preparations, study_runs, study_
 from regstudy.cli.console import err, out
 from regstudy.cli.signals import ending_on_signals
 from regstudy.config.user_code import user_code
-from regstudy.errors import RegstudyError, describe, lacks_memory
+from regstudy.errors import LESS_MEMORY, RegstudyError, describe, lacks_memory
 from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
-LESS_MEMORY = (
-    "Close other programs that use the memory, use fewer or smaller images (data.train_limit, data.size), a smaller"
-    " training.batch_size, or another device (--device cpu)."
-)
 
 
 class Commands(TyperGroup):

@@ -29,9 +29,10 @@ def choose_device(name: str | None) -> str:
     if name.partition(":")[0] not in DEVICES:
         raise ArgumentError(f"device (--device): {unknown('device', name, DEVICES)}")
     kind, colon, index = name.partition(":")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
+    gpus = torch.cuda.device_count() if "cuda" in usable else 0
+    count = gpus if kind == "cuda" else 1
     if kind not in usable or (colon and not (index.isdecimal() and int(index) < count)):
-        every = [f"cuda:{number}" for number in range(count)] if "cuda" in usable and count > 1 else []
+        every = [f"cuda:{number}" for number in range(gpus)] if gpus > 1 else []
         raise ArgumentError(
             f"device (--device): {name} is not available on this machine. Available: {', '.join([*usable, *every])}."
         )
