@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regstudy.errors import RegstudyError
-from regstudy.text import counted, format_duration, parse_duration, sentence
+from regstudy.text import counted, format_bytes, format_duration, parse_duration, sentence
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(RegstudyError, match="90s, 30m, 2h or 1h30m") as error:
         parse_duration(text)
     assert f"'{text}'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 MB"), (4e5, "0 MB"), (7e8, "700 MB"), (9.996e8, "1.0 GB"), (85.24e9, "85.2 GB"), (2**46 * 4, "281.5 TB")],
+)
+def test_bytes_have_a_unit(number: float, text: str) -> None:
+    assert format_bytes(number) == text
 
 
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))

@@ -7,6 +7,19 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 LONGEST_NAME = 100  # characters of an unknown name in a message
+OUT_OF_MEMORY = "out of memory"  # how every message about a lack of memory begins
+LESS_MEMORY = (
+    "Close other programs that use the memory, use fewer or smaller images (data.train_limit, data.size), a smaller"
+    " training.batch_size, or another device (--device cpu)."
+)
+LACKS_MEMORY = (  # in the messages of torch and its libraries, which have no class of their own for it
+    "can't allocate memory",
+    "not enough memory: you tried to allocate",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
 
 
 class RegstudyError(Exception):
@@ -43,6 +56,10 @@ class ServerLost(StorageError):
 
 class StudyError(RegstudyError):
     """A study that cannot be created, resumed or read."""
+
+
+class NotEnoughMemory(RegstudyError):
+    """A training that needs more memory than its device has left."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,14 @@ def describe(error: BaseException) -> str:
         text = " ".join(str(error).split())[:500].rstrip(".")
     except Exception:  # a user's exception may fail even at this
         text = "its message cannot be shown"
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    memory = memory or "can't allocate memory" in text
-    return f"out of memory ({text})" if memory else f"{type(error).__name__}: {text}"
+    return f"{OUT_OF_MEMORY} ({text})" if lacks_memory(error) else f"{type(error).__name__}: {text}"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error that is not ours says that memory was not enough, of whatever device and library."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    try:
+        return isinstance(error, RuntimeError) and any(words in str(error) for words in LACKS_MEMORY)
+    except Exception:  # a user's exception may fail even at this
+        return False

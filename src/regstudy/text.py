@@ -36,6 +36,14 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
+def format_bytes(number: float) -> str:
+    """Bytes with a unit, as in 700 MB and 85.2 GB; decimal units, as on the box of a card."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if number >= 0.9995 * size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number / 1e6:.0f} MB"
+
+
 def sentence(text: str) -> str:
     """A text of unknown origin as a sentence, with a single mark at its end."""
     text = text.strip()

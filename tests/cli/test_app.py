@@ -10,8 +10,10 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+import torch
 from conftest import Command
 
+from regstudy.cli import app as program
 from regstudy.cli.dashboard_command import check_port
 from regstudy.errors import RegstudyError
 from regstudy.study import attributes
@@ -267,3 +269,28 @@ def test_a_report_is_watched_until_its_study_is_over_and_a_comparison_has_no_plo
     study.set_user_attr(attributes.PLAN, "{}")
     done = regstudy("report", str(database.parent), "--plots")
     assert done.returncode == 2 and "is a comparison" in done.stderr
+
+
+def test_a_lack_of_memory_anywhere_is_one_paragraph(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(program, "app", lacking)
+    with pytest.raises(SystemExit) as ended:
+        program.main(["spaces"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert ended.value.code == 2 and "Traceback" not in said
+    assert said.startswith(
+        "error: out of memory (CUDA out of memory. Tried to allocate 2.00 GiB). Close other programs"
+    )
+
+
+def test_other_errors_of_torch_are_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(program, "app", broken)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        program.main(["spaces"])

@@ -22,7 +22,7 @@ WHOLLY = {1: "raise", 2: "shape", 4: "memory", 5: "nan", 6: "hang"}  # by slot
 ENDS = {  # of the slots that can never be finished: kind of fault, and words of the reason
     "raise": ("error", "RuntimeError: this network is broken on purpose"),
     "shape": ("error", "ValueError: Expected input batch_size (19) to match target batch_size (20)"),
-    "memory": ("error", "out of memory ("),
+    "memory": ("error", "out of memory: training with batch_size 20 asked for"),
     "hang": ("timeout", "took longer than 4 s"),
 }
 

@@ -60,6 +60,11 @@ NETWORKS = {
     "recurses": f"def {NETWORK}:\n    return network(channels, size, classes)\n",
 }
 DATA = "data(part, config, data_dir)"
+GREEDY = (  # fits as long as nothing is trained
+    "import torch\nfrom torch import nn\nclass N(nn.Sequential):\n    def forward(self, x):\n"
+    "        if self.training:\n            torch.empty(1 << 46)\n        return super().forward(x)\n"
+    f"def {NETWORK}:\n    return N(nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * size**2, classes))\n"
+)
 SETS = {
     "raises": f"def {DATA}:\n    raise ValueError('no such table')\n",
     "exits": f"import sys\ndef {DATA}:\n    sys.exit(0)\n",
@@ -153,6 +158,11 @@ def cases() -> Iterator[Misuse]:
     for name, (model, more, words) in LIBRARY_NETWORKS.items():
         text = space(model=model).replace(f"'{model}'", f"'{model}'{more}").replace("digits'", "digits', size: 28")
         yield Misuse(f"study, network of {name}", COMMANDS["study"], says=(words,), files={"s.yaml": text})
+    for command in ("study", "train", "compare", "doctor"):
+        files = {"s.yaml": space(model="mine:network"), "mine.py": GREEDY}
+        more = ("--set", "training.deterministic=true") if command != "doctor" else ()
+        says = ("out of memory", "training.batch_size")
+        yield Misuse(f"{command}, network that lacks memory", (*COMMANDS[command], *more), says=says, files=files)
     for name, code in SETS.items():
         files = {"s.yaml": space(data="mine:data"), "mine.py": code}
         for command in ("study", "train", "compare"):

@@ -88,6 +88,8 @@ OPTIONS: list[tuple[str, ...]] = [
     (*STUDY, "--device", "tpu"),
     (*STUDY, "--device", "cuda:99"),
     (*STUDY, "--device", ""),
+    (*STUDY, "--device", "cuda:"),
+    (*STUDY, "--device", "cpu:1"),
     (*STUDY, "--study", ""),
     (*STUDY, "--study", "a/b"),
     (*STUDY, "--study", ".."),

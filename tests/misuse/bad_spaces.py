@@ -114,6 +114,7 @@ NEVER = {  # dotted paths with a value that is wrong for each
     "training.patience": "-1",
     "training.monitor": "f1",
     "training.precision": "fp8",
+    "training.deterministic": "maybe",
     "training.learning_rate": "0.1",
     "study.metric": "kappa",
     "study.seed": "-1",

@@ -23,7 +23,7 @@ from faults.commands import Start, is_worker, until
 
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
-from regstudy.search import worker_pool
+from regstudy.search import gpu_sharing, worker_pool
 from regstudy.search.events import EpochDone, Event
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
@@ -32,6 +32,7 @@ from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 from regstudy.study.queue_state import ATTEMPTS
 from regstudy.study.storage import OpenStudy, open_named, open_storage, sqlite_url
+from regstudy.training.memory import DeviceMemory
 
 pytest_plugins = ["faults.fixtures"]
 SPACE = parse_space(
@@ -68,8 +69,13 @@ def test_workers_share_the_threads(threads: int, workers: int, each: int) -> Non
 )
 def test_workers_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, device: str, gpus: int, devices: list[str]) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(gpu_sharing, "memory_of", lambda _: DeviceMemory(total=100e9, free=80e9))
     jobs = jobs_for(replace(JOB, options=replace(JOB.options, device=device)), 3)
     assert [job.options.device for job in jobs] == devices
+    # two workers on a card get 40 GB less what their processes take besides tensors, three 26.7 GB
+    shares = {1: None, 2: 0.393, 3: 0.2597}
+    cuda = device.startswith("cuda")
+    assert [job.gpu_share for job in jobs] == [shares[devices.count(one)] if cuda else None for one in devices]
 
 
 def noise(side: int, count: int = 60) -> Splits:

@@ -173,6 +173,7 @@ def test_a_value_does_no_harm_to_other_schedules() -> None:
         ({"regularization.label_smoothing": 0.1}, "label_smoothing=0.1"),
         ({"training.balance": "weights"}, "balance"),
         ({"training.precision": "bf16"}, "autocast"),
+        ({"training.deterministic": True}, "use_deterministic_algorithms"),
         ({"phases": [{"training": {"epochs": 1}}]}, "phases"),
     ],
 )

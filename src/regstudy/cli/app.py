@@ -14,7 +14,7 @@ from regstudy.cli.commands import final_models, preparations, study_runs, study_
 from regstudy.cli.console import err, out
 from regstudy.cli.signals import ending_on_signals
 from regstudy.config.user_code import user_code
-from regstudy.errors import RegstudyError
+from regstudy.errors import LESS_MEMORY, RegstudyError, describe, lacks_memory
 from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
@@ -98,6 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
                 err.print("".join(traceback.format_exception(error)))
             words = system_error(error) if isinstance(error, OSError) else str(error)
             err.print(f"error: {words}{_more(error)}", style="red")
+            sys.exit(2)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            if err.debug:
+                err.print("".join(traceback.format_exception(error)))
+            err.print(f"error: {describe(error)}. {LESS_MEMORY}{_more(error)}", style="red")
             sys.exit(2)
 
 

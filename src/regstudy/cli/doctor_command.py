@@ -20,13 +20,13 @@ from regstudy.doctor.fix import fix
 from regstudy.doctor.from_config import examine_space
 from regstudy.doctor.render.diagnosis_phrasing import lines
 from regstudy.doctor.subject import Subject, find_subject
-from regstudy.errors import ConfigError, StudyError
+from regstudy.errors import LESS_MEMORY, OUT_OF_MEMORY, ConfigError, NotEnoughMemory, StudyError
 from regstudy.files import write_atomically
 from regstudy.files.outputs import KEY, check_output, mark
 from regstudy.search.arguments import use_device
 from regstudy.search.events import Examining
 from regstudy.search.study_images import Images
-from regstudy.text import counted
+from regstudy.text import counted, listing
 
 STDOUT = Path("-")
 
@@ -83,6 +83,9 @@ def execute(request: Request, stdout: Console, stderr: Console) -> int:
     elif any(finding.changes for finding in diagnosis.findings):
         command = shlex.join(["regstudy", "doctor", request.subject, "--fix"])
         console.print(f"To write a file with these fixes: {command} > fixed.yaml")
+    if lacking := [one.check for one in diagnosis.unjudged if OUT_OF_MEMORY in one.why]:
+        checks = "checks" if len(lacking) > 1 else "check"
+        raise NotEnoughMemory(f"{OUT_OF_MEMORY} in the {checks} {listing(lacking)}, so this is not all. {LESS_MEMORY}")
     return 1 if diagnosis.blocks else 0
 
 

@@ -33,11 +33,12 @@ from regstudy.search.ablation_words import (
     split_words,
     stage_words,
 )
-from regstudy.search.confirm_study import check_at_rest, same_images
+from regstudy.search.confirm_study import check_at_rest, first_split, same_images
 from regstudy.search.confirming import seconds_per_run
 from regstudy.search.create import check_folders, plan_of_study
 from regstudy.search.engine import outlast_server
 from regstudy.search.events import AblationStarted, Cost, Listener, NothingLeft, Notice, Ready
+from regstudy.search.gpu_sharing import check_memory
 from regstudy.search.rounds import check_no_stale_runs, create_companion, run_rounds, unfinished
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.totals import Totals, how_it_ended
@@ -92,6 +93,7 @@ def ablate_study(
             listen(NothingLeft(nothing_left_words(facts, found, place, facts.runs), before.given_up))
             return
         pool = same_images(plan, study, data_dir, listen)
+        check_memory(plan, first_split(pool, study), options, listen)
         split = split_words(pool.validation is not None, folds_of(pool))
         listen(Notice(plan_words(facts, study, confirmation, split, _who(place, study, facts))))
         took, epochs = seconds_per_run(study), plan.planned_epochs

@@ -27,6 +27,7 @@ from regstudy.search.session import Where
 from regstudy.search.tried_files import Given
 from regstudy.space.study_name import check_name
 from regstudy.text import parse_duration
+from regstudy.training.determinism import prepare_cublas
 from regstudy.training.devices import available_devices, choose_device, keep_freed_memory, limit_threads
 from regstudy.training.validation import CHECKS
 
@@ -37,7 +38,10 @@ def use_device(name: str | None, threads: int | None = None) -> str:
     """Set torch's number of threads and return the device to train on; the fastest one if no name is given."""
     keep_freed_memory()
     limit_threads(threads)
-    return choose_device(name)
+    used = choose_device(name)
+    if used.startswith("cuda"):
+        prepare_cublas()
+    return used
 
 
 @contextmanager

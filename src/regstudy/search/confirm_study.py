@@ -21,6 +21,7 @@ from regstudy.search.create import check_folders, plan_of_study
 from regstudy.search.division import DEFAULT_SHARE, FEWEST_RUNS, MOST_RUNS, Division
 from regstudy.search.engine import outlast_server
 from regstudy.search.events import Cost, Listener, NothingLeft, Notice, Ready
+from regstudy.search.gpu_sharing import check_memory
 from regstudy.search.queue import is_silent
 from regstudy.search.rounds import check_no_stale_runs
 from regstudy.search.search_options import SearchOptions
@@ -68,6 +69,7 @@ def confirm_study(
             listen(NothingLeft(f"{words} To add more, increase the total (--runs).", before.given_up))
             return
         pool = same_images(plan, study, data_dir, listen)
+        check_memory(plan, first_split(pool, study), options, listen)
         _say_what_is_missing(study, listen)
         took, epochs = seconds_per_run(study), plan.planned_epochs
         cost = Cost(took / epochs if took > 0 else math.nan, epochs, 0, 0)
@@ -108,6 +110,11 @@ def same_images(plan: Plan, study: optuna.Study, data_dir: Path, listen: OnProgr
     pool = load_pool(section, data_dir, listen, rule_of(known))
     check_split(pool.split(known["split_seed"]), known, data_dir)
     return pool
+
+
+def first_split(pool: Pool, study: optuna.Study) -> Splits:
+    """The images of a study as its search had them."""
+    return pool.split(facts_of(study)[attributes.DATA]["split_seed"])
 
 
 def check_split(splits: Splits, known: Mapping[str, Any], data_dir: Path) -> None:

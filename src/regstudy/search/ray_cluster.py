@@ -165,9 +165,6 @@ def where_words(asked: Ray, cluster: Cluster) -> str:
 
 
 def _connect(asked: Ray) -> None:
-    if hasattr(ray._private.worker, "print_to_stdstream"):
-        # Ray prints the last lines of a node's log when the node dies, whatever `log_to_driver` says
-        ray._private.worker.print_to_stdstream = lambda *_given, **_options: None
     before = signal.getsignal(signal.SIGTERM)
     main = threading.current_thread() is threading.main_thread()
     options: dict[str, Any] = {"address": asked.address, "runtime_env": _own_code()}

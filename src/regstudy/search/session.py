@@ -18,6 +18,7 @@ from regstudy.search.create import check_folders, check_place, create_study
 from regstudy.search.division import DEFAULT_SHARE, Division, divide
 from regstudy.search.engine import outlast_server, search, serve
 from regstudy.search.events import Listener, NothingLeft, Notice, Ready, StudyStarted
+from regstudy.search.gpu_sharing import check_memory
 from regstudy.search.known_start import StartRequest, known_start
 from regstudy.search.race_facts import facts_in
 from regstudy.search.rounds import check_no_stale_runs, finish_search, time_until
@@ -103,6 +104,7 @@ class Session:
             options = with_workers(
                 self.options, study, self.plan, self.images.splits, ready.seconds, division.search, self.listen
             )
+            check_memory(self.plan, self.images.splits, options, self.listen)
             self.listen(ready)
             study = self._create(ready, found, doctor, known.facts())
             if options.workers > self.options.workers:
@@ -306,5 +308,6 @@ def help_with(
     """
     done, best = count_finished(study), best_value(study)
     limit = plan.study.gap_at_most
+    check_memory(plan, splits, options, listen)
     listen(StudyStarted(place, options.trials, done, best, plan.study.metric, options.workers, 0.0, limit))
     serve(place, study, plan, splits, options, listen)

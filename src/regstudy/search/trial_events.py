@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from regstudy.analysis.next_trials import NextTrials
+from regstudy.errors import OUT_OF_MEMORY
 from regstudy.records import EpochRecord
 from regstudy.text import counted
 
@@ -86,6 +87,11 @@ class TrialEnded:
     folds: int = 0
     confirms: bool = False  # a confirmation run, whose arm says what it repeats
     ahead: NextTrials | None = None  # what further trials of the search would gain; None before that can be told
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether it failed because memory was not enough."""
+        return self.outcome == "failed" and self.reason.startswith(OUT_OF_MEMORY)
 
     def __str__(self) -> str:
         head = f"{self.arm:<18}" if self.confirms else f"trial {self.number:<3} {self.arm:<8}"

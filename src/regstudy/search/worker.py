@@ -23,7 +23,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.config.user_code import failure
 from regstudy.data.image_set import Splits
 from regstudy.data.split_source import SplitSource
-from regstudy.errors import StorageError
+from regstudy.errors import StorageError, StudyError
 from regstudy.files.file_store import DISK, FileStore
 from regstudy.files.paths import DISK_FULL
 from regstudy.records import (
@@ -36,6 +36,7 @@ from regstudy.records import (
     dump_reliability,
 )
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
+from regstudy.search.gpu_sharing import limit_share
 from regstudy.search.heartbeat import beating
 from regstudy.search.pruner import judge, judge_folds, make_pruner
 from regstudy.search.queue import claim, close_own
@@ -63,6 +64,7 @@ from regstudy.training.precision import resolve
 from regstudy.training.run import run
 
 TELL_EVERY = 0.25  # seconds between events within an epoch
+MOST_SHORTAGES = 5  # trials in a row without enough memory, while no trial is finished, after which the study stops
 ENDS_TRIAL = ("diverged", "pruned")  # outcomes of a fold after which no further one is run
 
 
@@ -78,6 +80,7 @@ class Job:
     worker: int = 0  # counts from 0; distinguishes the samplers and the lines on the screen
     deadline: float = math.inf  # time.time() after which no further slot is taken
     files: FileStore = DISK  # that holds the folder
+    gpu_share: float | None = None  # the part of its GPU's memory that it may take; None: what is free
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def work(job: Job, images: SplitSource, watch: Watch) -> None:
     stop in the middle of a trial, which is then closed without a fault.
     """
     torch.set_num_threads(job.options.threads)
+    device = torch.device(job.options.device)
+    limit_share(device, job.gpu_share)
     with in_words(job.storage):
-        here = OnDevice(images, torch.device(job.options.device))
+        here = OnDevice(images, device)
         outlast(lambda: _work(job, here, watch))
 
 
@@ -124,6 +129,7 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
         study.sampler = make_sampler(job.plan, job.plan.study.seed, job.worker, finished, stored_start(study))
         study.pruner = make_pruner(job.plan, study.user_attrs.get(attributes.PRUNER, "signal"), job.plan.study.seed)
         outlook = Outlook()
+        shortages = 0  # trials in a row that ran out of memory
         while time.time() < job.deadline and not watch.stop_asked():
             trial = claim(opened, job.plan)
             if trial is None:
@@ -134,11 +140,22 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
             except UpdateFinishedTrialError:
                 continue  # somebody took this process for dead and closed its trial; the slot is theirs now
             _tidy(job, opened, trial.number)
+            shortages = shortages + 1 if ended.lacked_memory else 0
+            if shortages == MOST_SHORTAGES and not opened.patiently(lambda: count_finished(opened.study)):
+                raise StudyError(_hopeless(ended))
             if job.plan.kind == "search" and ended.outcome != "failed":
                 ended = replace(ended, ahead=opened.patiently(lambda: outlook.of(opened.study)))
                 if ended.ahead is not None and not ended.ahead.worth:
                     end_search(opened, ended.ahead)
             watch.tell(ended)  # only now, so that a listener's error costs no result
+
+
+def _hopeless(ended: TrialEnded) -> str:
+    return (
+        f"The last {MOST_SHORTAGES} trials all failed for lack of memory, and none is finished, so the study stops."
+        f" The last one: {ended.reason}. With fewer workers or another device (--workers, --device) the same command"
+        " goes on with this study; a space with other ends is a new study (--study)."
+    )
 
 
 def _run(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Trial) -> TrialEnded:

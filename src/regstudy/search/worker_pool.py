@@ -24,6 +24,7 @@ from regstudy.data.split_source import SplitSource
 from regstudy.errors import RegstudyError
 from regstudy.interrupts import Interrupts, noting_interrupts, serve_parent, signals_held_back
 from regstudy.search.events import Event, Listener, TrialEnded, TrialStarted
+from regstudy.search.gpu_sharing import devices_of, shares_of
 from regstudy.search.queue import close, close_orphans
 from regstudy.search.worker import Job, Watch, work
 from regstudy.search.worker_deaths import Deaths
@@ -241,11 +242,15 @@ def _stop_all(pool: Sequence[PoolWorker], *, at_once: bool) -> None:
 
 
 def jobs_for(job: Job, workers: int) -> list[Job]:
-    """One job per worker: cores are divided between them, and GPUs, if that is the device, are taken in turn."""
+    """One job per worker: they divide the cores, take GPUs in turn, and divide the memory of each."""
     threads = max(1, job.options.threads // workers)
-    gpus = torch.cuda.device_count() if job.options.device == "cuda" else 0
-    devices = [f"cuda:{index % gpus}" if gpus else job.options.device for index in range(workers)]
+    devices = devices_of(job.options.device, workers)
     return [
-        replace(job, worker=index, options=replace(job.options, workers=workers, threads=threads, device=device))
-        for index, device in enumerate(devices)
+        replace(
+            job,
+            worker=index,
+            options=replace(job.options, workers=workers, threads=threads, device=device),
+            gpu_share=share,
+        )
+        for index, (device, share) in enumerate(zip(devices, shares_of(devices), strict=True))
     ]

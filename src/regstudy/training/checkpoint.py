@@ -110,7 +110,7 @@ def _identity(whole: RunConfig, phase: int | None, config: RunConfig, splits: Sp
         _digest(config.model.weights),
         phase,
         splits.hash,
-        device.type,
+        torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         torch.get_num_threads(),
         torch.__version__,
     ]

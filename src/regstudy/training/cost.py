@@ -12,7 +12,9 @@ import torch
 from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.training.clean_interval import epochs_between
-from regstudy.training.evaluation import evaluate
+from regstudy.training.conditions import training_on
+from regstudy.training.devices import give_back_memory
+from regstudy.training.evaluation import EVALUATION_BATCH_SIZE, evaluate
 from regstudy.training.loop import shuffled_batches, train_step
 from regstudy.training.schedules import learning_rate
 from regstudy.training.train_state import start
@@ -20,6 +22,7 @@ from regstudy.training.train_state import start
 MEASURE_SECONDS = 1.0
 TIMED_EVALUATION_IMAGES = 128
 TURNS, TURN_SECONDS = 3, 0.15  # in which numbers of threads are compared
+MEMORY_STEPS = 3  # after which a training holds all that it will ever hold: gradients and the optimizer's averages
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,11 @@ def seconds_per_epoch(config: RunConfig, splits: Splits, device: torch.device) -
 
 def seconds_per_image(config: RunConfig, splits: Splits, device: torch.device) -> ImageCost:
     """Estimated wall-clock seconds per image, from a few batches of the first phase."""
-    config = config.in_phases()[0]
+    with training_on(config, device):
+        return _image_cost(config.in_phases()[0], splits, device)
+
+
+def _image_cost(config: RunConfig, splits: Splits, device: torch.device) -> ImageCost:
     state = start(config, splits, device)
     batches = shuffled_batches(state)
     lr = learning_rate(config, [])
@@ -80,6 +87,35 @@ def seconds_per_step(
     finally:
         torch.set_num_threads(before)
     return {number: median(found) for number, found in times.items()}
+
+
+def peak_memory(config: RunConfig, splits: Splits, device: torch.device) -> int:
+    """Bytes that a training needs on a GPU at most, with its images, by a few steps and an evaluation batch.
+
+    Each fold of a trial has a second copy of the images.
+    """
+    torch.cuda.init()  # type: ignore[no-untyped-call]
+    give_back_memory()
+    before = torch.cuda.memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        for phase in config.in_phases():
+            _step_and_evaluate(phase, splits, device)
+        peak = torch.cuda.max_memory_reserved(device) - before
+    finally:
+        give_back_memory()
+    copies = splits.train, splits.clean_train, splits.validation
+    return peak + (sum(part.images.nbytes for part in copies) if splits.folds else 0)
+
+
+def _step_and_evaluate(config: RunConfig, splits: Splits, device: torch.device) -> None:
+    with training_on(config, device):
+        state = start(config, splits, device)
+        batch, lr = shuffled_batches(state)[0], learning_rate(config, [])
+        for _ in range(MEMORY_STEPS):
+            train_step(state, batch, lr)
+        places = torch.arange(min(EVALUATION_BATCH_SIZE, len(splits.validation)))
+        evaluate(state.model, splits.validation.subset(places).to(device), state.preprocessing)
 
 
 def _median_seconds(action: Callable[[], object], most: float = MEASURE_SECONDS / 2) -> float:

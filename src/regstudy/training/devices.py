@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -27,9 +28,13 @@ def choose_device(name: str | None) -> str:
         return usable[0]
     if name.partition(":")[0] not in DEVICES:
         raise ArgumentError(f"device (--device): {unknown('device', name, DEVICES)}")
-    if name.partition(":")[0] not in usable:
+    kind, colon, index = name.partition(":")
+    gpus = torch.cuda.device_count() if "cuda" in usable else 0
+    count = gpus if kind == "cuda" else 1
+    if kind not in usable or (colon and not (index.isdecimal() and int(index) < count)):
+        every = [f"cuda:{number}" for number in range(gpus)] if gpus > 1 else []
         raise ArgumentError(
-            f"device (--device): {name} is not available on this machine. Available: {', '.join(usable)}."
+            f"device (--device): {name} is not available on this machine. Available: {', '.join([*usable, *every])}."
         )
     return name
 
@@ -46,7 +51,10 @@ def limit_threads(threads: int | None) -> None:
 
 
 def give_back_memory() -> None:
-    """Return free memory to the system, for example between two trials. glibc only."""
+    """Return free memory to the system (glibc) and to other processes on the GPU, for example between two trials."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()  # a trial that raised may have left cycles that hold tensors
+        torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

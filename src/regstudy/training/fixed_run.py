@@ -21,6 +21,7 @@ from regstudy.metrics import metric
 from regstudy.records import EpochRecord, RunResult
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.conditions import training_on
 from regstudy.training.crowded_cores import sharing_cores
 from regstudy.training.early_stopping import StoppingRule
 from regstudy.training.loop import OnStep, train_epoch
@@ -80,6 +81,19 @@ def run_fixed(
 
     Records have no values of clean training and validation (NaN): nothing is measured before the end.
     """
+    with training_on(config, device):
+        return _run_fixed(config, splits, device, lengths, on_epoch, on_step, checkpoint)
+
+
+def _run_fixed(
+    config: RunConfig,
+    splits: Splits,
+    device: torch.device,
+    lengths: Sequence[PhaseLength],
+    on_epoch: OnEpoch | None,
+    on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
+) -> Trained:
     at, state = _begin(config, splits, device, lengths, checkpoint)
     while True:
         with sharing_cores():

@@ -18,6 +18,7 @@ from regstudy.records import EpochRecord, GroupCounts, Outcome, PruningDecision,
 from regstudy.text import counted
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.clean_interval import epochs_since
+from regstudy.training.conditions import training_on
 from regstudy.training.crowded_cores import sharing_cores
 from regstudy.training.early_stopping import Signal, StoppingRule
 from regstudy.training.ema import WeightAverage
@@ -62,8 +63,21 @@ def run(
     The returned weights are those of the best epoch by `training.metric`, independently of early stopping. A phase
     starts from the best weights of the earlier ones; early stopping ends only a phase, everything else ends the run.
     With a checkpoint, an interrupted run resumes with the same curve as an uninterrupted one; `on_epoch` is not called
-    again for the earlier epochs.
+    again for the earlier epochs. Raises ConfigError if the run must be deterministic and cannot be, and
+    NotEnoughMemory.
     """
+    with training_on(config, device):
+        return _run(config, splits, device, on_epoch, on_step, checkpoint)
+
+
+def _run(
+    config: RunConfig,
+    splits: Splits,
+    device: torch.device,
+    on_epoch: OnEpoch | None,
+    on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
+) -> Trained:
     phases = config.in_phases()
     state, weights = _begin(config, splits, device, checkpoint)
     while True:

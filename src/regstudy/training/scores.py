@@ -83,7 +83,8 @@ def average_precision(scores: Tensor, positive: Tensor) -> Tensor:
     ``scores`` N, ``positive`` N of bool. Images with equal scores are one threshold.
     """
     order = scores.argsort(descending=True)
-    ordered, hits = scores[order], positive[order].to(scores.dtype).cumsum(0)
+    # summed as whole numbers, since sums of floats have no deterministic version in some versions of torch
+    ordered, hits = scores[order], positive[order].cumsum(0).to(scores.dtype)
     last = torch.ones_like(positive)
     last[:-1] = ordered[1:] != ordered[:-1]
     precision = hits / torch.arange(1, len(scores) + 1, device=scores.device, dtype=scores.dtype)
