@@ -55,7 +55,7 @@ def augment_by(
     images: Tensor, ops: Collection[str], strength: float, preprocessing: PixelTransform, numbers: Tensor
 ) -> Tensor:
     """As `augment` for a strength above 0, with the `augmentation_numbers` on the device of the images."""
-    drawn = _Numbers(*numbers.split(NUMBERS, dim=1))
+    drawn = _Numbers(*torch.split(numbers, NUMBERS, dim=1))
     if MOVING_OPS.isdisjoint(ops):
         changed = preprocessing.crop(images)
     elif MOVING_OPS.intersection(ops) <= WHOLE_PIXEL_OPS:

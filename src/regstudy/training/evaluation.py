@@ -18,7 +18,7 @@ from regstudy.training.scores import confusion, extra_scores, needs_logits
 
 EVALUATION_BATCH_SIZE = 512
 MOST_ON_GPU = 8192  # images at once there, where small batches leave most of it idle
-MEMORY_OF_PIXEL = 10_000  # bytes: 40 maps of 64 channels at a quarter of the resolution, in fp32
+MEMORY_OF_PIXEL = 10_000  # bytes: 40 maps of 64 channels in fp32
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def measure_logits(
 def _read(parts: Sequence[Tensor]) -> list[Tensor]:
     """Tensors as one type on the CPU, by one wait for the device; whole numbers stay exact."""
     together = torch.cat([part.reshape(-1).to(parts[0].dtype) for part in parts]).cpu()
-    pieces = together.split([part.numel() for part in parts])
+    pieces = torch.split(together, [part.numel() for part in parts])
     return [piece.view(part.shape) for piece, part in zip(pieces, parts, strict=True)]
 
 

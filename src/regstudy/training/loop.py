@@ -191,7 +191,7 @@ def _descend(state: TrainState, inputs: StepInputs) -> None:
     penalties = state.config.regularization
     weights = penalized_weights(state.model)
     for group in state.optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
+        if isinstance(group["lr"], Tensor) and isinstance(inputs.lr, Tensor):
             group["lr"].copy_(inputs.lr)
         else:
             group["lr"] = inputs.lr

@@ -27,14 +27,11 @@ class Mixed(NamedTuple):
 
 
 class Mixing(NamedTuple):
-    """What decides how a batch is mixed, with ``rest`` = 1 − share; ``rectangle`` only where one is pasted.
-
-    The numbers may be tensors on the images' device, so that a recorded step reads new ones each time.
-    """
+    """What decides how a batch is mixed, with ``rest`` = 1 − share; ``rectangle`` only where one is pasted."""
 
     partner: Tensor | None
-    share: float | Tensor = 1.0
-    rest: float | Tensor = 0.0
+    share: float = 1.0
+    rest: float = 0.0
     rectangle: Tensor | None = None
 
 
@@ -53,7 +50,8 @@ def mix(images: Tensor, regularization: Regularization, generator: Generator) ->
     partner = drawn.partner.to(images.device)
     if regularization.mixup and (regularization.cutmix == 0 or drawn.rectangle is None):
         return Mixed(blended(images, partner, drawn.rest), partner, drawn.share)
-    return Mixed(pasted(images, partner, drawn.rectangle.to(images.device)), partner, drawn.share)
+    rectangle = drawn.rectangle.to(images.device)  # type: ignore[union-attr]
+    return Mixed(pasted(images, partner, rectangle), partner, drawn.share)
 
 
 def draw_mixing(shape: Sequence[int], regularization: Regularization, generator: Generator) -> Mixing:

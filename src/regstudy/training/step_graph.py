@@ -11,7 +11,7 @@ that may wait for the device or cannot be recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -132,7 +132,7 @@ def _recorded(
 def record_on_gpu(step: Callable[[], Outputs], device: torch.device) -> tuple[Callable[[], object], Outputs]:
     """Record a step; RuntimeError if it waits for the device, before anything is recorded."""
     with torch.cuda.device(device):
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UP_STEPS):

@@ -65,7 +65,8 @@ def draw_inputs(
 
 def moved(inputs: StepInputs, device: torch.device) -> StepInputs:
     """The same with the random numbers on a device; itself on the CPU."""
-    return StepInputs(*(one.to(device) if isinstance(one, Tensor) else one for one in inputs))
+    there = {name: one.to(device) for name, one in inputs._asdict().items() if isinstance(one, Tensor)}
+    return inputs._replace(**there)
 
 
 def packed(inputs: StepInputs) -> Tensor:
@@ -80,7 +81,7 @@ def unpacked(vector: Tensor, like: StepInputs) -> StepInputs:
     amounts = [name for name, one in like._asdict().items() if isinstance(one, float | int)]
     tensors = {name: one.shape for name, one in like._asdict().items() if isinstance(one, Tensor)}
     sizes = [1] * len(amounts) + [shape.numel() for shape in tensors.values()]
-    parts = dict(zip(chain(amounts, tensors), vector.split(sizes), strict=True))
+    parts = dict(zip(chain(amounts, tensors), torch.split(vector, sizes), strict=True))
     shaped = {name: part.view(tensors.get(name, ())) for name, part in parts.items()}
     return like._replace(**shaped)
 
