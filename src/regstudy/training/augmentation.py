@@ -33,7 +33,7 @@ MAX_SHEAR = math.radians(15)
 MAX_COLOR = 0.4
 ERASED_AREA = (0.02, 0.2)
 WHOLE_PIXEL_OPS = frozenset({"crop", "shift", "flip"})  # these need no resampling
-NUMBERS = (4, 4, COLOR_NUMBERS, RECTANGLE_NUMBERS)  # random numbers of an image: see `_Numbers`
+NUMBERS = [4, 4, COLOR_NUMBERS, RECTANGLE_NUMBERS]  # random numbers of an image: see `_Numbers`
 MOVING_OPS = WHOLE_PIXEL_OPS | {"rotate", "scale", "shear"}
 
 

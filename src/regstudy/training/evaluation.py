@@ -74,9 +74,10 @@ def measure_logits(
     kept: list[Tensor] = []
     place, pairs = images.members if images.groups is not None else (None, None)
     right = None if pairs is None else torch.zeros_like(pairs[:, 0])
-    size = images_at_once(images.images)
-    for first, logits in zip(range(0, len(images), size), batches, strict=True):
-        labels = images.labels[first : first + size]
+    first = 0
+    for logits in batches:
+        beyond = first + len(logits)
+        labels = images.labels[first:beyond]
         predicted = logits.argmax(1)
         sums[0] += cross_entropy(logits, labels, reduction="sum")
         correct = predicted == labels
@@ -88,7 +89,8 @@ def measure_logits(
         table += confidence_table(probabilities, labels)
         kept += [logits] if needs_logits(extra) else []
         if place is not None and right is not None:
-            right.index_add_(0, place[first : first + size], correct.to(right.dtype))
+            right.index_add_(0, place[first:beyond], correct.to(right.dtype))
+        first = beyond
     means = sums / len(images)
     if extra:
         scores = extra_scores(extra, counts, torch.cat(kept) if kept else None, images.labels, positive)

@@ -20,6 +20,7 @@ from regstudy.metrics import CLEAN_TRAIN, VALIDATION
 from regstudy.records import EpochRecord
 from regstudy.training.augmentation import augment_by
 from regstudy.training.class_balance import balanced_order
+from regstudy.training.compiling import compile_errors
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
 from regstudy.training.erasing import cut_out_around, erase_by
 from regstudy.training.evaluation import Measured, measure
@@ -132,10 +133,11 @@ def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, T
     shape = (state.splits.train.shape[0], state.preprocessing.side, state.preprocessing.side)
     ema = state.average.next_share() if state.average else 0.0
     inputs = draw_inputs(state.config, len(indices), shape, lr, ema, state.augmentation)
-    if state.steps is None:
-        return _take_step(state, indices, moved(inputs, state.device))
-    changing = Changing(state.model, state.optimizer, state.average)
-    return state.steps.take(partial(_take_step, state), indices, inputs, changing, state.device)
+    with compile_errors() if state.compiled is not None else nullcontext():
+        if state.steps is None:
+            return _take_step(state, indices, moved(inputs, state.device))
+        changing = Changing(state.model, state.optimizer, state.average)
+        return state.steps.take(partial(_take_step, state), indices, inputs, changing, state.device)
 
 
 def _take_step(state: TrainState, indices: Tensor, inputs: StepInputs) -> tuple[Tensor, Tensor]:
@@ -153,7 +155,7 @@ def _take_step(state: TrainState, indices: Tensor, inputs: StepInputs) -> tuple[
         else:
             images = pasted(images, partner, inputs.rectangle)
     with computing_in(state.precision, state.device):
-        logits = state.model(images)
+        logits = (state.model if state.compiled is None else state.compiled)(images)
     logits = logits.float()
     share = inputs.share if inputs.partner is not None else 1.0
     loss = mixed_loss(logits, labels, others, share, extras.label_smoothing, state.class_weights, inputs.rest)

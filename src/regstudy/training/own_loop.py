@@ -191,6 +191,8 @@ def left_to_the_loop(config: RunConfig) -> Iterator[str]:
         yield f"regularization.label_smoothing belongs to your loss: cross_entropy(…, label_smoothing={value})."
     if training.precision == "bf16":
         yield "training.precision: bf16 must be applied by your loop: use torch.autocast, in training only."
+    if training.compile:
+        yield "training.compile must be applied by your loop: model = torch.compile(model)."
     if training.balance != "none":
         yield f"training.balance: {training.balance} must be applied by your loss or sampler."
     if config.phases:

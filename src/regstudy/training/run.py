@@ -69,6 +69,7 @@ def run(
     while True:
         with sharing_cores():
             outcome, reason, weights = _run_phase(config, state, weights, on_epoch, on_step, checkpoint)
+        state.end()
         following = state.phase + 1
         if outcome in ("diverged", "pruned") or following == len(phases):
             break

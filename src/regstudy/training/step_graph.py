@@ -11,6 +11,7 @@ that may wait for the device or cannot be recorded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from regstudy.training.ema import WeightAverage
 from regstudy.training.step_inputs import StepInputs, packed, send, unpacked
 
+LOG = logging.getLogger("regstudy")
 WARM_UP_STEPS = 3  # as in torch's documentation of CUDA graphs
 
 Outputs = tuple[Tensor, Tensor]
@@ -67,6 +69,9 @@ class DeviceSteps:
             except RuntimeError as error:  # also of CUDA, and of an operation that would wait
                 self.refused = str(error).split("\n")[0]
                 self.recordings.clear()
+                LOG.warning(
+                    "Training steps are launched one by one, which is slower; recording failed: %s", self.refused
+                )
                 return step(positions, unpacked(vector, inputs))
         found = self.recordings[kind]
         found.positions.copy_(positions)

@@ -6,6 +6,7 @@ are part of the state, so that a loaded state continues exactly as the saved one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from regstudy.models.libraries import is_own_network
 from regstudy.records import EpochRecord, Reliability, dump_records, dump_reliability, parse_records, parse_reliability
 from regstudy.training.class_balance import class_weights
 from regstudy.training.clean_interval import epochs_between
+from regstudy.training.compiling import compiled
 from regstudy.training.ema import WeightAverage
 from regstudy.training.optimizers import make_optimizer
 from regstudy.training.precision import Precision, resolve, round_products_of_fp32_exactly
@@ -50,6 +52,7 @@ class TrainState:
     class_weights: Tensor | None
     average: WeightAverage | None
     steps: DeviceSteps | None = None  # on a GPU
+    compiled: Callable[[Tensor], Tensor] | None = None  # the model for training steps, with `training.compile`
     labels: Tensor | None = None  # of the training images, on the CPU, where oversampling draws its order
     clean_train_every: int = 1  # epochs from one evaluation of the clean part to the next, apart from the best ones
     earlier: list[EpochRecord] = field(default_factory=list)
@@ -113,6 +116,11 @@ class TrainState:
     def all_records(self) -> list[EpochRecord]:
         """Records of this phase and of those before it."""
         return [*self.earlier, *self.records]
+
+    def end(self) -> None:
+        """Give back memory that only further steps would need."""
+        if self.steps is not None:
+            self.steps.recordings.clear()
 
     def measured_weights(self) -> dict[str, Tensor]:
         """A copy on the CPU of the weights that were used for clean training and validation accuracy."""
@@ -189,6 +197,7 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
         class_weights=class_weights(splits.train.labels, classes) if weighted else None,
         average=WeightAverage(model, ema) if ema else None,
         steps=steps,
+        compiled=compiled(model, device) if config.training.compile else None,
         labels=splits.train.labels.cpu() if config.training.balance == "oversample" else None,
         clean_train_every=every,
     )
