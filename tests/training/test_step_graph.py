@@ -177,12 +177,13 @@ def test_weights_of_an_earlier_phase_are_trained_on() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
-    """The first epoch records; in the second, waiting would be an error."""
+    """The first epochs record every kind of batch; in the last one, waiting would be an error."""
     gpu = torch.device("cuda")
     changes = {**CASES[case], "model": {"name": "svhn_resnet", "dropout": 0.2, "stochastic_depth": 0.2}}
     changes.pop("model.dropout", None)
     state = start(make_config(changes), make_splits(IMAGES, learnable=True), gpu)
-    run_epoch(state)
+    for _ in range(5):
+        run_epoch(state)
     assert state.steps is not None and state.steps.recordings, state.steps and state.steps.refused
     batches = loop.shuffled_batches(state)
     state.model.train()
@@ -198,13 +199,13 @@ def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", CASES)
-def test_recorded_steps_on_a_gpu_give_the_usual_curve(case: str) -> None:
+def test_recorded_steps_on_a_gpu_give_the_usual_curve(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the algorithms that are free to add in any order, and resumed in the middle."""
     changes = {**CASES[case], "model": {"name": "small_cnn", "dropout": 0.3}, "training.epochs": 3}
     changes.pop("model.dropout", None)
     splits = make_splits(IMAGES, learnable=True)
     found = []
-    torch.backends.cudnn.deterministic = True
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     for recorded in (False, True):
         state = start(make_config(changes), splits, torch.device("cuda"))
         assert state.steps is not None

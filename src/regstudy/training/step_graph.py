@@ -139,12 +139,14 @@ def record_on_gpu(step: Callable[[], Outputs], device: torch.device) -> tuple[Ca
     with torch.cuda.device(device):
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_STEPS):
-                step()
-            with _waiting_is_an_error():
-                step()
-        torch.cuda.current_stream().wait_stream(side)
+        try:
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP_STEPS):
+                    step()
+                with _waiting_is_an_error():
+                    step()
+        finally:  # whatever comes next must not overtake these steps
+            torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = step()
