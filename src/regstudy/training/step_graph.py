@@ -69,10 +69,9 @@ class DeviceSteps:
             except RuntimeError as error:  # also of CUDA, and of an operation that would wait
                 self.refused = str(error).split("\n")[0]
                 self.recordings.clear()
-                LOG.warning(
-                    "Training steps are launched one by one, which is slower; recording failed: %s", self.refused
-                )
-                return step(positions, unpacked(vector, inputs))
+                LOG.warning("Training steps run one by one, which is slower: recording failed (%s)", self.refused)
+        if self.refused:  # not above, where the error would keep the memory of its steps
+            return step(positions, unpacked(vector, inputs))
         found = self.recordings[kind]
         found.positions.copy_(positions)
         found.vector.copy_(vector)
@@ -107,8 +106,7 @@ def unchanged(changing: Changing, device: torch.device) -> Iterator[None]:
     before = [(tensor, tensor.clone()) for tensor in changing.tensors()]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            with torch.enable_grad():
-                yield
+            yield
         finally:
             known = {id(tensor) for tensor, _ in before}
             for tensor, value in before:
