@@ -18,7 +18,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 GPU = torch.device("cuda:0")
-WAITING = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.bincount", "aten._unique2")
+WAITING = (
+    "aten._local_scalar_dense",
+    "aten.item",
+    "aten.is_nonzero",
+    "aten.nonzero",
+    "aten.masked_select",
+    "aten.bincount",
+    "aten._unique2",
+)
 
 
 class Waits(RuntimeError):
@@ -26,7 +34,10 @@ class Waits(RuntimeError):
 
 
 class NoWaiting(TorchDispatchMode):
-    """Raises `Waits` for an operation on a GPU that the host waits for."""
+    """Raises `Waits` for an operation on a GPU that the host waits for.
+
+    In inference mode `to` and `item` arrive whole, elsewhere as what they are made of.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -41,8 +52,8 @@ class NoWaiting(TorchDispatchMode):
         after = found.device.type if isinstance(found, Tensor) else ""
         if "cuda" in before and after == "cpu":
             raise Waits(f"{name} reads from the GPU")
-        sends = name in ("aten._to_copy", "aten.copy_") and before | {after} == {"cpu", "cuda"}
-        if sends and not (kwargs.get("non_blocking") or (name == "aten.copy_" and args[2:] == (True,))):
+        sends = name in ("aten._to_copy", "aten.to", "aten.copy_") and before | {after} == {"cpu", "cuda"}
+        if sends and not (kwargs.get("non_blocking") or any(one is True for one in args[2:])):
             raise Waits(f"{name} sends memory that is not pinned")
         return found
 
