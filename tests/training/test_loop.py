@@ -213,9 +213,9 @@ def test_only_training_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> 
 
     def counted(images: Tensor, *others: Any) -> Tensor:
         counts.append(len(images))
-        return augmentation.augment(images, *others)
+        return augmentation.augment_by(images, *others)
 
-    monkeypatch.setattr(loop, "augment", counted)
+    monkeypatch.setattr(loop, "augment_by", counted)
     run_epoch(start(make_config(EVERYTHING), make_splits(), CPU))
     assert counts == [8, 8, 8]
 

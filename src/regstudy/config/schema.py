@@ -263,6 +263,7 @@ class Training(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of training; evaluation is always fp32
     # the same curve for the same seed on the same GPU, to the bit; on a CPU it always is
     deterministic: Annotated[bool, Since("0.2.0")] = False
+    compile: Annotated[bool, Since("0.2.0")] = False  # the network for training, by torch.compile
     balance: Literal["none", "weights", "oversample"] = "none"  # class balancing, in the training split only
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     patience: Count | None = 5  # epochs without an improvement of `monitor`; null disables early stopping

@@ -33,6 +33,7 @@ MAX_SHEAR = math.radians(15)
 MAX_COLOR = 0.4
 ERASED_AREA = (0.02, 0.2)
 WHOLE_PIXEL_OPS = frozenset({"crop", "shift", "flip"})  # these need no resampling
+NUMBERS = [4, 4, COLOR_NUMBERS, RECTANGLE_NUMBERS]  # random numbers of an image: see `_Numbers`
 MOVING_OPS = WHOLE_PIXEL_OPS | {"rotate", "scale", "shear"}
 
 
@@ -46,7 +47,15 @@ def augment(
     """
     if strength == 0 or not ops:
         return preprocessing.crop(images)
-    drawn = _numbers(len(images), generator)
+    numbers = augmentation_numbers(len(images), generator).to(images.device)
+    return augment_by(images, ops, strength, preprocessing, numbers)
+
+
+def augment_by(
+    images: Tensor, ops: Collection[str], strength: float, preprocessing: PixelTransform, numbers: Tensor
+) -> Tensor:
+    """As `augment` for a strength above 0, with the `augmentation_numbers` on the device of the images."""
+    drawn = _Numbers(*torch.split(numbers, NUMBERS, dim=1))
     if MOVING_OPS.isdisjoint(ops):
         changed = preprocessing.crop(images)
     elif MOVING_OPS.intersection(ops) <= WHOLE_PIXEL_OPS:
@@ -55,7 +64,7 @@ def augment(
     else:
         transforms = _transforms(drawn.first * 2 - 1, drawn.moves, images.shape[-1], ops, strength, preprocessing.side)
         size = [*images.shape[:2], preprocessing.side, preprocessing.side]
-        grid = affine_grid(transforms.to(images.device), size, align_corners=False)
+        grid = affine_grid(transforms, size, align_corners=False)
         changed = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     if "color" in ops:
         changed = change_colors(changed.float(), (drawn.colors * 2 - 1) * (MAX_COLOR * strength))
@@ -71,16 +80,16 @@ class _Numbers(NamedTuple):
     rectangles: Tensor
 
 
-def _numbers(count: int, generator: Generator) -> _Numbers:
-    """All numbers that a batch needs.
+def augmentation_numbers(count: int, generator: Generator) -> Tensor:
+    """All random numbers 0..1 that a batch needs, on the CPU, N×16.
 
     All but the first come from a second generator, seeded with the next draw of the first, which thus advances by its
     own four columns per batch only.
     """
     first = torch.rand(count, 4, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator.clone_state()))
-    numbers = torch.rand(count, 4 + COLOR_NUMBERS + RECTANGLE_NUMBERS, generator=Generator().manual_seed(seed))
-    return _Numbers(first, *torch.split(numbers, [4, COLOR_NUMBERS, RECTANGLE_NUMBERS], dim=1))
+    others = torch.rand(count, sum(NUMBERS[1:]), generator=Generator().manual_seed(seed))
+    return torch.cat([first, others], dim=1)
 
 
 def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
@@ -89,7 +98,7 @@ def _transforms(first: Tensor, moves: Tensor, full: int, ops: Collection[str], s
     One resampling does all that moves pixels: as seen in the result, the picture is shifted, scaled, turned, slanted
     and mirrored, in this order. ``first`` is N×4 in -1..1, ``moves`` N×4 in 0..1.
     """
-    none = torch.zeros(len(first))
+    none = torch.zeros_like(first[:, 0])
     angle = first[:, 0] * (MAX_ANGLE * strength) if "rotate" in ops else none
     mirror = torch.where(_mirrored(first, strength), -1.0, 1.0) if "flip" in ops else none + 1
     slant = ((moves[:, 1] * 2 - 1) * (MAX_SHEAR * strength)).tan() if "shear" in ops else none
@@ -106,7 +115,7 @@ def _places(
     first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int
 ) -> tuple[Tensor, Tensor]:
     """Which row and which column (each N×side) of an image every pixel of the result shows; same moves as above."""
-    steps = torch.arange(side)
+    steps = torch.arange(side, device=first.device)
     across, down = (_shifts(first, moves, full, ops, strength, side).long() + (full - side) // 2).unbind(1)
     rows, columns = steps + down.unsqueeze(1), steps + across.unsqueeze(1)
     if "flip" in ops:
@@ -124,8 +133,8 @@ def _moved(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The images' pixels at N×side rows and columns, to the bit; a third of the time of resampling them."""
     count, channels, _, full = images.shape
     side = rows.shape[1]
-    rows = rows.to(images.device)[:, None, :, None].expand(count, channels, side, full)
-    columns = columns.to(images.device)[:, None, None, :].expand(count, channels, side, side)
+    rows = rows[:, None, :, None].expand(count, channels, side, full)
+    columns = columns[:, None, None, :].expand(count, channels, side, side)
     return images.gather(2, rows).gather(3, columns)
 
 
@@ -136,7 +145,7 @@ def _mirrored(first: Tensor, strength: float) -> Tensor:
 
 def _shifts(first: Tensor, moves: Tensor, full: int, ops: Collection[str], strength: float, side: int) -> Tensor:
     """Whole pixels to the right and down (N×2) by which the window leaves the center."""
-    shift = torch.zeros(len(first), 2)
+    shift = torch.zeros_like(first[:, 2:])
     if "crop" in ops:
         margin = full - side
         rooms = (margin // 2, margin - margin // 2) if margin else (side * MAX_SHIFT, side * MAX_SHIFT)

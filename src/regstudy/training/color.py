@@ -19,11 +19,13 @@ def change_colors(images: Tensor, changes: Tensor) -> Tensor:
 
     Saturation is for three channels; the gray of any other number of channels is their mean.
     """
-    brightness, contrast, saturation = (1 + changes.to(images.device)).view(-1, 3, 1, 1, 1).unbind(1)
+    brightness, contrast, saturation = (1 + changes).view(-1, 3, 1, 1, 1).unbind(1)
     channels = images.shape[1]
     shares = LUMA if channels == 3 else (1 / channels,) * channels
     means = images.mean((2, 3), keepdim=True)
-    offset = sum(share * means[:, [index]] for index, share in enumerate(shares)) * (brightness * (1 - contrast))
+    offset = sum(share * means[:, index : index + 1] for index, share in enumerate(shares)) * (
+        brightness * (1 - contrast)
+    )
     if channels != 3:
         return torch.addcmul(offset, images, brightness * contrast).clamp_(0, 255)
     gray = images[:, :1] * LUMA[0] + images[:, 1:2] * LUMA[1] + images[:, 2:] * LUMA[2]

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -25,7 +24,8 @@ def confidence_table(probabilities: Tensor, labels: Tensor) -> Tensor:
     order of the additions on a GPU.
     """
     confidence, predicted = probabilities.max(1)
-    edges = torch.from_numpy(np.linspace(0, 1, CONFIDENCE_BINS + 1)[1:-1]).to(confidence)
+    steps = torch.arange(1, CONFIDENCE_BINS, device=confidence.device, dtype=confidence.dtype)
+    edges = steps * (1 / CONFIDENCE_BINS)  # made where they are needed, because sending them would wait for the device
     members = one_hot(torch.bucketize(confidence, edges), CONFIDENCE_BINS).to(confidence.dtype)
     facts = [torch.ones_like(confidence), confidence, (predicted == labels).to(confidence.dtype)]
     return members.T @ torch.stack(facts, 1)

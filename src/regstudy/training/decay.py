@@ -26,17 +26,20 @@ def is_decoupled(config: RunConfig) -> bool:
 
 
 @torch.no_grad()
-def decay_l2(weights: Sequence[Tensor], amount: float) -> None:
+def decay_l2(weights: Sequence[Tensor], amount: float | Tensor) -> None:
     """Decoupled weight decay in place: w ← w · (1 − amount), amount = lr · λ (Loshchilov and Hutter, 2019)."""
     if weights:
         torch._foreach_mul_(list(weights), 1 - amount)
 
 
 @torch.no_grad()
-def shrink_l1(weights: Sequence[Tensor], amount: float) -> None:
+def shrink_l1(weights: Sequence[Tensor], amount: float | Tensor) -> None:
     """Proximal step of an L1 penalty in place: w ← sign(w) · max(|w| − amount, 0), amount = lr · λ.
 
     Weights become exactly zero, which adding λ·sign(w) to the gradient never does.
     """
     for weight in weights:
-        weight.copy_(nn.functional.softshrink(weight, amount))
+        if isinstance(amount, Tensor):  # which softshrink does not take
+            weight.sub_(weight.clamp(-amount, amount))
+        else:
+            weight.copy_(nn.functional.softshrink(weight, amount))

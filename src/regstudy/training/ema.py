@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -22,14 +22,27 @@ class WeightAverage:
         self.steps = 0
         self.values = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
-    @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Move the average towards the network's current weights by one step."""
+        self.move(model, self.next_share())
+
+    def next_share(self) -> float:
+        """The share of the network's weights in the average at the next step, which this counts."""
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        return 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+
+    @torch.no_grad()
+    def move(self, model: nn.Module, share: float | Tensor) -> None:
+        """Move the average towards the network's current weights by a share of the way."""
         now = model.state_dict()
         real = [name for name, tensor in now.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.values[name] for name in real], [now[name] for name in real], 1 - decay)
+        averages, weights = [self.values[name] for name in real], [now[name] for name in real]
+        if isinstance(share, Tensor):  # for which lerp would run once per tensor
+            ways = torch._foreach_sub(weights, averages)
+            torch._foreach_mul_(ways, share)
+            torch._foreach_add_(averages, ways)
+        else:
+            torch._foreach_lerp_(averages, weights, share)
         for name in now.keys() - set(real):
             self.values[name].copy_(now[name])
 

@@ -11,6 +11,7 @@ the CPU; images stay on their device.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -26,8 +27,18 @@ def cut_out(images: Tensor, side: int, generator: Generator) -> Tensor:
     """
     if side == 0:
         return images
-    centers = [torch.randint(length, (len(images),), generator=generator) for length in images.shape[-2:]]
-    first = torch.stack(centers, dim=1) - side // 2
+    return cut_out_around(images, side, cutout_centers(images.shape, generator).to(images.device))
+
+
+def cutout_centers(shape: Sequence[int], generator: Generator) -> Tensor:
+    """A random row and a random column for each image of a batch N×C×H×W, on the CPU, N×2."""
+    centers = [torch.randint(length, (shape[0],), generator=generator) for length in shape[-2:]]
+    return torch.stack(centers, dim=1)
+
+
+def cut_out_around(images: Tensor, side: int, centers: Tensor) -> Tensor:
+    """As `cut_out`, with the centers, N×2, on the device of the images."""
+    first = centers - side // 2
     return images * ~_inside(images, first, first + side)
 
 
@@ -40,7 +51,16 @@ def erase_rectangles(
     """
     if probability == 0:
         return images
-    numbers = torch.rand(len(images), RECTANGLE_NUMBERS, generator=generator)
+    return erase_by(images, probability, rectangle_numbers(len(images), generator).to(images.device), area)
+
+
+def rectangle_numbers(count: int, generator: Generator) -> Tensor:
+    """The random numbers 0..1 that decide the rectangles of a batch, on the CPU, N×5."""
+    return torch.rand(count, RECTANGLE_NUMBERS, generator=generator)
+
+
+def erase_by(images: Tensor, probability: float, numbers: Tensor, area: tuple[float, float] = (0.02, 0.33)) -> Tensor:
+    """As `erase_rectangles`, with the `rectangle_numbers` on the device of the images."""
     return images * ~rectangles(images, probability, numbers, area)
 
 
@@ -65,7 +85,7 @@ def rectangles(images: Tensor, probability: float, numbers: Tensor, area: tuple[
     rows = (pixels * aspect).sqrt().round().clamp(1, height)
     columns = (pixels / rows).round().clamp(1, width)
     lengths = torch.stack([rows, columns], dim=1)
-    room = torch.tensor([height, width]) - lengths + 1  # places for the first row and the first column
+    room = torch.stack([height - rows, width - columns], dim=1) + 1  # places for the first row and the first column
     first = (torch.stack(places, dim=1) * room).floor().minimum(room - 1)
     return _inside(images, first, torch.where((whether < probability).unsqueeze(1), first + lengths, first))
 
@@ -73,7 +93,7 @@ def rectangles(images: Tensor, probability: float, numbers: Tensor, area: tuple[
 def _inside(images: Tensor, first: Tensor, beyond: Tensor) -> Tensor:
     """Masks N×1×H×W on the images' device: rows and columns from ``first`` to before ``beyond``, each N×2."""
     height, width = images.shape[-2:]
-    first, beyond = first.to(images.device).unsqueeze(-1), beyond.to(images.device).unsqueeze(-1)
+    first, beyond = first.unsqueeze(-1), beyond.unsqueeze(-1)
     down, across = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     rows = (down >= first[:, 0]) & (down < beyond[:, 0])
     columns = (across >= first[:, 1]) & (across < beyond[:, 1])

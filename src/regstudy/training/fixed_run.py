@@ -98,6 +98,7 @@ def _run_fixed(
     while True:
         with sharing_cores():
             reason = _run_phase(state, lengths, at, on_epoch, on_step, checkpoint)
+        state.end()
         weights = state.measured_weights()
         if reason or at + 1 == len(lengths):
             break

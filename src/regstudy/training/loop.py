@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,17 @@ from torch import Tensor, nn
 from regstudy.data.image_set import ImageSet
 from regstudy.metrics import CLEAN_TRAIN, VALIDATION
 from regstudy.records import EpochRecord
-from regstudy.training.augmentation import augment
+from regstudy.training.augmentation import augment_by
 from regstudy.training.class_balance import balanced_order
+from regstudy.training.compiling import compile_errors
 from regstudy.training.decay import decay_l2, is_decoupled, penalized_weights, shrink_l1
-from regstudy.training.erasing import cut_out, erase_rectangles
+from regstudy.training.erasing import cut_out_around, erase_by
 from regstudy.training.evaluation import Measured, measure
-from regstudy.training.mixing import mix, mixed_loss
+from regstudy.training.mixing import blended, mixed_loss, pasted
 from regstudy.training.precision import computing_in, exact_type
 from regstudy.training.schedules import learning_rates
+from regstudy.training.step_graph import Changing
+from regstudy.training.step_inputs import StepInputs, draw_inputs, moved, send
 from regstudy.training.train_state import TrainState
 
 OnStep = Callable[[int, int], None]  # images done in this epoch, images in total
@@ -63,8 +67,9 @@ def train_epoch(state: TrainState, told: Sequence[EpochRecord], on_step: OnStep 
         seen += len(indices)
         if on_step:
             on_step(seen, len(state.splits.train))
-    loss, accuracy = (sums / seen).tolist()
-    return TrainedEpoch(loss, accuracy, rates[0], float(norms) / len(batches))
+    means = torch.cat([sums / seen, (norms / len(batches)).view(1)])
+    loss, accuracy, norm = means.tolist()  # the first wait for the device
+    return TrainedEpoch(loss, accuracy, rates[0], norm)
 
 
 def run_epoch(
@@ -111,11 +116,11 @@ def shuffled_batches(state: TrainState) -> Sequence[Tensor]:
     `training.balance: oversample`, images of small classes are repeated and some of large classes are left out.
     """
     train, training = state.splits.train, state.config.training
-    if training.balance == "oversample":
-        order = balanced_order(train.labels.cpu(), len(train.classes), state.order)
+    if state.labels is not None:
+        order = balanced_order(state.labels, len(train.classes), state.order)
     else:
         order = torch.randperm(len(train), generator=state.order)
-    batches = torch.split(order.to(state.device), training.batch_size)
+    batches = torch.split(send(order, state.device), training.batch_size)
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
 
@@ -125,44 +130,77 @@ def train_step(state: TrainState, indices: Tensor, lr: float) -> tuple[Tensor, T
     Returns ([summed loss, correct predictions], gradient norm before the step), both on the device. A prediction for a
     mixed image is correct if it is the class with the larger share.
     """
+    shape = (state.splits.train.shape[0], state.preprocessing.side, state.preprocessing.side)
+    ema = state.average.next_share() if state.average else 0.0
+    inputs = draw_inputs(state.config, len(indices), shape, lr, ema, state.augmentation)
+    with compile_errors() if state.compiled is not None else nullcontext():
+        if state.steps is None:
+            return _take_step(state, indices, moved(inputs, state.device))
+        changing = Changing(state.model, state.optimizer, state.average)
+        return state.steps.take(partial(_take_step, state), indices, inputs, changing, state.device)
+
+
+def _take_step(state: TrainState, indices: Tensor, inputs: StepInputs) -> tuple[Tensor, Tensor]:
+    """As `train_step`, with everything on the device, so that a step on a GPU can be recorded: nothing here may wait
+    for the device, draw numbers on the host, or count on it.
+    """
     extras = state.config.regularization
-    images, labels = _batch(state, indices)
-    mixed = mix(images, extras, state.augmentation)
-    others = labels if mixed.partner is None else labels[mixed.partner]
+    images, labels = _batch(state, indices, inputs)
+    others = labels
+    if inputs.partner is not None:
+        partner = inputs.partner.long()
+        others = labels[partner]
+        if inputs.rectangle is None:
+            images = blended(images, partner, inputs.rest)
+        else:
+            images = pasted(images, partner, inputs.rectangle)
     with computing_in(state.precision, state.device):
-        logits = state.model(mixed.images)
+        logits = (state.model if state.compiled is None else state.compiled)(images)
     logits = logits.float()
-    loss = mixed_loss(logits, labels, others, mixed.share, extras.label_smoothing, state.class_weights)
+    share = inputs.share if inputs.partner is not None else 1.0
+    loss = mixed_loss(logits, labels, others, share, extras.label_smoothing, state.class_weights, inputs.rest)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.get_total_norm([p.grad for p in state.model.parameters() if p.grad is not None])
-    _descend(state, lr)
-    correct = (logits.detach().argmax(1) == (labels if mixed.share >= 0.5 else others)).sum()
+    _descend(state, inputs)
+    if isinstance(share, Tensor):
+        likelier = torch.where(share >= 0.5, labels, others)
+    else:
+        likelier = labels if share >= 0.5 else others
+    correct = (logits.detach().argmax(1) == likelier).sum()
     exact = exact_type(state.device)
     return torch.stack([loss.detach().to(exact) * len(indices), correct.to(exact)]), norm.detach()
 
 
-def _batch(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
+def _batch(state: TrainState, indices: Tensor, inputs: StepInputs) -> tuple[Tensor, Tensor]:
     """Augmented, normalized and erased training images with their labels."""
     chosen, extras = state.config.augmentation, state.config.regularization
     pixels = state.splits.train.images.index_select(0, indices)
-    pixels = augment(pixels, chosen.ops, chosen.strength, state.preprocessing, state.augmentation)
+    if inputs.augmentation is None:
+        pixels = state.preprocessing.crop(pixels)
+    else:
+        pixels = augment_by(pixels, chosen.ops, chosen.strength, state.preprocessing, inputs.augmentation)
     images = state.preprocessing.normalize(pixels)
-    images = cut_out(images, extras.cutout, state.augmentation)
-    images = erase_rectangles(images, extras.random_erasing, state.augmentation)
+    if inputs.centers is not None:
+        images = cut_out_around(images, extras.cutout, inputs.centers)
+    if inputs.erasing is not None:
+        images = erase_by(images, extras.random_erasing, inputs.erasing)
     return images, state.splits.train.labels[indices]
 
 
-def _descend(state: TrainState, lr: float) -> None:
+def _descend(state: TrainState, inputs: StepInputs) -> None:
     """One optimizer step on the current gradients, with weight decay and averaging."""
     penalties = state.config.regularization
     weights = penalized_weights(state.model)
     for group in state.optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], Tensor) and isinstance(inputs.lr, Tensor):
+            group["lr"].copy_(inputs.lr)
+        else:
+            group["lr"] = inputs.lr
     if penalties.l2 and is_decoupled(state.config):
-        decay_l2(weights, lr * penalties.l2)
+        decay_l2(weights, inputs.l2)
     state.optimizer.step()
     if penalties.l1:
-        shrink_l1(weights, lr * penalties.l1)
+        shrink_l1(weights, inputs.l1)
     if state.average:
-        state.average.update(state.model)
+        state.average.move(state.model, inputs.ema)

@@ -193,6 +193,8 @@ def left_to_the_loop(config: RunConfig) -> Iterator[str]:
         yield "training.precision: bf16 must be applied by your loop: use torch.autocast, in training only."
     if training.deterministic:
         yield "training.deterministic must be applied by your loop on a GPU: use torch.use_deterministic_algorithms."
+    if training.compile:
+        yield "training.compile must be applied by your loop: model = torch.compile(model)."
     if training.balance != "none":
         yield f"training.balance: {training.balance} must be applied by your loss or sampler."
     if config.phases:

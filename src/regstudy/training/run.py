@@ -83,6 +83,7 @@ def _run(
     while True:
         with sharing_cores():
             outcome, reason, weights = _run_phase(config, state, weights, on_epoch, on_step, checkpoint)
+        state.end()
         following = state.phase + 1
         if outcome in ("diverged", "pruned") or following == len(phases):
             break

@@ -17,7 +17,9 @@ from regstudy.metrics import METRICS
 
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Number of images of each class (rows) that were taken for each class (columns): int64 C×C."""
-    return torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+    places = labels * classes + predicted
+    counts = torch.zeros(classes**2, dtype=torch.int64, device=places.device)  # bincount would wait for the device
+    return counts.index_add_(0, places, torch.ones_like(places)).view(classes, classes)
 
 
 def extra_scores(names: Iterable[str], counts: Tensor, logits: Tensor | None, labels: Tensor, positive: int) -> Tensor:

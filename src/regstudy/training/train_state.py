@@ -6,6 +6,7 @@ are part of the state, so that a loaded state continues exactly as the saved one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,15 @@ from regstudy.data.image_set import Splits
 from regstudy.data.preprocessing import PixelTransform, prepare
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import METRICS, VALIDATION
+from regstudy.models.libraries import is_own_network
 from regstudy.records import EpochRecord, Reliability, dump_records, dump_reliability, parse_records, parse_reliability
 from regstudy.training.class_balance import class_weights
 from regstudy.training.clean_interval import epochs_between
+from regstudy.training.compiling import compiled
 from regstudy.training.ema import WeightAverage
 from regstudy.training.optimizers import make_optimizer
-from regstudy.training.precision import Precision, resolve
+from regstudy.training.precision import Precision, resolve, round_products_of_fp32_exactly
+from regstudy.training.step_graph import DeviceSteps, record_on_gpu
 
 
 @dataclass
@@ -47,6 +51,9 @@ class TrainState:
     augmentation: Generator
     class_weights: Tensor | None
     average: WeightAverage | None
+    steps: DeviceSteps | None = None  # on a GPU
+    compiled: Callable[[Tensor], Tensor] | None = None  # the model for training steps, with `training.compile`
+    labels: Tensor | None = None  # of the training images, on the CPU, where oversampling draws its order
     clean_train_every: int = 1  # epochs from one evaluation of the clean part to the next, apart from the best ones
     earlier: list[EpochRecord] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
@@ -76,7 +83,9 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state, including torch's global generators."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # only what changes is the checkpoint's; a learning rate on a GPU must stay there
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         if self.average:
             self.average.load_state_dict(state["average"])
         order, augmentation, cpu, *cuda = state["generators"]
@@ -107,6 +116,11 @@ class TrainState:
     def all_records(self) -> list[EpochRecord]:
         """Records of this phase and of those before it."""
         return [*self.earlier, *self.records]
+
+    def end(self) -> None:
+        """Give back memory that only further steps would need."""
+        if self.steps is not None:
+            self.steps.recordings.clear()
 
     def measured_weights(self) -> dict[str, Tensor]:
         """A copy on the CPU of the weights that were used for clean training and validation accuracy."""
@@ -153,6 +167,9 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
     torch.manual_seed(seeds[0])
     splits = splits.to(device)
+    for part in (splits.clean_train, splits.validation):
+        if part.groups is not None:
+            _ = part.members  # here, because finding them waits for the device
     classes = len(splits.train.classes)
     preprocessing = prepare(config.preprocessing, splits.train)
     model = models.build(config.model, splits.train.shape[0], preprocessing.side, classes)
@@ -161,6 +178,11 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
     every = config.training.clean_train_every
     if every == "auto":
         every = epochs_between(len(splits.train), len(splits.clean_train), len(splits.validation))
+    gpu = device if device.type == "cuda" else None
+    recordable = not is_own_network(config.model.name)  # a user's own may wait for the device
+    steps = DeviceSteps(config.training.batch_size, record_on_gpu if recordable else None) if gpu else None
+    if gpu:
+        round_products_of_fp32_exactly()
     weighted, ema = config.training.balance == "weights", config.regularization.ema
     return TrainState(
         config,
@@ -169,11 +191,14 @@ def start(config: RunConfig, splits: Splits, device: torch.device, phase: int = 
         preprocessing,
         resolve(config.training.precision, device),
         model,
-        make_optimizer(config, model),
+        make_optimizer(config, model, gpu),
         order,
         augmentation,
         class_weights=class_weights(splits.train.labels, classes) if weighted else None,
         average=WeightAverage(model, ema) if ema else None,
+        steps=steps,
+        compiled=compiled(model, device) if config.training.compile else None,
+        labels=splits.train.labels.cpu() if config.training.balance == "oversample" else None,
         clean_train_every=every,
     )
 
