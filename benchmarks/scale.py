@@ -19,6 +19,7 @@ import argparse
 import csv
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Row:
     trial: float  # seconds of pretended training
     trials: int  # finished ones in the study at the start
     epochs: int
-    measured: int  # trials that were measured
+    measured: float  # trials that were measured, parts of trials included
     per_second: float  # trials of all workers together
     cpu: float  # of the worker
     server: float  # CPU time of the database server
@@ -74,6 +75,7 @@ class Row:
 
 def main() -> None:
     """Measure what is not in the file yet, and print all of it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     given = arguments()
     known = {} if given.again else {row.key: row for row in read(given.csv)}
     rows = []
@@ -82,12 +84,10 @@ def main() -> None:
             for pause, workers in [*((0.0, n) for n in given.workers), *((given.trial, n) for n in given.paced)]:
                 key = (storage, workers, pause, given.trials, given.epochs)
                 if key not in known:
+                    print(f"{storage}, {workers} workers, trials of {pause:g} s", file=sys.stderr)
                     known[key] = measured(every, storage, workers, pause, given)
                     write(given.csv, list(known.values()))
                 rows.append(known[key])
-                print(
-                    f"{storage}, {workers} workers, {pause:g} s: {known[key].per_second:.2f} trials/s", file=sys.stderr
-                )
     show(rows)
 
 
@@ -122,7 +122,7 @@ def measured(every: Databases, storage: str, workers: int, pause: float, given: 
         pipes = []
         for number in range(workers):
             here, there = context.Pipe()
-            simulated = SimulatedWorker(job, number, pause, given.epochs, given.data_dir)
+            simulated = SimulatedWorker(job, number, pause, given.epochs, every.images)
             process = context.Process(target=worker_process, args=(simulated, there), daemon=True)
             process.start()
             there.close()
@@ -140,22 +140,20 @@ def measured(every: Databases, storage: str, workers: int, pause: float, given: 
         for pipe in pipes:
             pipe.send("stop")
         seen = [pipe.recv() for pipe in pipes]
-    count, sums = 0, dict.fromkeys(("wall", "cpu", "slept", "lock", "held"), 0.0)
+    sums = dict.fromkeys(("wall", "cpu", "trials", "slept", "lock", "held"), 0.0)
     for notes in seen:
         inside = [note for note in notes if began <= note["wall"] <= ended]
-        if len(inside) > 1:
-            count += len(inside) - 1
-            for name in sums:
-                sums[name] += inside[-1][name] - inside[0][name]
-    if not count:
-        raise SystemExit("No worker ended two trials in the time measured. Give a longer --window or --paced-window.")
-    each = {name: value / count for name, value in sums.items()}
-    in_window = sum(began <= note["wall"] <= ended for notes in seen for note in notes)
+        for name in sums if inside else ():
+            sums[name] += inside[-1][name] - inside[0][name]
+    if sums["trials"] < 1:
+        raise SystemExit("The workers ended no trial in the time measured. Give a longer --window or --paced-window.")
+    each = {name: value / sums["trials"] for name, value in sums.items()}
+    per_second = workers / each["wall"]
     return Row(
-        storage, workers, pause, given.trials, given.epochs, count,
-        per_second=in_window / (ended - began),
+        storage, workers, pause, given.trials, given.epochs, sums["trials"],
+        per_second=per_second,
         cpu=each["cpu"],
-        server=server / max(in_window, 1),
+        server=server / (ended - began) / per_second,
         lock=each["lock"],
         held=each["held"],
         other=each["wall"] - each["slept"] - each["cpu"] - each["lock"],
@@ -167,10 +165,8 @@ def measured(every: Databases, storage: str, workers: int, pause: float, given: 
 def show(rows: list[Row]) -> None:
     """The table, and what follows from it."""
     first = rows[0]
-    print(
-        f"{os.cpu_count()} cores; a study of {first.trials:,} finished trials, {first.epochs} epochs per trial; milliseconds"
-        " per trial"
-    )
+    setting = f"a study of {first.trials:,} finished trials, {first.epochs} epochs per trial"
+    print(f"{os.cpu_count()} cores; {setting}; milliseconds per trial")
     heads = ("trials/s", "all", "CPU", "lock", "other", "held", "server CPU", "cores", "connections", "share")
     print(f"{'storage':<11}{'workers':>8}{'trial':>7}" + "".join(f"{head:>{len(head) + 3}}" for head in heads))
     for row in rows:

@@ -30,17 +30,18 @@ from regstudy.search.create import create_study
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job, Watch, work
 from regstudy.space.loader import load_space
+from regstudy.space.search_space import Space
 from regstudy.study import attributes
 from regstudy.study.database import sqlite_path
 from regstudy.study.place import study_place
 from regstudy.study.storage import open_named
 
 ENOUGH = 10_000_000  # trials asked for: no worker ever finds nothing to do
-RECORDED = 50  # trials that are run; the others of the study are copies of them
+RECORDED = 25  # trials that are run; the others of the study are copies of them
 CONNECTIONS = 300
 VARIED = 0.2  # a pretended training takes up to this share longer or shorter
 
-Note = dict[str, float]  # when a trial ended, and the sums of its worker's times until then
+Note = dict[str, float]  # the sums of a worker's times, and of its trials and parts of trials, at some moment
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,15 @@ class SimulatedWorker:
     number: int
     pause: float
     epochs: int
-    data_dir: Path
+    images: Splits
 
 
 class Databases:
     """Databases with the same study, of which every measurement gets a copy."""
 
-    def __init__(self, folder: Path, full: dict[str, Job], server: Server | None) -> None:
+    def __init__(self, folder: Path, images: Splits, full: dict[str, Job], server: Server | None) -> None:
         self._folder, self._full, self._server, self._numbers = folder, full, server, count()
+        self.images = images
         self.names = list(full)
 
     @contextmanager
@@ -105,33 +107,34 @@ def databases(trials: int, epochs: int, data_dir: Path, *, postgres: bool) -> It
     server = Server(programs, CONNECTIONS) if programs is not None else None
     folder = Path(tempfile.mkdtemp(prefix="regstudy-scale-"))
     try:
-        full = {"SQLite": _full_study(folder / "full", None, trials, epochs, data_dir)}
+        space = load_space("digits_cnn", [f"training.epochs={epochs}", "training.patience=null"])
+        images = data.prepare(space.defaults().data, data_dir).share()
+        full = {"SQLite": _full_study(folder / "full", None, space, images, trials)}
         if server is not None:
             url = server.create("postgresql")
-            full["PostgreSQL"] = _full_study(folder / "server", url, trials, epochs, data_dir)
-        yield Databases(folder, full, server)
+            full["PostgreSQL"] = _full_study(folder / "server", url, space, images, trials)
+        yield Databases(folder, images, full, server)
     finally:
         shutil.rmtree(folder)
         if server is not None:
             server.remove()
 
 
-def _full_study(results: Path, url: str | None, trials: int, epochs: int, data_dir: Path) -> Job:
+def _full_study(results: Path, url: str | None, space: Space, splits: Splits, trials: int) -> Job:
     """Create a study and give it its finished trials; returns the job of a worker of it."""
-    space = load_space("digits_cnn", [f"training.epochs={epochs}", "training.patience=null"])
-    splits = data.prepare(space.defaults().data, data_dir)
     place = study_place(results, space.name, url)
     study = create_study(place, space, splits)
     study.set_user_attr(attributes.TRIALS, ENOUGH)
     job = Job(place.url, study.study_name, place.folder, space, SearchOptions(ENOUGH, "cpu", 1))
     few = min(RECORDED, trials)
-    ended: Counter[str] = Counter()
-    _pretend(
-        SimulatedWorker(job, 0, 0.0, epochs, data_dir),
-        splits,
-        lambda _: ended.update(["trials"]),
-        lambda: ended["trials"] >= few,
-    )
+    done = 0.0
+
+    def see(one: Note) -> None:
+        nonlocal done
+        done = one["trials"]
+
+    first = SimulatedWorker(job, 0, 0.0, space.planned_epochs, splits)
+    _pretend(first, see, lambda: done >= few)
     with closing(open_named(place.url, study.study_name)) as opened:
         recorded = [one for one in opened.study.get_trials() if one.state == TrialState.COMPLETE]
         copies = []
@@ -145,42 +148,35 @@ def _full_study(results: Path, url: str | None, trials: int, epochs: int, data_d
                 )
             )  # fmt: skip
         opened.study.add_trials(copies)
-    study._storage.remove_session()
     return job
 
 
 def worker_process(simulated: SimulatedWorker, pipe: Connection) -> None:
     """Work until told to stop; say so when the first trial has ended, and send all notes at the end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    splits = data.prepare(simulated.job.plan.defaults().data, simulated.data_dir)
     notes: list[Note] = []
 
     def note(one: Note) -> None:
-        notes.append(one)
-        if len(notes) == 1:
+        if one["trials"] >= 1 and not notes:
             pipe.send("ready")
+        if one["trials"] >= 1:
+            notes.append(one)
 
-    _pretend(simulated, splits, note, pipe.poll)
+    _pretend(simulated, note, pipe.poll)
     pipe.recv()
     pipe.send(notes)
 
 
-def _pretend(
-    simulated: SimulatedWorker, splits: Splits, note: Callable[[Note], None], stop_asked: Callable[[], bool]
-) -> None:
+def _pretend(simulated: SimulatedWorker, note: Callable[[Note], None], stop_asked: Callable[[], bool]) -> None:
     """A real worker in this process, all of whose trainings are pretended."""
     spent: Counter[str] = Counter()
     random_ = random.Random(simulated.number)
     first = True
 
     def train(
-        config: Any,
-        _splits: object,
-        _device: object,
-        on_epoch: Callable[..., object],
-        on_step: Callable[..., object],
-        *_: object,
-    ) -> Any:
+        _config: object, _splits: object, _device: object, on_epoch: Callable[..., object],
+        on_step: Callable[..., object], _checkpoint: object,
+    ) -> Any:  # fmt: skip
         """What `regstudy.training.run.run` gives, in no time; a pruned training goes on, so all take the same."""
         pause = simulated.pause * (random_.random() if first else random_.uniform(1 - VARIED, 1 + VARIED))
         records: list[EpochRecord] = []
@@ -215,18 +211,16 @@ def _pretend(
         nonlocal first
         if isinstance(event, worker.TrialEnded):
             first = False
-            note(
-                {
-                    "wall": time.monotonic(),
-                    "cpu": time.process_time(),
-                    **{k: spent[k] for k in ("slept", "lock", "held")},
-                }
-            )
+            spent["trials"] += 1
+        if isinstance(event, worker.TrialEnded | worker.EpochDone):
+            part = 0 if isinstance(event, worker.TrialEnded) else event.record.epoch / (simulated.epochs + 1)
+            sums = {name: spent[name] for name in ("slept", "lock", "held")}
+            note({"wall": time.monotonic(), "cpu": time.process_time(), "trials": spent["trials"] + part, **sums})
 
     own_run, own_exclusive = worker.run, queue.exclusive
     worker.run, queue.exclusive = train, exclusive
     try:
-        work(replace(simulated.job, worker=simulated.number), splits, Watch(tell, stop_asked))
+        work(replace(simulated.job, worker=simulated.number), simulated.images, Watch(tell, stop_asked))
     except KeyboardInterrupt:  # asked to stop within a training
         pass
     finally:
