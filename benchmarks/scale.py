@@ -40,7 +40,7 @@ BUSY_WINDOW = 6.0  # seconds measured without a pause
 PACED_WINDOW = 45.0  # seconds measured with trials of 10 seconds: four trials of every worker
 PACED = (1, 16, 32)  # numbers of workers whose trials last 10 seconds
 STARTUP = 240.0  # seconds until every worker must have ended its first trial
-KNEE = 1.1  # twice the workers that give less than this many times the trials are past the knee
+KNEE = 1.1  # more workers that give less than this many times the trials are past the knee
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     given = arguments()
     known = {} if given.again else {row.key: row for row in read(given.csv)}
-    rows = []
     with databases(given.trials, given.epochs, given.data_dir, postgres=not given.no_postgres) as every:
-        for storage in every.names:
-            for pause, workers in [*((0.0, n) for n in given.workers), *((given.trial, n) for n in given.paced)]:
-                key = (storage, workers, pause, given.trials, given.epochs)
-                if key not in known:
-                    print(f"{storage}, {workers} workers, trials of {pause:g} s", file=sys.stderr)
-                    known[key] = measured(every, storage, workers, pause, given)
-                    write(given.csv, list(known.values()))
-                rows.append(known[key])
-    show(rows)
+        paces = [*((0.0, number) for number in given.workers), *((given.trial, number) for number in given.paced)]
+        wanted = [(storage, n, pause, given.trials, given.epochs) for storage in every.names for pause, n in paces]
+        for key in wanted:
+            if key not in known:
+                storage, workers, pause, *_ = key
+                print(f"{storage}, {workers} workers, trials of {pause:g} s", file=sys.stderr)
+                known[key] = measured(every, storage, workers, pause, given)
+                write(given.csv, list(known.values()))
+    show([known[key] for key in wanted])
 
 
 def arguments() -> argparse.Namespace:
@@ -186,10 +185,10 @@ def knee(rows: list[Row]) -> str:
         return "not measured without a pause"
     most = max(rows, key=lambda row: row.per_second)
     enough = next(row for row in rows if row.per_second * KNEE >= most.per_second)
-    alone = min(row.held for row in rows)
+    held = [row.held for row in rows if row.held]  # none where no worker took a trial in the time measured
+    alone = f"; the lock alone would allow {1 / min(held):.0f} trials/s" if held else ""
     return (
-        f"{enough.workers} workers without a pause reach nine tenths of the most, {most.per_second:.1f} trials/s; the"
-        f" lock alone would allow {1 / alone:.0f} trials/s"
+        f"{enough.workers} workers without a pause reach nine tenths of the most, {most.per_second:.1f} trials/s{alone}"
     )
 
 

@@ -58,15 +58,28 @@ class SimulatedWorker:
 class Databases:
     """Databases with the same study, of which every measurement gets a copy."""
 
-    def __init__(self, folder: Path, images: Splits, full: dict[str, Job], server: Server | None) -> None:
-        self._folder, self._full, self._server, self._numbers = folder, full, server, count()
+    def __init__(self, folder: Path, space: Space, images: Splits, trials: int, server: Server | None) -> None:
+        self._folder, self._space, self._trials, self._server = folder, space, trials, server
+        self._full: dict[str, Job] = {}
+        self._numbers = count()
         self.images = images
-        self.names = list(full)
+        self.names = ["SQLite", "PostgreSQL"] if server is not None else ["SQLite"]
+
+    def _job(self, name: str) -> Job:
+        """The study that is copied, which is made when it is needed first."""
+        if name not in self._full:
+            url = self._server.create(name.lower()) if self._on_server(name) and self._server is not None else None
+            self._full[name] = _full_study(self._folder / name, url, self._space, self.images, self._trials)
+        return self._full[name]
+
+    @staticmethod
+    def _on_server(name: str) -> bool:
+        return name == "PostgreSQL"
 
     @contextmanager
     def copy(self, name: str) -> Iterator[Job]:
         """A worker's job on a database of its own."""
-        job, number = self._full[name], next(self._numbers)
+        job, number = self._job(name), next(self._numbers)
         folder = self._folder / f"copy{number}"
         folder.mkdir()
         file = sqlite_path(job.storage)
@@ -81,7 +94,7 @@ class Databases:
 
     def server_seconds(self, name: str) -> float:
         """CPU time that the database server and its processes have used so far; 0 without a server."""
-        if self._server is None or sqlite_path(self._full[name].storage) is not None:
+        if self._server is None or not self._on_server(name):
             return 0.0
         first = psutil.Process(int((Path(self._server.data) / "postmaster.pid").read_text().split()[0]))
         total = 0.0
@@ -94,7 +107,7 @@ class Databases:
 
     def connections(self, name: str) -> int:
         """Connections to the database server now; 0 without a server."""
-        if self._server is None or sqlite_path(self._full[name].storage) is not None:
+        if self._server is None or not self._on_server(name):
             return 0
         return self._server.ask("SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'copy%'")
 
@@ -109,11 +122,7 @@ def databases(trials: int, epochs: int, data_dir: Path, *, postgres: bool) -> It
     try:
         space = load_space("digits_cnn", [f"training.epochs={epochs}", "training.patience=null"])
         images = data.prepare(space.defaults().data, data_dir).share()
-        full = {"SQLite": _full_study(folder / "full", None, space, images, trials)}
-        if server is not None:
-            url = server.create("postgresql")
-            full["PostgreSQL"] = _full_study(folder / "server", url, space, images, trials)
-        yield Databases(folder, images, full, server)
+        yield Databases(folder, space, images, trials, server)
     finally:
         shutil.rmtree(folder)
         if server is not None:
