@@ -108,7 +108,7 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.workers, given.paced, given.trial, given.no_postgres = [1, 2], [2], 0.2, True
-        given.trials, given.epochs, given.window, given.paced_window = 30, 3, 1.0, 1.5
+        given.trials, given.epochs, given.window, given.paced_window = 30, 3, 3.0, 3.0
     return given
 
 
@@ -144,7 +144,7 @@ def measured(every: Databases, storage: str, workers: int, pause: float, given: 
         inside = [note for note in notes if began <= note["wall"] <= ended]
         for name in sums if inside else ():
             sums[name] += inside[-1][name] - inside[0][name]
-    if sums["trials"] < 1:
+    if not sums["trials"]:
         raise SystemExit("The workers ended no trial in the time measured. Give a longer --window or --paced-window.")
     each = {name: value / sums["trials"] for name, value in sums.items()}
     per_second = workers / each["wall"]
