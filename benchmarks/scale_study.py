@@ -88,6 +88,7 @@ class Databases:
             url = f"sqlite:///{folder / 'study.db'}"
         else:
             assert self._server is not None
+            self._server.drop_connections(name.lower())  # of those who made it; a database in use cannot be copied
             url = self._server.create(f"copy{number}", template=name.lower())
         yield replace(job, storage=url, folder=folder)
         shutil.rmtree(folder)
