@@ -30,8 +30,8 @@ def binaries() -> Path | None:
 class Server:
     """A server on a free port of 127.0.0.1 that lets nobody in without the password."""
 
-    def __init__(self, programs: Path) -> None:
-        self.programs = programs
+    def __init__(self, programs: Path, connections: int = 60) -> None:
+        self.programs, self.connections = programs, connections
         self.folder = Path(tempfile.mkdtemp(prefix="regstudy-postgres-"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -53,15 +53,21 @@ class Server:
         """The storage URL of a database, as a user would type it."""
         return f"postgresql://{USER}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> str:
-        """Make an empty database; returns its URL."""
+    def create(self, database: str, template: str = "template1") -> str:
+        """Make a database, an empty one or a copy of another; returns its URL."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+            connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"'.encode())
         return self.url(database)
+
+    def ask(self, sql: str) -> int:
+        """One number from the server."""
+        with psycopg.connect(self.url("postgres")) as connection:
+            row = connection.execute(sql.encode()).fetchone()
+        return int(row[0]) if row else 0
 
     def start(self) -> None:
         """Start, and wait until connections are accepted."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c max_connections=60"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c max_connections={self.connections}"
         self._run("pg_ctl", "-D", self.data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self, mode: str = "immediate") -> None:

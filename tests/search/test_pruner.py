@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from regstudy.errors import ArgumentError
 from regstudy.records import PruningDecision
-from regstudy.search.pruner import SignalPruner, make_pruner
+from regstudy.search.pruner import SignalPruner, judge, make_pruner
 from regstudy.search.search_options import PRUNERS
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
@@ -134,3 +134,32 @@ def test_every_pruner_by_name_runs_a_study(name: str) -> None:
     study = study_with(pruner, maximize=True, trials=25)
     states = {trial.state for trial in study.trials}
     assert states == ({TrialState.COMPLETE} if name == "none" else {TrialState.COMPLETE, TrialState.PRUNED})
+
+
+@pytest.mark.parametrize("epochs", [2, 5, 12, 30])
+def test_trials_are_not_read_while_nothing_can_be_pruned_and_the_decision_is_the_same(
+    epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruner = SignalPruner(epochs, audit=0.0)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    for level in range(12):
+        study.add_trial(
+            optuna.create_trial(value=level, intermediate_values={step: level + step for step in range(1, epochs + 1)})
+        )
+    read: list[int] = []
+    get_trials = study.get_trials
+
+    def counted(*given: object, **more: object) -> list[optuna.trial.FrozenTrial]:
+        read.append(1)
+        return get_trials(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(study, "get_trials", counted)
+    trial, reading = study.ask(), []
+    for epoch in range(1, epochs + 1):
+        trial.report(-5.0, epoch)
+        read.clear()
+        decision = judge(trial, epoch)
+        reading += [epoch] if read else []
+        frozen = get_trials(deepcopy=False)[trial.number]
+        assert decision.prune == SignalPruner(epochs, audit=0.0).verdict(study, frozen).prune
+    assert reading == list(range(max(2, -(-3 * epochs // 10)), epochs + 1))

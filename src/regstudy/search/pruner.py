@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from regstudy.errors import ArgumentError, require
 from regstudy.records import PruningDecision
 from regstudy.search.fold_rule import FOLD_CHANCE, decide_on_folds
-from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide
+from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide, warm_up
 from regstudy.search.search_options import PrunerName
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
@@ -51,6 +51,10 @@ class SignalPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to prune the trial, given what it has reported so far."""
         return self.verdict(study, trial).prune
+
+    def may_prune(self, epoch: int) -> bool:
+        """Whether a trial may be pruned after so many epochs; before that, no other trial need be read."""
+        return epoch >= warm_up(self._epochs)
 
     def verdict(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial] | None = None) -> PruningDecision:
         """The same with the reason, which is stored in the trial if it is pruned.
@@ -132,6 +136,8 @@ def judge(trial: Trial, epoch: int) -> PruningDecision:
     if not isinstance(pruner, SignalPruner):
         prune = trial.should_prune()
         return PruningDecision(prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}")
+    if not pruner.may_prune(epoch):  # reading all trials is most of what a worker does for an epoch
+        return PruningDecision(False, f"nothing is pruned at epoch {epoch} yet")
     trials = study.get_trials(deepcopy=False)
     return _kept(trial, pruner, pruner.verdict(study, trials[trial.number], trials))
 
