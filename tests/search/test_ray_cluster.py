@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from conftest import require
 from faults.checks import assert_curves_repeat, assert_sound
 from faults.commands import Start, until
 from files.file_store_contract import check_store
-from optuna.storages import RDBStorage
 from postgres import Server, binaries
 
 import regstudy
@@ -31,12 +29,7 @@ from regstudy.study import attributes
 from regstudy.study.storage import open_named, open_storage
 
 pytest_plugins = ["faults.fixtures"]
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.postgres,
-    # a study in this process leaves connections to the garbage collector
-    pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning"),
-]
+pytestmark = [pytest.mark.ray, pytest.mark.postgres]
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 
 
@@ -69,12 +62,9 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-def url(server: Server, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of the test's own; connections that a study in this process leaves are closed."""
-    yield server.create(tmp_path.name)
-    for storage in [one for one in gc.get_objects() if type(one) is RDBStorage]:
-        storage.remove_session()
-        storage.engine.dispose()
+def url(server: Server, tmp_path: Path) -> str:
+    """The URL of an empty database of the test's own."""
+    return server.create(tmp_path.name)
 
 
 def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,8 @@ from regstudy.search.events import Listener, Notice
 from regstudy.search.search_options import LIMITS, SearchOptions
 from regstudy.study.storage import sqlite_path
 from regstudy.text import counted
+
+NODE_DIED = "Raylet is terminated|has been marked dead|A worker died"  # messages with lines of a log, which Ray prints
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def launched(
         yield options
         return
     load_code()
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", NODE_DIED)  # Ray reads it when it is imported
     from regstudy.search.ray_cluster import connected, room_now, where_words  # Ray is an extra
 
     with connected(asked, one_machine=sqlite_path(url) is not None) as cluster:

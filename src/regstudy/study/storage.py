@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.orm import Session, scoped_session
 
 from regstudy.errors import FileError, ServerLost, StorageError
 from regstudy.files import check_file, locked
@@ -267,7 +269,15 @@ def check_local_disk(folder: Path) -> None:
 
 def _open_server(url: str, create: bool) -> RDBStorage:
     options = {"pool_pre_ping": True, **connect_args(url)}
-    return RDBStorage(_literal(server_url(url)), engine_kwargs=options, skip_table_creation=not create)
+    storage = RDBStorage(_literal(server_url(url)), engine_kwargs=options, skip_table_creation=not create)
+    weakref.finalize(storage, _disconnect, storage.scoped_session, storage.engine)
+    return storage
+
+
+def _disconnect(sessions: scoped_session[Session], engine: sqlalchemy.Engine) -> None:
+    """Close the connections of a storage that nobody uses any more, which psycopg asks for."""
+    sessions.remove()
+    engine.dispose()
 
 
 def _open_sqlite(url: str, path: Path, create: bool) -> RDBStorage:

@@ -54,7 +54,7 @@ def logits_in_batches(model: nn.Module, images: ImageSet, preprocessing: PixelTr
 
 
 def images_at_once(images: Tensor) -> int:
-    """How many images are evaluated in one batch: on a GPU as many as this process's share of its memory certainly holds."""
+    """How many images are evaluated in one batch: on a GPU as many as this process's share of it holds."""
     if not images.is_cuda:
         return EVALUATION_BATCH_SIZE
     share = torch.cuda.get_per_process_memory_fraction(images.device)
