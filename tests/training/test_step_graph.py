@@ -125,6 +125,16 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_usual_and_says_so() -> None:
     assert plain(refused.records) == plain(usual.records)
 
 
+def test_a_restored_state_records_again() -> None:
+    """What it has recorded would change the optimizer's former tensors."""
+    state = started({}, calls_again)
+    run_epoch(state)
+    state.load_state_dict(saved(state))
+    assert state.steps is not None and not state.steps.recordings
+    run_epoch(state)
+    assert state.steps.recordings
+
+
 def test_outputs_of_a_step_are_not_overwritten_by_the_next() -> None:
     state = started({}, calls_again)
     batches = loop.shuffled_batches(state)
