@@ -71,9 +71,10 @@ class DeviceSteps:
             except RuntimeError as error:  # also of CUDA, and of an operation that would wait
                 self.refused = str(error).split("\n")[0]
                 self.recordings.clear()
-                LOG.warning("Training steps run one by one, which is slower: recording failed (%s)", self.refused)
         if self.refused:  # not above, where the error would keep the memory of its steps
-            return step(positions, unpacked(vector, inputs))
+            outputs = step(positions, unpacked(vector, inputs))  # which may raise the same, and then says more
+            LOG.warning("Training steps run one by one, which is slower: recording failed (%s)", self.refused)
+            return outputs
         found = self.recordings[kind]
         found.positions.copy_(positions)
         found.vector.copy_(vector)
@@ -99,23 +100,23 @@ class Changing:
 
 
 @contextmanager
-@torch.no_grad()
 def unchanged(changing: Changing, device: torch.device) -> Iterator[None]:
     """Within this block steps may be taken; afterward everything has the values from before, at the same places.
 
     What an optimizer makes in its first step begins with zeros, for all optimizers of `make_optimizer`.
     """
-    before = [(tensor, tensor.clone()) for tensor in changing.tensors()]
+    before = [(tensor, tensor.detach().clone()) for tensor in changing.tensors()]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             yield
         finally:
             known = {id(tensor) for tensor, _ in before}
-            for tensor, value in before:
-                tensor.copy_(value)
-            for tensor in changing.tensors():
-                if id(tensor) not in known:
-                    tensor.zero_()
+            with torch.no_grad():
+                for tensor, value in before:
+                    tensor.copy_(value)
+                for tensor in changing.tensors():
+                    if id(tensor) not in known:
+                        tensor.zero_()
             changing.optimizer.zero_grad(set_to_none=True)
 
 
