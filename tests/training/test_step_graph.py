@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "rmsprop": {**ALL, "optimizer": {"name": "rmsprop", "momentum": 0.5}},
     "mixup": {"regularization": {"mixup": 1.0, "ema": 0.5}, "training.balance": "weights"},
 }  # fmt: skip
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def calls_again(step: Callable[[], Outputs], _: torch.device) -> tuple[Callable[[], object], Outputs]:
@@ -185,6 +186,7 @@ def test_weights_of_an_earlier_phase_are_trained_on() -> None:
 
 
 @pytest.mark.gpu
+@needs_gpu
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
     """The first epochs record every kind of batch; in the last one, waiting would be an error."""
@@ -208,6 +210,7 @@ def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
 
 
 @pytest.mark.gpu
+@needs_gpu
 @pytest.mark.parametrize("case", CASES)
 def test_recorded_steps_on_a_gpu_give_the_usual_curve(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the algorithms that are free to add in any order, and resumed in the middle."""
