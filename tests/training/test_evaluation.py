@@ -37,6 +37,12 @@ def test_a_gpu_evaluates_as_many_images_at_once_as_it_certainly_holds(
     assert images_at_once(images) == expected
 
 
+def test_a_deterministic_evaluation_does_not_depend_on_what_else_uses_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    images: Any = SimpleNamespace(is_cuda=True, device="cuda:0", shape=(9, 3, 32, 32))
+    assert images_at_once(images) == EVALUATION_BATCH_SIZE
+
+
 def test_a_cpu_evaluates_as_many_as_ever() -> None:
     """Larger batches would change the last digits of old curves."""
     assert images_at_once(torch.zeros(4, 3, 8, 8)) == EVALUATION_BATCH_SIZE == 512

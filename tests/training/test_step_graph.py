@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "rmsprop": {**ALL, "optimizer": {"name": "rmsprop", "momentum": 0.5}},
     "mixup": {"regularization": {"mixup": 1.0, "ema": 0.5}, "training.balance": "weights"},
 }  # fmt: skip
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 def calls_again(step: Callable[[], Outputs], _: torch.device) -> tuple[Callable[[], object], Outputs]:
@@ -125,6 +126,16 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_usual_and_says_so() -> None:
     assert plain(refused.records) == plain(usual.records)
 
 
+def test_a_restored_state_records_again() -> None:
+    """What it has recorded would change the optimizer's former tensors."""
+    state = started({}, calls_again)
+    run_epoch(state)
+    state.load_state_dict(saved(state))
+    assert state.steps is not None and not state.steps.recordings
+    run_epoch(state)
+    assert state.steps.recordings
+
+
 def test_outputs_of_a_step_are_not_overwritten_by_the_next() -> None:
     state = started({}, calls_again)
     batches = loop.shuffled_batches(state)
@@ -175,6 +186,7 @@ def test_weights_of_an_earlier_phase_are_trained_on() -> None:
 
 
 @pytest.mark.gpu
+@needs_gpu
 @pytest.mark.parametrize("case", CASES)
 def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
     """The first epochs record every kind of batch; in the last one, waiting would be an error."""
@@ -198,6 +210,7 @@ def test_an_epoch_on_a_gpu_waits_only_at_its_end(case: str) -> None:
 
 
 @pytest.mark.gpu
+@needs_gpu
 @pytest.mark.parametrize("case", CASES)
 def test_recorded_steps_on_a_gpu_give_the_usual_curve(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the algorithms that are free to add in any order, and resumed in the middle."""

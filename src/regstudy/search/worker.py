@@ -49,6 +49,7 @@ from regstudy.study import attributes
 from regstudy.study.queue_state import count_finished
 from regstudy.study.start import stored_start
 from regstudy.study.storage import OpenStudy, in_words, open_named, outlast
+from regstudy.training.determinism import prepare_cublas
 from regstudy.training.devices import give_back_memory
 from regstudy.training.early_stopping import Signal
 from regstudy.training.fold_runs import (
@@ -99,6 +100,8 @@ def work(job: Job, images: SplitSource, watch: Watch) -> None:
     """
     torch.set_num_threads(job.options.threads)
     device = torch.device(job.options.device)
+    if device.type == "cuda":
+        prepare_cublas()  # before the images start CUDA: on another machine nobody has
     limit_share(device, job.gpu_share)
     with in_words(job.storage):
         here = OnDevice(images, device)

@@ -111,8 +111,9 @@ def peak_memory(config: RunConfig, splits: Splits, device: torch.device) -> int:
 def _step_and_evaluate(config: RunConfig, splits: Splits, device: torch.device) -> None:
     with training_on(config, device):
         state = start(config, splits, device)
-        batch, lr = shuffled_batches(state)[0], learning_rate(config, [])
-        for _ in range(MEMORY_STEPS):
+        batches, lr = shuffled_batches(state), learning_rate(config, [])
+        # the last one is smaller, so no recording serves it: it needs memory besides theirs
+        for batch in [*[batches[0]] * MEMORY_STEPS, batches[-1]]:
             train_step(state, batch, lr)
         places = torch.arange(min(EVALUATION_BATCH_SIZE, len(splits.validation)))
         evaluate(state.model, splits.validation.subset(places).to(device), state.preprocessing)

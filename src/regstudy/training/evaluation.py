@@ -55,7 +55,7 @@ def logits_in_batches(model: nn.Module, images: ImageSet, preprocessing: PixelTr
 
 def images_at_once(images: Tensor) -> int:
     """How many images are evaluated in one batch: on a GPU as many as this process's share of it holds."""
-    if not images.is_cuda:
+    if not images.is_cuda or torch.are_deterministic_algorithms_enabled():  # the share depends on what else runs
         return EVALUATION_BATCH_SIZE
     share = torch.cuda.get_per_process_memory_fraction(images.device)
     memory = int(share * torch.cuda.get_device_properties(images.device).total_memory)

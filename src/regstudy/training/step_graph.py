@@ -12,9 +12,11 @@ that may wait for the device or cannot be recorded.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 
 import torch
@@ -69,9 +71,10 @@ class DeviceSteps:
             except RuntimeError as error:  # also of CUDA, and of an operation that would wait
                 self.refused = str(error).split("\n")[0]
                 self.recordings.clear()
-                LOG.warning("Training steps run one by one, which is slower: recording failed (%s)", self.refused)
         if self.refused:  # not above, where the error would keep the memory of its steps
-            return step(positions, unpacked(vector, inputs))
+            outputs = step(positions, unpacked(vector, inputs))  # which may raise the same, and then says more
+            LOG.warning("Training steps run one by one, which is slower: recording failed (%s)", self.refused)
+            return outputs
         found = self.recordings[kind]
         found.positions.copy_(positions)
         found.vector.copy_(vector)
@@ -97,23 +100,23 @@ class Changing:
 
 
 @contextmanager
-@torch.no_grad()
 def unchanged(changing: Changing, device: torch.device) -> Iterator[None]:
     """Within this block steps may be taken; afterward everything has the values from before, at the same places.
 
     What an optimizer makes in its first step begins with zeros, for all optimizers of `make_optimizer`.
     """
-    before = [(tensor, tensor.clone()) for tensor in changing.tensors()]
+    before = [(tensor, tensor.detach().clone()) for tensor in changing.tensors()]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             yield
         finally:
             known = {id(tensor) for tensor, _ in before}
-            for tensor, value in before:
-                tensor.copy_(value)
-            for tensor in changing.tensors():
-                if id(tensor) not in known:
-                    tensor.zero_()
+            with torch.no_grad():
+                for tensor, value in before:
+                    tensor.copy_(value)
+                for tensor in changing.tensors():
+                    if id(tensor) not in known:
+                        tensor.zero_()
             changing.optimizer.zero_grad(set_to_none=True)
 
 
@@ -135,26 +138,34 @@ def _recorded(
 def record_on_gpu(step: Callable[[], Outputs], device: torch.device) -> tuple[Callable[[], object], Outputs]:
     """Record a step; RuntimeError if it waits for the device, before anything is recorded."""
     with torch.cuda.device(device):
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
+        usual, side = torch.cuda.current_stream(), _side_stream(device)
+        side.wait_stream(usual)
+        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.stream(side):
+            with torch.cuda.stream(side):  # it also ends the use of this stream if torch fails to end a recording
                 for _ in range(WARM_UP_STEPS):
                     step()
                 with _waiting_is_an_error():
                     step()
+                with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                    outputs = step()
         finally:  # whatever comes next must not overtake these steps
-            torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            outputs = step()
+            usual.wait_stream(side)
         return graph.replay, outputs
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all recordings on a GPU: cuBLAS keeps tens of megabytes for every stream that was ever used."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def _waiting_is_an_error() -> Iterator[None]:
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

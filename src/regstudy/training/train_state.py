@@ -82,6 +82,7 @@ class TrainState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state, including torch's global generators."""
+        self.end()  # recordings know the optimizer's tensors, which are replaced
         self.model.load_state_dict(state["model"])
         # only what changes is the checkpoint's; a learning rate on a GPU must stay there
         groups = self.optimizer.state_dict()["param_groups"]
@@ -118,7 +119,7 @@ class TrainState:
         return [*self.earlier, *self.records]
 
     def end(self) -> None:
-        """Give back memory that only further steps would need."""
+        """Forget recorded steps, whose memory only further steps would need."""
         if self.steps is not None:
             self.steps.recordings.clear()
 
