@@ -170,15 +170,19 @@ def _connect(asked: Ray) -> None:
     options: dict[str, Any] = {"address": asked.address, "runtime_env": _own_code()}
     if asked.address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # else Ray keeps one in the home folder, for which clusters that are started there would ask from then on
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options = {"address": "local", "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        what = "Ray cannot be started here" if asked.address is None else f"address (--address): {asked.address}"
+        if asked.address is None:
+            raise ArgumentError(f"Ray cannot be started here: {reason}.") from error
         raise ArgumentError(
-            f"{what}: {reason}. Start a cluster with `ray start --head` on this machine and `ray start --address"
-            " HOST:PORT` on others, or leave --address out for a Ray on this machine alone."
+            f"address (--address): {asked.address}: {reason}. Start a cluster with `ray start --head` on this machine"
+            " and `ray start --address HOST:PORT` on others, or leave --address out for a Ray on this machine alone. If"
+            " the cluster asks for a token (~/.ray/auth_token), set RAY_AUTH_MODE=token."
         ) from error
     finally:
         if main:
