@@ -208,6 +208,8 @@ def test_every_command_of_the_docs_is_one_that_the_program_takes(command: tuple[
     if words[0].startswith("-") and words[0] not in ("--help", "--version", "--install-completion"):
         words.insert(0, "study")  # `python study.py …`
     parse(PROGRAM, words)
+    if "ray" in words:
+        assert not {"--device", "--threads"} & set(words)  # follow from the launcher
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

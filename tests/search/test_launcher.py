@@ -128,13 +128,27 @@ def test_what_is_no_cluster_does_not_answer(greeting: bytes, monkeypatch: pytest
 def test_workers_that_die_are_replaced_so_often() -> None:
     deaths = Deaths(": advice")
     for _ in range(DEATHS - 1):
-        deaths.count(heard=True)
+        deaths.count(heard=True, reason="")
     deaths.trial_finished()
-    deaths.count(heard=True)
+    deaths.count(heard=True, reason="")
     for _ in range(STILLBORN - 1):
-        deaths.count(heard=False)
+        deaths.count(heard=False, reason="")
+    deaths.trial_finished()
+    for _ in range(STILLBORN - 1):
+        deaths.count(heard=False, reason="")
     with pytest.raises(RegstudyError, match=f"{STILLBORN} worker processes in a row ended before they began: advice"):
-        deaths.count(heard=False)
+        deaths.count(heard=False, reason="")
+
+
+def test_a_node_that_takes_all_workers_with_it_does_not_end_the_study() -> None:
+    deaths = Deaths(": advice", together=64)
+    for heard in (False, True):
+        for _ in range(32):
+            deaths.count(heard=heard, reason="")
+    for _ in range(DEATHS - 1):
+        deaths.count(heard=True, reason="")
+    with pytest.raises(RegstudyError, match=f"{DEATHS + 64} workers in a row died .* The last one: its node left"):
+        deaths.count(heard=True, reason="its node left")
 
 
 @pytest.fixture
@@ -155,7 +169,7 @@ def test_news_that_were_lost_are_told_again_until_they_were_seen(actor: RayWorke
 def test_an_actor_that_begins_again_has_forgotten_its_earlier_work(actor: RayWorker, tmp_path: Path) -> None:
     actor._tell(Stopped())
     actor.stop()
-    actor.begin(Briefing(tmp_path, tmp_path / "token", "secret"))
+    actor.begin(Briefing(tmp_path / "mark"))
     assert actor.news(0) == []
     assert not actor._stop_asked()
     actor._tell("new")
@@ -178,16 +192,16 @@ def test_an_error_that_should_not_be_ends_the_work_with_its_traceback(actor: Ray
     assert ended.crash.strip().splitlines()[-1].startswith("AttributeError")
 
 
-@pytest.mark.parametrize(("content", "sees"), [("secret", True), ("other", False), (None, False)])
+@pytest.mark.parametrize("sees", [True, False])
 def test_an_actor_proves_that_it_sees_the_folder(
-    actor: RayWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, sees: bool
+    actor: RayWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees: bool
 ) -> None:
     monkeypatch.setenv("PGUSER", "theirs")
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    token = tmp_path / "token"
-    if content is not None:
-        token.write_text(content)
-    briefing = Briefing(tmp_path, token, "secret", {"PGUSER": "ours", "PGPASSWORD": "x"}, (tmp_path / "no",))
+    mark = tmp_path / "mark"
+    if sees:
+        mark.touch()
+    briefing = Briefing(mark, {"PGUSER": "ours", "PGPASSWORD": "x"}, (tmp_path / "no",))
     arrival = actor.begin(briefing)
     assert (arrival.sees_folder, arrival.lacking) == (sees, (tmp_path / "no",))
     assert "PGPASSWORD" not in repr(briefing)

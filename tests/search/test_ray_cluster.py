@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from regstudy.search import ray_cluster, ray_pool
 from regstudy.search.events import EpochDone, Event, Notice
 from regstudy.search.launcher import Ray
 from regstudy.search.ray_cluster import connected
+from regstudy.search.ray_worker import RayWorker
+from regstudy.search.worker_deaths import STILLBORN
 from regstudy.study import attributes
 from regstudy.study.storage import open_named, open_storage
 
@@ -115,18 +118,57 @@ def test_a_file_is_no_storage_for_other_machines(cluster: Any, folder: Path, mon
     assert not (folder / "results").exists()
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_worker_that_cannot_start_ends_the_study_with_the_reason(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unknown:
+        """Cannot be unpacked anywhere."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return importlib.import_module, ("module_that_no_node_has",)
+
+    monkeypatch.setattr(ray_pool, "DISK", Unknown())
+    with pytest.raises(RegstudyError, match=r"A Ray worker could not begin: .*module_that_no_node_has"):
+        regstudy.run_study(
+            "faulty.yaml", trials=2, doctor=False, data_dir=".", launcher=Ray(cluster.address), progress=print
+        )
+
+
+@pytest.mark.usefixtures("folder")
+def test_workers_that_died_while_they_had_nothing_to_do_are_no_reason_to_give_up(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, dead = ray_pool.current, list[Any]()
+
+    def current() -> ray_cluster.Cluster:
+        connection = real()
+        if not dead:
+            dead.extend(ray.remote(RayWorker).options(num_cpus=0).remote() for _ in range(STILLBORN + 2))
+            for actor in dead:
+                ray.kill(actor)
+            connection.idle.extend(dead)
+        return connection
+
+    monkeypatch.setattr(ray_pool, "current", current)
+    result = regstudy.run_study(
+        "faulty.yaml", trials=1, doctor=False, data_dir=".", launcher=Ray(cluster.address), progress=print
+    )
+    assert result.finished == 1
+
+
 def test_checkpoints_and_weights_come_back_from_a_node_that_does_not_see_the_folder(
     cluster: Any, folder: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is killed is replaced, and the new one continues its trial from the checkpoint that came back."""
-    real, killed, said = ray_pool.token_in, list[int](), list[str]()
+    real, killed, said = ray_pool.mark_in, list[int](), list[str]()
 
     class Elsewhere:
         def __init__(self, path: Path) -> None:
             self.real = real(path)
 
-        def __enter__(self) -> tuple[Path, str]:
-            return self.real.__enter__()[0], "what no file holds"
+        def __enter__(self) -> Path:
+            return self.real.__enter__().with_name("what nobody sees")
 
         def __exit__(self, *raised: Any) -> None:
             self.real.__exit__(*raised)
@@ -140,7 +182,7 @@ def test_checkpoints_and_weights_come_back_from_a_node_that_does_not_see_the_fol
             killed.append(event.number)
             psutil.Process(owner["pid"]).kill()
 
-    monkeypatch.setattr(ray_pool, "token_in", Elsewhere)
+    monkeypatch.setattr(ray_pool, "mark_in", Elsewhere)
     result = regstudy.run_study(
         "faulty.yaml", trials=4, name="carried", storage=url, doctor=False, data_dir=".", workers="auto",
         launcher=Ray(cluster.address), progress=progress,
@@ -156,7 +198,7 @@ def test_checkpoints_and_weights_come_back_from_a_node_that_does_not_see_the_fol
     place = folder / "results" / "carried"
     assert list((place / "checkpoints").iterdir()) == []
     assert len(list((place / "weights").iterdir())) >= 3
-    assert not (place / ".seen_by_workers").exists()
+    assert not list(place.glob(".seen_by_workers*"))
     assert result.finished == 4
 
 

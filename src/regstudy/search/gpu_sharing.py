@@ -57,9 +57,9 @@ def check_memory(plan: Plan, splits: Splits, options: SearchOptions, listen: Lis
     """Measure what the largest training of a plan needs, and whether every GPU has that for each of its workers.
 
     Raises StudyError if it does not; says so where it is tight. Nothing is measured for a single worker, whose trials
-    have all that is free.
+    have all that is free, nor for those of a cluster, whose GPUs are elsewhere.
     """
-    if not options.device.startswith("cuda") or options.workers == 1:
+    if not options.device.startswith("cuda") or options.workers == 1 or options.launcher is not None:
         return
     devices = devices_of(options.device, options.workers)
     first = torch.device(devices[0])

@@ -40,6 +40,7 @@ class Cluster:
 
     asked: Ray
     head: tuple[str, int]
+    given: bool = False  # the caller of the library has connected
     idle: list[Any] = field(default_factory=list)  # workers whose work has ended
     told: bool = False  # that workers wait for room
     lost: bool = False
@@ -124,7 +125,7 @@ def connected(asked: Ray, *, one_machine: bool) -> Iterator[Cluster]:
         problems = [*_room_problems(asked), *(_machine_problems() if one_machine else [])]
         if problems:
             raise argument_error(problems)
-        _connection = Cluster(asked, (host.strip("[]"), int(port)))
+        _connection = Cluster(asked, (host.strip("[]"), int(port)), given)
         yield _connection
     finally:
         if _connection is not None and not _connection.lost:
@@ -136,12 +137,12 @@ def connected(asked: Ray, *, one_machine: bool) -> Iterator[Cluster]:
 
 
 @contextmanager
-def token_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """A file in a folder and its secret content, by which a worker on another node proves that it sees the folder."""
-    path, token = folder / ".seen_by_workers", secrets.token_hex(16)
-    path.write_text(token, encoding="utf-8")
+def mark_in(folder: Path) -> Iterator[Path]:
+    """A file of a new name in a folder: a worker that finds it sees the folder, and not another one of this path."""
+    path = folder / f".seen_by_workers_{secrets.token_hex(16)}"
+    path.touch()
     try:
-        yield path, token
+        yield path
     finally:
         path.unlink(missing_ok=True)
 
@@ -158,7 +159,7 @@ def where_words(asked: Ray, cluster: Cluster) -> str:
     total, nodes = _sum(_alive()), len(_alive())
     gpus = f", {counted(int(total['GPU']), 'GPU')}" if total.get("GPU") else ""
     has = f"{counted(int(total.get('CPU', 0)), 'CPU')}{gpus}"
-    if asked.address is None:
+    if asked.address is None and not cluster.given:
         return f"Ray runs on this machine for this command ({has})"
     return f"Ray cluster at {_shown(cluster.head)} ({counted(nodes, 'node')}, {has})"
 
@@ -169,15 +170,19 @@ def _connect(asked: Ray) -> None:
     options: dict[str, Any] = {"address": asked.address, "runtime_env": _own_code()}
     if asked.address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # else Ray keeps one in the home folder, for which clusters that are started there would ask from then on
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options = {"address": "local", "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        what = "Ray cannot be started here" if asked.address is None else f"address (--address): {asked.address}"
+        if asked.address is None:
+            raise ArgumentError(f"Ray cannot be started here: {reason}.") from error
         raise ArgumentError(
-            f"{what}: {reason}. Start a cluster with `ray start --head` on this machine and `ray start --address"
-            " HOST:PORT` on others, or leave --address out for a Ray on this machine alone."
+            f"address (--address): {asked.address}: {reason}. Start a cluster with `ray start --head` on this machine"
+            " and `ray start --address HOST:PORT` on others, or leave --address out for a Ray on this machine alone. If"
+            " the cluster asks for a token (~/.ray/auth_token), set RAY_AUTH_MODE=token."
         ) from error
     finally:
         if main:

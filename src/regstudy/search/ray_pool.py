@@ -24,7 +24,7 @@ from regstudy.interrupts import Interrupts, noting_interrupts
 from regstudy.search.events import Listener, Notice, TrialEnded, TrialStarted
 from regstudy.search.node_images import OnNodes
 from regstudy.search.queue import close_orphans, close_owned
-from regstudy.search.ray_cluster import Cluster, current, file_on_one_machine, token_in
+from regstudy.search.ray_cluster import Cluster, current, file_on_one_machine, mark_in
 from regstudy.search.ray_worker import Arrival, Briefing, RayWorker, Stopped, versions
 from regstudy.search.worker import Job
 from regstudy.search.worker_deaths import Deaths
@@ -49,9 +49,11 @@ class PoolActor:
     job: Job
     actor: Any
     reply: Any
+    used_before: bool = False
     placed: bool = False
     arrival: Arrival | None = None
-    started: bool = False
+    started: bool = False  # it has been told to, and may have taken a trial
+    working: bool = False  # it has confirmed that
     seen: int = 0  # number of the last event
     trial: TrialStarted | None = None
     since: float = field(default_factory=time.monotonic)  # of what it does now
@@ -66,9 +68,10 @@ def run_ray(opened: OpenStudy, job: Job, count: int, images: SplitSource, listen
     cluster = current()
     job = replace(job, folder=job.folder.absolute())
     source = _source_of(job, images, cluster)
-    with token_in(job.folder) as (token_file, token), noting_interrupts() as interrupts:
-        briefing = Briefing(job.folder, token_file, token, _environment(), _files_named(job.plan))
-        pool = _Pool(cluster, opened, briefing, source, listen, interrupts, job.options.trial_timeout)
+    with mark_in(job.folder) as mark, noting_interrupts() as interrupts:
+        briefing = Briefing(mark, _environment(), _files_named(job.plan))
+        deaths = Deaths(ADVICE, together=count)  # a node that leaves takes all of its workers
+        pool = _Pool(cluster, opened, briefing, source, listen, interrupts, job.options.trial_timeout, deaths)
         try:
             pool.run(_jobs(job, count, cluster))
         finally:
@@ -86,8 +89,8 @@ class _Pool:
     listen: Listener
     interrupts: Interrupts
     timeout: float | None
+    deaths: Deaths
     members: list[PoolActor] = field(default_factory=list)
-    deaths: Deaths = field(default_factory=lambda: Deaths(ADVICE))
     nothing_left: bool = False  # a worker has found no slot to take
     began: float = field(default_factory=time.monotonic)
 
@@ -117,8 +120,14 @@ class _Pool:
             until = time.monotonic() + (0 if at_once else FAREWELL)
             while any(member.started for member in self.members) and time.monotonic() < until:
                 for member in self._those_with_news():
-                    with contextlib.suppress(RayError):
-                        self._note(member, ray.get(member.reply, timeout=POLL))
+                    try:
+                        events = self._note(member, ray.get(member.reply, timeout=POLL))
+                    except GetTimeoutError:
+                        continue
+                    except RayError:
+                        member.started = False  # nothing more will be heard
+                    else:
+                        member.started = member.started and not any(isinstance(event, Stopped) for event in events)
         except KeyboardInterrupt:
             pass
         for member in list(self.members):
@@ -126,11 +135,12 @@ class _Pool:
             if self.cluster.lost:
                 continue  # workers out there end by themselves, and close their trials
             self._end(member)
-            if member.arrival is not None and member.started:
+            if member.arrival is not None:
                 close_owned(self.opened, member.arrival.owner, "killed", "its worker was ended")
 
     def _spawn(self, job: Job) -> None:
-        if self.cluster.idle:
+        used_before = bool(self.cluster.idle)
+        if used_before:
             actor = self.cluster.idle.pop()
         else:
             needs, asked = self.cluster.asked.needs, {}
@@ -138,7 +148,7 @@ class _Pool:
                 asked["runtime_env"] = {"env_vars": {SPINNING: os.environ[SPINNING]}}
             options = {"num_cpus": needs["CPU"], "num_gpus": needs.get("GPU", 0), "max_concurrency": THREADS, **asked}
             actor = ray.remote(RayWorker).options(**options).remote()
-        self.members.append(PoolActor(job, actor, actor.placed.remote()))
+        self.members.append(PoolActor(job, actor, actor.placed.remote(), used_before))
 
     def _those_with_news(self) -> list[PoolActor]:
         replies = [member.reply for member in self.members]
@@ -148,10 +158,13 @@ class _Pool:
     def _attend(self, member: PoolActor) -> None:
         try:
             found = ray.get(member.reply, timeout=POLL)
-        except (ActorUnavailableError, GetTimeoutError):
+        except (ActorUnavailableError, GetTimeoutError) as error:
             if time.monotonic() - member.heard < UNAVAILABLE:
-                member.reply = member.actor.news.remote(member.seen) if member.started else member.reply
-                return
+                if isinstance(error, GetTimeoutError):
+                    return  # the answer is on its way
+                if member.working:
+                    member.reply = member.actor.news.remote(member.seen)
+                    return
             self._end(member)
             self._replace(member, "killed", f"{self._name(member)} gave no answer any more")
         except RayActorError as error:
@@ -201,14 +214,14 @@ class _Pool:
             )
         files = DISK if arrival.sees_folder else self.cluster.files(member.job.folder)
         member.job = replace(member.job, files=files)
-        member.actor.start.remote(member.job, self.source, str(Path.cwd()))
         member.started, member.since = True, time.monotonic()
-        member.reply = member.actor.news.remote(member.seen)
+        member.reply = member.actor.start.remote(member.job, self.source, str(Path.cwd()))
 
     def _note(self, member: PoolActor, found: Any) -> list[Any]:
         """The new events of a reply; the worker is asked for more, unless it has ended."""
-        if not isinstance(found, list):
+        if not member.started:
             return []
+        member.working, found = True, found or []  # `start` returns nothing
         events = [event for number, event in found if number > member.seen]
         member.seen = max([member.seen, *(number for number, _ in found)])
         for event in events:
@@ -238,8 +251,9 @@ class _Pool:
         if member.arrival is not None:
             close_owned(self.opened, member.arrival.owner, fault, reason)
         close_orphans(self.opened)
-        if fault != "timeout":
-            self.deaths.count(heard=member.arrival is not None)
+        died_idle = member.used_before and not member.placed
+        if fault != "timeout" and not died_idle:
+            self.deaths.count(heard=member.arrival is not None, reason=reason)
         self._spawn(replace(member.job, files=DISK))
 
     def _name(self, member: PoolActor) -> str:
@@ -261,7 +275,8 @@ def _jobs(job: Job, count: int, cluster: Cluster) -> list[Job]:
     asked = cluster.asked
     device = "cuda" if asked.gpus_per_worker else "cpu"
     options = replace(job.options, threads=asked.cpus_per_worker, device=device)
-    return [replace(job, worker=index, options=options) for index in range(count)]
+    share = asked.gpus_per_worker if 0 < asked.gpus_per_worker < 1 else None
+    return [replace(job, worker=index, options=options, gpu_share=share) for index in range(count)]
 
 
 def _source_of(job: Job, images: SplitSource, cluster: Cluster) -> Any:

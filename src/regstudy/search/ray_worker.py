@@ -6,7 +6,6 @@ for news any more has lost its caller, or the head of the cluster, and stops.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -32,11 +31,9 @@ TOGETHER = 0.05  # seconds of news that are sent together
 
 @dataclass(frozen=True)
 class Briefing:
-    """What a worker is told before it begins. ``token`` is the content of ``token_file`` in the study's folder."""
+    """What a worker is told before it begins. ``mark`` is a file in the study's folder, of a name that no other has."""
 
-    folder: Path
-    token_file: Path
-    token: str
+    mark: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # such as PGPASSWORD
     needed: tuple[Path, ...] = ()  # files that the configurations name
 
@@ -96,15 +93,13 @@ class RayWorker:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         for name, value in briefing.environment.items():
             os.environ.setdefault(name, value)
-        seen = False
-        with contextlib.suppress(OSError):
-            seen = briefing.token_file.read_text(encoding="utf-8") == briefing.token
         lacking = tuple(path for path in briefing.needed if not path.is_file())
         owner = this_process()
-        return Arrival(owner, owner["host"], versions(), seen, torch.cuda.is_available(), lacking)
+        return Arrival(owner, owner["host"], versions(), briefing.mark.is_file(), torch.cuda.is_available(), lacking)
 
     def start(self, job: Job, images: PackedSource | SplitSource, folder: str) -> None:
         """Begin to work, in ``folder`` if there is one: that of the caller, to which relative paths refer."""
+        self._asked = time.monotonic()  # the images may have been long on their way
         if Path(folder).is_dir():
             os.chdir(folder)
         threading.Thread(target=self._work, args=(job, images), daemon=True).start()

@@ -145,9 +145,10 @@ def _attend(
             pool.remove(member)
             if member.process.exitcode == 0 and member.trial is None:
                 continue  # with a trial under way, the user's code has called os._exit(0)
-            _reap(opened, member, "killed", f"its process ended with code {member.process.exitcode}")
+            reason = f"its process ended with code {member.process.exitcode}"
+            _reap(opened, member, "killed", reason)
             close_orphans(opened)
-            deaths.count(heard=member.heard)
+            deaths.count(heard=member.heard, reason=reason)
             pool.append(spawn(member.job))
 
 
