@@ -26,6 +26,7 @@ from regstudy.data.split_source import SplitSource
 from regstudy.errors import ArgumentError, DataError, Problem, StudyError, argument_error
 from regstudy.search.launcher import Ray
 from regstudy.search.ray_address import answers
+from regstudy.search.ray_arrival import file_on_one_machine
 from regstudy.search.ray_files import CarriedFiles, FolderKeeper
 from regstudy.text import counted
 
@@ -223,15 +224,6 @@ def _machine_problems() -> Iterator[Problem]:
     others = sorted({node["NodeManagerHostname"] for node in _nodes()} - {socket.gethostname()})
     if others:
         yield Problem("storage (--storage)", file_on_one_machine(others))
-
-
-def file_on_one_machine(others: list[str]) -> str:
-    """Why a file is no storage for workers on other machines."""
-    return (
-        f"the cluster has other machines ({', '.join(others[:3])}{', …' if len(others) > 3 else ''}), which cannot use"
-        " the study's database, a file on this one. Give a server that all of them reach: --storage"
-        " postgresql://USER@HOST/DATABASE."
-    )
 
 
 def _nodes() -> list[dict[str, Any]]:

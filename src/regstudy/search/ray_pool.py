@@ -17,19 +17,18 @@ from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.pool import Pool
 from regstudy.data.split_source import SplitSource
-from regstudy.errors import RegstudyError, StudyError
+from regstudy.errors import RegstudyError
 from regstudy.files.file_store import DISK
-from regstudy.files.paths import given_path
 from regstudy.interrupts import Interrupts, noting_interrupts
 from regstudy.search.events import Listener, Notice, TrialEnded, TrialStarted
 from regstudy.search.node_images import OnNodes
 from regstudy.search.queue import close_orphans, close_owned
-from regstudy.search.ray_cluster import Cluster, current, file_on_one_machine, mark_in
+from regstudy.search.ray_arrival import briefing_of, check_arrival
+from regstudy.search.ray_cluster import Cluster, current, mark_in
 from regstudy.search.ray_worker import Arrival, Briefing, RayWorker, Stopped, versions
 from regstudy.search.worker import Job
 from regstudy.search.worker_deaths import Deaths
 from regstudy.search.worker_pool import FAREWELL, POLL, WorkerError
-from regstudy.space.plan import Plan
 from regstudy.study.owner import this_process
 from regstudy.study.storage import OpenStudy, sqlite_path
 
@@ -38,7 +37,6 @@ UNAVAILABLE = 30.0  # seconds without an answer, after which a worker counts as 
 THREADS = 4  # of an actor that answer: one waits for news while others are asked to stop
 ADVICE = ". The logs of Ray on its nodes say why: /tmp/ray/session_latest/logs, files worker-*."
 NO_BEGINNING = ("creation task", "runtime_env")  # in errors of a worker that no other one would fare better with
-LIBPQ = "PG"  # variables of PostgreSQL's client, such as PGPASSWORD, begin with it
 SPINNING = "GOMP_SPINCOUNT"  # see regstudy.cli.app
 
 
@@ -69,7 +67,7 @@ def run_ray(opened: OpenStudy, job: Job, count: int, images: SplitSource, listen
     job = replace(job, folder=job.folder.absolute())
     source = _source_of(job, images, cluster)
     with mark_in(job.folder) as mark, noting_interrupts() as interrupts:
-        briefing = Briefing(mark, _environment(), _files_named(job.plan))
+        briefing = briefing_of(mark, job.plan)
         deaths = Deaths(ADVICE, together=count)  # a node that leaves takes all of its workers
         pool = _Pool(cluster, opened, briefing, source, listen, interrupts, job.options.trial_timeout, deaths)
         try:
@@ -197,21 +195,9 @@ class _Pool:
 
     def _begin(self, member: PoolActor, arrival: Arrival) -> None:
         """Let a worker work that has just arrived; RegstudyError if it cannot on its node."""
-        member.arrival, launcher = arrival, self.cluster.asked
-        here, on_file = this_process()["host"], sqlite_path(member.job.storage) is not None
-        if arrival.versions != versions():
-            raise StudyError(_other_versions(arrival))
-        if on_file and not (arrival.host == here and arrival.sees_folder):
-            raise StudyError(f"storage (--storage): {file_on_one_machine([arrival.host])}")
-        if launcher.gpus_per_worker and not arrival.cuda:
-            raise StudyError(
-                f"torch sees no GPU on the node {arrival.host}, where Ray has one. Install torch with CUDA."
-            )
-        if arrival.lacking:
-            raise StudyError(
-                f"The node {arrival.host} lacks the file {arrival.lacking[0]}, which the study names. Put it there, at"
-                " the same path, or on a disk that all nodes share."
-            )
+        member.arrival = arrival
+        on_file = sqlite_path(member.job.storage) is not None
+        check_arrival(arrival, versions(), this_process()["host"], self.cluster.asked, on_file=on_file)
         files = DISK if arrival.sees_folder else self.cluster.files(member.job.folder)
         member.job = replace(member.job, files=files)
         member.started, member.since = True, time.monotonic()
@@ -291,26 +277,6 @@ def _source_of(job: Job, images: SplitSource, cluster: Cluster) -> Any:
         config, rule = job.plan.data.model_copy(update={"split_seed": images.split_seed}), images.file_rule
     expected = images.at(config.split_seed).hash
     return OnNodes(config, folder.absolute(), rule or LATEST_RULE, expected, isinstance(images, Pool))
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(LIBPQ)}
-
-
-def _files_named(plan: Plan) -> tuple[Path, ...]:
-    """Files that configurations of a plan name, and that every node needs."""
-    named = {config.model.weights for config in plan.representatives().values()} - {None}
-    paths = [given_path(str(name)) for name in named]
-    return tuple(sorted(path.absolute() for path in paths if path.is_file()))
-
-
-def _other_versions(arrival: Arrival) -> str:
-    differs = [f"{name} {arrival.versions[name]} instead of {ours}" for name, ours in versions().items()
-               if arrival.versions[name] != ours]  # fmt: skip
-    return (
-        f"The node {arrival.host} has {' and '.join(differs)}. Install the same versions on every node, so that all"
-        " trials are the same computation."
-    )
 
 
 def _why_not_begun(error: RayError) -> str:
