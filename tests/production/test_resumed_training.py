@@ -28,7 +28,7 @@ from regstudy.production.training_request import BOTH, TrainingRequest
 pytestmark = pytest.mark.table
 
 MODULES = ("files", "production.training_folder", "production.training_results", "production.part_files")
-MODULES += ("production.preprocessing_file", "production.test_set_log", "training.checkpoint")
+MODULES += ("production.preprocessing_file", "production.test_set_log", "files.file_store")
 SMALL = {"data": {"name": "tiny_parts:load", "validation": 15}, "training.epochs": 2}
 REQUESTS = {
     "one": TrainingRequest(temperature=True),
