@@ -23,7 +23,7 @@ from faults.commands import Start, is_worker, until
 
 from regstudy.data.image_set import ImageSet, Splits
 from regstudy.errors import DataError, RegstudyError
-from regstudy.search import gpu_sharing, worker_pool
+from regstudy.search import gpu_sharing, worker_deaths, worker_pool
 from regstudy.search.events import EpochDone, Event
 from regstudy.search.search_options import SearchOptions
 from regstudy.search.worker import Job
@@ -153,7 +153,7 @@ def die(*_: Any) -> None:
 @pytest.mark.slow
 def test_workers_that_cannot_start_are_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "_worker_process", die)
-    monkeypatch.setattr(worker_pool, "DEATHS", 3)
+    monkeypatch.setattr(worker_deaths, "DEATHS", 3)
     made = pool(folder, 2)
     with pytest.raises(RegstudyError, match="3 workers in a row died"):
         run_pool(made.opened, jobs_for(made.job, 2), noise(8), lambda _: None)
