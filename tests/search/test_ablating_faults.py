@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import require
 from faults.commands import Start, prepare_folder, running, until
-from postgres import Server, binaries
+from postgres import Server
 from search.ablated import assert_paired, repeats_of, runs_of, table
 from search.test_confirming_faults import pids, trials_of
 
 from regstudy.study import attributes
 from regstudy.study.storage import sqlite_url
 
-pytest_plugins = ["faults.fixtures"]
+pytest_plugins = ["faults.fixtures", "postgres_fixture"]
 pytestmark = pytest.mark.table
 FAST = ("--set", "training.epochs=4", "--set", "optimizer.lr=0.05", "--set", "study.nuisance=[]")
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", *FAST)
@@ -72,16 +70,6 @@ def test_two_commands_share_an_ablation(folder: Path, start: Start) -> None:
     slots = Counter(one.user_attrs[attributes.SLOT] for one in runs_of(place))
     assert slots == Counter(range(len(slots))) and len(slots) >= 16
     assert all(repeats == list(range(1, len(repeats) + 1)) for repeats in repeats_of(place).values())
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    programs = binaries()
-    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
-    assert programs is not None
-    started = Server(programs)
-    yield started
-    started.remove()
 
 
 @pytest.mark.postgres

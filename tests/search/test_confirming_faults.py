@@ -5,16 +5,14 @@ from __future__ import annotations
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import require
 from faults.commands import Start, prepare_folder, running, until
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from postgres import Server, binaries
+from postgres import Server
 from search.confirmed import assert_paired, finished, runs_of, table
 from sqlalchemy import NullPool
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from regstudy.study import attributes
 from regstudy.study.storage import sqlite_url
 
-pytest_plugins = ["faults.fixtures"]
+pytest_plugins = ["faults.fixtures", "postgres_fixture"]
 pytestmark = pytest.mark.table
 FAST = ("--set", "training.epochs=4", "--set", "optimizer.lr=0.05", "--set", "study.nuisance=[]")
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".", *FAST)
@@ -97,16 +95,6 @@ def test_two_commands_share_a_confirmation(folder: Path, start: Start) -> None:
     assert finished(place) == (6, 16)
     assert_paired(place)
     assert len({one.user_attrs[attributes.OWNER]["pid"] for one in runs_of(place)}) == 2
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    programs = binaries()
-    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
-    assert programs is not None
-    started = Server(programs)
-    yield started
-    started.remove()
 
 
 def load(url: str, name: str) -> optuna.Study:

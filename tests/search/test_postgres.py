@@ -13,14 +13,13 @@ from urllib.parse import quote
 import optuna
 import psycopg
 import pytest
-from conftest import require
 from faults.checks import assert_curves_repeat, assert_sound
 from faults.commands import Command, Start, prepare_folder, until
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
-from postgres import PASSWORD, Server, binaries
+from postgres import PASSWORD, Server
 from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from synthetic import make_study
@@ -32,20 +31,10 @@ from regstudy.space.parsing import parse_space
 from regstudy.study import attributes, storage
 from regstudy.study.storage import OpenStudy, exclusive, open_named, open_storage
 
-pytest_plugins = ["faults.fixtures"]
+pytest_plugins = ["faults.fixtures", "postgres_fixture"]
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 STUDY = ("study", "--space", "faulty.yaml", "--no-doctor", "--device", "cpu", "--data-dir", ".")
 SPACE = parse_space({"data": {"name": "digits"}, "model": {"name": "x"}, "optimizer": {"name": "sgd"}}, "x", "")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    programs = binaries()
-    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
-    assert programs is not None
-    started = Server(programs)
-    yield started
-    started.remove()
 
 
 @pytest.fixture

@@ -15,11 +15,10 @@ import optuna
 import psutil
 import pytest
 import ray
-from conftest import require
 from faults.checks import assert_curves_repeat, assert_sound
 from faults.commands import Start, until
 from files.file_store_contract import check_store
-from postgres import Server, binaries
+from postgres import Server
 
 import regstudy
 from regstudy.errors import RegstudyError, StorageError
@@ -32,19 +31,9 @@ from regstudy.search.worker_deaths import STILLBORN
 from regstudy.study import attributes
 from regstudy.study.storage import open_named, open_storage
 
-pytest_plugins = ["faults.fixtures"]
+pytest_plugins = ["faults.fixtures", "postgres_fixture"]
 pytestmark = [pytest.mark.ray, pytest.mark.postgres]
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    programs = binaries()
-    require(programs is not None, "no PostgreSQL server is installed (Debian: apt install postgresql)")
-    assert programs is not None
-    started = Server(programs)
-    yield started
-    started.remove()
 
 
 @pytest.fixture(scope="module")

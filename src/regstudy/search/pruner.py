@@ -53,7 +53,7 @@ class SignalPruner(BasePruner):
         return self.verdict(study, trial).prune
 
     def may_prune(self, epoch: int) -> bool:
-        """Whether a trial may be pruned after so many epochs; before that, no other trial need be read."""
+        """Whether a trial may be pruned after so many epochs; before that, the other trials are not read."""
         return epoch >= warm_up(self._epochs)
 
     def verdict(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial] | None = None) -> PruningDecision:

@@ -210,8 +210,8 @@ def _room_problems(asked: Ray) -> Iterator[Problem]:
     if asked.gpus_per_worker and not total.get("GPU"):
         yield Problem(
             "gpus_per_worker (--gpus-per-worker)",
-            f"is {asked.gpus_per_worker:g}, but {where} no GPU that Ray can see. Leave it out to train on the CPU, or"
-            " add a node with a GPU.",
+            f"{where} no GPU that Ray can see, but each worker is to get {asked.gpus_per_worker:g} of one. Leave the"
+            " option out to train on the CPU, or add a node with a GPU.",
         )
     elif asked.cpus_per_worker <= most_cpus and not any(asked.fitting(node) for node in nodes):
         yield Problem(

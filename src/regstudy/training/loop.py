@@ -151,14 +151,14 @@ def _take_step(state: TrainState, indices: Tensor, inputs: StepInputs) -> tuple[
         partner = inputs.partner.long()
         others = labels[partner]
         if inputs.rectangle is None:
-            images = blended(images, partner, inputs.rest)
+            images = blended(images, partner, inputs.share)
         else:
             images = pasted(images, partner, inputs.rectangle)
     with computing_in(state.precision, state.device):
         logits = (state.model if state.compiled is None else state.compiled)(images)
     logits = logits.float()
     share = inputs.share if inputs.partner is not None else 1.0
-    loss = mixed_loss(logits, labels, others, share, extras.label_smoothing, state.class_weights, inputs.rest)
+    loss = mixed_loss(logits, labels, others, share, extras.label_smoothing, state.class_weights)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.get_total_norm([p.grad for p in state.model.parameters() if p.grad is not None])

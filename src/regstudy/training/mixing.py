@@ -27,11 +27,10 @@ class Mixed(NamedTuple):
 
 
 class Mixing(NamedTuple):
-    """What decides how a batch is mixed, with ``rest`` = 1 − share; ``rectangle`` only where one is pasted."""
+    """What decides how a batch is mixed, or that it is not; ``rectangle`` only where one is pasted."""
 
     partner: Tensor | None
     share: float = 1.0
-    rest: float = 0.0
     rectangle: Tensor | None = None
 
 
@@ -48,8 +47,9 @@ def mix(images: Tensor, regularization: Regularization, generator: Generator) ->
     if drawn.partner is None:
         return Mixed(images, None, 1.0)
     partner = drawn.partner.to(images.device)
+    # a script with one kind of mixing leaves out the other, so the settings are asked before the rectangle
     if regularization.mixup and (regularization.cutmix == 0 or drawn.rectangle is None):
-        return Mixed(blended(images, partner, drawn.rest), partner, drawn.share)
+        return Mixed(blended(images, partner, drawn.share), partner, drawn.share)
     rectangle = drawn.rectangle.to(images.device)  # type: ignore[union-attr]
     return Mixed(pasted(images, partner, rectangle), partner, drawn.share)
 
@@ -63,16 +63,16 @@ def draw_mixing(shape: Sequence[int], regularization: Regularization, generator:
     partner = torch.from_numpy(random.permutation(shape[0]))
     if regularization.mixup and (regularization.cutmix == 0 or chance < regularization.mixup):
         share = _share(random, regularization.mixup_alpha)
-        return Mixing(partner, share, 1 - share)
+        return Mixing(partner, share)
     ends = _rectangle(random, _share(random, regularization.cutmix_alpha), shape)
     top, bottom, left, right = ends
     share = 1 - (bottom - top) * (right - left) / (shape[-2] * shape[-1])
-    return Mixing(partner, share, 1 - share, torch.tensor(ends))
+    return Mixing(partner, share, torch.tensor(ends))
 
 
-def blended(images: Tensor, partner: Tensor, rest: float | Tensor) -> Tensor:
-    """The images with a share ``rest`` of their partners."""
-    return images.lerp(images[partner], rest)
+def blended(images: Tensor, partner: Tensor, share: float | Tensor) -> Tensor:
+    """A share of each image, and the rest of its partner."""
+    return images.lerp(images[partner], 1 - share)
 
 
 def pasted(images: Tensor, partner: Tensor, rectangle: Tensor) -> Tensor:
@@ -93,9 +93,8 @@ def mixed_loss(
     share: float | Tensor,
     label_smoothing: float = 0.0,
     weight: Tensor | None = None,
-    rest: float | Tensor | None = None,
 ) -> Tensor:
-    """share · CE(labels) + rest · CE(partner_labels), each the mean over the batch; the rest is 1 − share.
+    """share · CE(labels) + (1 − share) · CE(partner_labels), each the mean over the batch.
 
     ``logits`` N×K, labels int64 N, ``weight`` one factor per class. At share 1 the partners' loss is not computed.
     """
@@ -103,7 +102,7 @@ def mixed_loss(
     if isinstance(share, float | int) and share == 1:  # a comparison of a tensor would wait for the device
         return own
     others = cross_entropy(logits, partner_labels, weight=weight, label_smoothing=label_smoothing)
-    return share * own + (1 - share if rest is None else rest) * others
+    return share * own + (1 - share) * others
 
 
 def _mixed_batches(regularization: Regularization) -> float:

@@ -25,7 +25,7 @@ Amount = float | Tensor
 class StepInputs(NamedTuple):
     """Amounts as numbers or 0-dim tensors; random numbers by image, None for what is off.
 
-    ``l2`` and ``l1`` are rate · λ, ``ema`` is the share of the new weights in their average, and ``share``, ``rest``,
+    ``l2`` and ``l1`` are rate · λ, ``ema`` is the share of the new weights in their average, and ``share``,
     ``partner`` and ``rectangle`` are those of a `Mixing`.
     """
 
@@ -34,7 +34,6 @@ class StepInputs(NamedTuple):
     l1: Amount
     ema: Amount
     share: Amount
-    rest: Amount
     augmentation: Tensor | None
     centers: Tensor | None
     erasing: Tensor | None
@@ -57,9 +56,9 @@ def draw_inputs(
     centers = cutout_centers(batch, random) if extras.cutout else None
     erasing = rectangle_numbers(count, random) if extras.random_erasing else None
     mixing = draw_mixing(batch, extras, random) if extras.mixup or extras.cutmix else Mixing(None)
-    partner, share, rest, rectangle = mixing
+    partner, share, rectangle = mixing
     return StepInputs(
-        lr, lr * extras.l2, lr * extras.l1, ema, share, rest, augmentation, centers, erasing, partner, rectangle
+        lr, lr * extras.l2, lr * extras.l1, ema, share, augmentation, centers, erasing, partner, rectangle
     )
 
 
