@@ -14,7 +14,8 @@ from regstudy.config.run_config import RunConfig
 from regstudy.errors import StudyError
 from regstudy.search import gpu_sharing, worker
 from regstudy.search.events import Event
-from regstudy.search.gpu_sharing import check_memory, devices_of, heaviest, judge, limit_share
+from regstudy.search.gpu_sharing import check_memory, devices_of, heaviest, judge, limit_share, share
+from regstudy.search.launcher import Ray
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.fixed_plan import FixedPlan
 from regstudy.study import attributes
@@ -122,3 +123,30 @@ def test_a_study_stops_where_no_trial_has_enough_memory(
         assert len(attempts) == 1 + 2 * 3 and finished(tmp_path / "s") == (1, 0)
     reasons = [one.user_attrs.get(attributes.REASON, "") for one in load(tmp_path / "s").trials]
     assert sum(reason.startswith("out of memory") for reason in reasons) == len(attempts) - (lacking == "most")
+
+
+def test_the_workers_of_a_cluster_are_not_measured_here(measured: list[str]) -> None:
+    options = SearchOptions(8, "cuda", 8, 8, launcher=Ray(gpus_per_worker=0.1))
+    check_memory(FixedPlan("x", {"a": make_config()}, space().study), make_splits(), options, print)
+    assert not measured
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 0.9329), (4, 0.2271), (8, 0.1094), (200, 0.01)])
+def test_what_workers_may_take_leaves_room_for_their_processes(workers: int, expected: float) -> None:
+    assert share(CARD, workers) == expected
+
+
+def test_a_worker_prepares_cublas_before_anything_uses_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def limit(*_given: object) -> None:
+        done.append("limit")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "prepare_cublas", lambda: done.append("cublas"))
+    monkeypatch.setattr(worker, "limit_share", limit)
+    plan = FixedPlan("x", {"a": make_config()}, space().study)
+    job = worker.Job("sqlite:///x", "s", Path("s"), plan, SearchOptions(8, "cuda", torch.get_num_threads()))
+    with pytest.raises(KeyboardInterrupt):
+        worker.work(job, make_splits(), worker.Watch(print))
+    assert done == ["cublas", "limit"]

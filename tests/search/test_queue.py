@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from regstudy.errors import FileError, StorageError
 from regstudy.search import queue
-from regstudy.search.queue import GRACE, claim, close, close_orphans, count_claimable
+from regstudy.search.queue import GRACE, claim, close, close_orphans, close_owned, count_claimable
 from regstudy.space.parsing import parse_space
 from regstudy.space.search_space import is_baseline
 from regstudy.space.seeds import split_seed, training_seed
@@ -362,3 +362,16 @@ def test_a_database_that_goes_away_while_the_study_runs_is_noticed_at_the_next_c
     assert (folder / "study.db").exists() == (change in (replace, delete_study))
     with contextlib.suppress(KeyError):
         opened.study.tell(trial, 0.5)
+
+
+def test_only_what_a_process_was_running_is_closed_when_it_is_gone(tmp_path: Path) -> None:
+    opened = new_study(tmp_path, 3)
+    mine, other, ended = claimed(opened), claimed(opened), claimed(opened)
+    gone = {"host": "a", "pid": 7, "started": 1.0}
+    for one, owner in ((mine, gone), (other, {**gone, "started": 2.0}), (ended, gone)):
+        one.set_user_attr(attributes.OWNER, owner)
+    opened.study.tell(ended, 0.5)
+    close_owned(opened, gone, "killed", "its node left")
+    states = [trial.state for trial in opened.study.trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING, TrialState.COMPLETE]
+    assert opened.study.trials[0].user_attrs[attributes.REASON] == "its node left"

@@ -15,7 +15,7 @@ from tiny import CPU, make_config, make_splits
 
 from regstudy.config.run_config import RunConfig
 from regstudy.records import EpochRecord
-from regstudy.training.checkpoint import Checkpoint
+from regstudy.training.checkpoint import Checkpoint, FinishedRun
 from regstudy.training.early_stopping import Signal
 from regstudy.training.run import Trained, run
 from regstudy.training.train_state import start
@@ -137,3 +137,14 @@ def test_removing_is_possible_whether_or_not_there_is_a_file(tmp_path: Path) -> 
     checkpoint.save(start(config(), make_splits(), CPU), {})
     checkpoint.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_one_gpu_has_ended_is_not_taken_up_on_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, given = FinishedRun(tmp_path / "x"), (config(), make_splits(), torch.device("cuda:0"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A100")
+    ended.save(*given, {"n": 1})
+    assert ended.load(*given) == {"n": 1}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H100")
+    assert ended.load(*given) is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from regstudy.errors import StudyError
 from regstudy.files.paths import given_path
 from regstudy.search.launcher import Ray
 from regstudy.search.ray_worker import Arrival, Briefing
+from regstudy.search.worker import Job
 from regstudy.space.plan import Plan
 
 LIBPQ = "PG"  # variables of PostgreSQL's client, such as PGPASSWORD, begin with it
@@ -21,6 +23,14 @@ def briefing_of(mark: Path, plan: Plan) -> Briefing:
     named = {config.model.weights for config in plan.representatives().values()} - {None}
     files = [path.absolute() for path in (given_path(str(name)) for name in named) if path.is_file()]
     return Briefing(mark, environment, tuple(sorted(files)))
+
+
+def jobs_of(job: Job, count: int, asked: Ray) -> list[Job]:
+    """One job per worker: each has the threads that were asked for, and its share of a GPU's memory."""
+    device, gpus = "cuda" if asked.gpus_per_worker else "cpu", asked.gpus_per_worker
+    options = replace(job.options, threads=asked.cpus_per_worker, device=device)
+    share = gpus if 0 < gpus < 1 else None
+    return [replace(job, worker=index, options=options, gpu_share=share) for index in range(count)]
 
 
 def check_arrival(arrival: Arrival, versions: Mapping[str, str], host: str, asked: Ray, *, on_file: bool) -> None:

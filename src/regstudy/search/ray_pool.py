@@ -23,7 +23,7 @@ from regstudy.interrupts import Interrupts, noting_interrupts
 from regstudy.search.events import Listener, Notice, TrialEnded, TrialStarted
 from regstudy.search.node_images import OnNodes
 from regstudy.search.queue import close_orphans, close_owned
-from regstudy.search.ray_arrival import briefing_of, check_arrival
+from regstudy.search.ray_arrival import briefing_of, check_arrival, jobs_of
 from regstudy.search.ray_cluster import Cluster, current, mark_in
 from regstudy.search.ray_worker import Arrival, Briefing, RayWorker, Stopped, versions
 from regstudy.search.worker import Job
@@ -71,7 +71,7 @@ def run_ray(opened: OpenStudy, job: Job, count: int, images: SplitSource, listen
         deaths = Deaths(ADVICE, together=count)  # a node that leaves takes all of its workers
         pool = _Pool(cluster, opened, briefing, source, listen, interrupts, job.options.trial_timeout, deaths)
         try:
-            pool.run(_jobs(job, count, cluster))
+            pool.run(jobs_of(job, count, cluster.asked))
         finally:
             pool.stop_all()
         if interrupts.asked:
@@ -255,14 +255,6 @@ class _Pool:
         self.cluster.told, total = True, len(self.members)
         who = "No worker has a place yet" if waiting == total else f"{waiting} of {total} workers have no place yet"
         self.listen(Notice(f"{who}: {self.cluster.in_words()}. They begin when there is room."))
-
-
-def _jobs(job: Job, count: int, cluster: Cluster) -> list[Job]:
-    asked = cluster.asked
-    device = "cuda" if asked.gpus_per_worker else "cpu"
-    options = replace(job.options, threads=asked.cpus_per_worker, device=device)
-    share = asked.gpus_per_worker if 0 < asked.gpus_per_worker < 1 else None
-    return [replace(job, worker=index, options=options, gpu_share=share) for index in range(count)]
 
 
 def _source_of(job: Job, images: SplitSource, cluster: Cluster) -> Any:
