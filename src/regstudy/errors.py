@@ -107,9 +107,14 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """Sentence about a name that does not exist, with the closest valid name and all allowed ones."""
     names = sorted(allowed)
     given = given if len(given) <= LONGEST_NAME else f"{given[:LONGEST_NAME]}…"
-    close = get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"there is no {kind} '{given}'.{hint} Allowed: {', '.join(names) or 'none'}."
+    return f"there is no {kind} '{given}'.{did_you_mean(given, names)} Allowed: {', '.join(names) or 'none'}."
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Sentence with the closest valid name, preceded by a space, whatever its case; empty if none is close."""
+    names = {name.lower(): name for name in allowed}
+    close = get_close_matches(given.lower(), list(names), n=1, cutoff=0.5)
+    return f" Did you mean '{names[close[0]]}'?" if close else ""
 
 
 def describe(error: BaseException) -> str:

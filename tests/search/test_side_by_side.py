@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from confirmed import finished, load, space, study
 
-from regstudy.cli.common_options import number_of_workers
 from regstudy.search.events import Event, StudyStarted
 from regstudy.search.side_by_side import TRIALS_EACH, WORKER_BYTES, best_number, numbers_to_try
 from regstudy.study import attributes
@@ -46,11 +45,6 @@ def test_numbers_that_are_tried(threads: int, trials: int, memory: float, expect
 )
 def test_the_fewest_workers_that_gain_most(seconds: dict[int, float], number: int, gain: float) -> None:
     assert best_number(seconds) == (number, pytest.approx(gain))
-
-
-@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("1", 1), ("256", 256)])
-def test_the_option(text: str, value: int | str) -> None:
-    assert number_of_workers(text) == value
 
 
 def workers(events: list[Event]) -> list[int]:

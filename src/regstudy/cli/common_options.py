@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from regstudy.cli.name_options import device_option, name_option, number_or_auto
 from regstudy.cli.path_options import path_argument, path_option
 from regstudy.errors import ArgumentError
 from regstudy.search.launcher import Ray
@@ -17,21 +18,14 @@ from regstudy.text import listing
 
 MOST_WORKERS = LIMITS["workers"]
 
-
-def number_of_workers(text: str) -> int | Literal["auto"]:
-    """The value of --workers where it may be measured; typer.BadParameter for another one."""
-    if text == "auto":
-        return "auto"
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
-        raise typer.BadParameter(f"{text!r} is neither auto nor a whole number from 1 to {MOST_WORKERS}.")
-    return int(text)
-
-
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a configuration value. Repeatable.")
 ]
 DataDir = Annotated[Path, path_option("--data-dir", envvar="REGSTUDY_DATA", help="Folder for data sets.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. Default: the fastest one available.")]
+Device = Annotated[
+    str | None,
+    device_option(help="cpu, cuda, or mps, or one of several GPUs, such as cuda:1. Default: the fastest available."),
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads. Results are bit-identical only with the same number of threads.")
 ]
@@ -40,16 +34,21 @@ Storage = Annotated[
 ]
 RunWorkers = Annotated[
     Any,
-    typer.Option(
-        parser=number_of_workers,
-        metavar="N|auto",
+    number_or_auto(
+        MOST_WORKERS,
+        "--workers",
         help="Workers: processes that share the CPU cores, or are spread over the GPUs (default 1), or actors of Ray"
         " (default auto: as many as fit).",
     ),
 ]
 Launcher = Annotated[
     Literal["local", "ray"],
-    typer.Option(help="Where workers run: processes of this machine, or actors of a Ray cluster (extra 'ray')."),
+    name_option(
+        "launcher",
+        ("local", "ray"),
+        "--launcher",
+        help="Where workers run: processes of this machine, or actors of a Ray cluster (extra 'ray').",
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -73,9 +72,9 @@ Workers = Annotated[
 ]
 MeasuredWorkers = Annotated[
     Any,
-    typer.Option(
-        parser=number_of_workers,
-        metavar="N|auto",
+    number_or_auto(
+        MOST_WORKERS,
+        "--workers",
         help="Worker processes. They share the CPU cores, or are spread over the GPUs. auto: as many as a short"
         " measurement finds fastest for a study that takes minutes on a CPU, else 1.",
     ),

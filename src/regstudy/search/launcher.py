@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from regstudy.errors import Problem, argument_error
+from regstudy.errors import Problem, argument_error, did_you_mean
 
 MOST_CPUS = 1024  # of a worker
 
@@ -81,4 +81,4 @@ def _address_problems(address: object) -> Iterator[Problem]:
         return
     host, _, port = address.rpartition(":")
     if not host or "/" in address or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
-        yield Problem(where, f"{allowed}, but it is {address!r}.")
+        yield Problem(where, f"{allowed}, but it is {address!r}.{did_you_mean(address, ['auto'])}")

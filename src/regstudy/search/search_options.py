@@ -74,4 +74,4 @@ class SearchOptions:
         if self.pruner not in PRUNERS:
             yield Problem("pruner", unknown("pruner", str(self.pruner), PRUNERS))
         if self.until not in UNTILS:
-            yield Problem("until", f"must be one of {', '.join(UNTILS)}, but it is {self.until!r}.")
+            yield Problem("until", unknown("end of the search", str(self.until), UNTILS))

@@ -9,9 +9,9 @@ import sys
 
 import torch
 
-from regstudy.errors import ArgumentError, unknown
+from regstudy.config.device_names import DEVICES, device_problem
+from regstudy.errors import ArgumentError
 
-DEVICES = ("cuda", "mps", "cpu")  # the fastest first
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -26,8 +26,8 @@ def choose_device(name: str | None) -> str:
     usable = available_devices()
     if name is None:
         return usable[0]
-    if name.partition(":")[0] not in DEVICES:
-        raise ArgumentError(f"device (--device): {unknown('device', name, DEVICES)}")
+    if problem := device_problem(name):
+        raise ArgumentError(problem)
     kind, colon, index = name.partition(":")
     gpus = torch.cuda.device_count() if "cuda" in usable else 0
     count = gpus if kind == "cuda" else 1

@@ -31,7 +31,7 @@ def train(
     on: Annotated[
         str,
         typer.Option(
-            metavar="PART",
+            metavar="train|train+validation",
             help="Images to train on: train, or train+validation. The latter first trains on train to fix the epochs.",
         ),
     ] = "train",

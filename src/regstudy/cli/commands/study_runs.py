@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -31,7 +31,9 @@ from regstudy.cli.common_options import (
 )
 from regstudy.cli.completion import complete_space
 from regstudy.cli.console import out
+from regstudy.cli.name_options import name_option
 from regstudy.cli.path_options import path_option
+from regstudy.search.search_options import PRUNERS, UNTILS, PrunerName, Until
 
 
 def study(
@@ -55,8 +57,10 @@ def study(
         str | None, typer.Option(help="Kill a trial that takes longer than this: 90s, 30m, 2h, …")
     ] = None,
     pruner: Annotated[
-        Literal["signal", "median", "hyperband", "none"],
-        typer.Option(help="Pruning strategy; 'signal' is regstudy's own, 'none' disables pruning."),
+        PrunerName,
+        name_option(
+            "pruner", PRUNERS, "--pruner", help="Pruning strategy; 'signal' is regstudy's own, 'none' disables pruning."
+        ),
     ] = "signal",
     confirm: Annotated[
         float | None,
@@ -65,8 +69,11 @@ def study(
         ),
     ] = None,
     until: Annotated[
-        Literal["trials", "worth"],
-        typer.Option(
+        Until,
+        name_option(
+            "end of the search",
+            UNTILS,
+            "--until",
             help="'worth' ends the search once the next ten trials would gain too little; the trials and the time that"
             " are left confirm the winner.",
         ),

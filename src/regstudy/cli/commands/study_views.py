@@ -9,6 +9,7 @@ import typer
 
 from regstudy.cli.common_options import Overwrite, Storage, StudyName, StudyPath
 from regstudy.cli.console import err, out
+from regstudy.cli.name_options import name_option
 from regstudy.cli.path_options import path_argument, path_option
 
 
@@ -69,9 +70,10 @@ def export(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option(
+        name_option(
+            "format",
+            ("yaml", "json", "python"),
             "--format",
-            metavar="yaml|json|python",
             help="python: a training script without regstudy. Default: what the file's suffix says, else yaml.",
         ),
     ] = None,
