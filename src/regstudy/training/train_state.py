@@ -137,7 +137,8 @@ class TrainState:
 def extra_metrics(config: RunConfig) -> tuple[str, ...]:
     """The metrics that a run records besides loss and accuracy, in the order of `METRICS`."""
     asked = {config.training.metric, *config.training.also}
-    asked |= {phase.training.monitor for phase in config.in_phases()}
+    for phase in config.in_phases():
+        asked |= {phase.training.monitor, *phase.training.also}
     return tuple(name for name in METRICS if name not in ("accuracy", "loss") and f"{VALIDATION}{name}" in asked)
 
 

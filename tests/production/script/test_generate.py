@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +25,7 @@ from regstudy.data.image_set import Splits
 from regstudy.errors import ConfigError
 from regstudy.models import BUILDERS
 from regstudy.production.script.generate import training_script
+from regstudy.training.determinism import REPEATABLE, WORKSPACE, repeatable
 from regstudy.training.loop import shuffled_batches, train_step
 from regstudy.training.run import run
 from regstudy.training.schedules import learning_rates
@@ -116,6 +120,9 @@ FEATURES: dict[str, dict[str, Any]] = {
     "oversample": {"training.balance": "oversample"},
     "bf16": {"training.precision": "bf16"},
     "auto": {"training.precision": "auto"},
+    "compile": {"training.compile": True},
+    "compile a phase": {"phases": [{"training": {"compile": True, "epochs": 2}}, {"training": {"epochs": 2}}]},
+    "deterministic": {"training.deterministic": True},
     "crop": {"preprocessing.crop": 10, "augmentation": {"strength": 0.5, "ops": ["crop"]}},
     "whole pixels": {"augmentation": {"strength": 0.5, "ops": ["shift", "flip"]}},
     "moves": {"augmentation": {"strength": 0.7, "ops": ["rotate", "scale", "shear", "crop"]}},
@@ -236,6 +243,7 @@ OFF = {
     "ema": "class WeightAverage", "class weights": "class_weights", "oversample": "balanced_order",
     "bf16": "autocast", "crop": "def augment", "color": "change_colors", "early stopping": "should_stop",
     "auroc": "def auroc", "balanced accuracy": "confusion", "phases": "PHASES", "cosine": "math.cos",
+    "compile": "compile", "deterministic": "deterministic",
     "plateau": "def plateaus", "label smoothing": "label_smoothing", "measured statistics": "measured_statistics",
 }  # fmt: skip
 
@@ -361,6 +369,59 @@ def test_the_script_runs_alone(tmp_path: Path) -> None:
     assert torch.load(tmp_path / "model.pt", weights_only=True)
 
 
+def test_only_training_steps_use_the_compiled_network(monkeypatch: Any) -> None:
+    batches: list[int] = []
+
+    def compiles(network: Any, dynamic: bool) -> Any:
+        assert not dynamic
+        return lambda images: batches.append(len(images)) or network(images)
+
+    monkeypatch.setattr(torch, "compile", compiles)
+    splits = make_splits(20, 8)
+    module, _ = script_of(configured({"training.compile": True, "training.epochs": 1}))
+    parts = [module.Images(one.images, one.labels, one.classes) for one in (splits.train, splits.validation)]
+    module.train_network(*parts, module.make_transform(parts[0]), 0)
+    assert batches == [8, 8, 4]
+
+
+@pytest.mark.parametrize(("device", "changed"), [("cpu", False), ("cuda", True), ("mps", True)])
+def test_a_deterministic_script_asks_torch_for_what_regstudy_asks(device: str, changed: bool, monkeypatch: Any) -> None:
+    def settings() -> tuple[bool, ...]:
+        cudnn = torch.backends.cudnn
+        return torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.deterministic
+
+    monkeypatch.setenv(WORKSPACE, "?")  # so that it is restored
+    monkeypatch.delenv(WORKSPACE)
+    module, text = script_of(configured({"training.deterministic": True}))
+    assert "    make_repeatable(device)\n    train, validation = " in text  # before anything is on the device
+    with settings_kept():
+        module.make_repeatable(torch.device(device))
+        assert (os.environ.get(WORKSPACE) in REPEATABLE) is changed
+        found = settings()
+    monkeypatch.setenv(WORKSPACE, REPEATABLE[0])
+    with repeatable(configured({"training.deterministic": True}), torch.device(device)):
+        assert settings() == found
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Afterwards torch's settings are as before."""
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.benchmark, cudnn.deterministic = before[1:]
+
+
+def test_groups_of_an_own_data_set_are_not_split_in_silence() -> None:
+    config = configured({"data.name": "tiny:images"})
+    with pytest.raises(ConfigError, match="came with groups of its own"):
+        script_of(config, group="ImageSet.groups")
+    script_of(config, group="ImageSet.groups", own_validation=True)
+
+
 def test_groups_of_near_duplicates_cannot_be_made_without_regstudy() -> None:
     config = configured({"data.group": "near_duplicates"})
     with pytest.raises(ConfigError, match="near_duplicates needs regstudy"):
@@ -376,6 +437,12 @@ def test_groups_of_near_duplicates_cannot_be_made_without_regstudy() -> None:
             "does not read tables",
         ),
         ({"model.name": "torchvision:resnet18"}, "cannot fit such a network"),
+        ({"data.name": "mine:images", "data.channels": 3}, r"data\.channels: is for what your function returns"),
+        ({"phases": [{}, {"training": {"seed": 5}}]}, r"one training\.seed for all phases"),
+        (
+            {"phases": [{"schedule": {"name": "lambda", "function": f"mine:{name}"}} for name in ("slow", "fast")]},
+            r"one function for schedule\.function only",
+        ),
     ],
 )
 def test_what_a_script_cannot_do_is_refused(changes: dict[str, Any], words: str) -> None:

@@ -135,8 +135,11 @@ def _settings_code(code: str, phases: list[Settings], used: set[str]) -> str:
 
 
 def _with_value(line: str, value: Any) -> str:
-    """An assignment of one line with another value; the comment stays."""
-    return re.sub(r"(= )[^#]*?(  # .*)?$", lambda found: f"{found[1]}{literal(value)}{found[2] or ''}", line, count=1)
+    """An assignment of one line with another value; the comment stays. A long mapping has a line for each key."""
+    text = literal(value)
+    if isinstance(value, dict) and len(text) > LINE // 2:
+        text = "{\n" + "".join(f"    {literal(key)}: {literal(one)},\n" for key, one in value.items()) + "}"
+    return re.sub(r"(= )[^#]*?(  # .*)?$", lambda found: f"{found[1]}{text}{found[2] or ''}", line, count=1)
 
 
 def _read(config: RunConfig, known: Mapping[str, Any], phases: list[Settings], module: str) -> str:
@@ -151,6 +154,7 @@ def _read(config: RunConfig, known: Mapping[str, Any], phases: list[Settings], m
         lacking = {
             "class_weights": all(one.balance != "weights" for one in phases),
             "average": not any(one.ema for one in phases),
+            "compiled": not any(one.compile for one in phases),
         }
         for name in (name for name, is_lacking in lacking.items() if is_lacking):
             text = re.sub(rf"^    {name}: .*\n", "", text, flags=re.MULTILINE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from regstudy.config.plugins import is_plugin
 from regstudy.config.run_config import RunConfig
+from regstudy.config.schema import KFold
 
 ARRAYS = "--data is a folder with the files train.npz and test.npz, which this writes:"
 IMAGES: dict[str, str] = {
@@ -59,8 +60,18 @@ def notes_on(config: RunConfig, known: Mapping[str, Any]) -> str:
     return f'''"""Trains {config.model.name} on {data.name} with torch, torchvision, numpy and Pillow alone.
 
 {text}
+
+{left_out(config)}
 """
 '''
+
+
+def left_out(config: RunConfig) -> str:
+    """Which settings of a configuration its script does without, and why."""
+    lines = ["The training images are not measured in eval mode (training.clean_train_every), which changes no weight."]
+    if isinstance(config.data.resampling, KFold):
+        lines.append("There are no folds (data.resampling): data.validation is held out, as `regstudy train` does.")
+    return "\n".join(lines)
 
 
 def _street_digits(limit: int | None, validation: float) -> int:

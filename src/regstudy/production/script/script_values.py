@@ -11,6 +11,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.groups import NEAR_DUPLICATES
 from regstudy.data.pictures import DEFAULT_SIZE
+from regstudy.data.pool import OWN_GROUPS
 from regstudy.data.preprocessing import IMAGENET
 from regstudy.errors import Problem, config_error
 from regstudy.metrics import metric
@@ -20,6 +21,7 @@ from regstudy.production.script.script_parts.plain_settings import Settings
 from regstudy.training.schedules import first_decay
 from regstudy.training.train_state import extra_metrics
 
+INSTEAD = "Export YAML and use `regstudy train`."
 DEFAULT_FOLDERS = {"cifar10": "data/cifar10", "svhn": "data/svhn", "image_folder": "data"}
 
 
@@ -36,7 +38,7 @@ def check_scriptable(config: RunConfig, facts: Mapping[str, Any]) -> None:
         )
     if config.data.name == "image_folder" and facts.get("file_rule", LATEST_RULE) != LATEST_RULE:
         words = "the study chose its image files by the rule of version 0.1.0, so a plain script might read others."
-        problems.append(Problem("data.name", f"{words} Export YAML and use `regstudy train`."))
+        problems.append(Problem("data.name", f"{words} {INSTEAD}"))
     if config.data.name == "table":
         words = (
             "a plain script does not read tables. Export YAML and use `regstudy train`, or put the images into folders."
@@ -45,6 +47,18 @@ def check_scriptable(config: RunConfig, facts: Mapping[str, Any]) -> None:
     if is_library_network(config.model.name):
         words = "a plain script cannot fit such a network to its images. Export YAML and use `regstudy train`."
         problems.append(Problem("model.name", f"{config.model.name}: {words}"))
+    if facts.get("group") == OWN_GROUPS and not facts.get("own_validation"):
+        words = "came with groups of its own, which a plain script does not keep together."
+        problems.append(Problem("data.name", f"{config.data.name} {words} {INSTEAD}"))
+    if is_plugin(config.data.name):
+        words = "is for what your function returns if it is not an ImageSet, and a plain script takes an ImageSet only."
+        given = [name for name in ("channels", "image", "label") if getattr(config.data, name) is not None]
+        problems += [Problem(f"data.{name}", f"{words} Let it return one, or export YAML.") for name in given]
+    phases = config.in_phases()
+    if len({one.schedule.function for one in phases if isinstance(one.schedule, schema.Lambda)}) > 1:
+        problems.append(Problem("phases", f"a plain script has one function for schedule.function only. {INSTEAD}"))
+    if len({one.training.seed for one in phases}) > 1:
+        problems.append(Problem("phases", f"a plain script has one training.seed for all phases. {INSTEAD}"))
     if problems:
         raise config_error("The configuration, as a plain script,", problems)
 
@@ -72,6 +86,7 @@ def constants(config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         "SPLIT_SEED": data.split_seed,
         "POSITIVE": data.positive or facts.get("positive") or "",
         "OPTIONS": dict(data.options) if own else {},
+        "SECTION": data.model_dump(mode="json") if own else {},
         "CROP": config.preprocessing.crop,
         **_normalization(config.preprocessing.normalize, facts),
         "WEIGHTS": _weights(config.model),
@@ -80,6 +95,7 @@ def constants(config: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         "METRIC": chosen.name,
         "MAXIMIZE": chosen.maximize,
         "MEASURED": extra_metrics(config),
+        "DETERMINISTIC": any(phase.training.deterministic for phase in config.in_phases()),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -144,6 +145,16 @@ def test_an_own_function_is_imported_by_its_name(tmp_path: Path, monkeypatch: An
     assert "import own_images_of_tests" in training_script(config, "", {})
     train, validation = script_of(config)["training_and_validation"](tmp_path)
     assert (len(train), len(validation)) == (54, 6)
+
+
+def test_an_own_function_gets_the_whole_section_as_in_regstudy(tmp_path: Path, monkeypatch: Any) -> None:
+    own = OWN.replace("    if part", "    SEEN.append(config)\n    if part")
+    (tmp_path / "own_section_of_tests.py").write_text(f"SEEN = []\n{own}")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = configured({"name": "own_section_of_tests:images", "root": "x", "train_limit": 12, "fit": "pad"})
+    script_of(config)["read_part"]("train", tmp_path)
+    seen = import_module("own_section_of_tests").SEEN
+    assert vars(seen[0]) == config.data.model_dump() and seen[0].size is None
 
 
 def test_some_classes_of_cifar10_in_class_folders(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from regstudy.production.script.script_parts.plain_settings import (
     FIT,
     OPTIONS,
     OWN_LOADER,
+    SECTION,
     SIZE,
     SKIP_UNREADABLE,
     TEST_FOLDER,
     TRAIN_FOLDER,
-    VALIDATION,
     VALIDATION_FOLDER,
 )
 
@@ -133,8 +133,7 @@ def read_arrays(part: str, root: Path) -> Images | None:
 
 def read_own(part: str, root: Path) -> Images | None:
     """What the project's own function returns, which may need other packages."""
-    config = SimpleNamespace(name=DATASET, size=SIZE, validation=VALIDATION, options=OPTIONS)
-    found = own_function(part, config, root, **OPTIONS)
+    found = own_function(part, SimpleNamespace(**SECTION), root, **OPTIONS)
     if found is not None and not hasattr(found, "images"):
         raise SystemExit(f"Your function returned a {type(found).__name__}, without images, labels, classes, paths.")
     return None if found is None else Images(found.images, found.labels, tuple(found.classes), tuple(found.paths))

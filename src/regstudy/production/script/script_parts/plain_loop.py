@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +43,7 @@ class Run:
     random: Generator  # draws how each image is changed
     class_weights: Tensor | None = None
     average: WeightAverage | None = None
+    compiled: Callable[[Tensor], Tensor] | None = None  # the network for training
 
 
 def start(train: Images, transform: PixelTransform, settings: Settings, seed: int, phase: int = 0) -> Run:
@@ -57,6 +60,8 @@ def start(train: Images, transform: PixelTransform, settings: Settings, seed: in
         run.class_weights = class_weights(train.labels, classes)
     if settings.ema:
         run.average = WeightAverage(model, settings.ema)
+    if settings.compile:
+        run.compiled = torch.compile(model, dynamic=False)
     return run
 
 
@@ -85,7 +90,7 @@ def train_step(run: Run, pixels: Tensor, labels: Tensor, settings: Settings, rat
     images = changed(run, pixels, settings)
     if settings.mixup or settings.cutmix:
         mixed = mix(images, settings, run.random)  # type: ignore[arg-type]
-        logits = predict(run.model, mixed.images, settings)
+        logits = predict(run.compiled if settings.compile else run.model, mixed.images, settings)
         loss = loss_of(run, logits, labels, settings)
         likelier = labels
         if mixed.partner is not None:
@@ -95,7 +100,7 @@ def train_step(run: Run, pixels: Tensor, labels: Tensor, settings: Settings, rat
             likelier = labels if mixed.share >= 0.5 else others
         correct = (logits.detach().argmax(1) == likelier).sum()
     else:
-        logits = predict(run.model, images, settings)
+        logits = predict(run.compiled if settings.compile else run.model, images, settings)
         loss = loss_of(run, logits, labels, settings)
         correct = (logits.detach().argmax(1) == labels).sum()
     run.optimizer.zero_grad(set_to_none=True)
@@ -118,13 +123,13 @@ def changed(run: Run, pixels: Tensor, settings: Settings) -> Tensor:
     return images
 
 
-def predict(model: nn.Module, images: Tensor, settings: Settings) -> Tensor:
+def predict(network: Any, images: Tensor, settings: Settings) -> Tensor:
     """The logits N×K in training."""
     if settings.precision == "fp32":
-        return model(images)  # type: ignore[no-any-return]
+        return network(images)  # type: ignore[no-any-return]
     precision = resolve("auto", images.device) if settings.precision == "auto" else "bf16"
     with computing_in(precision, images.device):
-        return model(images).float()  # type: ignore[no-any-return]
+        return network(images).float()  # type: ignore[no-any-return]
 
 
 def loss_of(run: Run, logits: Tensor, labels: Tensor, settings: Settings) -> Tensor:

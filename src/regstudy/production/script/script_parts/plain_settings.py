@@ -22,6 +22,7 @@ TRAIN_LIMIT: int | None = None  # at most this many training images
 SPLIT_SEED = 0
 POSITIVE = ""  # class whose average precision is measured
 OPTIONS: dict[str, Any] = {}
+SECTION: dict[str, Any] = {}  # the section data of the configuration, which your function gets as an object
 CROP: int | None = None  # pixels per side of the center crop
 NORMALIZE = "train"
 MEAN: tuple[float, ...] = ()  # per channel, of images in 0..1
@@ -33,6 +34,7 @@ METRIC = "accuracy"  # the weights of its best epoch are kept
 MAXIMIZE = True
 MEASURED: tuple[str, ...] = ()  # besides loss and accuracy
 EVALUATION_BATCH_SIZE = 512
+DETERMINISTIC = False  # the same curve for the same seed on the same GPU, to the bit
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Settings:
     operations: tuple[str, ...] = ()
     precision: str = "fp32"
     balance: str = "none"
+    compile: bool = False  # the network for training, by torch.compile
 
 
 PHASES: tuple[Settings, ...] = (Settings(),)

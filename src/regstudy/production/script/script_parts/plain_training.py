@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from regstudy.production.script.script_parts.plain_optimizer import should_stop
 from regstudy.production.script.script_parts.plain_settings import (
     CROP,
     DATA,
+    DETERMINISTIC,
     MAXIMIZE,
     MEAN,
     METRIC,
@@ -100,6 +102,15 @@ def train_network(train: Images, validation: Images, transform: PixelTransform, 
     return run.model, best
 
 
+def make_repeatable(device: torch.device) -> None:
+    """Let a GPU give the same curve every time; torch refuses operations that cannot. A CPU does so anyway."""
+    if device.type == "cpu":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA begins
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+
+
 def main() -> None:
     """Train, save the weights of the best epoch, and measure the test images once."""
     parser = argparse.ArgumentParser()
@@ -112,6 +123,8 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     device = torch.device(given.device)
+    if DETERMINISTIC:
+        make_repeatable(device)
     train, validation = (part.to(device) for part in training_and_validation(given.data))
     print(f"{len(train)} images to train on, {len(validation)} to validate on, {len(train.classes)} classes")
     transform = make_transform(train).to(device)
