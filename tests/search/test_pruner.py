@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import optuna
@@ -9,8 +10,9 @@ from optuna.trial import TrialState
 
 from regstudy.errors import ArgumentError
 from regstudy.records import PruningDecision
-from regstudy.search.pruner import SignalPruner, judge, make_pruner
+from regstudy.search.pruner import Judge, SignalPruner, make_pruner
 from regstudy.search.search_options import PRUNERS
+from regstudy.search.time_share import TimeShare
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
 
@@ -91,7 +93,7 @@ def test_a_trial_that_diverged_is_nobodys_peer() -> None:
                 )
             )
         trials = study.get_trials(deepcopy=False)
-        return len(SignalPruner(EPOCHS)._peers(study.study_name, optuna.trial.create_trial(value=0.0), trials, 1.0))
+        return len(SignalPruner(EPOCHS).peers(study, optuna.trial.create_trial(value=0.0), trials))
 
     assert (peers("finished"), peers("diverged")) == (3, 0)
 
@@ -137,29 +139,46 @@ def test_every_pruner_by_name_runs_a_study(name: str) -> None:
 
 
 @pytest.mark.parametrize("epochs", [2, 5, 12, 30])
-def test_trials_are_not_read_while_nothing_can_be_pruned_and_the_decision_is_the_same(
-    epochs: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow", [False, True])
+def test_trials_are_read_only_when_that_is_due_and_the_decision_is_that_of_a_fresh_reading(
+    epochs: int, slow: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing is read while nothing can be pruned. A reading of a second is not repeated within 200 seconds."""
     pruner = SignalPruner(epochs, audit=0.0)
     study = optuna.create_study(direction="maximize", pruner=pruner)
     for level in range(12):
         study.add_trial(
             optuna.create_trial(value=level, intermediate_values={step: level + step for step in range(1, epochs + 1)})
         )
-    read: list[int] = []
+    clock, read = [0.0], []
+    monkeypatch.setattr("regstudy.search.pruner.TimeShare", partial(TimeShare, clock=lambda: clock[0]))
     get_trials = study.get_trials
 
     def counted(*given: object, **more: object) -> list[optuna.trial.FrozenTrial]:
         read.append(1)
+        clock[0] += 1.0 if slow else 0.0
         return get_trials(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(study, "get_trials", counted)
-    trial, reading = study.ask(), []
+    trial, reading, values = study.ask(), [], {}
+    judge = Judge(trial)
     for epoch in range(1, epochs + 1):
+        values[epoch] = -5.0
         trial.report(-5.0, epoch)
         read.clear()
-        decision = judge(trial, epoch)
+        clock[0] += 50.0
+        decision = judge.after_epoch(values)
         reading += [epoch] if read else []
         frozen = get_trials(deepcopy=False)[trial.number]
         assert decision.prune == SignalPruner(epochs, audit=0.0).verdict(study, frozen).prune
-    assert reading == list(range(max(2, -(-3 * epochs // 10)), epochs + 1))
+    first = max(2, -(-3 * epochs // 10))
+    assert reading == list(range(first, epochs + 1, 4 if slow else 1))
+
+
+def test_a_pruner_that_is_not_ours_asks_the_storage() -> None:
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=1.0))
+    trial = study.ask()
+    judge = Judge(trial)
+    assert judge.asks_storage and not judge.after_epoch({1: 0.5}).prune
+    trial.report(2.0, 2)
+    assert judge.after_epoch({1: 0.5, 2: 2.0}) == PruningDecision(True, "ThresholdPruner pruned it at epoch 2")

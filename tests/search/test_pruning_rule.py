@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regstudy.search.pruning_rule import MIN_FULL_RUNS, Peer, decide, features, forecast_gain, warm_up
+from regstudy.search.pruning_rule import LOOKBACK_SHARES, MIN_FULL_RUNS, Peer, decide, features, forecast_gain, warm_up
 
 EPOCHS = 40
 
@@ -78,9 +78,21 @@ def test_any_curves_give_a_verdict(peers: list[list[float]], own: list[float]) -
 
 
 def test_gains_are_taken_over_an_eighth_a_third_and_a_half_of_the_epochs() -> None:
-    values = [float(v) for v in range(24)]
-    assert features(values, 24).tolist() == [23.0, 3.0, 8.0, 12.0]
-    assert features([5.0, 1.0, 2.0], 3).tolist() == [5.0, 0.0, 0.0, 0.0]  # the best so far, not the last
+    rising = Peer([float(v) for v in range(24)], True)
+    assert features([rising.best], 24).tolist() == [[23.0, 3.0, 8.0, 12.0]]
+    early = Peer([5.0, 1.0, 2.0], True)
+    assert features([early.best], 3).tolist() == [[5.0, 0.0, 0.0, 0.0]]  # the best so far, not the last
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=12), min_size=1, max_size=8), st.integers(1, 15))
+def test_runs_of_all_lengths_are_seen_up_to_the_epoch_or_their_end(runs: list[list[float]], epoch: int) -> None:
+    known = features([Peer(values, True).best for values in runs], epoch)
+    for row, values in zip(known, runs, strict=True):
+        seen = values[:epoch]
+        backs = [max(1, round(share * epoch)) for share in LOOKBACK_SHARES]
+        befores = [max(seen[: max(1, len(seen) - back)]) for back in backs]
+        assert row.tolist() == [max(seen), *(max(seen) - before for before in befores)]
+        assert Peer(values, True).best_at(epoch) == max(seen)
 
 
 def test_the_forecast_finds_a_linear_rule_and_its_error_shrinks_with_more_runs() -> None:

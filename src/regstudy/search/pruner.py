@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from regstudy.records import PruningDecision
 from regstudy.search.fold_rule import FOLD_CHANCE, decide_on_folds
 from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide, warm_up
 from regstudy.search.search_options import PrunerName
+from regstudy.search.time_share import TimeShare
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.stored_facts import fact
@@ -22,6 +25,7 @@ from regstudy.study.stored_facts import fact
 AUDIT_SHARE = 0.1  # of the trials are never pruned, to measure how often pruning is wrong
 HYPERBAND_REDUCTION = 3
 HYPERBAND_FIRST = 0.1  # share of the epochs at which the first rung lies
+READING_SHARE = 0.005  # of the time of a training is spent at most on reading the other trials
 PEER_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
@@ -56,22 +60,22 @@ class SignalPruner(BasePruner):
         """Whether a trial may be pruned after so many epochs; before that, the other trials are not read."""
         return epoch >= warm_up(self._epochs)
 
-    def verdict(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial] | None = None) -> PruningDecision:
+    def verdict(self, study: Study, trial: FrozenTrial, peers: Sequence[Peer] | None = None) -> PruningDecision:
         """The same with the reason, which is stored in the trial if it is pruned.
 
-        ``trials`` are the trials of the study, if the caller has just read them.
+        ``peers`` are the other trials of the study, if the caller has just read them.
         """
-        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        own = _series(trial, sign)
+        own = _series(trial, _sign(study))
         if not own or len(own) >= self._epochs:
             return PruningDecision(False, "no epochs are left to save")
-        trials = study.get_trials(deepcopy=False, states=PEER_STATES) if trials is None else trials
-        found = decide(own, self._peers(study.study_name, trial, trials, sign), self._epochs, self._chance)
+        if peers is None:
+            peers = self.peers(study, trial, study.get_trials(deepcopy=False, states=PEER_STATES))
+        found = decide(own, peers, self._epochs, self._chance)
         return self._unless_exempt(trial, found, len(own))
 
     def verdict_on_folds(self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial]) -> PruningDecision:
         """The decision between two folds, by `regstudy.search.fold_rule.decide_on_folds`."""
-        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        sign = _sign(study)
         own, peers = _fold_values(trial, sign), []
         for other in trials:
             if other.state == TrialState.COMPLETE and other.user_attrs.get(attributes.OUTCOME) != "diverged":
@@ -96,13 +100,13 @@ class SignalPruner(BasePruner):
         number = fact(trial, attributes.SLOT, trial.number)
         return bool(np.random.default_rng([self._seed, number]).random() < self._audit)
 
-    def _peers(self, name: str, trial: FrozenTrial, trials: list[FrozenTrial], sign: float) -> list[Peer]:
-        """All other informative trials; ended ones are read once."""
-        peers = []
+    def peers(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[Peer]:
+        """All other informative ones among the trials of a study; ended ones are read once."""
+        peers, sign = [], _sign(study)
         for other in trials:
             if other.number == trial.number or other.state not in PEER_STATES:
                 continue
-            known = (name, other.number)
+            known = (study.study_name, other.number)
             if known not in self._ended:
                 peer = _peer(other, sign)
                 if other.state != TrialState.RUNNING:
@@ -130,35 +134,63 @@ def make_pruner(plan: Plan, name: PrunerName = "signal", seed: int = 0) -> BaseP
     return SignalPruner(epochs, seed=seed)
 
 
-def judge(trial: Trial, epoch: int) -> PruningDecision:
-    """The decision about a trial whose value has just been reported, the reason for which is kept with the trial."""
-    study, pruner = trial.study, trial.study.pruner
-    if not isinstance(pruner, SignalPruner):
-        prune = trial.should_prune()
-        return PruningDecision(prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}")
-    if not pruner.may_prune(epoch):  # reading all trials is most of what a worker does for an epoch
-        return PruningDecision(False, f"nothing is pruned at epoch {epoch} yet")
-    trials = study.get_trials(deepcopy=False)
-    return _kept(trial, pruner, pruner.verdict(study, trials[trial.number], trials))
+class Judge:
+    """Decides after an epoch of a trial, or between two folds, whether to prune it, and keeps the reason with it.
+
+    The other trials are read when the trial may first be pruned, and then again as often as that takes little of the
+    time: reading them is most of what a worker does for an epoch.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._reading = TimeShare(READING_SHARE)
+        self._own: FrozenTrial | None = None  # as it was read last, with the others
+        self._peers: list[Peer] = []
+
+    @property
+    def asks_storage(self) -> bool:
+        """Whether a decision needs the trial's values in the storage; they are given to `SignalPruner`."""
+        return not isinstance(self._trial.study.pruner, SignalPruner)
+
+    def after_epoch(self, values: Mapping[int, float]) -> PruningDecision:
+        """The decision about the trial after the last epoch of ``values``, its finite values by epoch."""
+        study, pruner, epoch = self._trial.study, self._trial.study.pruner, max(values)
+        if not isinstance(pruner, SignalPruner):
+            prune = self._trial.should_prune()
+            return PruningDecision(
+                prune, f"{type(pruner).__name__} {'pruned' if prune else 'kept'} it at epoch {epoch}"
+            )
+        if not pruner.may_prune(epoch):
+            return PruningDecision(False, f"nothing is pruned at epoch {epoch} yet")
+        if self._own is None or self._reading.due:
+            with self._reading.measured():
+                trials = study.get_trials(deepcopy=False)
+            self._own = copy(trials[self._trial.number])
+            self._peers = pruner.peers(study, self._own, trials)
+        self._own.intermediate_values = dict(values)
+        return self._kept(pruner, pruner.verdict(study, self._own, self._peers))
+
+    def between_folds(self) -> PruningDecision:
+        """The decision once a fold has ended and is stored; only `SignalPruner` prunes between folds."""
+        study, pruner = self._trial.study, self._trial.study.pruner
+        if not isinstance(pruner, SignalPruner):
+            return PruningDecision(False, f"{type(pruner).__name__} does not prune between folds")
+        trials = study.get_trials(deepcopy=False)
+        return self._kept(pruner, pruner.verdict_on_folds(study, trials[self._trial.number], trials))
+
+    def _kept(self, pruner: SignalPruner, decision: PruningDecision) -> PruningDecision:
+        """The decision, once its reason is stored with the trial."""
+        shadow = pruner.shadows.get(self._trial.number)
+        if shadow is not None and attributes.SHADOW not in self._trial.user_attrs:
+            self._trial.set_user_attr(attributes.SHADOW, shadow)
+        if decision.prune:
+            self._trial.set_user_attr(attributes.REASON, decision.reason)
+        return decision
 
 
-def judge_folds(trial: Trial) -> PruningDecision:
-    """The decision about a trial one of whose folds has just ended; only `SignalPruner` prunes between folds."""
-    study, pruner = trial.study, trial.study.pruner
-    if not isinstance(pruner, SignalPruner):
-        return PruningDecision(False, f"{type(pruner).__name__} does not prune between folds")
-    trials = study.get_trials(deepcopy=False)
-    return _kept(trial, pruner, pruner.verdict_on_folds(study, trials[trial.number], trials))
-
-
-def _kept(trial: Trial, pruner: SignalPruner, decision: PruningDecision) -> PruningDecision:
-    """The decision, once its reason is stored with the trial."""
-    shadow = pruner.shadows.get(trial.number)
-    if shadow is not None and attributes.SHADOW not in trial.user_attrs:
-        trial.set_user_attr(attributes.SHADOW, shadow)
-    if decision.prune:
-        trial.set_user_attr(attributes.REASON, decision.reason)
-    return decision
+def _sign(study: Study) -> float:
+    """What values are multiplied by so that larger is better."""
+    return 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
 
 
 def _series(trial: FrozenTrial, sign: float) -> list[float]:

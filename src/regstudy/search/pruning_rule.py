@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,15 @@ class Peer:
     values: Sequence[float]
     full: bool
 
+    @cached_property
+    def best(self) -> Array:
+        """Its best value so far, after each epoch."""
+        return np.maximum.accumulate(np.asarray(self.values, dtype=float))
+
+    def best_at(self, epoch: int) -> float:
+        """Its best value after an epoch, or at its end where that came earlier."""
+        return float(self.best[min(epoch, len(self.best)) - 1])
+
 
 def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: float = MIN_CHANCE) -> PruningDecision:
     """Whether to prune a run that has reported ``own`` (larger is better) of ``epochs`` planned values.
@@ -52,16 +62,17 @@ def decide(own: Sequence[float], peers: Sequence[Peer], epochs: int, chance: flo
         return PruningDecision(False, f"no pruning before epoch {warm_up(epochs)}")
     if len(full) < MIN_FULL_RUNS:
         return PruningDecision(False, f"the forecast needs {MIN_FULL_RUNS} full runs, but there are {len(full)}")
-    there = np.array([max(peer.values[:epoch]) for peer in peers if peer.full or len(peer.values) >= epoch])
+    there = np.array([peer.best_at(epoch) for peer in peers if peer.full or len(peer.values) >= epoch])
     best = max(own)
     ahead = float(np.mean(there > best))
     if len(there) < MIN_PEERS or best >= np.quantile(there, max(BEHIND_QUANTILE, chance)):
         return PruningDecision(
             False, f"not far enough behind at epoch {epoch}: {ahead:.0%} of {len(there)} runs were better"
         )
-    finals = np.array([max(peer.values) for peer in full])
-    known = np.array([features(peer.values[:epoch], epoch) for peer in full])
-    forecast, error = forecast_gain(known, finals - known[:, 0], features(own, epoch))
+    finals = np.array([peer.best[-1] for peer in full])
+    known = features([peer.best for peer in full], epoch)
+    mine = features([np.maximum.accumulate(np.asarray(own, dtype=float))], epoch)[0]
+    forecast, error = forecast_gain(known, finals - known[:, 0], mine)
     reach = _reach(best + max(forecast, 0.0) - float(np.quantile(finals, GOOD_QUANTILE)), error, len(full))
     words = f"{ahead:.0%} of {len(there)} runs were better at epoch {epoch}; estimated chance of a top-quarter result:"
     return PruningDecision(reach < chance * max(epochs - epoch, 0) / epochs, f"{words} {reach:.1%}")
@@ -77,11 +88,17 @@ def warm_up(epochs: int) -> int:
     return max(2, math.ceil(WARM_UP_SHARE * epochs))
 
 
-def features(values: Sequence[float], epoch: int) -> Array:
-    """The best value so far, and how much of it was gained over the last eighth, third and half of the epochs."""
-    best = np.maximum.accumulate(np.asarray(values, dtype=float))
-    gains = [best[-1] - best[max(0, len(best) - 1 - max(1, round(share * epoch)))] for share in LOOKBACK_SHARES]
-    return np.array([best[-1], *gains])
+def features(bests: Sequence[Array], epoch: int) -> Array:
+    """What the forecast after an epoch knows of each run, given its best value so far after each of its epochs.
+
+    One row per run: the best value, and how much of it was gained over the last eighth, third and half of the epochs.
+    """
+    flat, lengths = np.concatenate(bests), np.array([len(best) for best in bests])
+    first = np.cumsum(lengths) - lengths
+    last = first + np.minimum(lengths, epoch) - 1
+    back = [max(1, round(share * epoch)) for share in LOOKBACK_SHARES]
+    gains = [flat[last] - flat[np.maximum(first, last - epochs)] for epochs in back]
+    return np.column_stack([flat[last], *gains])
 
 
 def forecast_gain(known: Array, gains: Array, own: Array) -> tuple[float, float]:

@@ -40,12 +40,15 @@ def claim(opened: OpenStudy, plan: Plan) -> Trial | None:
     slot whose attempt failed is queued with the values that it had drawn.
     """
 
-    token = secrets.token_hex(8)
+    token, tried = secrets.token_hex(8), False
 
     def take() -> Trial | None:
+        nonlocal tried
         opened.check_present()  # before the lock, whose file would create the folder anew
         with exclusive(opened.url) as check_lock:
-            return _claimed(opened, token) or _take(opened.study, plan, token, check_lock)
+            claimed = _claimed(opened, token) if tried else None
+            tried = True
+            return claimed or _take(opened.study, plan, token, check_lock)
 
     return opened.patiently(take)
 

@@ -46,8 +46,10 @@ def drop_weights(folder: Path, study: optuna.Study, files: FileStore = DISK) -> 
     """Remove weights that are not kept, including half-written ones; those of running trials stay."""
     weights = folder / "weights"
     names = files.names(weights)  # before asking which trials run
-    running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-    wanted = running | worth_keeping(usable_trials(study), usable_trials(study, limited=False))
+    trials = study.get_trials(deepcopy=False)
+    running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
+    ranked, others = (usable_trials(study, limited=limited, trials=trials) for limited in (True, False))
+    wanted = running | worth_keeping(ranked, others)
     for name in names:
         number = number_in(name)
         if number is None or ".safetensors" not in name:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,15 +29,14 @@ from regstudy.records import (
     EpochRecord,
     PruningDecision,
     dump_confusions,
-    dump_folds,
     dump_groups,
-    dump_records,
     dump_reliability,
 )
+from regstudy.search.epoch_log import EpochLog
 from regstudy.search.events import EpochDone, Event, StepDone, TrialEnded, TrialStarted
 from regstudy.search.gpu_sharing import limit_share
 from regstudy.search.heartbeat import beating
-from regstudy.search.pruner import judge, judge_folds, make_pruner
+from regstudy.search.pruner import Judge, make_pruner
 from regstudy.search.queue import claim, close_own
 from regstudy.search.sampler import constrain, make_sampler
 from regstudy.search.search_options import SearchOptions
@@ -142,7 +140,7 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
                     ended = _run(job, opened, images, watch, trial)
             except UpdateFinishedTrialError:
                 continue  # somebody took this process for dead and closed its trial; the slot is theirs now
-            _tidy(job, opened, trial.number)
+            _tidy(job, opened, ended)
             shortages = shortages + 1 if ended.lacked_memory else 0
             if shortages == MOST_SHORTAGES and not opened.patiently(lambda: count_finished(opened.study)):
                 raise StudyError(_hopeless(ended))
@@ -189,17 +187,12 @@ def _run(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Tri
     return ended
 
 
-def _tidy(job: Job, opened: OpenStudy, number: int) -> None:
+def _tidy(job: Job, opened: OpenStudy, ended: TrialEnded) -> None:
     """After a trial that did not fail: keep on disk only what is still wanted."""
     give_back_memory()
-
-    def tidy() -> None:
-        trial = opened.study.get_trials(deepcopy=False)[number]
-        if trial.state != TrialState.FAIL:
-            remove_files(checkpoint_of(job.folder, trial.user_attrs[attributes.SLOT]), job.files)
-            drop_weights(job.folder, opened.study, job.files)
-
-    opened.patiently(tidy)
+    if ended.outcome != "failed":
+        remove_files(checkpoint_of(job.folder, ended.slot), job.files)
+        opened.patiently(lambda: drop_weights(job.folder, opened.study, job.files))
 
 
 def trial_config(job: Job, images: OnDevice, trial: Trial) -> tuple[RunConfig, Splits]:
@@ -229,44 +222,29 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
     confirms = bool(job.plan.label(slot))
     label = job.plan.label(slot) or arm
     device = torch.device(job.options.device)
-    reported, total, trained, restored, told = 0, 0, 0, 0, 0.0  # the first are epochs; Optuna knows the reported ones
-    folds = 0
-    prunable = job.plan.prunable(arm)
+    told, folds, prunable = 0.0, 0, job.plan.prunable(arm)
+    judge = Judge(trial)
+    log = EpochLog(opened, trial, at_once=prunable and judge.asks_storage)
     done: list[Ended] = []  # folds
 
     def keep(name: str, value: object) -> None:
         opened.patiently(lambda: trial.set_user_attr(name, value))
 
-    def record(by_run: Sequence[Sequence[EpochRecord]]) -> None:
-        """Store the epochs of all runs; Optuna gets those of the first."""
-        nonlocal reported, restored, total
-        total = sum(map(len, by_run))
-        if total - trained > restored:
-            restored = total - trained
-            keep(attributes.RESUMED, restored)
-        keep(attributes.EPOCHS, dump_folds(by_run) if folds else dump_records(by_run[0]))
-        for one in by_run[0][reported:]:
-            if one.finite:
-                value = one.value(config.training.metric)
-                opened.patiently(partial(trial.report, value, step=one.epoch))
-        reported = len(by_run[0])
-
     def on_epoch(records: Sequence[EpochRecord], _signal: Signal) -> PruningDecision | None:
-        nonlocal trained
-        trained += 1
         fold = len(done) + 1 if folds else 0
-        record([*(one.result.records for one in done), records])
-        watch.tell(EpochDone(job.worker, number, records[-1], config.training.metric, fold))
-        judged = prunable and records[-1].finite and not done
-        return opened.patiently(lambda: judge(trial, records[-1].epoch)) if judged else None
+        log.add([*(one.result.records for one in done), records], trained=1)
+        watch.tell(EpochDone(job.worker, number, records[-1], log.metric, fold))
+        if not prunable or not records[-1].finite or done:
+            return None
+        values = {one.epoch: one.value(log.metric) for one in records if one.finite}
+        return opened.patiently(lambda: judge.after_epoch(values))
 
     def on_fold() -> str:
         """Store what the folds so far have found; the reason if no further one is worth its time."""
-        record([one.result.records for one in done])
         keep(attributes.FOLDS, [_fold_facts(one) for one in done])
         if not prunable or done[-1].result.outcome in ENDS_TRIAL or len(done) == folds:
             return ""
-        decision = opened.patiently(lambda: judge_folds(trial))
+        decision = opened.patiently(judge.between_folds)
         return decision.reason if decision.prune else ""
 
     def on_step(done: int, total: int) -> None:
@@ -279,6 +257,7 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
 
     def ended(outcome: str, reason: str, value: float, best: EpochRecord | None, trace: str = "") -> TrialEnded:
         seconds, ran, series = time.perf_counter() - began, len(done) if folds else 0, job.plan.study.metric
+        total = log.total
         return TrialEnded(
             job.worker, number, slot, label, outcome, reason, value, best, total, seconds, trace, series, ran, confirms
         )
@@ -287,6 +266,7 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
         # two ends that are valid one by one can be invalid together
         config, splits = opened.patiently(lambda: trial_config(job, images, trial))
         folds = splits.folds
+        log.metric, log.folds = config.training.metric, bool(folds)
         keep(attributes.CONFIG, config.model_dump(mode="json"))
         keep(attributes.THREADS, job.options.threads)
         keep(attributes.WORKERS, job.options.workers)
@@ -298,6 +278,8 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
                 result = run(part.config, part.splits, device, on_epoch, on_step, part.checkpoint)
                 kept = finish_run(part, result, device)
             done.append(kept)
+            log.add([one.result.records for one in done])
+            log.flush()
             pruned = on_fold() if folds else ""
             if pruned or kept.result.outcome in ENDS_TRIAL:
                 break
@@ -308,6 +290,7 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
     except BaseException as error:  # a user's network may raise anything, even SystemExit
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
+        log.flush()
         if isinstance(error, KeyboardInterrupt) and watch.stop_asked():
             raise
         reason = failure(error)

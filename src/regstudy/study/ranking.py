@@ -7,6 +7,7 @@ others are compared with, so no limit holds for it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import optuna
@@ -32,11 +33,18 @@ def direction_of(study: optuna.Study) -> StudyDirection:
     return study.directions[0]
 
 
-def usable_trials(study: optuna.Study, *, limited: bool = True) -> list[FrozenTrial]:
-    """Completed trials that did not diverge, best first; if ``limited``, those within the study's limit on the gap."""
+def usable_trials(
+    study: optuna.Study, *, limited: bool = True, trials: Sequence[FrozenTrial] | None = None
+) -> list[FrozenTrial]:
+    """Completed trials that did not diverge, best first; if ``limited``, those within the study's limit on the gap.
+
+    ``trials`` are the trials of the study, if the caller has just read them.
+    """
     sign = -1.0 if direction_of(study) == StudyDirection.MAXIMIZE else 1.0
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    usable = [trial for trial in trials if trial.user_attrs.get(attributes.OUTCOME) != "diverged"]
+    if trials is None:
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    usable = [trial for trial in complete if trial.user_attrs.get(attributes.OUTCOME) != "diverged"]
     limit = fact(study, attributes.GAP_AT_MOST)
     if limited and limit is not None:
         of = metric_or_accuracy(fact(study, attributes.METRIC))
