@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "scale.py"
 
 
+@pytest.mark.table
 def test_two_simulated_workers_are_measured_and_not_measured_again(tmp_path: Path) -> None:
     command = [sys.executable, BENCHMARK, "--quick", "--csv", "scale.csv", "--data-dir", tmp_path]
     first = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=240)

@@ -61,6 +61,7 @@ def test_a_short_study_measures_nothing(tmp_path: Path) -> None:
     assert attributes.WORKERS not in load(tmp_path / "s").user_attrs
 
 
+@pytest.mark.table
 def test_a_measured_number_is_used_stored_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[list[int]] = []
 

@@ -27,6 +27,7 @@ def states(folder: Path, part: str) -> dict[str, str]:
     return {check["title"]: check["state"] for check in found["checks"]}
 
 
+@pytest.mark.table
 def test_the_checks_on_a_cpu(benchmark: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["--part", "check", "--device", "cpu", "--tiny", "--out", str(tmp_path)]) == 0
     assert states(tmp_path, "check") == {
@@ -42,6 +43,7 @@ def test_the_checks_on_a_cpu(benchmark: ModuleType, tmp_path: Path, capsys: pyte
     assert "TFLOP/s" in capsys.readouterr().out
 
 
+@pytest.mark.table
 def test_the_study_on_a_cpu(benchmark: ModuleType, tmp_path: Path) -> None:
     assert benchmark.main(["--part", "study", "--device", "cpu", "--tiny", "--out", str(tmp_path)]) == 0
     assert states(tmp_path, "study") == {"images of SVHN's shape": "pass", "svhn_resnet, 1 worker": "info"}
