@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -26,17 +27,18 @@ from typing import Any
 import optuna
 import torch
 
-import regstudy.training.checkpoint
 import regstudy.training.run
 from regstudy import data
 from regstudy.records import EpochRecord
-from regstudy.search import worker
+from regstudy.search import epoch_log, pruner, worker
 from regstudy.search.create import create_study
 from regstudy.search.engine import search
 from regstudy.search.events import Event, TrialEnded
 from regstudy.search.search_options import SearchOptions
 from regstudy.space.loader import find_space, load_space
 from regstudy.study.place import study_place
+from regstudy.training import checkpoint
+from regstudy.training.time_share import TimeShare
 from regstudy.training.train_state import TrainState
 
 TRIAL_SECONDS = 10.0
@@ -56,12 +58,12 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.set_num_threads(1)
     regstudy.training.run.run_epoch = made_up_epoch
-    regstudy.training.checkpoint.time = clock
     regstudy.training.run.start = timed("network", regstudy.training.run.start)
     worker.trial_config = timed("sampling", worker.trial_config)
     worker.keep_weights = timed("weights", worker.keep_weights)
     worker._tidy = timed("tidying up", worker._tidy)
-    worker.judge = timed("pruner", worker.judge)
+    worker.Judge.after_epoch = timed("pruner", worker.Judge.after_epoch)
+    checkpoint.TimeShare = epoch_log.TimeShare = pruner.TimeShare = partial(TimeShare, clock=clock.monotonic)
     optuna.Trial.report = timed("reports", optuna.Trial.report)
     optuna.Trial.set_user_attr = timed("attributes", optuna.Trial.set_user_attr)
     regstudy.training.run.Checkpoint.save = timed("checkpoint", regstudy.training.run.Checkpoint.save)
@@ -119,7 +121,7 @@ def made_up_epoch(state: TrainState, *_: object) -> EpochRecord:
 
 
 class Clock:
-    """What the checkpoint takes for the time: the made-up epochs took theirs."""
+    """What checkpoint, pruner and storing take for the time: the made-up epochs took theirs."""
 
     def __init__(self) -> None:
         self.passed = 0.0

@@ -12,9 +12,9 @@ import pytest
 
 from regstudy.records import EpochRecord, dump_folds, dump_records
 from regstudy.search.epoch_log import EpochLog
-from regstudy.search.time_share import TimeShare
 from regstudy.study import attributes
 from regstudy.study.storage import OpenStudy, open_named, open_storage
+from regstudy.training.time_share import TimeShare
 
 
 def record(epoch: int) -> EpochRecord:

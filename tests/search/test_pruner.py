@@ -12,9 +12,9 @@ from regstudy.errors import ArgumentError
 from regstudy.records import PruningDecision
 from regstudy.search.pruner import Judge, SignalPruner, make_pruner
 from regstudy.search.search_options import PRUNERS
-from regstudy.search.time_share import TimeShare
 from regstudy.space.parsing import parse_space
 from regstudy.study import attributes
+from regstudy.training.time_share import TimeShare
 
 EPOCHS = 30
 

@@ -15,9 +15,10 @@ from tiny import CPU, make_config, make_splits
 
 from regstudy.config.run_config import RunConfig
 from regstudy.records import EpochRecord
-from regstudy.training.checkpoint import Checkpoint, FinishedRun
+from regstudy.training.checkpoint import CHECKPOINT_TIME_SHARE, Checkpoint, FinishedRun
 from regstudy.training.early_stopping import Signal
 from regstudy.training.run import Trained, run
+from regstudy.training.time_share import TimeShare
 from regstudy.training.train_state import start
 
 EVERYTHING: dict[str, Any] = {
@@ -117,17 +118,19 @@ def test_a_damaged_checkpoint_is_as_good_as_none(tmp_path: Path, content: bytes)
     assert curve(train(Checkpoint(path))) == curve(train())
 
 
-def test_a_checkpoint_is_due_only_when_its_cost_stays_within_one_per_cent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_is_due_only_when_its_cost_stays_within_one_per_cent(tmp_path: Path) -> None:
     now = 100.0
-    monkeypatch.setattr("regstudy.training.checkpoint.time.monotonic", lambda: now)
-    checkpoint = Checkpoint(tmp_path / "run.pt")
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.25  # of which every save takes one
+        return now
+
+    checkpoint = Checkpoint(tmp_path / "run.pt", writing=TimeShare(CHECKPOINT_TIME_SHARE, clock))
     assert checkpoint.due  # nothing is known of its cost yet
-    checkpoint.saved_at, checkpoint.took = 100.0, 0.5
-    now = 149.0
+    checkpoint.save(start(config(), make_splits(), CPU), {})
+    now += 24.5
     assert not checkpoint.due
-    now = 150.0
     assert checkpoint.due
 
 

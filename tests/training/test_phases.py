@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from regstudy.records import PruningDecision
 from regstudy.training.checkpoint import Checkpoint
 from regstudy.training.loop import run_epoch
 from regstudy.training.run import run
+from regstudy.training.time_share import TimeShare
 from regstudy.training.train_state import start
 
 TWO: list[dict[str, Any]] = [
@@ -74,7 +76,7 @@ def test_an_interrupted_run_goes_on_in_its_phase_to_the_bit(tmp_path: Path) -> N
         checkpoint = Checkpoint(tmp_path / f"{last}.pt")
 
         def interrupt(records: Any, _signal: Any, last: int = last, checkpoint: Checkpoint = checkpoint) -> None:
-            checkpoint.saved_at = -1e9  # due at once
+            checkpoint.writing = TimeShare(math.inf)  # always due
             if len(records) == last + 1:
                 raise KeyboardInterrupt
 
@@ -129,7 +131,7 @@ def test_a_checkpoint_of_a_later_phase_is_not_for_a_run_with_another_first_phase
     checkpoint = Checkpoint(tmp_path / "c.pt")
 
     def interrupt(records: Any, _signal: Any) -> None:
-        checkpoint.saved_at = -1e9  # due at once
+        checkpoint.writing = TimeShare(math.inf)  # always due
         if len(records) == 4:
             raise KeyboardInterrupt
 
@@ -149,7 +151,7 @@ def test_after_the_last_epoch_of_the_last_phase_nothing_is_cut_or_saved_though_a
     epochs = len(run(config, make_splits(), CPU).result.records)
 
     def cut_at_the_end(records: Any, _signal: Any) -> PruningDecision:
-        checkpoint.saved_at = -1e9  # due at once
+        checkpoint.writing = TimeShare(math.inf)  # always due
         return PruningDecision(len(records) == epochs, "behind")
 
     result = run(config, make_splits(), CPU, cut_at_the_end, checkpoint=checkpoint).result

@@ -8,9 +8,9 @@ from functools import partial
 from optuna import Trial
 
 from regstudy.records import EpochRecord, dump_folds, dump_records
-from regstudy.search.time_share import TimeShare
 from regstudy.study import attributes
 from regstudy.study.storage import OpenStudy
+from regstudy.training.time_share import TimeShare
 
 STORING_SHARE = 0.005  # of the time of a training is spent at most on storing its epochs before it ends
 

@@ -17,10 +17,10 @@ from regstudy.records import PruningDecision
 from regstudy.search.fold_rule import FOLD_CHANCE, decide_on_folds
 from regstudy.search.pruning_rule import MIN_CHANCE, MIN_FULL_RUNS, MIN_PEERS, WARM_UP_SHARE, Peer, decide, warm_up
 from regstudy.search.search_options import PrunerName
-from regstudy.search.time_share import TimeShare
 from regstudy.space.plan import Plan
 from regstudy.study import attributes
 from regstudy.study.stored_facts import fact
+from regstudy.training.time_share import TimeShare
 
 AUDIT_SHARE = 0.1  # of the trials are never pruned, to measure how often pruning is wrong
 HYPERBAND_REDUCTION = 3

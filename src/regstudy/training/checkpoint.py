@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import pickle
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from regstudy.config.run_config import RunConfig
 from regstudy.data.image_set import Splits
 from regstudy.files.file_store import DISK, FileStore
 from regstudy.files.paths import given_path, path_errors
+from regstudy.training.time_share import TimeShare
 from regstudy.training.train_state import TrainState
 
 CHECKPOINT_TIME_SHARE = 0.01  # at most this share of the time is spent on writing checkpoints
@@ -30,23 +30,20 @@ class Checkpoint:
 
     path: Path
     files: FileStore = DISK
-    saved_at: float = field(default_factory=lambda: time.monotonic())
-    took: float = 0.0  # seconds that the last save took
+    writing: TimeShare = field(default_factory=lambda: TimeShare(CHECKPOINT_TIME_SHARE))
 
     @property
     def due(self) -> bool:
         """Whether another save, as long as the last one, would stay within its share of the time."""
-        return time.monotonic() - self.saved_at >= self.took / CHECKPOINT_TIME_SHARE
+        return self.writing.due
 
     def save(self, state: TrainState, weights: dict[str, Tensor]) -> None:
         """Write the state and the best weights so far; OSError if the disk does not take them."""
-        began = time.monotonic()
-        content = {"identity": _identity_of(state), "state": state.state_dict(), "weights": weights}
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        self.files.write(self.path, buffer.getvalue())
-        self.saved_at = time.monotonic()
-        self.took = self.saved_at - began
+        with self.writing.measured():
+            content = {"identity": _identity_of(state), "state": state.state_dict(), "weights": weights}
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            self.files.write(self.path, buffer.getvalue())
 
     def load(self, state: TrainState) -> dict[str, Tensor] | None:
         """Restore a fresh state from the checkpoint and return the best weights so far.
