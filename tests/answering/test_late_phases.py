@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,27 @@ def test_who_gets_the_time_after_the_confirmation(
     monkeypatch.setattr(LATE + "confirmation_of", lambda *_: SimpleNamespace(status=status))
     late(tmp_path, budget, called).ablate()
     assert called == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "pace", "expected"),
+    [
+        (3600.0, PACE, 22),
+        (900.0, 3 * PACE, 22),  # the ablation gives its time
+        (400.0, 3 * PACE, 11),  # what was planned by the pilot no longer fits
+        (100.0, 40 * PACE, 8),  # the fewest, some of which may be made
+    ],
+)
+def test_a_race_is_as_large_as_fits_at_the_pace_of_the_search(
+    budget: float, pace: float, expected: int, called: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("seconds_per_run", "seconds_at_most"):
+        monkeypatch.setattr(LATE + name, lambda *_: pace)
+    monkeypatch.setattr(LATE + "why_not_confirmed", lambda _: "")
+    phases = late(tmp_path, budget, called)
+    phases = replace(phases, plan=replace(phases.plan, runs={**phases.plan.runs, "confirm": 22}))
+    phases.confirm()
+    assert called == ["confirm"] and phases.clock.progress.runs["confirm"] == expected
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -55,7 +55,11 @@ class LatePhases:
     skipped: Callable[[str], None]  # stores why there is no ablation although one is planned
 
     def confirm(self) -> None:
-        """Make as many confirmation runs as are planned, and more with a share of what the search has left."""
+        """Make as many confirmation runs as are planned, and more with a share of what the search has left.
+
+        Trials of the search may take longer than those of the pilot, which have no regularizers. Then the race has as
+        many runs as fit: a small one that ends tells more than a large one that is cut off.
+        """
         if why := why_not_confirmed(self.study):
             self._say(why)
             return
@@ -65,7 +69,8 @@ class LatePhases:
             end = end if plan.runs["ablate"] else self._final(self.study)
             unspent = self._fitting(end, self.study) - plan.runs["confirm"]
             more = max(0, int((TO_CONFIRM if plan.runs["ablate"] else 1.0) * unspent))
-            clock.decide("confirm", most_runs(min(plan.runs["confirm"] + more, MOST_CONFIRMED)))
+            fitting = max(FEWEST_CONFIRMED, self._fitting(self._final(self.study), self.study))
+            clock.decide("confirm", most_runs(min(plan.runs["confirm"] + more, MOST_CONFIRMED, fitting)))
         self._confirm(clock.progress.runs["confirm"])
 
     def _confirm(self, runs: int) -> None:
