@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
+import regstudy
+import regstudy.training.run as training_run
 from regstudy.records import EpochRecord, dump_folds, dump_records
 from regstudy.search.epoch_log import EpochLog
 from regstudy.study import attributes
+from regstudy.study.database import sqlite_url
 from regstudy.study.storage import OpenStudy, open_named, open_storage
 from regstudy.training.time_share import TimeShare
 
@@ -99,3 +103,28 @@ def test_optuna_gets_the_values_of_the_first_fold_alone(opened: OpenStudy) -> No
     rows, values = stored(opened)
     assert rows == dump_folds(runs) and list(values) == [1, 2]
     assert attributes.RESUMED not in opened.study.get_trials()[0].user_attrs
+
+
+@pytest.mark.parametrize("pruner", ["signal", "median"])
+def test_however_rarely_epochs_are_stored_a_trial_that_ends_or_fails_has_them_all(
+    pruner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regstudy.search.epoch_log.STORING_SHARE", 1e-12)
+    run_epoch, calls = training_run.run_epoch, 0
+
+    def fails_once(*given: Any) -> EpochRecord:
+        nonlocal calls
+        calls += 1
+        if calls == 7:  # the third epoch of the second trial
+            raise ValueError("once")
+        return run_epoch(*given)
+
+    monkeypatch.setattr(training_run, "run_epoch", fails_once)
+    regstudy.run_study(
+        "digits_cnn", trials=2, name="s", results=tmp_path, doctor=False, confirm=0, pruner=pruner, workers=1,
+        overrides=["training.epochs=4", "training.patience=null", "data.train_limit=60"],
+    )  # fmt: skip
+    trials = optuna.load_study(study_name="s", storage=sqlite_url(tmp_path / "s" / "study.db")).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert [len(trial.user_attrs[attributes.EPOCHS]["rows"]) for trial in trials] == [4, 2, 4]
+    assert [list(trial.intermediate_values) for trial in trials] == [[1, 2, 3, 4], [1, 2], [1, 2, 3, 4]]

@@ -290,9 +290,9 @@ def _objective(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, tria
     except BaseException as error:  # a user's network may raise anything, even SystemExit
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        log.flush()
         if isinstance(error, KeyboardInterrupt) and watch.stop_asked():
-            raise
+            raise  # at once, also if the server is away
+        log.flush()
         reason = failure(error)
         keep(attributes.FAULT, "error")
         keep(attributes.REASON, reason)
