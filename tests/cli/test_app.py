@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -294,3 +295,14 @@ def test_other_errors_of_torch_are_not_taken_for_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(program, "app", broken)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         program.main(["spaces"])
+
+
+def test_a_command_ends_without_looking_for_garbage() -> None:
+    last = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0))"  # runs last
+    done = subprocess.run(
+        [sys.executable, "-c", f"{last}\nfrom regstudy.cli.app import main\nmain(['--version'])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True"

@@ -154,7 +154,7 @@ def test_a_run_that_diverges_is_counted_and_shown(regstudy: Command, tmp_path: P
 
 def test_no_run_is_ever_judged(regstudy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "regstudy.search.worker.judge", lambda *_: PruningDecision(True, "a pruner that cuts everything")
+        "regstudy.search.worker.Judge.after_epoch", lambda *_: PruningDecision(True, "a pruner that cuts everything")
     )
     done = regstudy("compare", "tiny.yaml", "--repeats", "1", "--data-dir", ".", "--threads", "1")
     assert done.returncode == 0, done.stderr

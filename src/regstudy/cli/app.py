@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -18,6 +20,9 @@ from regstudy.errors import LESS_MEMORY, RegstudyError, describe, lacks_memory
 from regstudy.files.paths import system_error
 
 SPIN_COUNT = "30000"
+
+# Python looks for garbage several times while it ends, among all objects of torch and others: a second without this.
+atexit.register(gc.freeze)
 
 
 class Commands(TyperGroup):
