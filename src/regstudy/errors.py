@@ -110,6 +110,15 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     return f"there is no {kind} '{given}'.{did_you_mean(given, names)} Allowed: {', '.join(names) or 'none'}."
 
 
+def installing(extra: str) -> str:
+    """How the packages of an extra are installed.
+
+    >>> installing("ray")
+    "pip install 'regstudy[ray]', or pip install -e '.[ray]' in a checkout"
+    """
+    return f"pip install 'regstudy[{extra}]', or pip install -e '.[{extra}]' in a checkout"
+
+
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Sentence with the closest valid name, preceded by a space, whatever its case; empty if none is close."""
     names = {name.lower(): name for name in allowed}

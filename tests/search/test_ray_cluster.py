@@ -103,6 +103,19 @@ def test_what_fits_nowhere_is_refused_before_anything_is_written(
     assert not (folder / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("gpus", "share", "says"),
+    [
+        (8.0, 0.0, " They train on the CPU. To use the 8 GPUs: --gpus-per-worker 1, or a share such as 0.25."),
+        (8.0, 0.25, ""),
+        (0.0, 0.0, ""),
+    ],
+)
+def test_gpus_that_nobody_uses_are_told(gpus: float, share: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_alive", lambda: [{"CPU": 4.0}, {"CPU": 4.0, "GPU": gpus}])
+    assert ray_cluster.unused_gpus(Ray(gpus_per_worker=share)) == says
+
+
 def test_a_file_is_no_storage_for_other_machines(cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster.socket, "gethostname", lambda: "another")
     with pytest.raises(RegstudyError, match=r"--storage postgresql://USER@HOST/DATABASE"):

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -25,6 +26,7 @@ from regstudy.study.storage import (
     check_local_disk,
     connection_lost,
     exclusive,
+    open_existing,
     open_named,
     open_storage,
     outlast,
@@ -260,3 +262,9 @@ def test_nothing_private_of_optuna_is_used() -> None:
     private = re.compile(r"optuna[a-z_.]*\._|\._storage\b|\._trial_id\b|\._study_id\b|system_attrs")
     found = {path.name for path in source.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))}
     assert found == set()
+
+
+def test_a_missing_driver_is_told_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StorageError, match=r"the driver psycopg is not installed. Install it: pip"):
+        open_existing("postgresql://me@localhost/x")

@@ -58,7 +58,8 @@ Address = Annotated[
     ),
 ]
 GpusPerWorker = Annotated[
-    float | None, typer.Option(help="GPUs of each Ray worker: 1, or a share such as 0.25. Default: 0, the CPU.")
+    float | None,
+    typer.Option(help="GPUs of each Ray worker: 1, or a share such as 0.25. Default: 0, the CPU."),
 ]
 CpusPerWorker = Annotated[int | None, typer.Option(help="CPUs and threads of each Ray worker. Default: 1.")]
 DataOnNodes = Annotated[

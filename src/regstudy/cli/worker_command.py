@@ -1,4 +1,4 @@
-"""What `regstudy worker` does: run trials of a study that was started on another machine."""
+"""What `regstudy worker` does: run trials of a study that was started by another command, perhaps elsewhere."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 
 from regstudy.config.plugins import is_plugin
-from regstudy.errors import LONGEST_NAME, ConfigError
+from regstudy.errors import LONGEST_NAME, ConfigError, installing
 from regstudy.models.library_network import LibraryNetwork
 
 LISTS = {  # of their networks
@@ -75,5 +75,5 @@ def _module(library: str, name: str) -> ModuleType:
             raise
         raise ConfigError(
             f"'{name}' is a network of {library}, but the package {error.name} is not installed. Install it with"
-            f" pip install 'regstudy[{library}]'."
+            f" {installing(library)}."
         ) from error

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from regstudy.errors import FileError
+from regstudy.errors import FileError, installing
 from regstudy.files.outputs import mark
 from regstudy.production.classifier import Classifier
 from regstudy.text import listing
@@ -31,7 +31,7 @@ def check_onnx() -> None:
         are = "is" if len(missing) == 1 else "are"
         raise FileError(
             f"--onnx needs the extra packages of `regstudy[onnx]`, and {listing(missing)} {are} not installed. Install"
-            " them with: pip install 'regstudy[onnx]'"
+            f" them with: {installing('onnx')}"
         )
 
 

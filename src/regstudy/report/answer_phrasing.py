@@ -133,7 +133,7 @@ def luck_sentence(found: Confirmation) -> str:
     text = (
         f"Trial {found.winner.number}: search {score(found.winner.searched, of)}, fresh seeds {level(found.level, of)}"
     )
-    return f"{text}: {f'about {number(luck, of)} {unit(of)} were luck' if luck > 0 else 'none of it was luck'}."
+    return f"{text}: {f'about {number(luck, of)} {unit(of)} were luck' if luck > 0 else 'no luck shows'}."
 
 
 def shown_luck(found: Confirmation) -> float:

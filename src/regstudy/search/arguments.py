@@ -69,12 +69,10 @@ def _like_workers(device: str | None, threads: int | None, launcher: Ray) -> tup
     """Device and threads of this machine next to such workers; ArgumentError if others are asked for."""
     problems = []
     if device is not None:
-        says = (
-            "cannot be combined with a launcher: workers train on a GPU if gpus_per_worker (--gpus-per-worker) is set."
-        )
+        says = "cannot be combined with --launcher ray; see gpus_per_worker (--gpus-per-worker)."
         problems.append(Problem("device (--device)", says))
     if threads is not None:
-        says = "cannot be combined with a launcher: cpus_per_worker (--cpus-per-worker) sets those of each worker."
+        says = "cannot be combined with --launcher ray; see cpus_per_worker (--cpus-per-worker)."
         problems.append(Problem("threads (--threads)", says))
     if problems:
         raise argument_error(problems)

@@ -30,7 +30,7 @@ def launched(
         return
     load_code()
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", NODE_DIED)  # Ray reads it when it is imported
-    from regstudy.search.ray_cluster import connected, room_now, where_words  # Ray is an extra
+    from regstudy.search.ray_cluster import connected, room_now, unused_gpus, where_words  # Ray is an extra
 
     with connected(asked, one_machine=sqlite_path(url) is not None) as cluster:
         workers, why = options.workers, ""
@@ -38,5 +38,5 @@ def launched(
             room, limit = room_now(asked), min(most or LIMITS["workers"], LIMITS["workers"])
             workers = min(room, limit)
             why = ", as many as fit now" if room <= limit else ", one for each trial"
-        listen(Notice(f"{where_words(asked, cluster)}: {counted(workers, 'worker')}{why}."))
+        listen(Notice(f"{where_words(asked, cluster)}: {counted(workers, 'worker')}{why}.{unused_gpus(asked)}"))
         yield replace(options, workers=workers, measure_workers=False)

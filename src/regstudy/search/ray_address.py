@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from regstudy.errors import ArgumentError, Problem, argument_error
+from regstudy.errors import ArgumentError, Problem, argument_error, installing
 from regstudy.search.launcher import Ray
 
 ANSWER = 5.0  # seconds
@@ -18,7 +18,7 @@ SETTINGS = 4  # the kind of the first frame that a server sends
 def check_launcher(asked: Ray) -> None:
     """ArgumentError if Ray is not installed, or if no cluster answers at the address; loads nothing."""
     if importlib.util.find_spec("ray") is None:
-        raise ArgumentError("launcher (--launcher ray) needs Ray, which is not installed: pip install 'regstudy[ray]'.")
+        raise ArgumentError(f"launcher (--launcher ray) needs Ray, which is not installed: {installing('ray')}.")
     found = _cluster_of_this_machine() if asked.address == "auto" else asked.address
     if found is None:
         return  # Ray is started here, or looks for a cluster by itself

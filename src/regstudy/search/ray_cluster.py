@@ -165,6 +165,14 @@ def where_words(asked: Ray, cluster: Cluster) -> str:
     return f"Ray cluster at {_shown(cluster.head)} ({counted(nodes, 'node')}, {has})"
 
 
+def unused_gpus(asked: Ray) -> str:
+    """Sentence about the GPUs of a cluster whose workers train on the CPU, preceded by a space; empty otherwise."""
+    gpus = int(_sum(_alive())["GPU"])
+    if not gpus or asked.gpus_per_worker:
+        return ""
+    return f" They train on the CPU. To use the {counted(gpus, 'GPU')}: --gpus-per-worker 1, or a share such as 0.25."
+
+
 def _connect(asked: Ray) -> None:
     before = signal.getsignal(signal.SIGTERM)
     main = threading.current_thread() is threading.main_thread()

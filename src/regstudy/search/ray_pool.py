@@ -17,7 +17,7 @@ from regstudy.data.file_rule import LATEST_RULE
 from regstudy.data.image_set import Splits
 from regstudy.data.pool import Pool
 from regstudy.data.split_source import SplitSource
-from regstudy.errors import RegstudyError
+from regstudy.errors import RegstudyError, installing
 from regstudy.files.file_store import DISK
 from regstudy.interrupts import Interrupts, noting_interrupts
 from regstudy.search.events import Listener, Notice, TrialEnded, TrialStarted
@@ -276,5 +276,5 @@ def _why_not_begun(error: RayError) -> str:
     reason = lines[-1] if lines else type(error).__name__
     return (
         f"A Ray worker could not begin: {reason[:300].rstrip('.')}. Every node needs regstudy and torch in the versions"
-        " of this machine, in the Python that runs Ray: pip install 'regstudy[ray]'."
+        f" of this machine, in the Python that runs Ray: {installing('ray')}."
     )

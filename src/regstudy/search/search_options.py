@@ -52,7 +52,7 @@ class SearchOptions:
         if self.launcher is None:
             return f"Device: {self.device}, {counted(self.threads, 'thread')}."
         share = self.launcher.gpus_per_worker
-        gpu = f" and {share:g} GPU" if share else ""
+        gpu = f" and {share:g} GPU" if share else " and no GPU"
         return f"Each Ray worker has {counted(self.launcher.cpus_per_worker, 'CPU')}{gpu}."
 
     def _problems(self) -> Iterator[Problem]:

@@ -64,7 +64,8 @@ def server_url(url: str) -> str:
     except (ArgumentError, ValueError):
         raise StorageError(
             f"'{masked_url(url)}' is not the URL of a database. It must look like postgresql://USER@HOST/NAME or"
-            " postgresql://USER@HOST:PORT/NAME; keep the password in ~/.pgpass or in the variable PGPASSWORD."
+            " postgresql://USER@HOST:PORT/NAME; keep the password in ~/.pgpass or in the variable PGPASSWORD. A study's"
+            " file on this machine is sqlite:///PATH/study.db."
         ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername=DRIVER)

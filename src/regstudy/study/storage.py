@@ -25,7 +25,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session
 
-from regstudy.errors import FileError, ServerLost, StorageError
+from regstudy.errors import FileError, ServerLost, StorageError, installing
 from regstudy.files import check_file, locked
 from regstudy.files.paths import DISK_FULL
 from regstudy.study.database import BUSY_TIMEOUT, UPGRADE, connect_args, connect_file, content_of, server_url
@@ -201,7 +201,8 @@ def storage_error(url: str, error: BaseException) -> StorageError:
     elif "malformed" in text or "not a database" in text:
         remedy = "The file is damaged or something else. Restore a backup, or give another study."
     elif isinstance(error, ImportError):
-        remedy = "Its driver is missing: pip install 'regstudy[postgres]'."
+        text = f"the driver {error.name or ''}".strip() + " is not installed"
+        remedy = f"Install it: {installing('postgres')}."
     else:
         remedy = "Check that it is a database of Optuna, that the server runs, and that you may write to it."
     kind = ServerLost if connection_lost(error) else StorageError

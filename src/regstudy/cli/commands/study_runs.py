@@ -312,7 +312,10 @@ def ablate(
 
 def worker(
     name: Annotated[str, typer.Option("--study", help="Name of the study.")],
-    storage: Annotated[str, typer.Option(help="Database server that holds the study: postgresql://user@host/name.")],
+    storage: Annotated[
+        str,
+        typer.Option(help="Database of the study: postgresql://user@host/name, or sqlite:///results/NAME/study.db."),
+    ],
     workers: Workers = 1,
     results: Annotated[
         Path, path_option("--results", help="Folder for checkpoints and weights on this machine.")
@@ -321,7 +324,7 @@ def worker(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Run trials of a study started on another machine. It ends when nothing is left to run."""
+    """Help with a running study, from this or another machine. It ends when nothing is left to run."""
     from regstudy.cli import worker_command
 
     raise typer.Exit(worker_command.execute(out, name, storage, workers, results, data_dir, device, threads))
