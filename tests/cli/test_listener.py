@@ -70,3 +70,12 @@ def test_a_dry_run_ends_before_anything_is_written(event: Ready | NothingLeft) -
         listen(Notice("looked at"))
         with pytest.raises(DryRun):
             listen(event)
+
+
+def test_the_estimate_says_what_compiling_adds() -> None:
+    plain, compiled = (Cost(0.5, 10, 1000, 1000, compiled=one) for one in (False, True))
+    told = [str(Ready("search", {"defaults": cost}, {"defaults": 4})) for cost in (plain, compiled)]
+    assert told[0].endswith("One hour is enough for 720 trials.") and "ompil" not in told[0]
+    assert told[1].endswith("Compiling the network comes on top: half a minute to minutes in every trial.")
+    arms = {"plain": plain, "compiled": compiled}
+    assert "comes on top" in str(Ready("comparison", arms, dict.fromkeys(arms, 2)))

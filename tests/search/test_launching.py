@@ -39,6 +39,7 @@ def test_a_number_that_is_given_holds_and_without_a_launcher_nothing_is_asked(mo
     monkeypatch.setitem(sys.modules, "regstudy.search.ray_cluster", cluster_with(3))
     with launched(replace(ASKED, workers=5, measure_workers=False), "postgresql://x/y", 8, heard.append) as options:
         assert options.workers == 5
+    assert [str(event) for event in heard] == ["Ray: 5 workers, 3 of which fit now."]
 
 
 def cluster_with(room: int) -> ModuleType:

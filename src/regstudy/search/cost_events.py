@@ -14,13 +14,17 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one arm: seconds per epoch, epochs per run, parameters of the network, trainable parameters, folds."""
+    """Cost of one arm: seconds per epoch, epochs per run, parameters of the network, trainable parameters, folds.
+
+    ``compiled``: whether every run compiles its network first, which takes time that is not part of the estimate.
+    """
 
     seconds: float
     epochs: int
     parameters: int
     trained: int
     folds: int = 0
+    compiled: bool = False
 
     @property
     def per_trial(self) -> float:
@@ -48,6 +52,12 @@ class Ready:
         """Estimated seconds for all trials, run one after another."""
         return sum(cost.per_trial * (self.left[name] + self.confirm) for name, cost in self.costs.items())
 
+    @property
+    def _compiling(self) -> str:
+        """Sentence about what comes on top, preceded by a space; empty if nothing is compiled."""
+        some = any(cost.compiled for cost in self.costs.values())
+        return " Compiling the network comes on top: half a minute to minutes in every trial." if some else ""
+
     def __str__(self) -> str:
         if self.kind in ("confirmation", "ablation"):
             return self._of_a_confirmation()
@@ -69,7 +79,7 @@ class Ready:
         return (
             f"Estimated cost: {format_duration(cost.seconds)} per epoch at the default settings, about"
             f" {format_duration(self.seconds)} for {trials} of {length}. Early stopping and pruning usually save part"
-            f" of it. {_in_an_hour(cost.per_trial)}"
+            f" of it.{self._compiling or f' {_in_an_hour(cost.per_trial)}'}"
         )
 
     def _of_a_comparison(self) -> list[str]:
@@ -83,7 +93,8 @@ class Ready:
         runs = counted(sum(self.left.values()), "run")
         return [
             *lines,
-            f"Estimated cost: about {format_duration(self.seconds)} for {runs}. Early stopping may save part of it.",
+            f"Estimated cost: about {format_duration(self.seconds)} for {runs}. Early stopping may save part of it."
+            f"{self._compiling}",
         ]
 
 

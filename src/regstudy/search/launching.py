@@ -33,9 +33,10 @@ def launched(
     from regstudy.search.ray_cluster import connected, room_now, unused_gpus, where_words  # Ray is an extra
 
     with connected(asked, one_machine=sqlite_path(url) is not None) as cluster:
-        workers, why = options.workers, ""
+        workers, room = options.workers, room_now(asked)
+        why = f", {room} of which fit now" if room < workers else ""
         if options.measure_workers:
-            room, limit = room_now(asked), min(most or LIMITS["workers"], LIMITS["workers"])
+            limit = min(most or LIMITS["workers"], LIMITS["workers"])
             workers = min(room, limit)
             why = ", as many as fit now" if room <= limit else ", one for each trial"
         listen(Notice(f"{where_words(asked, cluster)}: {counted(workers, 'worker')}{why}.{unused_gpus(asked)}"))

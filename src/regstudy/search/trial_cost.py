@@ -46,7 +46,8 @@ def _cost(plan: Plan, splits: Splits, device: str, name: str, config: RunConfig)
         models.check_answers(config.model, network, *shape)
         sizes = models.parameter_counts(network)
         seconds = seconds_per_epoch(config, splits, torch.device(device))
-    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds)
+    compiled = any(one.training.compile for one in config.in_phases())
+    return Cost(seconds, config.planned_epochs, sizes.total, sizes.trainable, splits.folds, compiled)
 
 
 @contextmanager
