@@ -1,7 +1,7 @@
-"""Does regstudy work on a GPU, and how fast is it? Needs only this checkout and a machine with torch; see docs/gpu.md.
+"""Does regstudy work on a GPU, and how fast is it? Needs this checkout and regstudy's packages; see docs/gpu.md.
 
-    python benchmarks/gpu.py --part check [--out results/gpu]     # at most 3 minutes on an H100
-    python benchmarks/gpu.py --part study [--out results/gpu]     # at most 6 minutes
+    python benchmarks/gpu.py --part check [--out results/gpu]     # ends after 3 minutes in any case
+    python benchmarks/gpu.py --part study [--out results/gpu]     # ends after 6 minutes in any case
     python benchmarks/gpu.py --part check --device cpu --tiny     # what the tests run
 
 `check`: a CPU and the GPU agree on the losses of 20 steps; bf16 next to fp32; resuming gives the same bits; no step
@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic matrix products, before CUDA starts
@@ -32,27 +32,44 @@ import gpu_sharing
 import gpu_speed
 import gpu_study
 import torch
-from gpu_report import Report
+from gpu_report import Found, Report
 
 LIMITS = {"check": 170.0, "study": 340.0}  # seconds
 GRACE = 15.0  # after which the script ends itself if a check hangs
 KEPT_FOR_SHARING = 25.0
 
+CHECKS: dict[str, Callable[[Found, Report, bool], None]] = {  # by title, the shortest first
+    "losses of 20 steps, CPU and GPU": lambda found, report, tiny: gpu_agreement.agree(found, report.device, tiny),
+    "bf16 next to fp32": lambda found, report, tiny: gpu_agreement.bf16(found, report.device, tiny),
+    "resume to the bit": lambda found, report, tiny: gpu_agreement.resume(found, report.device, tiny),
+    "no waiting within an epoch": lambda found, report, _: gpu_limits.no_waiting(found, report.device),
+    "out of memory": lambda found, report, _: gpu_limits.out_of_memory(found, report.device),
+    "images per second": lambda found, report, tiny: gpu_speed.speed(found, report, tiny, KEPT_FOR_SHARING),
+    "processes on one GPU": gpu_sharing.sharing,
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a part and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=LIMITS, required=True)
-    parser.add_argument("--device", default="cuda", help="cuda (default) or cpu")
+    parser.add_argument("--part", choices=LIMITS, required=True, help="what to run; there is no default")
+    parser.add_argument(
+        "--device",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="default: %(default)s; the second of several GPUs: CUDA_VISIBLE_DEVICES=1",
+    )
     parser.add_argument("--tiny", action="store_true", help="a few images and trials, to try the script")
-    parser.add_argument("--seconds", type=float, help="for the whole part; default: 170 and 340")
-    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder for the tables")
-    parser.add_argument("--work", type=Path, help="folder for the study and its images; default: within --out")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 4], help="of the studies, one after the other")
-    parser.add_argument("--only", nargs="*", help="checks to make, by a part of their titles")
+    parser.add_argument("--seconds", type=float, help="for the whole part (default: 170 for check, 340 for study)")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="for the tables (default: %(default)s)")
+    parser.add_argument("--work", type=Path, help="for the study and its images (default: work within --out)")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 4], help="of the studies, one after the other (default: 1 4)"
+    )
+    parser.add_argument("--only", nargs="+", help="checks to make, by a part of their titles (default: all)")
     given = parser.parse_args(arguments)
-    if given.device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error("torch finds no GPU here. To try the script without one: --device cpu --tiny")
+    if problem := problem_with(given):
+        parser.error(problem)
     device = torch.device(given.device)
     seconds = given.seconds or LIMITS[given.part]
     if given.tiny:
@@ -76,21 +93,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report.end()
 
 
+def problem_with(given: argparse.Namespace) -> str | None:
+    """What is wrong with the arguments, in a line."""
+    only = given.only or []
+    if given.device == "cuda" and not torch.cuda.is_available():
+        return "torch finds no GPU here. To try the script without one: --device cpu --tiny"
+    if only and given.part != "check":
+        return "--only chooses among the checks of --part check"
+    for word in only:
+        if not any(word in title for title in CHECKS):
+            return f"no check has {word!r} in its title; there are: {'; '.join(CHECKS)}"
+    if given.seconds is not None and not given.seconds > 0:
+        return f"--seconds must be above 0, but it is {given.seconds}"
+    if min(given.workers) < 1:
+        return f"--workers must be at least 1, but it is {min(given.workers)}"
+    return None
+
+
 def run_checks(report: Report, tiny: bool, only: Sequence[str] | None) -> None:
-    """The checks of `check`, the shortest first."""
-    device = report.device
-    checks = {
-        "losses of 20 steps, CPU and GPU": lambda found: gpu_agreement.agree(found, device, tiny),
-        "bf16 next to fp32": lambda found: gpu_agreement.bf16(found, device, tiny),
-        "resume to the bit": lambda found: gpu_agreement.resume(found, device, tiny),
-        "no waiting within an epoch": lambda found: gpu_limits.no_waiting(found, device),
-        "out of memory": lambda found: gpu_limits.out_of_memory(found, device),
-        "images per second": lambda found: gpu_speed.speed(found, report, tiny, KEPT_FOR_SHARING),
-        "processes on one GPU": lambda found: gpu_sharing.sharing(found, report, tiny),
-    }
-    for title, action in checks.items():
-        if not only or any(part in title for part in only):
-            report.check(title, action, needs=0.0 if tiny else 10.0)
+    """Make all checks, or those with one of these words in their titles."""
+    for title, action in CHECKS.items():
+        if not only or any(word in title for word in only):
+            report.check(title, lambda found, make=action: make(found, report, tiny), needs=0.0 if tiny else 10.0)
 
 
 def too_late(report: Report) -> None:

@@ -134,3 +134,37 @@ def test_without_a_gpu_the_script_says_what_to_do(
         benchmark.main(["--part", "check", "--out", str(tmp_path / "out")])
     assert ended.value.code == 2 and "--device cpu --tiny" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--only", "nonsense"], "no check has 'nonsense' in its title; there are: losses of 20 steps, CPU and GPU; "),
+        (["--only", "resume", "nonsense"], "no check has 'nonsense' in its title"),
+        (["--part", "study", "--only", "resume"], "--only chooses among the checks of --part check"),
+        (["--device", "gpu"], "argument --device: invalid choice: 'gpu' (choose from "),
+        (["--seconds", "0"], "--seconds must be above 0, but it is 0.0"),
+        (["--workers", "0"], "--workers must be at least 1, but it is 0"),
+        (["--workers"], "argument --workers: expected at least one argument"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    arguments: list[str],
+    line: str,
+    benchmark: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(benchmark, "Report", None)  # which starts the work
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(["--part", "check", "--device", "cpu", "--out", str(tmp_path / "out"), *arguments])
+    assert ended.value.code == 2 and f"error: {line}" in capsys.readouterr().err
+
+
+def test_help_shows_the_defaults(benchmark: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        benchmark.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "{cuda,cpu} default: cuda;" in text and "one after the other (default: 1 4)" in text
+    assert "what to run; there is no default" in text
