@@ -111,15 +111,30 @@ def make_repeatable(device: torch.device) -> None:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
 
 
+def usable_devices() -> list[str]:
+    """The devices that torch can use here; the first is the default."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*(["cuda", *gpus] if gpus else []), "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
 def main() -> None:
     """Train, save the weights of the best epoch, and measure the test images once."""
+    devices = usable_devices()
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=Path(DATA), help=f"folder of the images (default: {DATA})")
-    parser.add_argument("--output", type=Path, default=Path("model.pt"), help="file for the weights")
+    parser.add_argument("--output", type=Path, default=Path("model.pt"), help="for the weights (default: model.pt)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, help="of the CPU; their number decides the last bits of a result")
+    parser.add_argument("--device", default=devices[0], help=f"{', '.join(devices)} (default: {devices[0]})")
+    threads = f"of the CPU; their number decides the last bits of a result (default: {torch.get_num_threads()})"
+    parser.add_argument("--threads", type=int, help=threads)
     given = parser.parse_args()
+    if given.device not in devices:
+        missing = "CUDA GPU" if given.device == "cuda" else f"device {given.device}"
+        parser.error(f"There is no {missing} here: --device {' or '.join(devices)}.")
+    if given.threads is not None and given.threads < 1:
+        parser.error(f"--threads must be at least 1, but it is {given.threads}.")
+    if given.output.is_dir() or not given.output.parent.is_dir():
+        parser.error(f"--output must be a file in a folder that exists, but it is {given.output}.")
     if given.threads:
         torch.set_num_threads(given.threads)
     device = torch.device(given.device)
