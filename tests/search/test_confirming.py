@@ -70,6 +70,7 @@ def test_as_many_as_asked_for_are_finished_and_more_go_on(tmp_path: Path) -> Non
     assert isinstance(confirmation, ConfirmationStarted)
     assert (search.total, confirmation.total) == (21, 9)
     assert [ended.confirms for ended in of(TrialEnded, events)] == [False] * 21 + [True] * 9
+    assert [ended.finished for ended in of(TrialEnded, events)] == [*range(1, 22), *range(1, 10)]
     assert str(of(StudyEnded, events)[0]) == "All 30 trials finished."
     before = table(folder)
 

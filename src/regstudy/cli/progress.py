@@ -34,7 +34,10 @@ AHEAD_EVERY = 5  # trials between lines about what the next ones would gain
 
 
 class StudyDisplay:
-    """Follows the trials of a study; use as a context manager around them."""
+    """Follows the trials of a study; use as a context manager around them.
+
+    The count and the time left are those of the whole study, which other processes may work on as well.
+    """
 
     def __init__(self, console: Console, started: StudyStarted) -> None:
         self.console, self.trials, self.finished = console, started.total, started.finished
@@ -43,7 +46,7 @@ class StudyDisplay:
         self.confirms = isinstance(started, ConfirmationStarted)
         self.what = next(what for kind, what in WHAT.items() if isinstance(started, kind))
         self.began = self.line_at = time.monotonic()
-        self.ended = 0
+        self.before = started.finished  # when the display began
         self.running: dict[int, TrialStarted] = {}  # by worker
         self.epochs: dict[int, int] = {}  # finished epochs of each worker's trial
         self.bar = Progress(
@@ -95,13 +98,14 @@ class StudyDisplay:
         return trial.epochs * (event.fold - 1) if trial and event.fold else 0
 
     def _end(self, event: TrialEnded) -> None:
+        known = self.finished
         if event.outcome != "failed":
-            self.finished += 1
-            self.ended += 1
+            self.finished = known + 1 if event.finished is None else max(known, event.finished)
         if event.outcome in ("finished", "stopped") and self._allowed(event):
             self.best = event.value if self.best is None else self._better(self.best, event.value)
         self.console.print(self._line(event))
-        if event.ahead is not None and (self.finished % AHEAD_EVERY == 0 or self.finished == self.trials):
+        passed = self.finished // AHEAD_EVERY > known // AHEAD_EVERY  # others may have finished some in between
+        if event.ahead is not None and (passed or known < self.finished == self.trials):
             self.console.print(f"          {ahead_words(event.ahead, metric(self.metric))}{self._for_them()}")
         if event.trace and isinstance(self.console, PlainConsole) and self.console.debug:
             self.console.print(event.trace)
@@ -136,13 +140,19 @@ class StudyDisplay:
 
     def _for_them(self) -> str:
         """The time that the next trials would take at the pace so far."""
-        return f", {format_duration(NEXT * (time.monotonic() - self.began) / self.ended)}" if self.ended else ""
+        pace = self._pace()
+        return "" if pace is None else f", {format_duration(NEXT * pace)}"
 
     def _left(self) -> str:
         """Estimated time left at the pace so far; empty if nothing is left or the pace is unknown."""
-        pace = (time.monotonic() - self.began) / self.ended if self.ended else self.per_trial
-        rest = pace * (self.trials - self.finished)
+        pace = self._pace()
+        rest = (self.per_trial if pace is None else pace) * (self.trials - self.finished)
         return f", about {format_duration(rest)} left" if rest > 0 else ""
+
+    def _pace(self) -> float | None:
+        """Seconds from one finished trial of the study to the next, whoever ran them; None before one is finished."""
+        ended = self.finished - self.before
+        return (time.monotonic() - self.began) / ended if ended else None
 
     def _value(self) -> str:
         if self.best is None:

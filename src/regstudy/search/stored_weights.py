@@ -42,8 +42,11 @@ def keep_weights(folder: Path, number: int, weights: dict[str, Tensor], files: F
     files.write(weights_path(folder, number), save({name: t.contiguous() for name, t in weights.items()}))
 
 
-def drop_weights(folder: Path, study: optuna.Study, files: FileStore = DISK) -> None:
-    """Remove weights that are not kept, including half-written ones; those of running trials stay."""
+def drop_weights(folder: Path, study: optuna.Study, files: FileStore = DISK) -> list[FrozenTrial]:
+    """Remove weights that are not kept, including half-written ones; those of running trials stay.
+
+    Returns the study's trials, which it has read for this.
+    """
     weights = folder / "weights"
     names = files.names(weights)  # before asking which trials run
     trials = study.get_trials(deepcopy=False)
@@ -56,6 +59,7 @@ def drop_weights(folder: Path, study: optuna.Study, files: FileStore = DISK) -> 
             continue  # something of the user's
         if number not in wanted or (name.startswith(".") and number not in running):
             files.remove(weights / name)
+    return trials
 
 
 def drop_checkpoints(folder: Path, finished: Collection[int]) -> None:

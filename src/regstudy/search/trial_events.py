@@ -87,6 +87,7 @@ class TrialEnded:
     folds: int = 0
     confirms: bool = False  # a confirmation run, whose arm says what it repeats
     ahead: NextTrials | None = None  # what further trials of the search would gain; None before that can be told
+    finished: int | None = None  # trials of the study by now, whoever ran them; None if this one failed
 
     @property
     def lacked_memory(self) -> bool:

@@ -44,7 +44,7 @@ from regstudy.search.stored_weights import drop_weights, keep_weights
 from regstudy.search.worth import end_search
 from regstudy.space.plan import Plan, Slot
 from regstudy.study import attributes
-from regstudy.study.queue_state import count_finished
+from regstudy.study.queue_state import count_finished, queue_state
 from regstudy.study.start import stored_start
 from regstudy.study.storage import OpenStudy, in_words, open_named, outlast
 from regstudy.training.determinism import prepare_cublas
@@ -140,7 +140,7 @@ def _work(job: Job, images: OnDevice, watch: Watch) -> None:
                     ended = _run(job, opened, images, watch, trial)
             except UpdateFinishedTrialError:
                 continue  # somebody took this process for dead and closed its trial; the slot is theirs now
-            _tidy(job, opened, ended)
+            ended = replace(ended, finished=_tidy(job, opened, ended))
             shortages = shortages + 1 if ended.lacked_memory else 0
             if shortages == MOST_SHORTAGES and not opened.patiently(lambda: count_finished(opened.study)):
                 raise StudyError(_hopeless(ended))
@@ -187,12 +187,17 @@ def _run(job: Job, opened: OpenStudy, images: OnDevice, watch: Watch, trial: Tri
     return ended
 
 
-def _tidy(job: Job, opened: OpenStudy, ended: TrialEnded) -> None:
-    """After a trial that did not fail: keep on disk only what is still wanted."""
+def _tidy(job: Job, opened: OpenStudy, ended: TrialEnded) -> int | None:
+    """After a trial that did not fail: keep on disk only what is still wanted.
+
+    Returns how many trials of the study are finished by then, so that it need not be read again for that.
+    """
     give_back_memory()
-    if ended.outcome != "failed":
-        remove_files(checkpoint_of(job.folder, ended.slot), job.files)
-        opened.patiently(lambda: drop_weights(job.folder, opened.study, job.files))
+    if ended.outcome == "failed":
+        return None
+    remove_files(checkpoint_of(job.folder, ended.slot), job.files)
+    trials = opened.patiently(lambda: drop_weights(job.folder, opened.study, job.files))
+    return len(queue_state(trials).finished)
 
 
 def trial_config(job: Job, images: OnDevice, trial: Trial) -> tuple[RunConfig, Splits]:
