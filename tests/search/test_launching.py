@@ -39,7 +39,7 @@ def test_a_number_that_is_given_holds_and_without_a_launcher_nothing_is_asked(mo
     monkeypatch.setitem(sys.modules, "regstudy.search.ray_cluster", cluster_with(3))
     with launched(replace(ASKED, workers=5, measure_workers=False), "postgresql://x/y", 8, heard.append) as options:
         assert options.workers == 5
-    assert [str(event) for event in heard] == ["Ray: 5 workers, 3 of which fit now."]
+    assert [str(event) for event in heard] == ["Ray: 5 workers, 3 of which fit now. Unused."]
 
 
 def cluster_with(room: int) -> ModuleType:
@@ -52,6 +52,9 @@ def cluster_with(room: int) -> ModuleType:
 
     module = ModuleType("ray_cluster")
     vars(module).update(
-        connected=connected, room_now=lambda _: room, where_words=lambda *_: "Ray", unused_gpus=lambda _: ""
+        connected=connected,
+        room_now=lambda _: room,
+        where_words=lambda *_: "Ray",
+        unused_gpus=lambda _: " Unused.",
     )
     return module

@@ -57,7 +57,7 @@ class SignalPruner(BasePruner):
         return self.verdict(study, trial).prune
 
     def may_prune(self, epoch: int) -> bool:
-        """Whether a trial may be pruned after so many epochs; before that, the other trials are not read."""
+        """Whether a trial may be pruned after this epoch; before the first such one, the other trials are not read."""
         return epoch >= warm_up(self._epochs)
 
     def verdict(self, study: Study, trial: FrozenTrial, peers: Sequence[Peer] | None = None) -> PruningDecision:
